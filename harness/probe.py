@@ -1,0 +1,134 @@
+"""The plug-in contract: what a probe says and does. Discovery lives in `harness.registry`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
+
+import pandas as pd
+import pandera.pandas as pa
+from pandera.typing import Series
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from harness.case import Case
+    from harness.checkpoint import CheckpointInfo
+    from harness.data import Dataset, DataSource
+    from harness.metrics import Metric
+    from harness.scorer.api import Scorer
+
+RowDict = dict[str, Any]
+
+
+class Need(StrEnum):
+    """What a checkpoint can offer and a probe can need."""
+
+    MASKED_LM = "masked LM"
+    CAUSAL_LM = "causal LM"
+    SEQUENCE_CLASSIFIER = "sequence classifier"
+    TOKEN_CLASSIFIER = "token classifier"
+    EMBEDDINGS = "embeddings"
+    TRAINING_MANIFEST = "training manifest"
+
+
+def any_of(*needs: Need) -> frozenset[Need]:
+    """A requirement met by any one of `needs`."""
+    return frozenset(needs)
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a probe measures; all of it is printed in every report."""
+
+    summary: str
+    paper: str
+    cannot_tell: str
+
+
+class ProbeParams(BaseModel):
+    """Validated settings of a probe; defaults come from the paper."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ProbeRow(pa.DataFrameModel):
+    """Columns every probe's rows share. A row with status 'error' has empty measured columns and counts as missing."""
+
+    case_id: Series[str] = pa.Field(unique=True)
+    status: Series[str] = pa.Field(isin=["ok", "error"])
+    error: Series[str] = pa.Field(nullable=True)
+
+    class Config:
+        strict = True
+        coerce = True
+
+
+P = TypeVar("P", bound=ProbeParams)
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A dataset a probe reads: its schema, what it is for, and where it comes from unless the spec says otherwise."""
+
+    schema: type[pa.DataFrameModel]
+    what: str
+    default: DataSource | None = None
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What `cases` may know: the checkpoint (not loaded), the seed, and the datasets by input name."""
+
+    checkpoint: CheckpointInfo
+    seed: int
+    data: Mapping[str, Dataset] = field(default_factory=dict)
+
+
+class Probe(ABC, Generic[P]):
+    """One measurement. Subclasses set the class variables and implement `cases`, `run` and `measure`.
+
+    An instance holds its `params`; it keeps no state between calls, so any process can run any case.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[str] = "1"
+    about: ClassVar[About]
+    needs: ClassVar[tuple[frozenset[Need], ...]]
+    inputs: ClassVar[Mapping[str, Input]] = {}
+    chunk: ClassVar[int] = 64
+    """Cases per durable part: what a crash can lose."""
+    Params: ClassVar[type[ProbeParams]] = ProbeParams
+    Row: ClassVar[type[ProbeRow]]
+
+    def __init__(self, params: P | None = None) -> None:
+        self.params: P = params if params is not None else cast(P, self.Params())
+
+    @abstractmethod
+    def cases(self, plan: Plan) -> list[Case]:
+        """The work. Ids depend on content only. Raises DataError where the data do not fit the checkpoint."""
+
+    @abstractmethod
+    def run(self, scorer: Scorer, cases: Sequence[Case]) -> Iterable[RowDict]:
+        """One row per case, in any order, matching `Row`; batches across cases."""
+
+    @abstractmethod
+    def measure(self, rows: pd.DataFrame) -> list[Metric]:
+        """Metrics from rows alone; pure and deterministic. Keys are the last part of `suite/probe/metric`."""
+
+    @classmethod
+    def why_not(cls, offers: frozenset[Need]) -> str | None:
+        """Why the probe does not apply to a checkpoint that offers `offers`; None when it does."""
+        lacking = [" or ".join(sorted(group)) for group in cls.needs if not group & offers]
+        if not lacking:
+            return None
+        has = ", ".join(sorted(offers)) or "nothing"
+        return f"needs a {' and a '.join(lacking)}; the checkpoint offers {has}"
+
+
+def error_row(case: Case, why: str, columns: Iterable[str] = ()) -> RowDict:
+    """A row that says why the case gave no result; every other column of the probe is empty."""
+    return {**dict.fromkeys(columns), "case_id": case.id, "status": "error", "error": why}

@@ -1,0 +1,36 @@
+"""Dataset schemas that several probes share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import pandera.pandas as pa
+from pandera.typing import Series
+
+
+def _has_text(values: Series[str]) -> Series[bool]:
+    return values.str.strip().str.len() > 0  # type: ignore[return-value]
+
+
+class Texts(pa.DataFrameModel):
+    """Plain texts, one per row."""
+
+    text: Series[str] = pa.Field(coerce=True)
+
+    @pa.check("text", name="not empty")
+    @classmethod
+    def _text_not_empty(cls, values: Series[str]) -> Series[bool]:
+        return _has_text(values)
+
+
+class LabelledTexts(Texts):
+    """Texts (or text pairs) with the true label, by name or by index."""
+
+    label: Series[Any] = pa.Field(nullable=False)
+    pair: Series[str] | None = pa.Field(coerce=True)
+
+    @pa.check("label", name="a label")
+    @classmethod
+    def _label_given(cls, values: Series[Any]) -> Series[bool]:
+        return pd.Series([str(value).strip() != "" for value in values], index=values.index)  # type: ignore[return-value]
