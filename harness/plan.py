@@ -1,0 +1,117 @@
+"""Plans an audit: which probes apply, on which cases of which data. Reads no weights into memory."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.case import Case, sample_cases
+from harness.checkpoint import CheckpointInfo, inspect_checkpoint
+from harness.data import Dataset, DataSource, load_dataset
+from harness.errors import DataError, UsageError
+from harness.probe import Plan, Probe
+from harness.registry import Found, ProbeClass, find_probes, pick
+from harness.spec import AuditSpec, ProbeSpec
+from harness.validation import validated
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedProbe:
+    """A probe that applies, with its cases."""
+
+    probe: Probe[Any]
+    cases: list[Case]
+    available: int
+    """Cases the data hold, before the limit."""
+    data: Mapping[str, Dataset]
+
+    @property
+    def cases_digest(self) -> str:
+        """sha256 over the case ids in order: a resumed audit must plan the same work."""
+        return hashlib.sha256("\n".join(case.id for case in self.cases).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPlan:
+    """Everything known before the model is loaded."""
+
+    spec: AuditSpec
+    info: CheckpointInfo
+    probes: tuple[PlannedProbe, ...]
+    not_applicable: Mapping[str, str]
+    plugin_errors: Mapping[str, str]
+
+
+class _NoDefault(Exception):
+    """A probe was not asked for by name, and the spec gives it no data it can use."""
+
+
+def make_plan(spec: AuditSpec, found: Found | None = None) -> AuditPlan:
+    """Plan `spec`. Raises UsageError: unknown probe, bad params, bad data, or no probe that applies."""
+    found = found or find_probes()
+    chosen = _chosen(spec, found)
+    info = inspect_checkpoint(spec.checkpoint)
+    planned: list[PlannedProbe] = []
+    not_applicable: dict[str, str] = {}
+    for probe_class, wanted in chosen:
+        why = probe_class.why_not(info.offers)
+        if why is not None:
+            not_applicable[probe_class.name] = why
+            continue
+        try:
+            planned.append(_plan_probe(spec, info, probe_class, wanted))
+        except _NoDefault as reason:
+            not_applicable[probe_class.name] = str(reason)
+    if not planned:
+        reasons = "; ".join(f"{name}: {why}" for name, why in not_applicable.items()) or "none is installed"
+        raise UsageError(f"{spec.checkpoint.source}: no probe applies ({reasons})")
+    return AuditPlan(spec, info, tuple(planned), not_applicable, found.errors)
+
+
+def _chosen(spec: AuditSpec, found: Found) -> list[tuple[ProbeClass, ProbeSpec]]:
+    """Each probe once; an entry that names the probe wins over one that names its suite."""
+    wanted = spec.probes or tuple(ProbeSpec(name=name) for name in found.probes)
+    chosen: dict[str, tuple[ProbeClass, ProbeSpec]] = {}
+    for entry in wanted:
+        for probe_class in pick(found, entry.name):
+            named = entry.name == probe_class.name
+            if not named and (entry.params or entry.data):
+                raise UsageError(f"probes: {entry.name!r} is a suite; params and data belong to one probe, name it")
+            if named or probe_class.name not in chosen:
+                chosen[probe_class.name] = (probe_class, entry)
+    return list(chosen.values())
+
+
+def _plan_probe(spec: AuditSpec, info: CheckpointInfo, probe_class: ProbeClass, wanted: ProbeSpec) -> PlannedProbe:
+    params = validated(probe_class.Params, wanted.params, f"params of {probe_class.name}")
+    probe = probe_class(params)
+    unknown = sorted(set(wanted.data) - set(probe.inputs))
+    if unknown:
+        raise UsageError(
+            f"{probe.name}: no input is called {unknown[0]!r}; it reads {sorted(probe.inputs) or 'nothing'}"
+        )
+    given = {name: source for name, source in {**spec.data, **wanted.data}.items() if name in probe.inputs}
+    try:
+        data = _datasets(probe, given)
+        cases = probe.cases(Plan(info, spec.seed, data))
+        if not cases:
+            raise DataError(f"{probe.name}: the data give no case; see `assay probes {probe.name}` for what it needs")
+    except DataError as error:
+        if given or wanted.name == probe.name:
+            raise
+        raise _NoDefault(str(error)) from error
+    limit = wanted.limit or spec.limits.cases
+    return PlannedProbe(probe, sample_cases(cases, limit, spec.seed), len(cases), data)
+
+
+def _datasets(probe: Probe[Any], given: Mapping[str, DataSource]) -> dict[str, Dataset]:
+    data: dict[str, Dataset] = {}
+    for name, need in probe.inputs.items():
+        source = given.get(name, need.default)
+        if source is not None:
+            data[name] = load_dataset(source, need.schema)
+        elif need.required:
+            raise DataError(f"{probe.name}: no data for {name!r} ({need.what}); give data: {{{name}: <source>}}")
+    return data

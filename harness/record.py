@@ -1,0 +1,178 @@
+"""The record of an audit on disk: its manifest, and a reader over its folder. Everything downstream reads this."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from harness.errors import UsageError
+from harness.files import write_text
+from harness.gate import Verdict
+from harness.metrics import Metric
+from harness.rows import read_rows
+
+MANIFEST = "manifest.json"
+_METRICS: TypeAdapter[list[Metric]] = TypeAdapter(list[Metric])
+
+
+class Status(StrEnum):
+    """Where an audit stands."""
+
+    RUNNING = "running"
+    FINISHED = "finished"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CheckpointRecord(_Record):
+    """The audited checkpoint."""
+
+    source: str
+    architecture: str
+    model_type: str
+    parameters: int
+    labels: tuple[str, ...]
+    offers: tuple[str, ...]
+    weights: str = Field(description="sha256 over the weights")
+    config: str = Field(description="sha256 over the config")
+    tokenizer: str = Field(description="sha256 over the tokenizer")
+    fingerprint: str = Field(description="sha256 over the three")
+    notes: tuple[str, ...] = ()
+
+
+class DatasetRecord(_Record):
+    """A dataset as it was used."""
+
+    source: dict[str, Any] = Field(description="the DataSource, as given or defaulted")
+    digest: str = Field(description="sha256 over the rows used")
+    n: int = Field(description="rows")
+
+
+class ProbeRecord(_Record):
+    """A probe as it was planned."""
+
+    name: str
+    version: str
+    params: dict[str, Any]
+    summary: str
+    paper: str
+    cannot_tell: str
+    cases: int = Field(description="cases planned, after the limit")
+    available: int = Field(description="cases the data hold, before the limit")
+    cases_digest: str = Field(description="sha256 over the planned case ids, in order")
+    data: dict[str, DatasetRecord] = Field(description="datasets by input name")
+
+
+class WorkRecord(_Record):
+    """Model work of one process on one probe; a resumed audit has several per probe."""
+
+    probe: str
+    rows: int
+    tokens: int
+    padded_tokens: int
+    batches: int
+    halvings: int
+    truncated_rows: int
+    seconds: float
+
+
+class AuditManifest(_Record):
+    """What ran, on what, with which settings; enough to run it again."""
+
+    audit_id: str
+    created: str = Field(description="UTC, ISO 8601")
+    finished: str | None = None
+    status: Status
+    why: str = Field(default="", description="why it is not finished")
+    name: str
+    spec: dict[str, Any] = Field(description="the AuditSpec with every default filled in")
+    spec_digest: str
+    checkpoint: CheckpointRecord
+    probes: tuple[ProbeRecord, ...]
+    not_applicable: dict[str, str] = Field(default_factory=dict, description="probe -> reason")
+    incomplete: dict[str, str] = Field(default_factory=dict, description="probe -> why it did not finish")
+    plugin_errors: dict[str, str] = Field(default_factory=dict, description="entry point -> why it did not load")
+    seed: int
+    device: str = ""
+    dtype: str = ""
+    versions: dict[str, str] = Field(default_factory=dict)
+    git_commit: str | None = None
+    command: str = Field(default="", description="command line that reproduces the audit")
+    work: tuple[WorkRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFolder:
+    """Reads (and, for the audit that owns it, writes) one audit's folder."""
+
+    path: Path
+
+    @property
+    def manifest_path(self) -> Path:
+        """Where the manifest lies."""
+        return self.path / MANIFEST
+
+    def manifest(self) -> AuditManifest:
+        """The manifest. Raises UsageError when the folder is not an audit or the file is damaged."""
+        if not self.manifest_path.is_file():
+            raise UsageError(f"{self.path}: not an audit (no {MANIFEST}); `assay show` lists the audits of a folder")
+        try:
+            return AuditManifest.model_validate_json(self.manifest_path.read_bytes())
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise UsageError(f"{self.manifest_path}: damaged at {where or 'the top'} ({first['msg']})") from error
+
+    def write_manifest(self, manifest: AuditManifest) -> None:
+        """Replace the manifest atomically."""
+        write_text(self.manifest_path, manifest.model_dump_json(indent=2) + "\n")
+
+    def metrics(self) -> list[Metric]:
+        """Measured metrics; empty when the audit has not been measured yet."""
+        path = self.path / "metrics.json"
+        return _METRICS.validate_json(path.read_bytes()) if path.is_file() else []
+
+    def write_metrics(self, metrics: list[Metric]) -> None:
+        """Replace the metrics atomically."""
+        write_text(self.path / "metrics.json", _METRICS.dump_json(metrics, indent=2).decode() + "\n")
+
+    def verdict(self) -> Verdict | None:
+        """The verdict, or None before it was decided."""
+        path = self.path / "verdict.json"
+        return Verdict.model_validate_json(path.read_bytes()) if path.is_file() else None
+
+    def write_verdict(self, verdict: Verdict) -> None:
+        """Replace the verdict atomically."""
+        write_text(self.path / "verdict.json", verdict.model_dump_json(indent=2) + "\n")
+
+    def rows(self, probe: str) -> pd.DataFrame:
+        """All rows of one probe, without needing its plug-in; empty when there are none."""
+        return read_rows(self.path, probe)
+
+    def tracking(self) -> dict[str, str]:
+        """Where the audit was logged: tracking URI, run id; empty when it was not."""
+        path = self.path / "tracking.json"
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+    def write_tracking(self, entry: dict[str, str]) -> None:
+        """Replace the tracking entry atomically."""
+        write_text(self.path / "tracking.json", json.dumps(entry, indent=2) + "\n")
+
+
+def audits_in(output: Path) -> Iterator[AuditFolder]:
+    """Audits directly below `output`, newest first by their id (which starts with the UTC time)."""
+    if output.is_dir():
+        for path in sorted(output.iterdir(), reverse=True):
+            if (path / MANIFEST).is_file():
+                yield AuditFolder(path)

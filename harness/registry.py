@@ -1,0 +1,66 @@
+"""Finds plug-ins through entry points. A plug-in that fails to import is reported; the rest carry on."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from harness.errors import UsageError
+from harness.probe import Probe
+
+PROBES = "assay.probes"
+
+ProbeClass = type[Probe[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Probes by name, and the entry points that could not be used, each with its reason."""
+
+    probes: Mapping[str, ProbeClass]
+    errors: Mapping[str, str]
+
+
+def find_probes(points: Iterable[EntryPoint] | None = None) -> Found:
+    """Every registered probe; `points` stands in for the installed entry points in tests."""
+    probes: dict[str, ProbeClass] = {}
+    errors: dict[str, str] = {}
+    for point in sorted(points if points is not None else entry_points(group=PROBES), key=lambda p: (p.name, p.value)):
+        try:
+            probe = point.load()
+            _check(probe)
+        except Exception as error:  # a plug-in may raise anything while it is imported; the rest must carry on
+            errors[f"{point.name} = {point.value}"] = f"{type(error).__name__}: {error}"
+            continue
+        if probe.name in probes and probes[probe.name] is not probe:
+            errors[f"{point.name} = {point.value}"] = f"the name {probe.name!r} is taken by {probes[probe.name]}"
+            continue
+        probes[probe.name] = probe
+    return Found(dict(sorted(probes.items())), errors)
+
+
+def pick(found: Found, wanted: str) -> list[ProbeClass]:
+    """Probes called `wanted`: one by its name, or all of a suite. Raises UsageError with a suggestion."""
+    if wanted in found.probes:
+        return [found.probes[wanted]]
+    suite = [probe for name, probe in found.probes.items() if name.startswith(f"{wanted}/")]
+    if suite:
+        return suite
+    known = [*found.probes, *sorted({name.split("/")[0] for name in found.probes})]
+    close = difflib.get_close_matches(wanted, known, 1, cutoff=0.5)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    broken = f" ({len(found.errors)} plug-ins did not load, see `assay probes`)" if found.errors else ""
+    raise UsageError(f"no probe or suite is called {wanted!r}{hint}{broken}")
+
+
+def _check(probe: Any) -> None:
+    if not (isinstance(probe, type) and issubclass(probe, Probe)):
+        raise TypeError(f"{probe!r} is not a subclass of harness.probe.Probe")
+    lacking = [name for name in ("name", "about", "needs", "Row") if not hasattr(probe, name)]
+    if lacking:
+        raise TypeError(f"{probe.__name__} does not set {', '.join(lacking)}")
+    if probe.name.count("/") != 1:
+        raise TypeError(f"{probe.name!r} is not of the form suite/probe")

@@ -1,0 +1,112 @@
+"""log p(target | context) under a causal language model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from harness.errors import UsageError
+from harness.scorer.answers import no_scores, token_scores
+from harness.scorer.api import TokenRequest, TokenScores
+from harness.scorer.engine import Engine
+from harness.scorer.positions import NeededPositions, Wanted, agree
+
+KIND = "token_logprobs"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One request: the model reads `read`, and its logits from position `first` on predict `target`."""
+
+    index: int
+    read: tuple[int, ...]
+    first: int
+    target: tuple[int, ...]
+
+
+class CausalScores:
+    """Scores targets; a request whose tokens begin another request's rides on that one's forward pass.
+
+    Rows are padded on the right without a mask: a causal model never sees what follows, which is checked once.
+    """
+
+    def __init__(self, engine: Engine, head: NeededPositions) -> None:
+        self._engine = engine
+        self._head = head
+        self._is_causal: bool | None = None
+
+    def run(self, requests: Sequence[TokenRequest]) -> list[TokenScores]:
+        """One answer per request, in order. Raises UsageError where the model turns out not to be causal."""
+        if self._is_causal is None:
+            self._is_causal = self._check_causal()
+        if not self._is_causal:
+            raise UsageError(
+                f"{type(self._engine.model).__name__} is not causal: later tokens change the scores of earlier ones, "
+                "so it gives no left-to-right probabilities"
+            )
+        answers = [self._answer_without_model(request) for request in requests]
+        jobs = [
+            Job(index, (request.context + request.target)[:-1], len(request.context) - 1, request.target)
+            for index, request in enumerate(requests)
+            if answers[index] is None
+        ]
+        groups = share_prefixes(jobs)
+        lengths = [len(group[0].read) for group in groups]
+        for batch, scores in self._engine.forwards(
+            KIND, lengths, lambda batch: self._score([groups[row] for row in batch])
+        ):
+            scored = [job for row in batch for job in groups[row]]
+            if scores is None:
+                scores = [no_scores(self._engine.too_big(lengths[batch[0]]))] * len(scored)
+            for job, answer in zip(scored, scores, strict=True):
+                answers[job.index] = answer
+        return [answer for answer in answers if answer is not None]
+
+    def _answer_without_model(self, request: TokenRequest) -> TokenScores | None:
+        if not request.target:
+            return no_scores()
+        if not request.context:
+            return no_scores("the context is empty; begin it with start_token")
+        tokens = request.context + request.target
+        why = self._engine.refuse(tokens[:-1]) or self._engine.refuse(tokens[-1:])  # the last token is never read
+        return no_scores(why) if why else None
+
+    def _score(self, groups: Sequence[Sequence[Job]]) -> list[TokenScores]:
+        """Answers of all jobs, group by group, from one forward pass of each group's first."""
+        jobs = [job for group in groups for job in group]
+        sizes = np.array([len(job.target) for job in jobs])
+        ends = np.cumsum(sizes)
+        offsets = np.arange(ends[-1]) - np.repeat(ends - sizes, sizes)
+        wanted = Wanted(
+            row=np.repeat([row for row, group in enumerate(groups) for _ in group], sizes),
+            position=np.repeat([job.first for job in jobs], sizes) + offsets,
+            token=np.array([token for job in jobs for token in job.target]),
+        )
+        ids = self._engine.padded([group[0].read for group in groups], self._engine.pad)
+        logprobs, greedy = self._head.score({"input_ids": ids, "use_cache": False}, wanted)
+        cuts = ends[:-1]
+        return list(map(token_scores, np.split(logprobs, cuts), np.split(greedy, cuts)))
+
+    def _check_causal(self) -> bool:
+        """Whether an early score stays the same when more tokens follow (not so in BERT without `is_decoder`)."""
+        engine = self._engine
+        ids = torch.arange(min(6, engine.max_tokens), device=engine.device)[None] % engine.vocabulary
+        wanted = Wanted(row=np.array([0]), position=np.array([0]), token=np.array([1 % engine.vocabulary]))
+        alone, _ = self._head.score({"input_ids": ids[:, :1], "use_cache": False}, wanted)
+        followed, _ = self._head.score({"input_ids": ids, "use_cache": False}, wanted)
+        return agree(torch.from_numpy(followed), torch.from_numpy(alone), engine.model.dtype)
+
+
+def share_prefixes(jobs: Sequence[Job]) -> list[list[Job]]:
+    """Jobs in groups that one forward pass serves: the first reads the most, the others read a beginning of it."""
+    groups: list[list[Job]] = []
+    for job in sorted(jobs, key=lambda job: job.read, reverse=True):
+        # in this order an input is followed at once by all of its own beginnings, or by another input
+        if groups and groups[-1][0].read[: len(job.read)] == job.read:
+            groups[-1].append(job)
+        else:
+            groups.append([job])
+    return groups

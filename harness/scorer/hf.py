@@ -1,0 +1,167 @@
+"""HFScorer: the Scorer of a checkpoint loaded by transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from harness.errors import UsageError
+from harness.probe import Need
+from harness.scorer import causal, generate, masked
+from harness.scorer.api import (
+    ClassScores,
+    Counts,
+    Embedding,
+    GenerateRequest,
+    Generation,
+    MaskedRequest,
+    TextRequest,
+    TokenRequest,
+    TokenScores,
+)
+from harness.scorer.causal import CausalScores
+from harness.scorer.engine import Engine
+from harness.scorer.generate import GreedyDecoder
+from harness.scorer.masked import MaskedScores
+from harness.scorer.pooled import PooledVectors, class_logits, mean_states
+from harness.scorer.positions import NeededPositions
+from harness.scorer.texts import special_ids
+
+if TYPE_CHECKING:
+    from harness.checkpoint import CheckpointInfo, LoadedCheckpoint
+
+
+class HFScorer:
+    """Scores requests on one checkpoint; see `harness.scorer.api.Scorer`.
+
+    Answers do not depend on the batching: in float32 on CPU log-probabilities, logits and embeddings agree within 1e-4
+    (absolute) at any batch size, and greedy tokens agree wherever the two best logits are not that close.
+    A token budget is the most padded tokens of one batch; each kind of request keeps its own once memory has run out.
+    Not for use from two threads at once.
+    """
+
+    def __init__(self, loaded: LoadedCheckpoint, *, token_budget: int | None = None) -> None:
+        if token_budget is not None and token_budget < 1:
+            raise UsageError(f"a token budget of {token_budget} is none; give at least 1")
+        self._info = loaded.info
+        self._engine = Engine(loaded, token_budget)
+
+    @property
+    def info(self) -> CheckpointInfo:
+        """The checkpoint behind the scores."""
+        return self._info
+
+    @property
+    def counts(self) -> Counts:
+        """Work done so far, all kinds together; `by_kind` has the rows of each."""
+        total = Counts(by_kind={kind: counts.rows for kind, counts in self._engine.counts.items()})
+        for counts in self._engine.counts.values():
+            for name in (field.name for field in fields(Counts) if field.name != "by_kind"):
+                setattr(total, name, getattr(total, name) + getattr(counts, name))
+        return total
+
+    def counts_of(self, kind: str) -> Counts:
+        """Work done so far by the method named `kind`."""
+        return self._engine.count(kind)
+
+    @property
+    def max_tokens(self) -> int:
+        """Most tokens the model reads at once, special tokens included."""
+        return self._engine.max_tokens
+
+    @property
+    def start_token(self) -> int:
+        """BOS, else EOS. Raises UsageError where the tokenizer has neither."""
+        tokenizer = self._engine.tokenizer
+        token = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+        if token is None:
+            raise UsageError(f"{self._source}: its tokenizer names no BOS and no EOS token to start a text with")
+        return int(token)
+
+    @property
+    def scores_needed_positions_only(self) -> bool:
+        """Whether the language-model head runs on needed positions only (else on all: same numbers, more work)."""
+        return self._head.is_split
+
+    def encode(self, text: str, *, special: bool = True) -> tuple[int, ...]:
+        """Token ids of `text`, never truncated."""
+        return tuple(self._engine.tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"])
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Text of token ids, special tokens kept."""
+        return self._engine.decode(tokens)
+
+    def special_positions(self, tokens: Sequence[int]) -> tuple[bool, ...]:
+        """True where a token stands for no text; an unknown word is text."""
+        return tuple(token in self._special for token in tokens)
+
+    def classify(self, requests: Sequence[TextRequest]) -> list[ClassScores]:
+        """Class logits of each text (or pair); needs a sequence classifier."""
+        self._require(Need.SEQUENCE_CLASSIFIER, "classify")
+        with self._engine.timed("classify"):
+            return self._classes.classify(requests)
+
+    def token_logprobs(self, requests: Sequence[TokenRequest]) -> list[TokenScores]:
+        """Log-probability of each target token; needs a causal LM. The last target token is not read."""
+        self._require(Need.CAUSAL_LM, "token_logprobs")
+        with self._engine.timed(causal.KIND):
+            return self._causal.run(requests)
+
+    def pseudo_log_likelihood(self, requests: Sequence[MaskedRequest]) -> list[TokenScores]:
+        """Log-probability of each requested position when it alone is masked; needs a masked LM."""
+        self._require(Need.MASKED_LM, "pseudo_log_likelihood")
+        with self._engine.timed(masked.KIND):
+            return self._masked.run(requests)
+
+    def generate(self, requests: Sequence[GenerateRequest]) -> list[Generation]:
+        """Greedy continuations; needs a causal LM."""
+        self._require(Need.CAUSAL_LM, "generate")
+        with self._engine.timed(generate.KIND):
+            return self._decoder.run(requests)
+
+    def embed(self, requests: Sequence[TextRequest]) -> list[Embedding]:
+        """Mean-pooled sentence vectors; any checkpoint can give them."""
+        with self._engine.timed("embed"):
+            return self._states.embed(requests)
+
+    @cached_property
+    def _head(self) -> NeededPositions:
+        return NeededPositions(self._engine.model, self._engine.vocabulary)
+
+    @cached_property
+    def _special(self) -> frozenset[int]:
+        return special_ids(self._engine.tokenizer)
+
+    @cached_property
+    def _classes(self) -> PooledVectors:
+        return PooledVectors(self._engine, "classify", class_logits(self._engine.model))
+
+    @cached_property
+    def _states(self) -> PooledVectors:
+        return PooledVectors(self._engine, "embed", mean_states(self._engine.model))
+
+    @cached_property
+    def _causal(self) -> CausalScores:
+        return CausalScores(self._engine, self._head)
+
+    @cached_property
+    def _decoder(self) -> GreedyDecoder:
+        return GreedyDecoder(self._engine, self._head)
+
+    @cached_property
+    def _masked(self) -> MaskedScores:
+        mask = self._engine.tokenizer.mask_token_id
+        if mask is None:
+            raise UsageError(f"{self._source}: its tokenizer names no mask token, so nothing can be masked")
+        return MaskedScores(self._engine, self._head, int(mask), self._states.side)
+
+    @property
+    def _source(self) -> str:
+        return self._info.source.source
+
+    def _require(self, need: Need, method: str) -> None:
+        if need not in self._info.offers:
+            offers = ", ".join(sorted(self._info.offers)) or "nothing"
+            raise UsageError(f"{method} needs a {need}; {self._source} offers {offers}")

@@ -1,0 +1,119 @@
+"""One vector per text: class logits, or the mean of the last hidden states."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import torch
+
+from harness.scorer.answers import class_scores, embedding, no_classes, no_embedding
+from harness.scorer.api import ClassScores, Embedding, Floats, TextRequest
+from harness.scorer.engine import Engine, Side
+from harness.scorer.positions import agree, base_of
+from harness.scorer.texts import TextRow, reads_segments, tokenise
+
+Answer = TypeVar("Answer", ClassScores, Embedding)
+Vectors = Callable[[dict[str, torch.Tensor]], torch.Tensor]
+"""Model inputs [rows, tokens] to one vector per row."""
+
+
+def class_logits(model: Any) -> Vectors:
+    """Class logits [rows, labels]."""
+
+    def logits(inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        found: torch.Tensor = model(**inputs).logits
+        return found
+
+    return logits
+
+
+def mean_states(model: Any) -> Vectors:
+    """Mean of the last hidden states over the tokens that are not padding, [rows, hidden]."""
+    base = base_of(model)
+
+    def means(inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        states: torch.Tensor = base(**inputs).last_hidden_state
+        weight = inputs["attention_mask"][..., None].to(states.dtype)
+        return (states * weight).sum(1) / weight.sum(1)
+
+    return means
+
+
+class PooledVectors:
+    """Batches texts through a function of the model, padded on a side that changes nothing."""
+
+    def __init__(self, engine: Engine, kind: str, vectors: Vectors) -> None:
+        self._engine = engine
+        self._kind = kind
+        self._vectors = vectors
+        self._segments = reads_segments(engine.model)
+        self._side: Side | None = None
+
+    @property
+    def side(self) -> Side:
+        """Where padding leaves the vectors as they are; found out on first use."""
+        if self._side is None:
+            self._side = self._find_side()
+        return self._side
+
+    def classify(self, requests: Sequence[TextRequest]) -> list[ClassScores]:
+        """Vectors as class logits."""
+        return self._run(requests, class_scores, no_classes)
+
+    def embed(self, requests: Sequence[TextRequest]) -> list[Embedding]:
+        """Vectors as embeddings."""
+        return self._run(requests, embedding, no_embedding)
+
+    def _run(
+        self,
+        requests: Sequence[TextRequest],
+        answer: Callable[[Floats, int], Answer],
+        failed: Callable[[str, int], Answer],
+    ) -> list[Answer]:
+        rows = tokenise(self._engine.tokenizer, requests, self._engine.max_tokens)
+        self._engine.count(self._kind).truncated_rows += sum(row.truncated > 0 for row in rows)
+        answers: dict[int, Answer] = {}
+        for index, row in enumerate(rows):
+            why = self._engine.refuse(row.ids)
+            if why is not None:
+                answers[index] = failed(why, row.truncated)
+        todo = [index for index in range(len(rows)) if index not in answers]
+        lengths = [len(rows[index].ids) for index in todo]
+        for batch, vectors in self._engine.forwards(
+            self._kind,
+            lengths,
+            lambda batch: self._forward([rows[todo[at]] for at in batch], self.side),
+            side=self.side,
+        ):
+            for at, number in enumerate(batch):
+                row = rows[todo[number]]
+                answers[todo[number]] = (
+                    failed(self._engine.too_big(lengths[number]), row.truncated)
+                    if vectors is None
+                    else answer(vectors[at], row.truncated)
+                )
+        return [answers[index] for index in range(len(rows))]
+
+    def _forward(self, rows: Sequence[TextRow], side: Side) -> Floats:
+        """Vectors of the rows, float64 [rows, size]."""
+        ids = [row.ids for row in rows]
+        inputs = {
+            "input_ids": self._engine.padded(ids, self._engine.pad, side),
+            "attention_mask": self._engine.mask(ids, side),
+        }
+        if self._segments:
+            inputs["token_type_ids"] = self._engine.padded([row.segments for row in rows], 0, side)
+        vectors: Floats = self._vectors(inputs).double().cpu().numpy()
+        return vectors
+
+    def _find_side(self) -> Side:
+        """A side on which a short text may be padded: its vector stays the same beside a long one."""
+        texts = [TextRequest("a"), TextRequest("a b c d e f g h")]
+        short, long = tokenise(self._engine.tokenizer, texts, self._engine.max_tokens)
+        alone = torch.from_numpy(self._forward([short], Side.NONE)[0])
+        for side in (Side.RIGHT, Side.LEFT):
+            beside = torch.from_numpy(self._forward([long, short], side)[1])
+            if agree(beside, alone, self._engine.model.dtype):
+                return side
+        return Side.NONE

@@ -1,0 +1,56 @@
+"""Texts and pairs to token rows: tokenised once, cut to the model's length with the loss counted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.scorer.api import TextRequest
+
+
+@dataclass(frozen=True, slots=True)
+class TextRow:
+    """Token ids and segment ids of one text or pair; `truncated` tokens were cut off."""
+
+    ids: list[int]
+    segments: list[int]
+    truncated: int = 0
+
+
+def tokenise(tokenizer: Any, requests: Sequence[TextRequest], max_tokens: int) -> list[TextRow]:
+    """A row of at most `max_tokens` per request; over-long pairs lose tokens of the longer text first."""
+    rows = _call(tokenizer, requests, truncation=False)
+    long = [index for index, row in enumerate(rows) if len(row.ids) > max_tokens]
+    cut = _call(tokenizer, [requests[index] for index in long], truncation=True, max_length=max_tokens)
+    for index, row in zip(long, cut, strict=True):
+        rows[index] = TextRow(row.ids, row.segments, len(rows[index].ids) - len(row.ids))
+    return rows
+
+
+def _call(tokenizer: Any, requests: Sequence[TextRequest], **options: Any) -> list[TextRow]:
+    rows: dict[int, TextRow] = {}
+    for paired in (False, True):  # tokenizers take all pairs or none
+        chosen = [index for index, request in enumerate(requests) if (request.pair is not None) is paired]
+        if not chosen:
+            continue
+        texts = [requests[index].text for index in chosen]
+        pairs = [requests[index].pair for index in chosen] if paired else None
+        encoded = tokenizer(texts, pairs, padding=False, return_token_type_ids=True, verbose=False, **options)
+        made = map(TextRow, encoded["input_ids"], encoded["token_type_ids"])
+        rows.update(zip(chosen, made, strict=True))
+    return [rows[index] for index in range(len(requests))]
+
+
+def reads_segments(model: Any) -> bool:
+    """Whether segment ids mean something to the model. GPT-2's forward takes them too, as words: never pass them there."""
+    config = model.config
+    return int(getattr(config, "type_vocab_size", 0) or 0) > 1 or config.model_type == "xlnet"
+
+
+def special_ids(tokenizer: Any) -> frozenset[int]:
+    """Ids that stand for no text: all special tokens but the unknown one, unless it doubles as another (GPT-2)."""
+    roles = ("bos", "eos", "cls", "sep", "pad", "mask")
+    others = {getattr(tokenizer, f"{role}_token_id", None) for role in roles}
+    unknown = {tokenizer.unk_token_id} - others
+    return frozenset(tokenizer.all_special_ids) - unknown

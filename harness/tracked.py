@@ -1,0 +1,97 @@
+"""Audits read back from MLflow: a list of them, and one downloaded as an audit folder."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.files import make_folder
+from harness.mlflow_session import TrackingError, mlflow_session, shown_uri
+from harness.pypi import cache_home
+from harness.record import MANIFEST, AuditFolder
+from harness.tracking import AUDIT_ID, LOGGED
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedAudit:
+    """An audit as its MLflow run tells it; nothing is downloaded yet."""
+
+    run_id: str
+    audit_id: str
+    name: str
+    created: str
+    """UTC, ISO 8601."""
+    checkpoint: str
+    status: str
+    verdict: str
+    """'' before it was decided."""
+    reason: str
+    logged: str
+    """When it was last logged: changes whenever its artifacts may have."""
+
+
+def tracked_audits(uri: str, limit: int = 500) -> list[TrackedAudit]:
+    """The newest `limit` audits logged at `uri`, in any experiment, newest first. Raises TrackingError."""
+    with mlflow_session(uri) as client:
+        experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+        if not experiments:
+            return []
+        runs = client.search_runs(
+            experiments, f"tags.`{AUDIT_ID}` LIKE '%'", max_results=limit, order_by=["attributes.start_time DESC"]
+        )
+        return [_tracked(run) for run in runs]
+
+
+def fetch_audit(uri: str, audit: TrackedAudit) -> AuditFolder:
+    """The audit's artifacts as a folder in the cache, downloaded once per logging. Raises TrackingError."""
+    if not re.fullmatch(r"[\w\-]+", audit.run_id):  # it becomes a folder name
+        raise TrackingError(f"{shown_uri(uri)}: refused a run with the id {audit.run_id[:60]!r}")
+    home = make_folder(cache_home() / "tracked" / _short(uri))
+    target = home / f"{audit.run_id}-{_short(audit.logged)}"
+    if not target.is_dir():
+        scratch = Path(tempfile.mkdtemp(dir=home))
+        try:
+            with mlflow_session(uri) as client:
+                client.download_artifacts(audit.run_id, "", str(scratch))
+            if not (scratch / MANIFEST).is_file():
+                raise TrackingError(f"{shown_uri(uri)}: run {audit.run_id} holds no {MANIFEST}; it was not logged whole")
+            _move(scratch, target)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    return AuditFolder(target)
+
+
+def _tracked(run: Run) -> TrackedAudit:
+    tags = run.data.tags
+    return TrackedAudit(
+        run_id=run.info.run_id,
+        audit_id=tags[AUDIT_ID],
+        name=run.info.run_name or "",
+        created=datetime.fromtimestamp(run.info.start_time / 1000, UTC).isoformat(timespec="seconds"),
+        checkpoint=tags.get("assay.checkpoint", ""),
+        status=tags.get("assay.status", ""),
+        verdict=tags.get("assay.verdict", ""),
+        reason=tags.get("assay.verdict_reason", ""),
+        logged=tags.get(LOGGED, ""),
+    )
+
+
+def _move(scratch: Path, target: Path) -> None:
+    try:
+        scratch.rename(target)
+    except OSError:  # another process was first with the same run
+        if not target.is_dir():
+            raise
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,106 @@
+"""What each task minimises: one loss per record, in nats.
+
+A record's loss is the mean over its own predicted tokens, and a batch's loss the mean over its records. So every
+record weighs the same whatever its length, a batch split into parts gives the same gradient, and per-record gradients
+(differential privacy) are those of the same function. Frameworks that average over all tokens of a batch weigh long
+records more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from harness.errors import DataError
+from privacy.training.batches import IGNORED, AddLabels, MicroBatch
+from privacy.training.tokens import Features
+
+ExampleLosses = Callable[[torch.nn.Module, MicroBatch], torch.Tensor]
+"""(model, micro-batch) -> loss of each record [records], nats, differentiable."""
+
+_TARGETS = ("label", "targets")
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """How records get their targets, and how the model is scored on them."""
+
+    add_labels: AddLabels
+    losses: ExampleLosses
+
+
+def classification() -> Objective:
+    """Cross entropy of the class; records carry it as `label`."""
+    return Objective(lambda record: record, _class_losses)
+
+
+def causal_lm() -> Objective:
+    """Each token from those before it."""
+    return Objective(lambda record: {**record, "targets": record["input_ids"]}, _next_token_losses)
+
+
+def masked_lm(tokenizer: Any, probability: float, seed: int) -> Objective:
+    """Masked tokens, drawn anew each time a record is seen."""
+    return Objective(_Masker(tokenizer, probability, seed), _masked_token_losses)
+
+
+class _Masker:
+    """Devlin et al. 2019: of the tokens, round(probability * n) but at least one; 80% masked, 10% random, 10% kept."""
+
+    def __init__(self, tokenizer: Any, probability: float, seed: int) -> None:
+        if tokenizer.mask_token_id is None:
+            raise DataError("the tokenizer has no mask token; masked_lm needs one")
+        self._tokenizer = tokenizer
+        self._probability = probability
+        self._rng = np.random.default_rng([seed, 1])  # its own stream: the order of records has the other
+
+    def __call__(self, record: Features) -> Features:
+        ids = record["input_ids"]
+        special = self._tokenizer.get_special_tokens_mask(ids, already_has_special_tokens=True)
+        candidates = np.flatnonzero(np.asarray(special) == 0)
+        if not len(candidates):
+            raise DataError(f"a training record holds no token to mask ({self._tokenizer.decode(ids)[:40]!r}); drop it")
+        chosen = self._rng.choice(candidates, max(1, round(self._probability * len(candidates))), replace=False)
+        inputs, targets = list(ids), [IGNORED] * len(ids)
+        for position, fate in zip(chosen.tolist(), self._rng.random(len(chosen)).tolist(), strict=True):
+            targets[position] = ids[position]
+            if fate < 0.8:
+                inputs[position] = self._tokenizer.mask_token_id
+            elif fate < 0.9:
+                inputs[position] = int(self._rng.integers(len(self._tokenizer)))
+        return {**record, "input_ids": inputs, "targets": targets}
+
+
+def _class_losses(model: torch.nn.Module, batch: MicroBatch) -> torch.Tensor:
+    return functional.cross_entropy(_logits(model, batch).float(), batch["label"], reduction="none")
+
+
+def _next_token_losses(model: torch.nn.Module, batch: MicroBatch) -> torch.Tensor:
+    return _mean_by_record(_logits(model, batch)[:, :-1], batch["targets"][:, 1:])
+
+
+def _masked_token_losses(model: torch.nn.Module, batch: MicroBatch) -> torch.Tensor:
+    return _mean_by_record(_logits(model, batch), batch["targets"])
+
+
+def _logits(model: torch.nn.Module, batch: MicroBatch) -> torch.Tensor:
+    logits: torch.Tensor = model(**{name: value for name, value in batch.items() if name not in _TARGETS}).logits
+    return logits
+
+
+def _mean_by_record(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Mean cross entropy over each record's targets: [records, tokens, vocabulary], [records, tokens] -> [records]."""
+    wanted = targets != IGNORED
+    losses = functional.cross_entropy(logits[wanted].float(), targets[wanted], reduction="none")
+    sums = torch.zeros(len(targets), device=losses.device).index_add(0, wanted.nonzero()[:, 0], losses)
+    return sums / wanted.sum(dim=1)
+
+
+def with_classes(records: Sequence[Features], classes: Sequence[int]) -> list[Features]:
+    """Records that carry their class as `label`."""
+    return [{**record, "label": [label]} for record, label in zip(records, classes, strict=True)]

@@ -1,0 +1,105 @@
+"""Puts a finished checkpoint in place: whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from harness.checkpoint import CheckpointSource, inspect_checkpoint
+from harness.errors import UsageError
+from harness.files import explain, write_text
+from harness.manifest import MANIFEST_NAME, TrainingManifest, read_manifest
+from privacy.training.spec import TrainSpec, config_digest
+
+
+def finished_checkpoint(spec: TrainSpec, members_digest: str) -> TrainingManifest | None:
+    """The manifest in `spec.output` when the same training on the same records is done; None when nothing is there.
+
+    Raises UsageError when something else is there, or when its weights are not those of its manifest.
+    """
+    if not spec.output.exists():
+        return None
+    manifest = read_manifest(spec.output) if spec.output.is_dir() else None
+    if manifest is None:
+        raise UsageError(f"{spec.output}: exists and is no trained checkpoint; choose another output or use --replace")
+    if config_digest(manifest.config) != spec.digest():
+        raise UsageError(
+            f"{spec.output}: was trained with other settings ({_difference(manifest, spec)}); "
+            "choose another output or use --replace"
+        )
+    if manifest.members_digest != members_digest:
+        raise UsageError(f"{spec.output}: was trained on other records than {spec.data.source} now holds; use --replace")
+    if inspect_checkpoint(CheckpointSource(source=str(spec.output))).fingerprint.weights != manifest.weights:
+        raise UsageError(f"{spec.output}: its weights are not those of its manifest; use --replace to train again")
+    return manifest
+
+
+def check_output(spec: TrainSpec, replace: bool) -> None:
+    """Raises UsageError when the output would overwrite something, or cannot be written, before any work is done."""
+    if spec.output.exists() and not replace:
+        raise UsageError(f"{spec.output}: exists; choose another output, or use --replace to overwrite it")
+    parent = spec.output.parent
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise explain(error, parent) from error
+    if not os.access(parent, os.W_OK):
+        raise UsageError(f"{parent}: permission denied; choose an output you can write")
+
+
+@contextmanager
+def partial_folder(output: Path) -> Iterator[Path]:
+    """A folder beside `output` to fill; renamed to `output` at the end, removed when anything (Ctrl-C too) stops it."""
+    partial = output.with_name(f"{output.name}.partial-{os.getpid()}")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir()
+        yield partial
+        _put_in_place(partial, output)
+    except OSError as error:
+        raise explain(error, output) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def write_checkpoint(
+    folder: Path, model: Any, tokenizer: Any, make_manifest: Callable[[str], TrainingManifest]
+) -> TrainingManifest:
+    """Weights, config, tokenizer and manifest; `make_manifest` is given the digest of the weights as they lie on disk."""
+    model.save_pretrained(folder, safe_serialization=True)
+    tokenizer.save_pretrained(folder)
+    weights = inspect_checkpoint(CheckpointSource(source=str(folder))).fingerprint.weights
+    manifest = make_manifest(weights)
+    write_text(folder / MANIFEST_NAME, manifest.model_dump_json(indent=2) + "\n")
+    return manifest
+
+
+def _put_in_place(partial: Path, output: Path) -> None:
+    _flush(partial)
+    if not output.exists():
+        partial.rename(output)
+        return
+    old = output.with_name(f"{output.name}.old-{os.getpid()}")
+    output.rename(old)
+    partial.rename(output)
+    shutil.rmtree(old) if old.is_dir() else old.unlink()
+
+
+def _flush(folder: Path) -> None:
+    """Force content to disk before the rename, so that a power cut cannot leave a named but empty checkpoint."""
+    for path in [*folder.rglob("*"), folder]:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _difference(manifest: TrainingManifest, spec: TrainSpec) -> str:
+    ours = spec.canonical()
+    keys = [key for key in {**ours, **manifest.config} if manifest.config.get(key) != ours.get(key)]
+    return "; ".join(f"{key}: {manifest.config.get(key)!s:.60} there, {ours.get(key)!s:.60} asked" for key in keys[:3])

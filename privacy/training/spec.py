@@ -1,0 +1,62 @@
+"""TrainSpec: what to fine-tune, on what, and how. Paths are relative to the working folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from harness.checkpoint import CheckpointSource
+from harness.data import DataSource
+
+Task = Literal["classification", "masked_lm", "causal_lm"]
+
+
+class TrainSpec(BaseModel):
+    """One fine-tuning run. Optimizer: AdamW with a linear warm-up, then a linear decay to zero."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    base: CheckpointSource = Field(description="checkpoint to start from, by string or mapping")
+    task: Task = Field(description="what to train")
+    data: DataSource = Field(description="training records: column text; label (and pair) for classification")
+    held_out: DataSource | None = Field(default=None, description="records of the same kind, never trained on")
+    label_names: tuple[str, ...] = Field(default=(), description="class names by index; default: those in the data")
+    epochs: int = Field(default=3, ge=1, description="passes over the training records")
+    batch_size: int = Field(default=16, ge=1, description="records per optimizer step")
+    accumulation: int = Field(default=1, ge=1, description="parts a batch is computed in, to save memory")
+    learning_rate: float = Field(default=2e-5, gt=0, description="peak learning rate")
+    weight_decay: float = Field(default=0.01, ge=0, description="AdamW decay; never on biases and norm weights")
+    warmup_ratio: float = Field(default=0.1, ge=0, le=1, description="share of the steps spent warming up")
+    max_grad_norm: float | None = Field(default=1.0, gt=0, description="clip the batch gradient; None: do not")
+    max_tokens: int | None = Field(default=None, ge=2, description="cut records here; default: 512 or what base reads")
+    mlm_probability: float = Field(default=0.15, gt=0, lt=1, description="share of tokens predicted, masked_lm only")
+    seed: int = Field(default=0, ge=0, lt=2**32, description="seed of order, dropout, masks and a new head")
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    output: Path = Field(description="folder of the new checkpoint")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.label_names and self.task != "classification":
+            raise ValueError(f"label_names belongs to classification, not to {self.task}")
+        if len(set(self.label_names)) != len(self.label_names) or len(self.label_names) == 1:
+            raise ValueError("label_names must hold two or more different names")
+        if self.accumulation > self.batch_size:
+            raise ValueError("accumulation cannot be larger than batch_size")
+        return self
+
+    def canonical(self) -> dict[str, Any]:
+        """JSON-able settings with every default filled in; without `output`, which changes nothing that is learnt."""
+        return self.model_dump(mode="json", exclude={"output"})
+
+    def digest(self) -> str:
+        """sha256 of the canonical settings."""
+        return config_digest(self.canonical())
+
+
+def config_digest(config: dict[str, Any]) -> str:
+    """sha256 of JSON-able settings, whatever the order of their keys."""
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()

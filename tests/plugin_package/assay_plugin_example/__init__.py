@@ -1,0 +1,1 @@
+"""An installable plug-in, as a third party would write it."""
