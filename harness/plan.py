@@ -72,7 +72,8 @@ def make_plan(spec: AuditSpec, found: Found | None = None) -> AuditPlan:
 
 def _chosen(spec: AuditSpec, found: Found) -> list[tuple[ProbeClass, ProbeSpec]]:
     """Each probe once; an entry that names the probe wins over one that names its suite."""
-    wanted = spec.probes or tuple(ProbeSpec(name=name) for name in found.probes)
+    suites = sorted({name.split("/")[0] for name in found.probes})
+    wanted = spec.probes or tuple(ProbeSpec(name=suite) for suite in suites)
     chosen: dict[str, tuple[ProbeClass, ProbeSpec]] = {}
     for entry in wanted:
         for probe_class in pick(found, entry.name):

@@ -126,6 +126,11 @@ class Probe(ABC, Generic[P]):
         return sum(len(value) for case in cases for value in case.data.values() if isinstance(value, str)) // 4
 
     @classmethod
+    def default_data(cls, checkpoint: CheckpointInfo) -> dict[str, DataSource]:
+        """Source of each input the spec leaves out; override to read what the checkpoint itself was trained on."""
+        return {name: given.default for name, given in cls.inputs.items() if given.default is not None}
+
+    @classmethod
     def why_not(cls, offers: frozenset[Need]) -> str | None:
         """Why the probe does not apply to a checkpoint that offers `offers`; None when it does."""
         lacking = [" or ".join(sorted(group)) for group in cls.needs if not group & offers]

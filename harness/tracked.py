@@ -6,12 +6,14 @@ import hashlib
 import re
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.files import make_folder
+from harness.gate import Outcome
 from harness.mlflow_session import TrackingError, mlflow_session, shown_uri
 from harness.pypi import cache_home
 from harness.record import MANIFEST, AuditFolder
@@ -35,6 +37,8 @@ class TrackedAudit:
     verdict: str
     """'' before it was decided."""
     reason: str
+    gates: Mapping[str, int]
+    """How many gates ended in each outcome."""
     logged: str
     """When it was last logged: changes whenever its artifacts may have."""
 
@@ -63,7 +67,9 @@ def fetch_audit(uri: str, audit: TrackedAudit) -> AuditFolder:
             with mlflow_session(uri) as client:
                 client.download_artifacts(audit.run_id, "", str(scratch))
             if not (scratch / MANIFEST).is_file():
-                raise TrackingError(f"{shown_uri(uri)}: run {audit.run_id} holds no {MANIFEST}; it was not logged whole")
+                raise TrackingError(
+                    f"{shown_uri(uri)}: run {audit.run_id} holds no {MANIFEST}; it was not logged whole"
+                )
             _move(scratch, target)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -81,6 +87,11 @@ def _tracked(run: Run) -> TrackedAudit:
         status=tags.get("assay.status", ""),
         verdict=tags.get("assay.verdict", ""),
         reason=tags.get("assay.verdict_reason", ""),
+        gates={
+            str(outcome): int(tags[key])
+            for outcome in Outcome
+            if tags.get(key := f"assay.gates.{outcome}", "").isdigit()
+        },
         logged=tags.get(LOGGED, ""),
     )
 

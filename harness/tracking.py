@@ -6,12 +6,14 @@ import json
 import math
 import re
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import AssayError
+from harness.gate import Outcome, Verdict
 from harness.mlflow_session import TrackingError, mlflow_session, shown_uri
 from harness.pypi import is_pypi
 from harness.record import AuditFolder, AuditManifest, DatasetRecord, Status, audits_in
@@ -20,18 +22,18 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import DatasetInput, Run
 
-    from harness.gate import Verdict
     from harness.metrics import Metric
 
-__all__ = ["TrackingError", "audit_params", "audit_tags", "default_uri", "log_audit", "metric_values", "pending"]
+__all__ = ["TrackingError", "default_uri", "log_audit", "pending"]
 
 AUDIT_ID = "assay.audit_id"
 LOGGED = "assay.logged"
 _DIGEST_LENGTH = 36
 """MLflow keeps at most so many characters of a dataset's digest."""
 _PARAM_LENGTH, _TAG_LENGTH, _NAME_LENGTH = 500, 2000, 500
-_METRICS_PER_CALL, _ENTRIES_PER_CALL = 1000, 100
-_ARTIFACTS = ("spec.yaml", "manifest.json", "metrics.json", "verdict.json", "report.md", "report.html")
+_METRICS_PER_CALL, _ENTRIES_PER_CALL = 1000, 50
+"""MLflow takes at most 1000 metrics, and 100 params and tags together, in one call."""
+_ARTIFACTS = ("spec.yaml", "manifest.json", "metrics.json", "verdict.json", "report.*")
 _ELSEWHERE = ("data", "output", "policy", "probes", "tracking")
 """Keys of the spec that are no params: they are logged as inputs, verdict and artifacts, or are not about the audit."""
 
@@ -97,7 +99,14 @@ def audit_tags(manifest: AuditManifest, verdict: Verdict | None) -> dict[str, st
         tags |= {"assay.git_commit": manifest.git_commit, "mlflow.source.git.commit": manifest.git_commit}
     if verdict is not None:
         tags |= {"assay.verdict": str(verdict.outcome), "assay.verdict_reason": verdict.reason}
+        tags |= {f"assay.gates.{outcome}": str(count) for outcome, count in gate_counts(verdict).items()}
     return {key: text[:_TAG_LENGTH] for key, text in tags.items()}
+
+
+def gate_counts(verdict: Verdict) -> dict[str, int]:
+    """How many gates of a verdict ended in each outcome."""
+    ends = Counter(str(result.outcome) for result in verdict.gates)
+    return {str(outcome): ends[outcome] for outcome in Outcome}
 
 
 def metric_values(metrics: Sequence[Metric]) -> dict[str, float]:
@@ -195,21 +204,20 @@ def _log_entries(
     params = [Param(key, text) for key, text in audit_params(manifest).items() if key not in run.data.params]
     before = run.data.metrics
     values = metric_values(metrics)
-    gone = {key: math.nan for key in set(before) - set(values)}  # MLflow cannot delete a metric that is missing now
+    gone = dict.fromkeys(set(before) - set(values), math.nan)  # a logged metric can be overwritten, not deleted
     entries = [Entry(key, value, now, 0) for key, value in {**values, **gone}.items() if before.get(key) != value]
-    for start in range(0, max(len(tags), len(params)), _ENTRIES_PER_CALL // 2):
-        part = slice(start, start + _ENTRIES_PER_CALL // 2)
-        first = entries[: _METRICS_PER_CALL - _ENTRIES_PER_CALL] if start == 0 else []
-        client.log_batch(run_id, first, params[part], tags[part], synchronous=True)
-    for start in range(_METRICS_PER_CALL - _ENTRIES_PER_CALL, len(entries), _METRICS_PER_CALL):
+    for start in range(0, max(len(tags), len(params)), _ENTRIES_PER_CALL):
+        part = slice(start, start + _ENTRIES_PER_CALL)
+        client.log_batch(run_id, params=params[part], tags=tags[part], synchronous=True)
+    for start in range(0, len(entries), _METRICS_PER_CALL):
         client.log_batch(run_id, entries[start : start + _METRICS_PER_CALL], synchronous=True)
 
 
 def _log_artifacts(client: MlflowClient, run_id: str, audit: Path) -> None:
     """The folder as it is, so that a downloaded copy is an audit folder again."""
-    for name in _ARTIFACTS:
-        if (audit / name).is_file():
-            client.log_artifact(run_id, str(audit / name))
+    for pattern in _ARTIFACTS:
+        for path in sorted(audit.glob(pattern)):
+            client.log_artifact(run_id, str(path))
     if (audit / "rows").is_dir():
         client.log_artifacts(run_id, str(audit / "rows"), "rows")
 

@@ -47,9 +47,10 @@ def validated(model: type[M], values: Any, where: str) -> M:
 
 
 def _sentence(error: ValidationError, model: type[BaseModel]) -> str:
-    first = error.errors(include_url=False)[0]
+    errors = error.errors(include_url=False)  # a misspelt key comes first: it is why another one is missing
+    first = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
     path = [str(part) for part in first["loc"]]
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     if first["type"] == "extra_forbidden":
         close = difflib.get_close_matches(path[-1], _known_keys(model, first["loc"][:-1]), 1, cutoff=0.5)
         hint = f"; did you mean {close[0]!r}?" if close else ""

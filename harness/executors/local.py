@@ -37,5 +37,7 @@ def _complete(probe: Probe[Any], chunk: Sequence[Case], rows: list[RowDict]) -> 
     got = [row["case_id"] for row in rows]
     wanted = {case.id for case in chunk}
     if len(got) != len(set(got)) or set(got) != wanted:
-        raise AuditError(f"{probe.name}: returned {len(got)} rows for {len(wanted)} cases; this is a fault of the probe")
+        raise AuditError(
+            f"{probe.name}: returned {len(got)} rows for {len(wanted)} cases; this is a fault of the probe"
+        )
     return rows

@@ -12,7 +12,8 @@ from harness.errors import UsageError
 from harness.scorer.answers import no_scores, token_scores
 from harness.scorer.api import TokenRequest, TokenScores
 from harness.scorer.engine import Engine
-from harness.scorer.positions import NeededPositions, Wanted, agree
+from harness.scorer.positions import NeededPositions, Wanted
+from harness.scorer.trunk import agree
 
 KIND = "token_logprobs"
 

@@ -13,7 +13,8 @@ import torch
 
 from harness.scorer.api import Counts
 from harness.scorer.batching import TokenBudget, run_batches
-from harness.scorer.memory import default_budget, is_out_of_memory, release_memory
+from harness.scorer.memory import default_budget, default_padding, is_out_of_memory, release_memory
+from harness.scorer.positions import Ints
 
 if TYPE_CHECKING:
     from harness.checkpoint import LoadedCheckpoint
@@ -42,6 +43,7 @@ class Engine:
         self.pad = pad_token(self.model, self.tokenizer)
         self.counts: dict[str, Counts] = {}
         self._start_budget = default_budget(self.device, self.model) if token_budget is None else token_budget
+        self._padding = default_padding(self.device) if token_budget is None else None
         self._budgets: dict[str, TokenBudget] = {}
 
     def count(self, kind: str) -> Counts:
@@ -60,12 +62,12 @@ class Engine:
             counts.seconds += time.perf_counter() - start
 
     def batches(
-        self, kind: str, lengths: Sequence[int], work: Callable[[list[int]], T], *, spread: int | None = None
+        self, kind: str, lengths: Sequence[int], work: Callable[[list[int]], T], *, padding: int | None = None
     ) -> Iterator[tuple[list[int], T | None]]:
         """`run_batches` with the budget of the kind; counts rows, batches and halvings of what ran."""
         budget = self._budgets.setdefault(kind, TokenBudget(self._start_budget))
         counts = self.count(kind)
-        for batch, result in run_batches(lengths, budget, work, self._ran_out, spread=spread):
+        for batch, result in run_batches(lengths, budget, work, self._ran_out, padding=padding):
             counts.halvings = budget.halvings
             if result is not None:
                 counts.rows += len(batch)
@@ -77,7 +79,7 @@ class Engine:
     ) -> Iterator[tuple[list[int], T | None]]:
         """Batches of one padded forward pass each, whose tokens are counted; of equal lengths where nothing may pad."""
         counts = self.count(kind)
-        for batch, result in self.batches(kind, lengths, work, spread=0 if side is Side.NONE else None):
+        for batch, result in self.batches(kind, lengths, work, padding=0 if side is Side.NONE else self._padding):
             if result is not None:
                 counts.tokens += sum(lengths[row] for row in batch)
                 counts.padded_tokens += len(batch) * lengths[batch[0]]
@@ -117,8 +119,8 @@ class Engine:
         return True
 
 
-def pad_rows(rows: Rows, fill: int, side: Side = Side.RIGHT) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
-    """Rows of token ids as int64 [rows, longest], filled up with `fill`. Raises ValueError if NONE would need filling."""
+def pad_rows(rows: Rows, fill: int, side: Side = Side.RIGHT) -> Ints:
+    """Rows of token ids as int64 [rows, longest], filled with `fill`. Raises ValueError if NONE would need filling."""
     longest = max(map(len, rows))
     if side is Side.NONE and any(len(row) != longest for row in rows):
         raise ValueError("rows of unequal length where nothing may be padded")

@@ -65,7 +65,7 @@ class GreedyDecoder:
                 continue
             counts.padded_tokens += len(batch) * found.read
             for at, tokens, finite in zip(batch, found.tokens, found.finite, strict=True):
-                counts.tokens += min(found.read, len(prompts[at]) + len(tokens))
+                counts.tokens += len(prompts[at]) + min(len(tokens), size - 1)  # the last one is never read
                 text = self._engine.decode(tokens)
                 answers[todo[at]] = Generation(tuple(tokens), text) if finite else no_generation(NON_FINITE)
         return answers

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from harness.scorer.answers import no_scores, token_scores
-from harness.scorer.api import MaskedRequest, TokenScores
+from harness.scorer.api import Bools, Floats, MaskedRequest, TokenScores
 from harness.scorer.engine import Engine, Side
 from harness.scorer.positions import NeededPositions, Wanted
 
@@ -32,8 +32,8 @@ class MaskedScores:
             if errors[index] is None
             for slot in range(len(request.positions))
         ]
-        logprobs = [np.empty(len(request.positions)) for request in requests]
-        greedy = [np.empty(len(request.positions), dtype=np.bool_) for request in requests]
+        logprobs: list[Floats] = [np.empty(len(request.positions)) for request in requests]
+        greedy: list[Bools] = [np.empty(len(request.positions), dtype=np.bool_) for request in requests]
         lengths = [len(requests[index].tokens) for index, _ in copies]
         for batch, scores in self._engine.forwards(
             KIND, lengths, lambda batch: self._score(requests, [copies[row] for row in batch]), side=self._side
@@ -45,8 +45,8 @@ class MaskedScores:
                 index, slot = copies[row]
                 logprobs[index][slot], greedy[index][slot] = logprob, is_greedy
         return [
-            token_scores(*scores) if error is None else no_scores(error)
-            for error, *scores in zip(errors, logprobs, greedy, strict=True)
+            no_scores(error) if error is not None else token_scores(logprobs[index], greedy[index])
+            for index, error in enumerate(errors)
         ]
 
     def _refuse(self, request: MaskedRequest) -> str | None:
@@ -54,10 +54,8 @@ class MaskedScores:
             return f"a position lies outside the {len(request.tokens)} tokens"
         return self._engine.refuse(request.tokens)
 
-    def _score(
-        self, requests: Sequence[MaskedRequest], copies: Sequence[tuple[int, int]]
-    ) -> tuple[list[float], list[bool]]:
-        """Log-probability and argmax agreement of the masked token of each copy (request, slot), [copies]."""
+    def _score(self, requests: Sequence[MaskedRequest], copies: Sequence[tuple[int, int]]) -> tuple[Floats, Bools]:
+        """Log-probability of the masked token of each copy (request, slot) and whether it is the argmax, [copies]."""
         rows, positions, tokens = [], [], []
         for index, slot in copies:
             row = list(requests[index].tokens)
@@ -71,5 +69,4 @@ class MaskedScores:
             positions = [position + ids.shape[1] - len(row) for position, row in zip(positions, rows, strict=True)]
         inputs = {"input_ids": ids, "attention_mask": self._engine.mask(rows, self._side)}
         wanted = Wanted(row=np.arange(len(rows)), position=np.array(positions), token=np.array(tokens))
-        logprobs, greedy = self._head.score(inputs, wanted)
-        return logprobs.tolist(), greedy.tolist()
+        return self._head.score(inputs, wanted)

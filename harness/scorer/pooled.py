@@ -10,16 +10,18 @@ import torch
 from harness.scorer.answers import class_scores, embedding, no_classes, no_embedding
 from harness.scorer.api import ClassScores, Embedding, Floats, TextRequest
 from harness.scorer.engine import Engine, Side
-from harness.scorer.positions import agree, base_of
 from harness.scorer.texts import TextRow, reads_segments, tokenise
+from harness.scorer.trunk import agree, base_of
 
 Answer = TypeVar("Answer", ClassScores, Embedding)
 Vectors = Callable[[dict[str, torch.Tensor]], torch.Tensor]
 """Model inputs [rows, tokens] to one vector per row."""
 
 
-def class_logits(model: Any) -> Vectors:
-    """Class logits [rows, labels]."""
+def class_logits(model: Any, pad: int) -> Vectors:
+    """Class logits [rows, labels]. A decoder's classifier reads the last token that is not padding, so it is told."""
+    if getattr(model.config, "pad_token_id", None) is None:
+        model.config.pad_token_id = pad
 
     def logits(inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         found: torch.Tensor = model(**inputs).logits
@@ -80,19 +82,17 @@ class PooledVectors:
                 answers[index] = failed(why, row.truncated)
         todo = [index for index in range(len(rows)) if index not in answers]
         lengths = [len(rows[index].ids) for index in todo]
-        for batch, vectors in self._engine.forwards(
-            self._kind,
-            lengths,
-            lambda batch: self._forward([rows[todo[at]] for at in batch], self.side),
-            side=self.side,
-        ):
+
+        def work(batch: list[int]) -> Floats:
+            return self._forward([rows[todo[number]] for number in batch], self.side)
+
+        for batch, vectors in self._engine.forwards(self._kind, lengths, work, side=self.side):
             for at, number in enumerate(batch):
-                row = rows[todo[number]]
-                answers[todo[number]] = (
-                    failed(self._engine.too_big(lengths[number]), row.truncated)
-                    if vectors is None
-                    else answer(vectors[at], row.truncated)
-                )
+                cut = rows[todo[number]].truncated
+                if vectors is None:
+                    answers[todo[number]] = failed(self._engine.too_big(lengths[number]), cut)
+                else:
+                    answers[todo[number]] = answer(vectors[at], cut)
         return [answers[index] for index in range(len(rows))]
 
     def _forward(self, rows: Sequence[TextRow], side: Side) -> Floats:

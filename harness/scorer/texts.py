@@ -43,7 +43,7 @@ def _call(tokenizer: Any, requests: Sequence[TextRequest], **options: Any) -> li
 
 
 def reads_segments(model: Any) -> bool:
-    """Whether segment ids mean something to the model. GPT-2's forward takes them too, as words: never pass them there."""
+    """Whether segment ids mean something to the model. GPT-2 would take them too, but as words."""
     config = model.config
     return int(getattr(config, "type_vocab_size", 0) or 0) > 1 or config.model_type == "xlnet"
 

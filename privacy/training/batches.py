@@ -58,9 +58,7 @@ class Collator:
 
     def _pad(self, records: list[Features]) -> MicroBatch:
         longest = max(len(record["input_ids"]) for record in records)
-        return {
-            name: torch.tensor([self._row(name, record, longest) for record in records]) for name in records[0]
-        }
+        return {name: torch.tensor([self._row(name, record, longest) for record in records]) for name in records[0]}
 
     def _row(self, name: str, record: Features, longest: int) -> Any:
         if name not in self._padding:  # one number per record, e.g. its class

@@ -10,7 +10,7 @@ from harness.errors import DataError
 
 def label_text(value: Any, label_map: Mapping[str, str]) -> str:
     """A label as text, after `label_map`; 1, 1.0 and '1' are the same label."""
-    shown = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    shown = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
     return label_map.get(shown, shown)
 
 
@@ -22,9 +22,7 @@ def found_labels(values: Iterable[Any], label_map: Mapping[str, str]) -> tuple[s
     return tuple(sorted(names))
 
 
-def label_indices(
-    values: Sequence[Any], names: Sequence[str], label_map: Mapping[str, str], where: str
-) -> list[int]:
+def label_indices(values: Sequence[Any], names: Sequence[str], label_map: Mapping[str, str], where: str) -> list[int]:
     """Class index of each label: by name, else by index. Raises DataError naming the row of a label that is neither."""
     index = {name: position for position, name in enumerate(names)}
     found = []

@@ -32,7 +32,9 @@ def finished_checkpoint(spec: TrainSpec, members_digest: str) -> TrainingManifes
             "choose another output or use --replace"
         )
     if manifest.members_digest != members_digest:
-        raise UsageError(f"{spec.output}: was trained on other records than {spec.data.source} now holds; use --replace")
+        raise UsageError(
+            f"{spec.output}: was trained on other records than {spec.data.source} now holds; use --replace"
+        )
     if inspect_checkpoint(CheckpointSource(source=str(spec.output))).fingerprint.weights != manifest.weights:
         raise UsageError(f"{spec.output}: its weights are not those of its manifest; use --replace to train again")
     return manifest
@@ -69,7 +71,7 @@ def partial_folder(output: Path) -> Iterator[Path]:
 def write_checkpoint(
     folder: Path, model: Any, tokenizer: Any, make_manifest: Callable[[str], TrainingManifest]
 ) -> TrainingManifest:
-    """Weights, config, tokenizer and manifest; `make_manifest` is given the digest of the weights as they lie on disk."""
+    """Weights, config, tokenizer and manifest; `make_manifest` gets the digest of the weights as they lie there."""
     model.save_pretrained(folder, safe_serialization=True)
     tokenizer.save_pretrained(folder)
     weights = inspect_checkpoint(CheckpointSource(source=str(folder))).fingerprint.weights

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.errors import DataError
+from harness.scorer.api import TextRequest
+from harness.scorer.texts import tokenise
 
 Features = dict[str, list[int]]
 
@@ -16,7 +18,7 @@ class Encoded:
     """Tokenised records."""
 
     records: list[Features]
-    """`input_ids`, `attention_mask` and, where the model has them, `token_type_ids`: [tokens] each."""
+    """`input_ids`, `attention_mask` and, where the model reads them, `token_type_ids`: [tokens] each."""
     truncated: int
     """Records that were longer than the limit."""
 
@@ -26,18 +28,17 @@ class Encoded:
         return [len(record["input_ids"]) for record in self.records]
 
 
-def encode_records(tokenizer: Any, texts: Sequence[str], pairs: Sequence[str] | None, limit: int) -> Encoded:
-    """Each text (or pair) with the tokenizer's special tokens; over-long ones are cut and counted."""
-    records: list[Features] = []
-    truncated = 0
-    for row, text in enumerate(texts):
-        both = (text,) if pairs is None else (text, pairs[row])
-        encoded = tokenizer(*both, verbose=False)
-        if len(encoded["input_ids"]) > limit:
-            truncated += 1
-            encoded = tokenizer(*both, truncation=True, max_length=limit)
-        records.append({name: list(values) for name, values in encoded.items()})
-    return Encoded(records, truncated)
+def encode_records(
+    tokenizer: Any, texts: Sequence[str], pairs: Sequence[str] | None, limit: int, *, segments: bool
+) -> Encoded:
+    """Each text (or pair) as the Scorer tokenises and cuts it, so that an audit reads what training read."""
+    both = [TextRequest(text, pairs[row] if pairs else None) for row, text in enumerate(texts)]
+    rows = tokenise(tokenizer, both, limit)
+    records = []
+    for row in rows:
+        record = {"input_ids": row.ids, "attention_mask": [1] * len(row.ids)}
+        records.append({**record, "token_type_ids": row.segments} if segments else record)
+    return Encoded(records, sum(row.truncated > 0 for row in rows))
 
 
 def encode_documents(tokenizer: Any, texts: Sequence[str], limit: int) -> Encoded:
@@ -48,13 +49,13 @@ def encode_documents(tokenizer: Any, texts: Sequence[str], limit: int) -> Encode
     records: list[Features] = []
     truncated = 0
     end = tokenizer.eos_token_id
-    for row, text in enumerate(texts):
-        ids = list(tokenizer(text, verbose=False)["input_ids"])
+    for row, encoded in enumerate(tokenizer(list(texts), verbose=False)["input_ids"]):
+        ids = list(encoded)
         if end is not None and ids[-1:] != [end]:
             ids.append(end)
         truncated += len(ids) > limit
         ids = ids[:limit]
         if len(ids) < 2:
-            raise DataError(f"training record {row + 1} is a single token ({text[:40]!r}); drop it")
+            raise DataError(f"training record {row + 1} is a single token ({texts[row][:40]!r}); drop it")
         records.append({"input_ids": ids, "attention_mask": [1] * len(ids)})
     return Encoded(records, truncated)

@@ -44,7 +44,9 @@ class TrainResult:
         """What happened, for the command line."""
         if not self.trained:
             return f"{self.folder}: trained already with these settings on these records; nothing to do"
-        cut = f", {self.truncated} of {self.manifest.members_n} records cut at the token limit" if self.truncated else ""
+        cut = (
+            f", {self.truncated} of {self.manifest.members_n} records cut at the token limit" if self.truncated else ""
+        )
         return (
             f"{self.folder}: {self.manifest.steps} steps in {self.seconds:.0f} s, "
             f"mean loss of the last epoch {self.manifest.losses[-1]:.3f} nats{cut}"
@@ -56,8 +58,8 @@ def train(
 ) -> TrainResult:
     """Fine-tune as `spec` says. The output appears whole or not at all; an existing one is refused unless `replace`.
 
-    With `if_missing` (and not `replace`) the same training already finished there is returned as it is. Bit-equal weights on
-    the same machine and device where its kernels are deterministic (CPU; CUDA ones may not be).
+    With `if_missing` (and not `replace`) the same training already finished there is returned as it is. The same spec
+    gives bit-equal weights on the same CPU and number of threads; CUDA kernels may differ in the last bits.
 
     Raises UsageError, CheckpointError or DataError before training; AuditError when the loss stops being a number.
     """

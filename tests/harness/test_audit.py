@@ -93,7 +93,9 @@ def test_resume_repeats_nothing_and_ends_with_the_same_metrics(
     whole = run(plan(checkpoint, tmp_path, [*words(9), "then"]))
     planned = plan(checkpoint, tmp_path, [*words(9), "then"])
     folder = start_audit(planned)
-    monkeypatch.setattr(Toy, "_obey", lambda self, text: (_ for _ in ()).throw(KeyboardInterrupt) if text == "then" else None)
+    monkeypatch.setattr(
+        Toy, "_obey", lambda self, text: (_ for _ in ()).throw(KeyboardInterrupt) if text == "then" else None
+    )
     with pytest.raises(KeyboardInterrupt):
         run_audit(planned, folder)
     monkeypatch.undo()
@@ -120,9 +122,7 @@ def test_resume_refuses_other_weights_and_other_data(checkpoint: Path, tmp_path:
 
 def test_the_time_limit_leaves_an_inconclusive_verdict(checkpoint: Path, tmp_path: Path) -> None:
     result = run(plan(checkpoint, tmp_path, words(10), limits={"minutes": 1e-9}, policy=POLICY))
-    assert result.manifest.incomplete == {
-        "toy/share": "the limit of 1e-09 minutes was reached after 0 of 10 cases"
-    }
+    assert result.manifest.incomplete == {"toy/share": "the limit of 1e-09 minutes was reached after 0 of 10 cases"}
     assert result.metrics[0].value is None
     assert result.metrics[0].missing == 10
     assert result.verdict.outcome == "inconclusive"

@@ -41,7 +41,9 @@ def test_pick_by_name_suite_or_suggestion() -> None:
     found = find_probes()
     assert [probe.name for probe in pick(found, "bias/crows_pairs")] == ["bias/crows_pairs"]
     assert {probe.name for probe in pick(found, "bias")} >= {"bias/crows_pairs", "bias/counterfactual"}
-    with pytest.raises(UsageError, match="no probe or suite is called 'bias/crow_pairs'; did you mean 'bias/crows_pairs'"):
+    with pytest.raises(
+        UsageError, match="no probe or suite is called 'bias/crow_pairs'; did you mean 'bias/crows_pairs'"
+    ):
         pick(found, "bias/crow_pairs")
     with pytest.raises(UsageError, match="1 plug-ins did not load"):
         pick(Found({}, {"x": "y"}), "zzz")

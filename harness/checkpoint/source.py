@@ -1,4 +1,4 @@
-"""STUB: API only; the loader is being written."""
+"""What crosses between rooms about a checkpoint: its source, its fingerprint, what is known of it, and it in memory."""
 
 from __future__ import annotations
 
@@ -70,13 +70,3 @@ class LoadedCheckpoint:
     """transformers.PreTrainedTokenizerBase"""
     device: str
     dtype: str
-
-
-def inspect_checkpoint(source: CheckpointSource) -> CheckpointInfo:
-    """Find and check a checkpoint without loading weights or running its code. Raises CheckpointError."""
-    raise NotImplementedError
-
-
-def load_checkpoint(info: CheckpointInfo, *, device: str = "auto", dtype: str = "auto") -> LoadedCheckpoint:
-    """Load what `inspect_checkpoint` found. device: auto|cpu|cuda|mps; dtype: auto|fp32|bf16|fp16."""
-    raise NotImplementedError

@@ -1,0 +1,14 @@
+"""Entry of the dashboard: `assay dashboard` serves it; `streamlit run dashboards/app.py` does too."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+st.set_page_config(page_title="Assay", page_icon="⚖️", layout="wide")
+st.navigation(
+    [
+        st.Page("pages/audits.py", title="Audits", icon=":material/list:", url_path="audits", default=True),
+        st.Page("pages/audit.py", title="Audit", icon=":material/gavel:", url_path="audit"),
+        st.Page("pages/rows.py", title="Rows", icon=":material/table_rows:", url_path="rows"),
+    ]
+).run()

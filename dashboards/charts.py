@@ -1,0 +1,122 @@
+"""Dot-and-whisker charts of metrics, with the bounds their gates set."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from dashboards.views import BADGES, gates_of, name, worst
+from harness.gate import Outcome, Verdict
+from harness.metrics import Metric
+from harness.numbers import interval, number
+
+UNGATED = "no gate"
+COLOURS = {
+    BADGES[Outcome.PASS]: "#009E73",
+    BADGES[Outcome.BLOCK]: "#D55E00",
+    BADGES[Outcome.INCONCLUSIVE]: "#E69F00",
+    UNGATED: "#7F7F7F",
+}
+"""Told apart with any colour vision (Okabe and Ito 2008); shapes repeat what they say."""
+SHAPES = ["circle", "cross", "diamond", "circle"]
+SHARES = "between 0 and 1"
+ROW_HEIGHT = 26
+LABEL_WIDTH = 320
+
+
+@dataclass(frozen=True, slots=True)
+class ChartData:
+    """Metrics that share an axis: `points` one line per metric, `bounds` one per gate limit."""
+
+    title: str
+    points: pd.DataFrame
+    bounds: pd.DataFrame
+
+
+def chart_data(metrics: Iterable[Metric], verdict: Verdict | None) -> list[ChartData]:
+    """Metrics with a value, by axis: those between 0 and 1 together, the others by unit."""
+    groups: dict[str, list[Metric]] = {}
+    for metric in metrics:
+        if metric.value is not None:
+            groups.setdefault(_axis(metric), []).append(metric)
+    return [
+        ChartData(
+            title,
+            pd.DataFrame([_point(metric, verdict) for metric in group]),
+            pd.DataFrame(
+                [bound for metric in group for bound in _bounds(metric, verdict)], columns=["metric", "bound", "rule"]
+            ),
+        )
+        for title, group in sorted(groups.items(), key=lambda item: item[0] != SHARES)
+    ]
+
+
+def metric_chart(data: ChartData, *, legend: bool = True) -> Any:
+    """A row per metric: whisker (interval), dot (value), and a black-and-white bar where a gate's limit lies."""
+    axis = alt.Axis(labelLimit=LABEL_WIDTH, minExtent=LABEL_WIDTH)
+    y = alt.Y("metric:N", sort=list(dict.fromkeys(data.points["metric"])), title=None, axis=axis)
+    scale = alt.Scale(domain=_domain(data), nice=False)
+    key = alt.Legend(orient="top", direction="horizontal", titleOrient="left", symbolLimit=0) if legend else None
+    x = alt.X("value:Q", title=data.title, scale=scale)
+    colour = alt.Color(
+        "outcome:N", title="gate", scale=alt.Scale(domain=list(COLOURS), range=list(COLOURS.values())), legend=key
+    )
+    shape = alt.Shape("outcome:N", title="gate", scale=alt.Scale(domain=list(COLOURS), range=SHAPES), legend=key)
+    tooltip = [alt.Tooltip(f"{column}:N") for column in ("metric", "shown", "interval", "n", "outcome")]
+    points = alt.Chart(data.points)
+    whiskers = points.mark_rule(strokeWidth=2).encode(y=y, x=alt.X("low:Q", scale=scale), x2="high:Q", color=colour)
+    dots = points.mark_point(size=120, filled=True, opacity=1).encode(
+        y=y, x=x, color=colour, shape=shape, tooltip=tooltip
+    )
+    layers = [whiskers, dots]
+    if not data.bounds.empty:
+        bars = alt.Chart(data.bounds).encode(y=y, x=alt.X("bound:Q", scale=scale), tooltip=["metric:N", "rule:N"])
+        layers[:0] = [
+            bars.mark_tick(color="white", thickness=6, size=20),
+            bars.mark_tick(color="black", thickness=3, size=18),
+        ]
+    return alt.layer(*layers).properties(height=alt.Step(ROW_HEIGHT))
+
+
+def _domain(data: ChartData) -> list[float]:
+    """Ends of the axis: 0 and 1 for shares, else a little beyond everything drawn."""
+    if data.title == SHARES:
+        return [0.0, 1.0]
+    drawn = [float(value) for value in [*data.points["low"], *data.points["high"], *data.bounds["bound"]]]
+    room = 0.05 * (max(drawn) - min(drawn)) or 0.5 * abs(drawn[0]) or 1.0
+    return [min(drawn) - room, max(drawn) + room]
+
+
+def _axis(metric: Metric) -> str:
+    numbers_ = [value for value in (metric.value, metric.low, metric.high) if value is not None]
+    if metric.unit in ("", "rate") and all(0 <= value <= 1 for value in numbers_):
+        return SHARES
+    return metric.unit or name(metric)
+
+
+def _point(metric: Metric, verdict: Verdict | None) -> dict[str, Any]:
+    outcome = worst(gates_of(metric, verdict))
+    return {
+        "metric": name(metric),
+        "value": metric.value,
+        "low": metric.value if metric.low is None else metric.low,
+        "high": metric.value if metric.high is None else metric.high,
+        "shown": number(metric.value),
+        "interval": interval(metric.low, metric.high),
+        "n": metric.n,
+        "outcome": BADGES[Outcome(outcome)] if outcome else UNGATED,
+    }
+
+
+def _bounds(metric: Metric, verdict: Verdict | None) -> list[dict[str, Any]]:
+    return [
+        {"metric": name(metric), "bound": limit, "rule": f"{result.gate.id}: {result.gate.rule}"}
+        for result in gates_of(metric, verdict)
+        for limit in result.gate.allowed
+        if math.isfinite(limit)
+    ]

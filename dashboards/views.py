@@ -1,0 +1,274 @@
+"""View models: what the pages show of audits, as plain tables and texts; pure, and tested without Streamlit."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import pandas as pd
+
+from dashboards.audits import Audit, Entry
+from harness import numbers
+from harness.gate import GateResult, Outcome, Verdict
+from harness.metrics import Metric
+from harness.mlflow_session import shown_uri
+from harness.tracking import gate_counts
+
+BADGES = {Outcome.PASS: "✔ pass", Outcome.BLOCK: "✖ block", Outcome.INCONCLUSIVE: "? inconclusive"}
+"""Outcomes told by a sign and a word, never by colour alone."""
+NO_VERDICT = "– none yet"
+_HUES = {Outcome.PASS: "green", Outcome.BLOCK: "red", Outcome.INCONCLUSIVE: "orange"}
+_COUNTED = {Outcome.PASS: "passed", Outcome.BLOCK: "blocked", Outcome.INCONCLUSIVE: "undecided"}
+AUDIT_COLUMNS = ["verdict", "name", "checkpoint", "started (UTC)", "status", "gates", "why", "where", "audit"]
+_SHORT_TEXT = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Caution:
+    """Something a reader must know before trusting the numbers."""
+
+    kind: str
+    where: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One value of a row in full: `kind` is short, text, json or missing."""
+
+    name: str
+    kind: str
+    text: str
+
+
+def badge(outcome: str) -> str:
+    """An outcome as sign and word."""
+    return BADGES[Outcome(outcome)] if outcome in set(Outcome) else NO_VERDICT
+
+
+def tinted(outcome: str) -> str:
+    """Markdown of an outcome's badge, tinted as well."""
+    return f":{_HUES[Outcome(outcome)]}-badge[{badge(outcome)}]" if outcome in set(Outcome) else badge(outcome)
+
+
+def link(page: str, **query: str) -> str:
+    """Address of a page, relative to the dashboard's root, for one audit, probe or case."""
+    return f"{page}?{urlencode(query)}"
+
+
+def audit_table(entries: Sequence[Entry]) -> pd.DataFrame:
+    """One line per audit, columns AUDIT_COLUMNS; `audit` is its address, which ends with its id."""
+    return pd.DataFrame([_audit_line(entry) for entry in entries], columns=AUDIT_COLUMNS).fillna("")
+
+
+def gate_table(verdict: Verdict) -> pd.DataFrame:
+    """One line per gate: what it decided and why; blocked and undecided gates first. Cells are Markdown."""
+    order = [Outcome.BLOCK, Outcome.INCONCLUSIVE, Outcome.PASS]
+    results = sorted(verdict.gates, key=lambda result: order.index(result.outcome))
+    table = markdown_table(
+        ("gate", "rule", "because", "purpose"),
+        [
+            (
+                result.gate.id,
+                f"{_key(result.gate.metric, result.gate.slice)} {result.gate.rule}",
+                result.reason,
+                result.gate.reason,
+            )
+            for result in results
+        ],
+    )
+    table.insert(0, "outcome", [tinted(result.outcome) for result in results])
+    return table if any(table["purpose"]) else table.drop(columns="purpose")
+
+
+def markdown_table(columns: Sequence[str], lines: Iterable[Sequence[str]]) -> pd.DataFrame:
+    """A table whose cells, read as Markdown, show their text as it is."""
+    return pd.DataFrame([[plain(cell) for cell in line] for line in lines], columns=list(columns))
+
+
+def metric_table(metrics: Iterable[Metric], verdict: Verdict | None) -> pd.DataFrame:
+    """One line per metric; a missing value says 'missing' and why."""
+    columns = ["metric", "value", "interval", "n", "missing", "gate", "better", "method", "note"]
+    table = pd.DataFrame([_metric_line(metric, verdict) for metric in metrics], columns=columns)
+    return table if any(table["note"]) else table.drop(columns="note")
+
+
+def cautions(audit: Audit) -> list[Caution]:
+    """What did not run, ran in part, or came out empty."""
+    manifest = audit.manifest
+    found = [Caution("incomplete", probe, why) for probe, why in manifest.incomplete.items()]
+    found += [Caution("missing number", name(metric), metric.note) for metric in audit.metrics if metric.value is None]
+    found += [
+        Caution("missing cases", name(metric), f"{metric.missing} planned cases gave no usable row")
+        for metric in audit.metrics
+        if metric.value is not None and metric.missing and metric.headline
+    ]
+    found += [
+        Caution("texts cut", work.probe, f"{work.truncated_rows} of {work.rows} texts were longer than the model reads")
+        for work in manifest.work
+        if work.truncated_rows
+    ]
+    found += [Caution("checkpoint", manifest.checkpoint.source, note) for note in manifest.checkpoint.notes]
+    found += [Caution("not applicable", probe, why) for probe, why in manifest.not_applicable.items()]
+    found += [Caution("plug-in not loaded", point, why) for point, why in manifest.plugin_errors.items()]
+    return found
+
+
+def provenance(audit: Audit) -> list[tuple[str, str]]:
+    """What was audited, on what, with which software."""
+    manifest, checkpoint = audit.manifest, audit.manifest.checkpoint
+    facts = [
+        ("audit", manifest.audit_id),
+        ("started", manifest.created),
+        ("finished", manifest.finished or f"{numbers.MISSING}: {manifest.why or manifest.status}"),
+        ("checkpoint", checkpoint.source),
+        ("architecture", f"{checkpoint.architecture} ({checkpoint.model_type}), {checkpoint.parameters:,} parameters"),
+        ("fingerprint", checkpoint.fingerprint),
+        ("weights", checkpoint.weights),
+        ("config", checkpoint.config),
+        ("tokenizer", checkpoint.tokenizer),
+        ("seed", str(manifest.seed)),
+        ("device, dtype", f"{manifest.device or 'none'}, {manifest.dtype or 'none'}"),
+        ("git commit", manifest.git_commit or f"{numbers.MISSING}: not in a git checkout"),
+        ("versions", ", ".join(f"{package} {number}" for package, number in manifest.versions.items())),
+    ]
+    for probe in manifest.probes:
+        for input_name, data in probe.data.items():
+            source = str(data.source.get("source", "unknown"))
+            facts.append((f"data of {probe.name}", f"{input_name}: {source}, {data.n} rows, sha256 {data.digest}"))
+    if audit.tracking.get("run_id"):
+        facts.append(("MLflow run", f"{shown_uri(audit.tracking.get('uri', ''))} {audit.tracking['run_id']}"))
+    return facts
+
+
+def row_fields(row: Mapping[str, Any]) -> list[Field]:
+    """Every value of a row in full; an empty one says why it is missing."""
+    why = row.get("error") or "not recorded"
+    return [_field(column, value, why) for column, value in row.items()]
+
+
+def tidy_errors(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows with an error column only where there is an error: a good row lacks none."""
+    if "error" not in rows:
+        return rows
+    return rows.assign(error=rows["error"].fillna("")) if rows["error"].notna().any() else rows.drop(columns="error")
+
+
+def mask(texts: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
+    """The rows with every text of `columns` replaced by its length."""
+    masked = texts.copy()
+    for column in columns:
+        masked[column] = [_hidden(value) for value in texts[column]]
+    return masked
+
+
+def mask_row(row: Mapping[str, Any], keep: Iterable[str]) -> dict[str, Any]:
+    """A row with its texts replaced by their length, except in the columns to `keep`."""
+    return {
+        column: value if column in keep or not isinstance(value, str) else _hidden(value)
+        for column, value in row.items()
+    }
+
+
+def plain(text: str) -> str:
+    """Markdown that shows `text` as it is, on one line: nothing in it becomes a link, image or style."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", " ".join(text.split()))
+
+
+def name(metric: Metric) -> str:
+    """Key of a metric, with its slice."""
+    return _key(metric.key, metric.slice)
+
+
+def gates_of(metric: Metric, verdict: Verdict | None) -> list[GateResult]:
+    """Results of the gates on a metric."""
+    results = verdict.gates if verdict is not None else ()
+    return [result for result in results if (result.gate.metric, result.gate.slice) == (metric.key, metric.slice)]
+
+
+def worst(results: Sequence[GateResult]) -> str:
+    """The gravest outcome among gates; '' without gates."""
+    outcomes = {result.outcome for result in results}
+    return next((outcome for outcome in (Outcome.BLOCK, Outcome.INCONCLUSIVE, Outcome.PASS) if outcome in outcomes), "")
+
+
+def counts_text(counts: Mapping[str, int]) -> str:
+    """Gates by outcome in words, e.g. '1 passed, 2 undecided'."""
+    said = [f"{counts[outcome]} {word}" for outcome, word in _COUNTED.items() if counts.get(outcome)]
+    return ", ".join(said) or "no gates"
+
+
+def _key(metric: str, subset: str) -> str:
+    return f"{metric} [{subset}]" if subset else metric
+
+
+def _audit_line(entry: Entry) -> dict[str, str]:
+    shown = {"audit": link("audit", audit=entry.audit_id)}
+    if entry.audit is not None:
+        manifest, verdict = entry.audit.manifest, entry.audit.verdict
+        return shown | {
+            "verdict": badge(verdict.outcome if verdict else ""),
+            "name": manifest.name,
+            "checkpoint": manifest.checkpoint.source.split("#")[0],
+            "started (UTC)": _minute(manifest.created),
+            "status": str(manifest.status),
+            "gates": counts_text(gate_counts(verdict)) if verdict else "",
+            "why": verdict.reason if verdict else manifest.why,
+            "where": "folder",
+        }
+    if entry.tracked is not None:
+        run = entry.tracked
+        return shown | {
+            "verdict": badge(run.verdict),
+            "name": run.name,
+            "checkpoint": run.checkpoint.split("#")[0],
+            "started (UTC)": _minute(run.created),
+            "status": run.status or "logged in part",
+            "gates": counts_text(run.gates),
+            "why": run.reason,
+            "where": "MLflow, its folder is damaged" if entry.damage else "MLflow",
+        }
+    return shown | {"verdict": "! damaged", "status": "damaged", "why": entry.damage, "where": "folder"}
+
+
+def _metric_line(metric: Metric, verdict: Verdict | None) -> dict[str, Any]:
+    missing = metric.value is None
+    unit = f" {metric.unit}" if metric.unit not in ("", "rate") else ""
+    outcome = worst(gates_of(metric, verdict))
+    target = f" {numbers.bound(metric.target)}" if metric.target is not None else ""
+    return {
+        "metric": name(metric),
+        "value": f"{numbers.MISSING}: {metric.note}" if missing else numbers.number(metric.value) + unit,
+        "interval": numbers.interval(metric.low, metric.high),
+        "n": metric.n,
+        "missing": metric.missing,
+        "better": f"{metric.better}{target}",
+        "gate": badge(outcome) if outcome else "",
+        "method": f"{metric.interval}, {numbers.percent(metric.level)}" if metric.interval else "",
+        "note": "" if missing else metric.note,
+    }
+
+
+def _field(column: str, value: Any, why: str) -> Field:
+    if value is None or value is pd.NA or (isinstance(value, float) and value != value):
+        return Field(column, "missing", f"{numbers.MISSING}: {'no error' if column == 'error' else why}")
+    if isinstance(value, (dict, list)):
+        return Field(column, "json", json.dumps(value, ensure_ascii=False, indent=2, default=str))
+    if isinstance(value, str) and value[:1] in ("{", "["):
+        with contextlib.suppress(ValueError):
+            return Field(column, "json", json.dumps(json.loads(value), ensure_ascii=False, indent=2))
+    text = str(value)
+    return Field(column, "text" if len(text) > _SHORT_TEXT or "\n" in text else "short", text)
+
+
+def _hidden(value: Any) -> str | None:
+    return f"hidden ({len(value)} characters)" if isinstance(value, str) else None
+
+
+def _minute(moment: str) -> str:
+    return moment[:16].replace("T", " ")

@@ -1,0 +1,146 @@
+"""What the head of a checkpoint is, from the class its config names, and what that offers to probes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from harness.errors import CheckpointError
+from harness.probe import Need
+
+
+class Head(Enum):
+    """A head Assay reads: the auto class of transformers that loads it, and what it offers besides embeddings."""
+
+    MASKED_LM = ("AutoModelForMaskedLM", Need.MASKED_LM)
+    CAUSAL_LM = ("AutoModelForCausalLM", Need.CAUSAL_LM)
+    SEQUENCE_CLASSIFIER = ("AutoModelForSequenceClassification", Need.SEQUENCE_CLASSIFIER)
+    TOKEN_CLASSIFIER = ("AutoModelForTokenClassification", Need.TOKEN_CLASSIFIER)
+    NONE = ("AutoModel", None)
+
+    def __init__(self, auto_class: str, need: Need | None) -> None:
+        self.auto_class = auto_class
+        self.need = need
+
+    @property
+    def classifies(self) -> bool:
+        """Whether its outputs are classes."""
+        return self in {Head.SEQUENCE_CLASSIFIER, Head.TOKEN_CLASSIFIER}
+
+
+@dataclass(frozen=True, slots=True)
+class HeadChoice:
+    """The head to load, whether probes may read it, and a sentence for the report where they may not."""
+
+    head: Head
+    offered: bool = True
+    note: str | None = None
+
+
+_BY_SUFFIX = {
+    "ForSequenceClassification": Head.SEQUENCE_CLASSIFIER,
+    "ForTokenClassification": Head.TOKEN_CLASSIFIER,
+    "ForMaskedLM": Head.MASKED_LM,
+    "ForPreTraining": Head.MASKED_LM,
+    "ForCausalLM": Head.CAUSAL_LM,
+    "LMHeadModel": Head.CAUSAL_LM,
+    "DoubleHeadsModel": Head.CAUSAL_LM,
+    "ModelWithLMHead": Head.CAUSAL_LM,
+}
+_DISCRIMINATORS = ("Electra", "Funnel", "Splinter")
+"""Their pre-training head does not predict tokens."""
+_OWN_TEXT_TO_TEXT = ("ForConditionalGeneration", "ForSeq2SeqLM", "ForImageTextToText")
+_BY_TASK = {
+    "SEQ_CLS": Head.SEQUENCE_CLASSIFIER,
+    "CAUSAL_LM": Head.CAUSAL_LM,
+    "TOKEN_CLS": Head.TOKEN_CLASSIFIER,
+    "FEATURE_EXTRACTION": Head.NONE,
+}
+
+
+def head_of(architecture: str, config: Any, where: str) -> HeadChoice:
+    """The head of the class that `config.architectures` names.
+
+    Args:
+        architecture: its first entry, '' where there is none.
+        config: transformers.PretrainedConfig.
+        where: the checkpoint, for messages.
+
+    Raises:
+        CheckpointError: an encoder-decoder or multimodal model.
+    """
+    if architecture.endswith(_OWN_TEXT_TO_TEXT) or getattr(config, "is_encoder_decoder", False):
+        raise CheckpointError(
+            f"{where}: {architecture or config.model_type} is an encoder-decoder or multimodal model; "
+            "Assay audits encoders (BERT) and decoders (GPT) of text"
+        )
+    head = _named_head(architecture, config)
+    if head is Head.NONE:
+        return HeadChoice(head, note=_why_no_head(architecture))
+    if head is Head.CAUSAL_LM and not _reads_left_to_right(architecture, config):
+        return HeadChoice(Head.NONE, note=_why_not_causal(architecture))
+    if head is Head.SEQUENCE_CLASSIFIER:
+        return _classifier(architecture, config)
+    return HeadChoice(head)
+
+
+def head_of_task(task: str | None, config: Any, where: str) -> HeadChoice | None:
+    """The head an adapter was trained with, by its `task_type`; None where it names none and the base's head counts."""
+    if task is None:
+        return None
+    if task not in _BY_TASK:
+        raise CheckpointError(
+            f"{where}: adapters of task_type {task!r} are not read, only {', '.join(sorted(_BY_TASK))}"
+        )
+    head = _BY_TASK[task]
+    return _classifier(f"its {task} adapter", config) if head is Head.SEQUENCE_CLASSIFIER else HeadChoice(head)
+
+
+def _named_head(architecture: str, config: Any) -> Head:
+    if architecture.endswith("ForPreTraining") and architecture.startswith(_DISCRIMINATORS):
+        return Head.NONE
+    if architecture in {"XLMWithLMHeadModel", "FlaubertWithLMHeadModel"}:
+        return Head.CAUSAL_LM if getattr(config, "causal", False) else Head.MASKED_LM
+    return next((head for suffix, head in _BY_SUFFIX.items() if architecture.endswith(suffix)), Head.NONE)
+
+
+def _why_no_head(architecture: str) -> str:
+    if not architecture:
+        return "The config names no architecture, so no head is loaded: only embeddings are offered."
+    if architecture.endswith("Model"):
+        return (
+            f"{architecture} is a base model without a head: only embeddings are offered; "
+            "fine-tune it with `assay train` to give it one."
+        )
+    return f"No probe reads the head of {architecture}: only embeddings are offered."
+
+
+def _reads_left_to_right(architecture: str, config: Any) -> bool:
+    """Encoder classes with a causal head attend both ways unless told to be decoders; XLNet's order is permuted."""
+    if architecture.startswith("XLNet"):
+        return False
+    return bool(getattr(config, "is_decoder", False)) or not hasattr(config, "type_vocab_size")
+
+
+def _why_not_causal(architecture: str) -> str:
+    if architecture.startswith("XLNet"):
+        return (
+            "XLNetLMHeadModel is a permutation language model: without its permutation masks it sees the token it "
+            "predicts, so no causal LM is offered, only embeddings."
+        )
+    return f"{architecture} attends to later tokens (is_decoder is not set): no causal LM is offered, only embeddings."
+
+
+def _classifier(name: str, config: Any) -> HeadChoice:
+    """Probes apply softmax over classes, which is wrong for one output or for labels that do not exclude each other."""
+    kind = getattr(config, "problem_type", None)
+    if config.num_labels < 2 or kind == "regression":
+        note = f"{name} has a regression head: no probe reads it, only embeddings are offered."
+        return HeadChoice(Head.SEQUENCE_CLASSIFIER, offered=False, note=note)
+    if kind == "multi_label_classification":
+        note = (
+            f"{name} is a multi-label classifier, whose labels do not exclude each other: only embeddings are offered."
+        )
+        return HeadChoice(Head.SEQUENCE_CLASSIFIER, offered=False, note=note)
+    return HeadChoice(Head.SEQUENCE_CLASSIFIER)

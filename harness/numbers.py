@@ -1,0 +1,52 @@
+"""How numbers are written for people; the same in verdicts, tables and reports."""
+
+from __future__ import annotations
+
+import math
+
+MISSING = "missing"
+_DIGITS = 4
+
+
+def number(value: float | None, digits: int = _DIGITS) -> str:
+    """`value` to so many significant digits, one less below 0.1; powers of ten where that is long; None: 'missing'."""
+    if value is None:
+        return MISSING
+    if value == 0:
+        return "0"
+    exponent = math.floor(math.log10(abs(value)))
+    if not -4 <= exponent < 7:
+        return f"{value:.{digits - 1}e}"
+    return f"{value:.{max(0, digits - (1 if exponent >= -1 else 2) - exponent)}f}"
+
+
+def bound(value: float) -> str:
+    """A limit as its author wrote it."""
+    return f"{value:.12g}"
+
+
+def interval(low: float | None, high: float | None, digits: int = _DIGITS) -> str:
+    """`[low, high]`; one-sided intervals in words; 'none' without either end."""
+    if low is None and high is None:
+        return "none"
+    if high is None:
+        return f"at least {number(low, digits)}"
+    if low is None:
+        return f"at most {number(high, digits)}"
+    return f"[{number(low, digits)}, {number(high, digits)}]"
+
+
+def percent(share: float) -> str:
+    """A share of one as a percentage without needless digits."""
+    return f"{100 * share:.4g} %"
+
+
+def telling_digits(value: float | None, limit: float) -> int:
+    """Significant digits at which `value` still reads as below, at or above `limit`, as it is."""
+    if value is None:
+        return _DIGITS
+    for digits in range(_DIGITS, 17):
+        shown = float(number(value, digits))
+        if (shown > limit) == (value > limit) and (shown < limit) == (value < limit):
+            return digits
+    return 18

@@ -1,0 +1,54 @@
+"""The report as one HTML file: no script, no request, every text escaped; readable on a phone and in print."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import jinja2
+
+from harness import numbers
+from harness.reports.api import ReportInput
+from harness.reports.content import (
+    OUTCOME_WORDS,
+    gate_name,
+    metric_notes,
+    plain,
+    probe_sections,
+    provenance,
+)
+from harness.reports.plot import interval_plot
+
+suffix = ".html"
+
+
+def render(report: ReportInput) -> str:
+    """The whole report: verdict first, then gates, metrics by probe with their limits, and provenance."""
+    return _template().render(
+        report=report,
+        manifest=report.manifest,
+        verdict=report.verdict,
+        sections=probe_sections(report),
+        provenance=provenance(report),
+    )
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["plain"] = plain
+    environment.globals.update(
+        words=OUTCOME_WORDS,
+        number=numbers.number,
+        interval=numbers.interval,
+        gate_name=gate_name,
+        metric_notes=metric_notes,
+        interval_plot=interval_plot,
+    )
+    return environment.get_template("report.html")

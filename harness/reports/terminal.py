@@ -1,0 +1,111 @@
+"""The report on a terminal; reads the same without colour, and fits 100 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from harness.gate import Outcome
+from harness.reports.api import ReportInput
+from harness.reports.content import (
+    OUTCOME_WORDS,
+    MetricLine,
+    ProbeSection,
+    metric_notes,
+    plain,
+    probe_sections,
+)
+
+_STYLES = {Outcome.PASS: "bold green", Outcome.BLOCK: "bold red", Outcome.INCONCLUSIVE: "bold yellow"}
+
+
+def print_report(console: Console, report: ReportInput) -> None:
+    """Metrics with their gates, what the numbers cannot tell, what did not run, and last the verdict."""
+    sections = probe_sections(report)
+    if sections:
+        console.print(_metrics_table(sections, console.width))
+    hidden = sum(not _shown(line) for section in sections for line in section.lines)
+    if hidden:
+        console.print(Text(f"{hidden} more {'metric is' if hidden == 1 else 'metrics are'} in the full report", "dim"))
+    manifest = report.manifest
+    _entries(console, "Cautions", _cautions(sections))
+    _entries(console, "What was measured, and what that cannot tell", _limits(sections))
+    _entries(console, "Not applicable", manifest.not_applicable.items())
+    _entries(console, "Plug-ins that did not load", manifest.plugin_errors.items())
+    _entries(console, "Gates that did not pass", _failed_gates(report))
+    _verdict(console, report)
+
+
+def _metrics_table(sections: Sequence[ProbeSection], width: int) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("metric", overflow="fold", min_width=min(width // 3, max(len(each.name) for each in sections)))
+    table.add_column("value", justify="right", no_wrap=True)
+    table.add_column("interval", overflow="fold", min_width=16)
+    table.add_column("n (missing)", justify="right", no_wrap=True)
+    table.add_column("gate", overflow="fold", min_width=12)
+    for section in sections:
+        table.add_row(Text(section.name, "bold"))
+        shown = [line for line in section.lines if _shown(line)]
+        for line in shown:
+            table.add_row(*_cells(line))
+        if not shown:
+            table.add_row(Text("  no metric"))
+    return table
+
+
+def _cells(line: MetricLine) -> list[Text]:
+    unit = f", {line.unit}" if line.unit else ""
+    n = f"{line.metric.n} ({line.metric.missing})" if line.metric.missing else str(line.metric.n)
+    gates = Text("\n").join(
+        Text.assemble((OUTCOME_WORDS[item.outcome], _STYLES[item.outcome]), f" {item.gate.rule}") for item in line.gates
+    )
+    return [Text(f"  {line.name}{unit}"), Text(line.value), Text(line.interval), Text(n), gates]
+
+
+def _shown(line: MetricLine) -> bool:
+    return line.metric.headline or bool(line.gates)
+
+
+def _cautions(sections: Iterable[ProbeSection]) -> Iterator[tuple[str, str]]:
+    for section in sections:
+        if section.incomplete:
+            yield section.name, f"did not finish: {section.incomplete}"
+        for line in filter(_shown, section.lines):
+            for note in metric_notes(line.metric):
+                yield f"{section.name}/{line.name}", note
+
+
+def _limits(sections: Iterable[ProbeSection]) -> Iterator[tuple[str, str]]:
+    for section in sections:
+        if section.about is not None:
+            about = section.about
+            yield section.name, f"{about.summary}. Source: {about.paper}. Cannot tell: {about.cannot_tell}"
+
+
+def _failed_gates(report: ReportInput) -> Iterator[tuple[str, str]]:
+    for item in report.verdict.gates:
+        if item.outcome is not Outcome.PASS:
+            yield f"{item.gate.id}: {OUTCOME_WORDS[item.outcome]}", item.reason
+
+
+def _entries(console: Console, title: str, entries: Iterable[tuple[str, str]]) -> None:
+    """A titled list of names with texts; nothing when it is empty."""
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(overflow="fold", max_width=max(24, console.width * 2 // 5))
+    table.add_column(overflow="fold", ratio=1)
+    for name, text in entries:
+        table.add_row(Text(f"  {plain(name)}"), Text(plain(text)))
+    if table.row_count:
+        console.print(Text(f"\n{title}", "bold"))
+        console.print(table)
+
+
+def _verdict(console: Console, report: ReportInput) -> None:
+    verdict = report.verdict
+    policy = f" (policy {plain(verdict.policy)})" if verdict.policy else ""
+    head = Text.assemble(("\nVerdict: ", "bold"), (OUTCOME_WORDS[verdict.outcome], _STYLES[verdict.outcome]), policy)
+    console.print(head)
+    console.print(Text(plain(verdict.reason), overflow="fold"))

@@ -1,0 +1,125 @@
+"""What all clipping engines share: the rule, the sums, the statistics."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from privacy.clipping.errors import ClippingError
+from privacy.clipping.refuse import refuse_mixing
+from privacy.clipping.rules import Clipping, ClippingRule, rule_of
+from privacy.clipping.sums import fill_sums, get_sum
+
+
+@dataclass(frozen=True, slots=True)
+class ClippingStats:
+    """What clipping did to one micro-batch. Not privatised: not to be released."""
+
+    norms: Tensor
+    """Norms of the samples' gradients before clipping [samples]; non-finite where the gradient is."""
+
+    clipped: float | None
+    """Share of the samples with finite gradients that were made smaller; None where there is none."""
+
+    non_finite: int
+    """Samples that contributed zero because their loss or gradient is not finite."""
+
+
+class ClippingEngine(ABC):
+    """Adds the clipped per-sample gradients of micro-batches to `parameter.summed_grad`."""
+
+    def __init__(self, model: nn.Module, *, max_grad_norm: float, clipping: Clipping | ClippingRule = "flat") -> None:
+        """Prepare `model`; parameters that are frozen by now stay out.
+
+        Args:
+            model: with per-sample losses that do not depend on other samples.
+            max_grad_norm: bound C on the norm of each sample's contribution; a rule of one's own brings its own.
+            clipping: name of a rule, or a rule.
+
+        Raises:
+            ClippingError: the model mixes samples, or trains nothing.
+        """
+        refuse_mixing(model)
+        self.rule: ClippingRule = rule_of(clipping, max_grad_norm) if isinstance(clipping, str) else clipping
+        self.trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
+        if not self.trained:
+            raise ClippingError("every parameter of the model is frozen: there is nothing to train")
+        owners = [name.rpartition(".")[0] for name in self.trained]
+        layers = {owner: place for place, owner in enumerate(dict.fromkeys(owners))}
+        self._layer = {name: layers[owner] for name, owner in zip(self.trained, owners, strict=True)}
+        self._samples: int | None = None
+
+    @property
+    def max_grad_norm(self) -> float:
+        """Sensitivity of the sums in the present logical step."""
+        return self.rule.max_grad_norm
+
+    @contextmanager
+    def recording(self, batch_size: int) -> Iterator[None]:
+        """Context for the forward pass and the losses of a micro-batch of `batch_size` samples; may be 0."""
+        self._samples = batch_size
+        with self._forward(batch_size):
+            yield
+
+    def backward(self, losses: Tensor) -> ClippingStats:
+        """Add the clipped gradients of a micro-batch to the sums.
+
+        Args:
+            losses: [samples], from inside `recording`.
+
+        Raises:
+            ClippingError: there is not one loss per sample, or the gradients cannot be told apart.
+        """
+        samples, self._samples = self._samples, None
+        if samples is None:
+            raise ClippingError("backward without a forward pass: compute the losses inside `with engine.recording(n)`")
+        if losses.shape != (samples,):
+            raise ClippingError(
+                f"the losses have shape {tuple(losses.shape)}; per-sample clipping needs one loss for each of the "
+                f"{samples} samples, not their mean"
+            )
+        if not samples:
+            fill_sums(self.trained)
+            return ClippingStats(losses.detach(), None, 0)
+        if not losses.requires_grad:
+            raise ClippingError("the losses do not depend on any trained parameter; compute them with gradients on")
+        stats = self._add(losses)
+        fill_sums(self.trained)
+        return stats
+
+    def summed_grads(self) -> dict[str, Tensor]:
+        """Clipped sums by parameter name, over the micro-batches since they were last cleared."""
+        fill_sums(self.trained)
+        return {name: summed for name, value in self.trained.items() if (summed := get_sum(value)) is not None}
+
+    def _weigh(self, losses: Tensor, squares: Tensor) -> tuple[Tensor, ClippingStats]:
+        """Losses [samples], squared norms [layers, samples] -> weights [layers, samples], zero where not finite."""
+        norms = squares.sum(dim=0).sqrt()
+        finite = losses.detach().isfinite() & norms.isfinite()
+        weights = torch.where(finite, self.rule.weights(squares), 0)
+        usable = int(finite.sum())
+        smaller = float((weights[:, finite] < 1).any(dim=0).sum()) / usable if usable else None
+        return weights, ClippingStats(norms, smaller, len(losses) - usable)
+
+    def _new_squares(self, losses: Tensor) -> Tensor:
+        kind = torch.promote_types(losses.dtype, torch.float32)
+        return torch.zeros(max(self._layer.values()) + 1, len(losses), device=losses.device, dtype=kind)
+
+    @abstractmethod
+    @contextmanager
+    def _forward(self, samples: int) -> Iterator[None]:
+        """Context for the forward pass."""
+
+    @abstractmethod
+    def _add(self, losses: Tensor) -> ClippingStats:
+        """Add the clipped gradients; there is at least one sample."""
+
+
+def usable_losses(losses: Tensor) -> Tensor:
+    """The losses, those that are not finite cut off."""
+    return torch.where(losses.isfinite(), losses, 0)

@@ -1,0 +1,120 @@
+"""Per-sample gradients of a matrix as products of two thin factors, so that they need not be formed.
+
+The gradient of sample b is left[b]^T right[b]. A linear layer has left = output gradients, right = inputs; HF's Conv1D
+the other way round; an embedding has left = one-hot rows, kept as ids. Norms and inner products of such gradients are
+those of Gram matrices over positions (Goodfellow 2015; Li et al. 2022; for tied embeddings see `inner`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Factors:
+    """Factors of the gradients [samples, rows, columns] of one use of a weight."""
+
+    left: Tensor
+    """[samples, positions, rows], or ids [samples, positions] that stand for one-hot rows."""
+
+    right: Tensor
+    """[samples, positions, columns]."""
+
+    def take(self, samples: Tensor) -> Factors:
+        """The factors of these samples only."""
+        return Factors(self.left[samples], self.right[samples])
+
+
+def wide(values: Tensor) -> Tensor:
+    """`values` in float32, or in float64 where they are that: norms and sums are never taken in less."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def inner(one: Factors, other: Factors, grams: GramCache | None = None) -> Tensor:
+    """Inner products [samples] of the gradients of two uses of the same weight: sum_ts (L L'^T)_ts (R R'^T)_ts.
+
+    For the two uses of a tied embedding this is sum_ts b_s[x_t] (e_t . a_s), with ids x, embedding gradients e, head
+    inputs a and logit gradients b: exact, without a vocabulary-sized matrix per sample.
+    """
+    right = (grams or GramCache())(one.right, other.right)
+    return (_left_gram(one.left, other.left) * right).sum(dim=(1, 2))
+
+
+class GramCache:
+    """Gram matrices [samples, positions, positions] of one tensor with another; remembers the last of one with itself.
+
+    Query, key and value projections read the same input, one after the other.
+    """
+
+    def __init__(self) -> None:
+        self._of: Tensor | None = None
+        self._gram: Tensor | None = None
+
+    def __call__(self, one: Tensor, other: Tensor) -> Tensor:
+        """The Gram matrices of `one` with `other`."""
+        if one is not other:
+            return _gram(one, other)
+        if self._of is None or self._gram is None or not _same_memory(self._of, one):
+            self._of, self._gram = one, _gram(one, one)
+        return self._gram
+
+    def clear(self) -> None:
+        """Forget it, and let its memory go."""
+        self._of = self._gram = None
+
+
+def _same_memory(one: Tensor, other: Tensor) -> bool:
+    layout = one.shape == other.shape and one.stride() == other.stride() and one.dtype == other.dtype
+    return layout and one.data_ptr() == other.data_ptr() and one.device == other.device
+
+
+def _gram(one: Tensor, other: Tensor) -> Tensor:
+    return torch.bmm(wide(one), wide(other).transpose(1, 2))
+
+
+def _left_gram(one: Tensor, other: Tensor) -> Tensor:
+    if one.is_floating_point() and other.is_floating_point():
+        return _gram(one, other)
+    if other.is_floating_point():
+        places = one.unsqueeze(1).expand(-1, other.shape[1], -1)
+        return wide(other.gather(2, places)).transpose(1, 2)
+    if one.is_floating_point():
+        return _left_gram(other, one).transpose(1, 2)
+    return one.unsqueeze(2) == other.unsqueeze(1)
+
+
+def instantiate(factors: Factors, rows: int) -> Tensor:
+    """The gradients themselves [samples, rows, columns]."""
+    left, right = factors.left, wide(factors.right)
+    if left.is_floating_point():
+        return torch.bmm(wide(left).transpose(1, 2), right)
+    samples, columns = len(left), right.shape[2]
+    places = left + rows * torch.arange(samples, device=left.device).unsqueeze(1)
+    total = right.new_zeros(samples * rows, columns)
+    return total.index_add_(0, places.flatten(), right.flatten(0, 1)).view(samples, rows, columns)
+
+
+def add_weighted(total: Tensor | None, factors: Factors, weights: Tensor, shape: torch.Size) -> Tensor:
+    """`total` (zero if None) plus the sum over samples of weight times gradient, in one product; may change `total`.
+
+    Args:
+        total: [rows, columns] or None.
+        factors: of the gradients to add.
+        weights: [samples].
+        shape: (rows, columns).
+    """
+    left, right = factors.left, wide(factors.right)
+    scale = weights.to(right.dtype).view(-1, 1, 1)
+    if not left.is_floating_point():
+        total = right.new_zeros(shape) if total is None else total
+        return total.index_add_(0, left.flatten(), (right * scale).flatten(0, 1))
+    left = wide(left)
+    if left.shape[2] < right.shape[2]:
+        left = left * scale
+    else:
+        right = right * scale
+    one, other = left.flatten(0, 1).t(), right.flatten(0, 1)
+    return one @ other if total is None else total.addmm_(one, other)

@@ -1,0 +1,1 @@
+"""Probes, one file each, in a folder per concern."""

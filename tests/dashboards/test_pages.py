@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from dashboards.settings import OUTPUT, TRACKING_URI
+from harness.record import Status
+from harness.tracking import default_uri, log_audit
+from tests.audit_folder import HOSTILE, make_audit
+
+APP = Path(__file__).parents[2] / "dashboards" / "app.py"
+BLOCKED = "20260102T030405Z-sentiment-ab12"
+
+
+@pytest.fixture(autouse=True)
+def _environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(OUTPUT, str(tmp_path / "audits"))
+    monkeypatch.delenv(TRACKING_URI, raising=False)
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    st.cache_data.clear()
+    st.cache_resource.clear()
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    return tmp_path / "audits"
+
+
+def visit(page: str = "", **query: str) -> AppTest:
+    """The app after one run on a page, with the given query; fails on an exception."""
+    app = AppTest.from_file(str(APP), default_timeout=60).run()
+    for name, value in query.items():
+        app.query_params[name] = value
+    app = app.switch_page(f"pages/{page}.py").run() if page else app
+    assert not app.exception
+    return app
+
+
+def texts(app: AppTest) -> str:
+    """Everything the page says outside of tables."""
+    said = [app.title, app.header, app.subheader, app.markdown, app.text, app.caption, app.code]
+    said += [app.info, app.warning, app.error, app.success]
+    return "\n".join(str(element.value) for group in said for element in group).replace("\\", "")
+
+
+def tables(app: AppTest) -> str:
+    """Every cell of every table."""
+    frames = [element.value for element in [*app.dataframe, *app.table]]
+    return "\n".join(frame.to_csv(index=False) for frame in frames).replace("\\", "")
+
+
+@pytest.mark.parametrize("page", ["", "audit", "rows"])
+def test_without_audits_every_page_says_how_to_run_one(page: str) -> None:
+    assert "assay run --checkpoint" in texts(visit(page))
+
+
+def test_the_list_shows_every_audit_and_names_damage(output: Path) -> None:
+    make_audit(output)
+    make_audit(output, "20260103T000000Z-good-0001", passes=True)
+    make_audit(output, "20260101T000000Z-stopped-0002", status=Status.INTERRUPTED)
+    make_audit(output, "20251231T000000Z-bad-0003").manifest_path.write_text("{", encoding="utf-8")
+    (table,) = visit().dataframe
+    assert list(table.value["verdict"]) == ["✔ pass", "✖ block", "– none yet", "! damaged"]
+    assert list(table.value["gates"]) == ["2 passed", "1 passed, 1 blocked, 3 undecided", "", ""]
+    assert "manifest.json: damaged at the top" in table.value["why"].iloc[3]
+    assert table.value["why"].iloc[2] == "interrupted by the user"
+
+
+def test_the_list_can_be_searched(output: Path) -> None:
+    make_audit(output)
+    make_audit(output, "20260103T000000Z-good-0001", passes=True)
+    app = visit()
+    app.text_input[0].set_value("BLOCKED").run()
+    assert list(app.dataframe[0].value["audit"]) == [f"audit?audit={BLOCKED}"]
+
+
+def test_an_audit_begins_with_its_verdict(output: Path) -> None:
+    folder = make_audit(output)
+    app = visit("audit", audit=BLOCKED)
+    verdict = folder.verdict()
+    assert verdict is not None
+    (box,) = app.error
+    assert box.value.startswith("**✖ BLOCK**")
+    assert verdict.reason in texts(app)
+    assert app.table[0].value["outcome"].iloc[0] == ":red-badge[✖ block]"
+    shown = tables(app)
+    assert "missing: no non-members are recorded" in shown
+    assert "needs a causal LM or masked LM" in shown
+    assert "the limit of 5 minutes was reached" in shown
+    assert folder.manifest().checkpoint.weights in shown
+    assert "It cannot tell: Whether the same holds" in texts(app)
+    assert "assay run audit.yaml" in texts(app)
+
+
+def test_minor_metrics_are_shown_on_demand(output: Path) -> None:
+    make_audit(output)
+    app = visit("audit", audit=BLOCKED)
+    assert "quality/classification/brier" not in tables(app)
+    app.toggle[0].set_value(True).run()
+    assert "quality/classification/brier" in tables(app)
+
+
+def test_an_unfinished_audit_says_how_to_go_on(output: Path) -> None:
+    folder = make_audit(output, status=Status.INTERRUPTED)
+    said = texts(visit("audit", audit=BLOCKED))
+    assert f"assay resume {folder.path}" in said
+    assert "interrupted by the user" in said
+
+
+def test_a_damaged_audit_and_an_unknown_one_leave_the_page_usable(output: Path) -> None:
+    make_audit(output)
+    make_audit(output, "20251231T000000Z-bad-0003").manifest_path.write_text("{", encoding="utf-8")
+    assert "damaged at the top" in texts(visit("audit", audit="20251231T000000Z-bad-0003"))
+    app = visit("audit", audit="no such audit")
+    assert "No audit is called no such audit" in texts(app)
+    assert app.error[0].value.startswith("**✖ BLOCK**")  # the newest one
+
+
+def test_rows_come_a_page_at_a_time(output: Path) -> None:
+    make_audit(output, rows=10_000)
+    app = visit("rows", audit=BLOCKED, probe="quality/classification")
+    assert "10,000 of 10,000 rows; page 1 of 200" in texts(app)
+    assert len(app.dataframe[0].value) == 50
+    assert app.dataframe[0].value["text"].iloc[0].startswith("review 0:")
+    app.number_input[0].set_value(200).run()
+    assert app.dataframe[0].value["text"].iloc[0].startswith("review 9950:")
+
+
+def test_rows_are_filtered_and_sorted(output: Path) -> None:
+    make_audit(output, rows=200)
+    app = visit("rows", audit=BLOCKED, probe="quality/classification")
+    app.selectbox(key="status-quality/classification").set_value("error").run()
+    assert "10 of 200 rows" in texts(app)
+    assert set(app.dataframe[0].value["error"]) == {"the logits are NaN"}
+    assert app.dataframe[0].value["probability"].isna().all()
+    app.selectbox(key="status-quality/classification").set_value("ok").run()
+    app.text_input(key="contains-quality/classification").set_value("WAS DULL").run()
+    app.multiselect(key="columns-quality/classification").set_value(["correct", "probability"]).run()
+    app.multiselect(key="values-quality/classification-correct").set_value([False]).run()
+    app.number_input(key="low-quality/classification-probability").set_value(0.6).run()
+    app.selectbox(key="sort-quality/classification").set_value("probability").run()
+    app.toggle(key="descending-quality/classification").set_value(True).run()
+    assert not app.exception
+    frame = app.dataframe[0].value
+    assert 0 < len(frame) < 50
+    assert not frame["correct"].any()
+    assert frame["text"].str.contains("was dull").all()
+    assert frame["probability"].min() >= 0.6
+    assert frame["probability"].is_monotonic_decreasing
+
+
+def test_a_row_can_be_linked_to_and_is_shown_as_plain_text(output: Path) -> None:
+    folder = make_audit(output)
+    case = folder.rows("adversarial/deepwordbug")["case_id"].iloc[0]
+    app = visit("rows", audit=BLOCKED, probe="adversarial/deepwordbug", case=case)
+    assert HOSTILE in [element.value for element in app.code]
+    assert not [element for element in app.markdown if "<img" in element.value]
+    assert "missing: no error" in tables(app)
+    app.toggle[-1].set_value(False).run()
+    assert HOSTILE not in texts(app) + tables(app)
+    assert f"hidden ({len(HOSTILE)} characters)" in tables(app)
+
+
+def test_an_error_row_says_why_its_numbers_are_missing(output: Path) -> None:
+    folder = make_audit(output)
+    rows = folder.rows("quality/classification")
+    case = rows.loc[rows["status"] == "error", "case_id"].iloc[0]
+    app = visit("rows", audit=BLOCKED, probe="quality/classification", case=case)
+    shown = app.table[0].value.set_index("column")["value"].str.replace("\\", "")
+    assert shown["probability"] == "missing: the logits are NaN"
+    assert "No row of this probe" in texts(visit("rows", audit=BLOCKED, probe="quality/classification", case="?"))
+
+
+def test_a_probe_without_rows_and_a_damaged_part(output: Path) -> None:
+    folder = make_audit(output)
+    assert "bias/counterfactual has no rows" in texts(visit("rows", audit=BLOCKED, probe="bias/counterfactual"))
+    (folder.path / "rows" / "quality__classification" / "part-000001.parquet").write_bytes(b"PAR1")
+    app = visit("rows", audit=BLOCKED, probe="quality/classification")
+    assert "part-000001.parquet" in texts(app)
+    assert "40 of 40 rows" in texts(app)
+
+
+def test_audits_known_to_mlflow_only_are_listed_once_and_opened(
+    output: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = default_uri(tmp_path)
+    log_audit(make_audit(output), uri, "assay")
+    far = make_audit(tmp_path / "elsewhere", "20260105T000000Z-far-0009")
+    log_audit(far, uri, "another experiment")
+    monkeypatch.setenv(TRACKING_URI, uri)
+    (table,) = visit().dataframe
+    assert list(table.value["where"]) == ["MLflow", "folder"]
+    assert list(table.value["gates"]) == ["1 passed, 1 blocked, 3 undecided"] * 2
+    app = visit("rows", audit="20260105T000000Z-far-0009", probe="adversarial/deepwordbug")
+    assert "40 of 40 rows" in texts(app)
+
+
+def test_an_unreachable_mlflow_is_a_warning(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_audit(output)
+    monkeypatch.setenv(TRACKING_URI, "gopher://nowhere")
+    app = visit()
+    assert "gopher://nowhere: MLflow failed" in texts(app)
+    assert len(app.dataframe[0].value) == 1

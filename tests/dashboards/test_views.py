@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from dashboards import views
+from dashboards.audits import Audit, Entry, merge, open_audit, read_entry
+from dashboards.charts import SHARES, chart_data, metric_chart
+from harness.errors import AssayError
+from harness.gate import Policy, decide
+from harness.metrics import Better, Metric, missing_metric
+from harness.tracked import TrackedAudit
+from tests.audit_folder import HOSTILE, make_audit
+
+
+@pytest.fixture
+def audit(tmp_path: Path) -> Audit:
+    entry = read_entry(make_audit(tmp_path))
+    assert entry.audit is not None
+    return entry.audit
+
+
+def run_of(audit_id: str) -> TrackedAudit:
+    return TrackedAudit("run", audit_id, "n", "2026-01-01T00:00:00+00:00", "c", "finished", "pass", "why", {}, "now")
+
+
+def test_an_audit_in_both_places_appears_once_and_the_folder_wins(audit: Audit) -> None:
+    local = Entry(audit.manifest.audit_id, audit)
+    merged = merge(
+        [local, Entry("1-bad", damage="torn")], [run_of(audit.manifest.audit_id), run_of("1-bad"), run_of("9")]
+    )
+    assert [entry.audit_id for entry in merged] == ["9", audit.manifest.audit_id, "1-bad"]
+    assert merged[1] is local
+    assert merged[2].tracked is not None
+    table = views.audit_table(merged)
+    assert list(table["where"]) == ["MLflow", "folder", "MLflow, its folder is damaged"]
+
+
+def test_a_damaged_audit_cannot_be_opened() -> None:
+    with pytest.raises(AssayError, match="torn"):
+        open_audit(Entry("1-bad", damage="torn"), None)
+
+
+def test_a_damaged_tracking_note_does_not_damage_the_audit(audit: Audit) -> None:
+    (audit.folder / "tracking.json").write_text("{", encoding="utf-8")
+    entry = read_entry(type(make_audit(audit.folder.parent / "other"))(audit.folder))
+    assert entry.audit is not None
+    assert entry.audit.tracking == {}
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "verdict.json"])
+def test_damaged_results_are_damage(audit: Audit, name: str) -> None:
+    from harness.record import AuditFolder
+
+    (audit.folder / name).write_text("[{}]", encoding="utf-8")
+    assert read_entry(AuditFolder(audit.folder)).damage != ""
+
+
+def test_gates_are_told_gravest_first(audit: Audit) -> None:
+    assert audit.verdict is not None
+    table = views.gate_table(audit.verdict)
+    assert [cell.split("-")[0] for cell in table["outcome"]] == [":red", ":orange", ":orange", ":orange", ":green"]
+    assert "purpose" not in table
+    policy = Policy.model_validate({"name": "p", "gates": [{"id": "a", "metric": "s/p/m", "max": 1, "reason": "law"}]})
+    assert list(views.gate_table(decide(policy, []))["purpose"]) == ["law"]
+
+
+def test_a_missing_value_says_why_and_is_never_a_number(audit: Audit) -> None:
+    line = views.metric_table(audit.metrics, audit.verdict).set_index("metric").loc["memorization/membership/auc"]
+    assert line["value"] == "missing: no non-members are recorded"
+    assert line["interval"] == "none"
+    assert line["missing"] == 40
+
+
+def test_metrics_carry_interval_method_and_gate(audit: Audit) -> None:
+    table = views.metric_table(audit.metrics, audit.verdict).set_index("metric")
+    assert table.loc["adversarial/deepwordbug/attack_success", "gate"] == "✖ block"
+    assert table.loc["quality/classification/accuracy [positive]", "gate"] == ""
+    assert table.loc["quality/classification/accuracy", "method"] == "Wilson, 95 %"
+    assert table.loc["quality/classification/nll", "value"] == "0.4100 nats"
+
+
+def test_cautions_name_everything_that_weakens_the_numbers(audit: Audit) -> None:
+    kinds = {caution.kind: caution for caution in views.cautions(audit)}
+    assert set(kinds) == {
+        "incomplete",
+        "missing number",
+        "missing cases",
+        "texts cut",
+        "checkpoint",
+        "not applicable",
+        "plug-in not loaded",
+    }
+    assert kinds["missing cases"].why == "2 planned cases gave no usable row"
+    assert kinds["texts cut"].why.startswith("2 of 40 texts")
+
+
+def test_provenance_names_digests_and_data(audit: Audit) -> None:
+    facts = dict(views.provenance(audit))
+    assert facts["fingerprint"] == audit.manifest.checkpoint.fingerprint
+    assert audit.manifest.probes[0].data["texts"].digest in facts["data of quality/classification"]
+    assert "torch 2.13.0" in facts["versions"]
+    assert "MLflow run" not in facts
+
+
+def test_fields_of_a_row() -> None:
+    row = {
+        "error": None,
+        "score": float("nan"),
+        "n": 0,
+        "tags": ["a"],
+        "raw": '{"b": 1}',
+        "text": "[not json",
+        "long": "x" * 61,
+    }
+    fields = {field.name: (field.kind, field.text) for field in views.row_fields(row)}
+    assert fields["error"] == ("missing", "missing: no error")
+    assert fields["score"] == ("missing", "missing: not recorded")
+    assert fields["n"] == ("short", "0")
+    assert fields["tags"] == ("json", '[\n  "a"\n]')
+    assert fields["raw"] == ("json", '{\n  "b": 1\n}')
+    assert fields["text"] == ("short", "[not json")
+    assert fields["long"][0] == "text"
+
+
+def test_masking_hides_texts_and_keeps_the_rest() -> None:
+    frame = pd.DataFrame({"case_id": ["a"], "text": ["secret"], "n": [3]})
+    assert views.mask(frame, ["text"]).to_dict("list") == {
+        "case_id": ["a"],
+        "text": ["hidden (6 characters)"],
+        "n": [3],
+    }
+    assert frame["text"].iloc[0] == "secret"
+    assert views.mask_row({"case_id": "a", "text": "secret", "n": 3}, ["case_id"]) == {
+        "case_id": "a",
+        "text": "hidden (6 characters)",
+        "n": 3,
+    }
+
+
+def test_an_error_column_is_shown_where_there_is_an_error() -> None:
+    rows = pd.DataFrame({"case_id": ["a", "b"], "error": ["broke", None]})
+    assert list(views.tidy_errors(rows)["error"]) == ["broke", ""]
+    assert list(views.tidy_errors(rows.iloc[1:]).columns) == ["case_id"]
+
+
+def test_plain_leaves_no_markdown() -> None:
+    escaped = views.plain(HOSTILE + "\n# x :red[y] $z$ http://a.b")
+    assert "\n" not in escaped
+    for sign in "<>*[]():#$=/.":
+        assert escaped.count(sign) == escaped.count("\\" + sign)
+
+
+def test_shares_get_one_axis_and_other_units_their_own(audit: Audit) -> None:
+    data = chart_data(audit.metrics, audit.verdict)
+    assert [group.title for group in data] == [SHARES, "nats", "queries"]
+    assert "memorization/membership/auc" not in set(data[0].points["metric"])
+    limits = dict(zip(data[0].bounds["metric"], data[0].bounds["bound"], strict=True))
+    assert limits["adversarial/deepwordbug/attack_success"] == 0.3
+    assert set(data[0].points["outcome"]) == {"✔ pass", "✖ block", "? inconclusive", "no gate"}
+
+
+def test_charts_draw_intervals_and_limits(audit: Audit) -> None:
+    shares, nats, _ = (metric_chart(data).to_dict() for data in chart_data(audit.metrics, audit.verdict))
+    assert [layer["mark"]["type"] for layer in shares["layer"]] == ["tick", "tick", "rule", "point"]
+    assert [layer["mark"]["type"] for layer in nats["layer"]] == ["rule", "point"]
+    low, high = nats["layer"][0]["encoding"]["x"]["scale"]["domain"]
+    assert low < 0.36
+    assert high > 0.47
+
+
+def test_a_chart_of_one_exact_number_has_room_around_it() -> None:
+    exact = Metric(key="s/p/m", value=0.0, n=5, unit="nats", better=Better.LOWER)
+    missing = missing_metric("s/p/gone", "no rows", better=Better.LOWER)
+    (data,) = chart_data([exact, missing], None)
+    assert metric_chart(data).to_dict()["layer"][0]["encoding"]["x"]["scale"]["domain"] == [-1.0, 1.0]

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from harness.numbers import number
+from harness.reports.api import ReportInput
+from harness.reports.content import OUTCOME_WORDS, gate_name, plain, probe_sections
+from harness.reports.markdown import code, render, text
+from tests.harness.reports.inputs import HOSTILE, by_hand, reports
+from tests.harness.reports.page import Page
+
+TAGS = {"h1", "h2", "h3", "p", "strong", "code", "br", "table", "thead", "tbody", "tr", "th", "td", "ul", "li"}
+READER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+
+
+def read(markdown: str) -> Page:
+    return Page(READER.render(markdown))
+
+
+@settings(max_examples=25)
+@given(reports())
+def test_it_shows_the_verdict_it_was_given(report: ReportInput) -> None:
+    markdown = render(report)
+    word = OUTCOME_WORDS[report.verdict.outcome]
+    assert markdown.startswith(f"# {word}: ")
+    assert plain(f"Reason: {report.verdict.reason}") in plain(" ".join(read(markdown.split("\n\n")[1]).texts["p"]))
+    gates = report.verdict.gates
+    if gates:
+        table = read(markdown).tables[0]
+        assert table.column("outcome") == [OUTCOME_WORDS[item.outcome] for item in gates]
+        assert table.column("metric") == [gate_name(item) for item in gates]
+        assert table.column("value") == [number(item.value) for item in gates]
+        assert table.column("reason") == [plain(item.reason) for item in gates]
+
+
+@settings(max_examples=25)
+@given(reports())
+def test_every_metric_is_there_and_no_text_becomes_markup(report: ReportInput) -> None:
+    page = read(render(report))
+    assert set(page.tags) <= TAGS
+    assert not page.attributes
+    metric_tables = page.tables[1:-1] if report.verdict.gates else page.tables[:-1]
+    sections = [section for section in probe_sections(report) if section.lines]
+    for table, section in zip(metric_tables, sections, strict=True):
+        assert table.column("metric") == [line.name for line in section.lines]
+        assert table.column("value") == [line.value for line in section.lines]
+        assert table.column("n") == [str(line.metric.n) for line in section.lines]
+        assert table.column("method") == [line.method for line in section.lines]
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_hostile_text_reads_as_itself(hostile: str) -> None:
+    check_literal(hostile)
+
+
+@given(st.text(max_size=20))
+def test_any_text_reads_as_itself(value: str) -> None:
+    check_literal(value)
+
+
+def check_literal(value: str) -> None:
+    table = read(f"| a | b |\n| --- | --- |\n| x{text(value)} | {code(value)} |\n").tables[0]
+    assert table.rows[1] == [plain(f"x{plain(value)}"), plain(value)]
+    paragraph = read(f"Measures: {text(value)}.")
+    assert paragraph.tags == ["p"]
+
+
+def test_it_says_everything_an_auditor_asks() -> None:
+    page = read(render(by_hand()))
+    said = " ".join(said for texts in page.texts.values() for said in texts)
+    for expected in [
+        "whether it matters",
+        "Somebody 2020",
+        "needs a masked LM",
+        "the limit of 5 minutes was reached",
+        "only one group is in the data",
+        "promised to users",
+        "ImportError: no y",
+        "assay run audit.yaml",
+        "f" * 64,
+        "texts.csv, 200 rows, digest " + "d" * 64,
+    ]:
+        assert expected in said, expected
+    assert page.tables[1].column("gate") == ["PASS <= 0.35", "BLOCK <= 0.35", "INCONCLUSIVE <= 0.1", ""]

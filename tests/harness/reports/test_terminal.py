@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import io
+import re
+from typing import Literal
+
+import pytest
+from hypothesis import given, settings
+from rich.console import Console
+
+from harness.gate import decide
+from harness.reports import report_input
+from harness.reports.api import ReportInput
+from harness.reports.content import OUTCOME_WORDS, plain
+from harness.reports.terminal import print_report
+from tests.harness.reports.inputs import HOSTILE, by_hand, manifest, metric, reports
+
+
+def shown(report: ReportInput, width: int = 100, *, colour: bool = False) -> str:
+    file = io.StringIO()
+    system: Literal["truecolor"] | None = "truecolor" if colour else None
+    print_report(Console(file=file, width=width, highlight=False, force_terminal=colour, color_system=system), report)
+    return file.getvalue()
+
+
+@settings(max_examples=25)
+@given(reports())
+def test_it_shows_the_verdict_it_was_given_on_any_width(report: ReportInput) -> None:
+    for width in (80, 100, 400):
+        text = shown(report, width)
+        words = re.findall(r"^Verdict: (\w+)", text, re.MULTILINE)
+        assert words == [OUTCOME_WORDS[report.verdict.outcome]]
+        assert max(map(len, text.splitlines())) <= width
+        assert "\x1b" not in text
+        assert "\u202e" not in text
+    squeezed = re.sub(r"\s", "", text)
+    assert squeezed.endswith(re.sub(r"\s", "", plain(report.verdict.reason)))
+
+
+def test_the_table_has_value_interval_n_and_gate() -> None:
+    lines = shown(by_hand()).splitlines()
+    rows = {line.split("  ")[1] if line.startswith("  ") else line.strip(): line.split() for line in lines[:9]}
+    assert lines[0].split() == ["metric", "value", "interval", "n", "(missing)", "gate"]
+    assert rows["flips, rate"][2:] == ["0.2500", "[0.2000,", "0.3000]", "100", "(4)", "PASS", "<=", "0.35"]
+    assert rows["flips [gender]"][2:] == ["0.5000", "[0.4000,", "0.6000]", "100", "BLOCK", "<=", "0.35"]
+    assert rows["gap"][1:] == ["missing", "none", "0", "INCONCLUSIVE", "<=", "0.1"]
+    assert "detail" not in " ".join(lines)
+    assert "1 more metric is in the full report" in lines
+
+
+def test_it_says_what_it_cannot_tell_and_what_did_not_run() -> None:
+    said = " ".join(shown(by_hand(), 140).split())
+    for expected in [
+        "toy/share/gap only one group is in the data",
+        "other/auc did not finish: the limit of 5 minutes was reached",
+        "Source: Somebody 2020. Cannot tell: whether it matters",
+        "bias/crows_pairs needs a masked LM",
+        "x = y:z ImportError: no y",
+        "low-gender: BLOCK the 95 % interval [0.4000, 0.6000]",
+        "fair: INCONCLUSIVE other/auc did not finish",
+        "Verdict: BLOCK (policy release) 1 of 4 gates blocked; low-gender: ",
+    ]:
+        assert expected in said, expected
+
+
+def test_colour_adds_nothing_but_colour() -> None:
+    coloured = shown(by_hand(), colour=True)
+    assert "\x1b[1;31mBLOCK" in coloured
+    assert re.sub(r"\x1b\[[\d;]*m", "", coloured) == shown(by_hand())
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_hostile_text_is_printed_as_it_is(hostile: str) -> None:
+    measured = [metric("toy/share/flips", note=hostile)]
+    text = shown(report_input(manifest(["toy/share"], hostile), measured, decide(None, measured)), 400)
+    assert re.sub(r"\s", "", plain(f"Cannot tell: whether it matters{hostile}").rstrip(".")) in re.sub(r"\s", "", text)
+
+
+def test_an_audit_without_probes_still_has_a_verdict() -> None:
+    text = shown(report_input(manifest([]), [], decide(None, [])))
+    assert "Verdict: INCONCLUSIVE\nno policy was given: nothing was decided" in text

@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from harness.checkpoint import CheckpointInfo, CheckpointSource, inspect_checkpoint, load_checkpoint
+from harness.data import DataSource, load_dataset
+from harness.errors import DataError
+from harness.metrics import Metric
+from harness.probe import Plan
+from harness.schemas import LabelledTexts
+from harness.scorer.hf import HFScorer
+from harness.stats import clopper_pearson
+from privacy.training import train
+from suites.memorization.intervals import advantage, advantage_interval, newcombe
+from suites.memorization.membership import Membership, MembershipParams
+from tests.privacy.toys import make_base, make_spec, nonsense, write_rows
+
+N = 80
+
+
+@pytest.fixture(scope="module")
+def overfitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny BERT that learnt the random labels of its members by heart."""
+    folder = tmp_path_factory.mktemp("overfitted")
+    base = make_base(folder / "base", "bert", "base", dropout=False)
+    sides = {
+        name: str(write_rows(folder / f"{name}.jsonl", nonsense(N, seed))) for name, seed in (("in", 1), ("out", 2))
+    }
+    fields = {"data": sides["in"], "held_out": sides["out"], "epochs": 30, "learning_rate": 5e-3, "weight_decay": 0.0}
+    train(make_spec(folder, base, **fields))
+    return folder / "trained"
+
+
+def info_of(folder: Path) -> CheckpointInfo:
+    return inspect_checkpoint(CheckpointSource(source=str(folder)))
+
+
+def rows_of(probe: Membership, info: CheckpointInfo) -> pd.DataFrame:
+    scorer = HFScorer(load_checkpoint(info, device="cpu"))
+    return pd.DataFrame(list(probe.run(scorer, probe.cases(Plan(info, 0)))))
+
+
+def by_key(metrics: list[Metric]) -> dict[str, Metric]:
+    return {metric.key: metric for metric in metrics}
+
+
+def test_an_overfitted_model_gives_its_members_away(overfitted: Path) -> None:
+    probe = Membership()
+    rows = rows_of(probe, info_of(overfitted))
+    metrics = by_key(probe.measure(pd.DataFrame(probe.Row.validate(rows))))
+    assert rows.groupby("member").size().to_dict() == {False: N, True: N}
+    assert metrics["auc"].value is not None
+    assert metrics["auc"].value > 0.95
+    assert metrics["auc"].low is not None
+    assert metrics["auc"].low > 0.5
+    assert metrics["accuracy_gap"].value is not None
+    assert metrics["accuracy_gap"].value > 0.3
+    assert all(metric.missing == 0 for metric in metrics.values())
+
+
+def test_texts_it_never_saw_in_the_members_place_give_no_signal(overfitted: Path, tmp_path: Path) -> None:
+    """The control: the same model, but the manifest calls unseen records members."""
+    info = info_of(overfitted)
+    assert info.manifest is not None
+    swapped = DataSource(source=str(write_rows(tmp_path / "unseen.jsonl", nonsense(N, 3))))
+    digest = load_dataset(swapped, LabelledTexts).digest
+    manifest = info.manifest.model_copy(update={"members": swapped, "members_digest": digest})
+    auc = by_key(Membership().measure(rows_of(Membership(), replace(info, manifest=manifest))))["auc"]
+    assert auc.low is not None
+    assert auc.high is not None
+    assert auc.low < 0.5 < auc.high
+    assert auc.value == pytest.approx(0.5, abs=0.14)  # 3 standard deviations of an AUC of 80 against 80
+
+
+def test_the_loss_is_the_surprise_of_the_true_class(overfitted: Path) -> None:
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    info = info_of(overfitted)
+    probe = Membership(MembershipParams(members=5, non_members=5))
+    model = AutoModelForSequenceClassification.from_pretrained(overfitted).eval()
+    tokenizer = AutoTokenizer.from_pretrained(overfitted)
+    rows = rows_of(probe, info).set_index("case_id")
+    for case in probe.cases(Plan(info, 0)):
+        label = case.data["label"]
+        with torch.no_grad():
+            logits = model(**tokenizer(case.data["text"], return_tensors="pt")).logits[0].double()
+        assert rows.loc[case.id, "loss"] == pytest.approx(-float(logits.log_softmax(-1)[label]), abs=1e-4)
+        assert rows.loc[case.id, "correct"] == (int(logits.argmax()) == label)
+
+
+def test_changed_records_are_refused(overfitted: Path, tmp_path: Path) -> None:
+    info = info_of(overfitted)
+    assert info.manifest is not None
+    other = DataSource(source=str(write_rows(tmp_path / "other.jsonl", nonsense(N, 4))))
+    for side in ("members", "non_members"):
+        manifest = info.manifest.model_copy(update={side: other})
+        with pytest.raises(DataError, match=f"not the {side.replace('_', '-')} of the training manifest"):
+            Membership().cases(Plan(replace(info, manifest=manifest), 0))
+
+
+def test_without_held_out_records_there_is_nothing_to_compare(overfitted: Path) -> None:
+    info = info_of(overfitted)
+    assert info.manifest is not None
+    manifest = info.manifest.model_copy(update={"non_members": None})
+    with pytest.raises(DataError, match="names no held-out records"):
+        Membership().cases(Plan(replace(info, manifest=manifest), 0))
+
+
+def test_records_are_drawn_by_the_seed_and_limited_per_side(overfitted: Path) -> None:
+    info = info_of(overfitted)
+    probe = Membership(MembershipParams(members=10, non_members=20))
+    first, again, other = (probe.cases(Plan(info, seed)) for seed in (0, 0, 1))
+    assert [case.data["side"] for case in first] == ["members"] * 10 + ["non_members"] * 20
+    assert first == again
+    assert {case.id for case in first} != {case.id for case in other}
+
+
+def table(members: list[float], others: list[float]) -> pd.DataFrame:
+    losses = [*members, *others]
+    return pd.DataFrame(
+        {
+            "case_id": [str(index) for index in range(len(losses))],
+            "status": "ok",
+            "error": None,
+            "member": [True] * len(members) + [False] * len(others),
+            "label": 0,
+            "loss": losses,
+            "correct": [loss < 0.7 for loss in losses],
+            "truncated": 0,
+        }
+    )
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_metrics_equal_brute_force(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    members, others = rng.exponential(0.5, 30).round(1).tolist(), rng.exponential(1.0, 40).round(1).tolist()
+    metrics = by_key(Membership(MembershipParams(fprs=(0.05, 0.2))).measure(table(members, others)))
+    wins = [1.0 if a < b else 0.5 if a == b else 0.0 for a, b in itertools.product(members, others)]
+    assert metrics["auc"].value == pytest.approx(sum(wins) / len(wins))
+    thresholds = [*members, *others]
+    assert metrics["advantage"].value == pytest.approx(
+        max(0.0, *(share(members, "<=", t) - share(others, "<=", t) for t in thresholds))
+    )
+    for fpr, key in ((0.05, "tpr_at_fpr_5pct"), (0.2, "tpr_at_fpr_20pct")):
+        allowed = max(t for t in others if share(others, "<", t) <= fpr)
+        hits = round(len(members) * share(members, "<", allowed))
+        assert metrics[key].value == pytest.approx(hits / len(members))
+        assert metrics[key].note.startswith(f"attained FPR {share(others, '<', allowed):.4f}")
+        expected = clopper_pearson(hits, len(members))
+        assert (metrics[key].low, metrics[key].high) == (expected.low, expected.high)
+    gap = share(members, "<", 0.7) - share(others, "<", 0.7)
+    assert metrics["accuracy_gap"].value == pytest.approx(gap)
+
+
+def share(losses: list[float], how: str, threshold: float) -> float:
+    hits = [loss < threshold or (how == "<=" and loss == threshold) for loss in losses]
+    return sum(hits) / len(hits)
+
+
+def test_the_false_positive_rate_is_never_exceeded_by_ties() -> None:
+    """All losses 0, as an overfitted model gives: no threshold separates, so no member may be claimed."""
+    metrics = by_key(Membership().measure(table([0.0] * 50, [0.0] * 50)))
+    assert metrics["tpr_at_fpr_10pct"].value == 0
+    assert metrics["auc"].value == 0.5
+    assert metrics["advantage"].value == 0
+
+
+def test_error_rows_are_missing_not_zero() -> None:
+    rows = table([0.1, 0.2], [0.3, 0.4])
+    failed = pd.DataFrame({"case_id": ["x"], "status": ["error"], "error": ["NaN logits"]})
+    metrics = Membership().measure(pd.concat([rows, failed], ignore_index=True))
+    assert {metric.missing for metric in metrics} == {1}
+    assert by_key(metrics)["auc"].value == 1
+
+
+def test_one_side_alone_gives_no_number() -> None:
+    metrics = Membership().measure(table([0.1, 0.2], []))
+    assert len(metrics) == 6
+    assert all(metric.value is None and "both are needed" in metric.note for metric in metrics)
+
+
+@pytest.mark.parametrize(
+    ("counts", "low", "high"),
+    [
+        ((56, 70, 48, 80), 0.0524, 0.3339),
+        ((9, 10, 3, 10), 0.1705, 0.8090),
+        ((5, 56, 0, 29), -0.0381, 0.1926),
+        ((10, 10, 0, 20), 0.6791, 1.0),
+    ],
+)
+def test_newcombe_equals_the_published_table(counts: tuple[int, int, int, int], low: float, high: float) -> None:
+    """Newcombe 1998, Interval estimation for the difference between independent proportions, table II, method 10."""
+    interval = newcombe(*counts)
+    assert (interval.low, interval.high) == (pytest.approx(low, abs=6e-5), pytest.approx(high, abs=6e-5))
+
+
+def test_the_advantage_interval_covers_although_the_threshold_is_the_best_one() -> None:
+    """Members N(0, 1), others N(1, 1): the true advantage is 2 Phi(1/2) - 1 = 0.3829, at the threshold 1/2."""
+    truth = math.erf(0.5 / math.sqrt(2))
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(300):
+        value = advantage(rng.normal(0, 1, 60), rng.normal(1, 1, 40))
+        interval = advantage_interval(value, 60, 40)
+        covered += interval.low <= truth <= interval.high
+    assert covered >= 285

@@ -1,0 +1,62 @@
+"""Plug-ins as third parties ship them: the package in tests/plugin_package is really installed, by pip, aside."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from harness.record import audits_in
+from tests.tiny import make_checkpoint
+
+HERE = Path(__file__).parent
+ASSAY = [sys.executable, "-c", "from harness.cli import main; main()"]
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Environment variables under which the plug-in package is installed."""
+    target = tmp_path_factory.mktemp("site")
+    source = tmp_path_factory.mktemp("source") / "package"
+    subprocess.run(["cp", "-r", str(HERE / "plugin_package"), str(source)], check=True)
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*command, "--no-index", "--target", str(target), str(source)], check=True)
+    return {**os.environ, "PYTHONPATH": str(target)}
+
+
+def test_an_installed_plugin_runs_and_a_broken_one_is_reported(environment: dict[str, str], tmp_path: Path) -> None:
+    make_checkpoint(tmp_path / "bert", "bert", "classifier")
+    pd.DataFrame({"text": [f"text {i}" for i in range(40)]}).to_json(tmp_path / "a.jsonl", orient="records", lines=True)
+    spec = tmp_path / "audit.yaml"
+    spec.write_text(
+        f"checkpoint: {tmp_path / 'bert'}\nprobes: [{{name: example/label_balance, params: {{label: 1}}}}]\n"
+        f"data: {{texts: {tmp_path / 'a.jsonl'}}}\noutput: {tmp_path / 'audits'}\ntracking: {{uri: 'off'}}\n"
+    )
+    done = subprocess.run([*ASSAY, "run", str(spec)], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 3, done.stderr
+    folder = next(iter(audits_in(tmp_path / "audits")))
+    rows = folder.rows("example/label_balance")
+    (metric,) = folder.metrics()
+    assert (metric.key, metric.n) == ("example/label_balance/share", 40)
+    assert metric.value == pytest.approx((rows["predicted"] == 1).mean())
+    broken = folder.manifest().plugin_errors["example.broken = assay_plugin_example.broken:Broken"]
+    assert "a_package_that_is_not_installed" in broken
+    assert "plug-in not loaded: example.broken" in done.stderr
+    written = (folder.path / "report.txt").read_text()
+    assert written == f"inconclusive {folder.path.name}\n"
+
+
+def test_the_guide_shows_the_very_probe_that_is_tested() -> None:
+    guide = (HERE.parent / "docs" / "write-a-probe.md").read_text(encoding="utf-8")
+    code = re.findall(r"```python\n(.*?)```", guide, flags=re.DOTALL)
+    probe = (HERE / "plugin_package" / "assay_plugin_example" / "label_balance.py").read_text(encoding="utf-8")
+    assert probe in code
+    toml = re.findall(r"```toml\n(.*?)```", guide, flags=re.DOTALL)
+    declared = (HERE / "plugin_package" / "pyproject.toml").read_text(encoding="utf-8")
+    assert toml
+    assert all(line in declared for line in toml[0].splitlines())
