@@ -62,7 +62,7 @@ def metric_chart(data: ChartData, *, legend: bool = True) -> Any:
     y = alt.Y("metric:N", sort=list(dict.fromkeys(data.points["metric"])), title=None, axis=axis)
     scale = alt.Scale(domain=_domain(data), nice=False)
     key = alt.Legend(orient="top", direction="horizontal", titleOrient="left", symbolLimit=0) if legend else None
-    x = alt.X("value:Q", title=data.title, scale=scale)
+    x = alt.X("value:Q", title=data.title, scale=scale, axis=alt.Axis(tickCount=10))
     colour = alt.Color(
         "outcome:N", title="gate", scale=alt.Scale(domain=list(COLOURS), range=list(COLOURS.values())), legend=key
     )

@@ -16,20 +16,27 @@ from harness.errors import AssayError
 FIRST_AUDIT = "assay run --checkpoint distilbert/distilbert-base-uncased-finetuned-sst-2-english --suite quality"
 
 
-def choose(label: str, query: str, options: Sequence[str], shown: Callable[[str], str] = str) -> str:
-    """One of `options`, at first the one the address names under `query`; the address follows the choice."""
-    key = f"choose-{query}"
+def choose(page: str, query: str, options: Sequence[str], shown: Callable[[str], str] = str) -> str:
+    """One of `options`, at first the one the address names under `query`, else the one last chosen on any page.
+
+    The address follows the choice; another choice drops the case it names, which belonged to the former one.
+    """
+    key, last = f"{page}-{query}", f"last-{query}"  # by page: Streamlit resets a widget that another page had too
+    named = st.query_params.get(query)
     if st.session_state.get(key) not in options:
-        asked = st.query_params.get(query)
-        st.session_state[key] = asked if asked in options else options[0]
-    chosen = str(st.selectbox(label, options, key=key, format_func=shown))
-    if st.query_params.get(query) != chosen:
+        wanted = [name for name in (named, st.session_state.get(last)) if name in options]
+        st.session_state[key] = wanted[0] if wanted else options[0]
+    chosen = str(st.selectbox(query.capitalize(), options, key=key, format_func=shown))
+    st.session_state[last] = chosen
+    if named != chosen:
         st.query_params[query] = chosen
+        if named is not None:
+            st.query_params.pop("case", None)
     return chosen
 
 
-def choose_audit(settings: Settings) -> Audit | None:
-    """The chosen audit; None, with the reason on the page, when there is none to show."""
+def choose_audit(page: str, settings: Settings) -> Audit | None:
+    """The audit chosen on `page`; None, with the reason on the page, when there is none to show."""
     entries, problem = cache.entries(settings)
     if problem:
         st.warning(plain(problem), icon=":material/cloud_off:")
@@ -40,7 +47,7 @@ def choose_audit(settings: Settings) -> Audit | None:
     asked = st.query_params.get("audit")
     if asked is not None and asked not in by_id:
         st.warning(plain(f"No audit is called {asked[:80]!r}; showing the newest one."))
-    chosen = choose("Audit", "audit", list(by_id), lambda audit_id: _label(by_id[audit_id]))
+    chosen = choose(page, "audit", list(by_id), lambda audit_id: _label(by_id[audit_id]))
     try:
         return cache.audit(by_id[chosen], settings)
     except AssayError as error:

@@ -31,7 +31,7 @@ def launch(output: Path, tracking_uri: str | None, port: int, *, address: str = 
 
 
 def command(port: int, address: str) -> list[str]:
-    """The command line of the server."""
+    """The command line of the server; -P keeps modules lying in the working folder from being imported."""
     options = {
         "server.port": str(port),
         "server.address": address,
@@ -41,7 +41,7 @@ def command(port: int, address: str) -> list[str]:
         "client.toolbarMode": "viewer",
     }
     flags = [part for name, value in options.items() for part in (f"--{name}", value)]
-    return [sys.executable, "-m", "streamlit", "run", str(APP), *flags]
+    return [sys.executable, "-P", "-m", "streamlit", "run", str(APP), *flags]
 
 
 def environment(output: Path, tracking_uri: str | None) -> dict[str, str]:

@@ -296,6 +296,7 @@ def _finish(plan: Any, folder: Any) -> None:
 
 def _log(folder: Any, uri: str | None, *, must: bool = False) -> None:
     """Log to MLflow; when the server is away, keep the audit for `assay sync` (or fail, when `must`)."""
+    from harness.mlflow_session import shown_uri
     from harness.tracking import TrackingError, default_uri, log_audit
 
     if uri == "off":
@@ -310,7 +311,7 @@ def _log(folder: Any, uri: str | None, *, must: bool = False) -> None:
         folder.write_tracking({"uri": target, "state": "pending"})
         fail(f"{error}; the audit is kept, send it later with: assay sync --output {folder.path.parent}")
         return
-    say(f"mlflow     {target} run {run_id}")
+    say(f"mlflow     {shown_uri(target)} run {run_id}")
 
 
 @contextmanager

@@ -150,7 +150,7 @@ def _read_hub(source: DataSource) -> pd.DataFrame:
             f"{source.source}: neither a local file nor a hub dataset that can be loaded "
             f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'})"
         ) from error
-    frame = loaded.to_pandas()
+    frame: pd.DataFrame = loaded.to_pandas()
     for name, feature in loaded.features.items():
         if isinstance(feature, datasets.ClassLabel):
             frame[name] = [feature.names[value] if value >= 0 else "" for value in frame[name]]

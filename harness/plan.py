@@ -95,7 +95,7 @@ def _plan_probe(spec: AuditSpec, info: CheckpointInfo, probe_class: ProbeClass, 
         )
     given = {name: source for name, source in {**spec.data, **wanted.data}.items() if name in probe.inputs}
     try:
-        data = _datasets(probe, given)
+        data = _datasets(probe, {**probe.default_data(info), **given})
         cases = probe.cases(Plan(info, spec.seed, data))
         if not cases:
             raise DataError(f"{probe.name}: the data give no case; see `assay probes {probe.name}` for what it needs")
@@ -107,12 +107,11 @@ def _plan_probe(spec: AuditSpec, info: CheckpointInfo, probe_class: ProbeClass, 
     return PlannedProbe(probe, sample_cases(cases, limit, spec.seed), len(cases), data)
 
 
-def _datasets(probe: Probe[Any], given: Mapping[str, DataSource]) -> dict[str, Dataset]:
+def _datasets(probe: Probe[Any], sources: Mapping[str, DataSource]) -> dict[str, Dataset]:
     data: dict[str, Dataset] = {}
     for name, need in probe.inputs.items():
-        source = given.get(name, need.default)
-        if source is not None:
-            data[name] = load_dataset(source, need.schema)
+        if name in sources:
+            data[name] = load_dataset(sources[name], need.schema)
         elif need.required:
             raise DataError(f"{probe.name}: no data for {name!r} ({need.what}); give data: {{{name}: <source>}}")
     return data

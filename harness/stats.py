@@ -69,7 +69,7 @@ def bootstrap(
     """Percentile bootstrap (Efron 1979) of a statistic of n rows; with `clusters` [n], whole clusters are drawn.
 
     None when fewer than 2 rows (or clusters) exist or more than 5 % of the draws leave the statistic undefined.
-    The resamples depend on the seed alone, not on how they are chunked. Raises ValueError for clusters of another length.
+    The resamples depend on the seed alone, not on how they are chunked. Raises ValueError for misshapen clusters.
     """
     _check_level(level)
     cluster_of = _cluster_index(clusters, n)

@@ -1,6 +1,23 @@
-"""Its place puts the repository root on the import path: any test can `from tests.tiny import make_checkpoint`."""
+"""Fixtures all rooms share. Its place puts the repository root on the import path, so `tests.tiny` can be imported."""
 
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
 from hypothesis import settings
 
 settings.register_profile("assay", deadline=None)  # how long an example takes says nothing about the code
 settings.load_profile("assay")
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder of real datasets and models; skips where there is none."""
+    folder = Path(os.environ.get("ASSAY_TEST_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no {folder}; set ASSAY_TEST_DATA")
+    return folder

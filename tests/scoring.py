@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
@@ -10,51 +11,30 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-import transformers
 
-from harness.checkpoint import CheckpointInfo, CheckpointSource, Fingerprint, LoadedCheckpoint
-from harness.probe import Need
+from harness.checkpoint import CheckpointSource, LoadedCheckpoint, inspect_checkpoint, load_checkpoint
 from harness.scorer.hf import HFScorer
-from tests.tiny import LABELS, MAX_TOKENS, make_checkpoint
+from tests.tiny import make_checkpoint
 
 ATOL = 1e-4
 """The tolerance HFScorer states."""
 BATCHES = (1, 7, 64)
-_HEADS = {
-    "masked_lm": ("AutoModelForMaskedLM", Need.MASKED_LM),
-    "causal_lm": ("AutoModelForCausalLM", Need.CAUSAL_LM),
-    "classifier": ("AutoModelForSequenceClassification", Need.SEQUENCE_CLASSIFIER),
-    "base": ("AutoModel", Need.EMBEDDINGS),
-}
 Array = npt.NDArray[np.float64]
 
 
 @cache
 def _folder(kind: str, head: str) -> Path:
-    return make_checkpoint(Path(mkdtemp(prefix="assay-tiny-")), kind, head)
+    return make_checkpoint(Path(mkdtemp()) / f"tiny-{kind}", kind, head)
 
 
-def load(kind: str, head: str, *, max_tokens: int = MAX_TOKENS) -> LoadedCheckpoint:
+def load(kind: str, head: str, *, max_tokens: int | None = None) -> LoadedCheckpoint:
     """A tiny checkpoint in memory; every call gives a model of its own."""
-    folder = _folder(kind, head)
-    auto, need = _HEADS[head]
-    model = getattr(transformers, auto).from_pretrained(folder).eval()
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    info = CheckpointInfo(
-        source=CheckpointSource(source=f"tiny-{kind}"),
-        path=folder,
-        architecture=type(model).__name__,
-        model_type=model.config.model_type,
-        offers=frozenset({need, Need.EMBEDDINGS}),
-        labels=LABELS if head == "classifier" else (),
-        max_tokens=max_tokens,
-        parameters=model.num_parameters(),
-        fingerprint=Fingerprint("0", "0", "0", "0"),
-    )
-    return LoadedCheckpoint(info=info, model=model, tokenizer=tokenizer, device="cpu", dtype="fp32")
+    info = inspect_checkpoint(CheckpointSource(source=str(_folder(kind, head))))
+    loaded = load_checkpoint(info, device="cpu", dtype="fp32")
+    return loaded if max_tokens is None else replace(loaded, info=replace(info, max_tokens=max_tokens))
 
 
-def scorer(kind: str, head: str, *, token_budget: int | None = None, max_tokens: int = MAX_TOKENS) -> HFScorer:
+def scorer(kind: str, head: str, *, token_budget: int | None = None, max_tokens: int | None = None) -> HFScorer:
     """A scorer over a tiny checkpoint."""
     return HFScorer(load(kind, head, max_tokens=max_tokens), token_budget=token_budget)
 

@@ -40,7 +40,7 @@ know think say said look find give tell ask feel doctor nurse teacher lawyer eng
 """
 _WORDS = _TEXT.split()
 _OFFSET = {"roberta": 2, "mpnet": 2, "roberta-prelayernorm": 2}
-"""Positions these kinds lose to their padding index."""
+"""Positions these kinds lose to their padding index, which is 1."""
 
 
 def heads_of(kind: str) -> tuple[str, ...]:
@@ -83,6 +83,8 @@ def _word_piece(kind: str) -> Any:
     from transformers import PreTrainedTokenizerFast
 
     specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    if kind in _OFFSET:
+        specials[:2] = specials[1::-1]
     signs = [chr(code) for code in range(33, 127) if not chr(code).isupper()]
     vocab = dict.fromkeys([*specials, *signs, *(f"##{sign}" for sign in signs), *_WORDS])
     backend = Tokenizer(models.WordPiece({word: index for index, word in enumerate(vocab)}, unk_token="[UNK]"))

@@ -17,7 +17,7 @@ from harness.record import Status
 
 def show() -> None:
     """Draw the page."""
-    audit = choose_audit(read_settings())
+    audit = choose_audit("audit", read_settings())
     if audit is None:
         return
     st.title(views.plain(audit.manifest.name))

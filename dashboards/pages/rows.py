@@ -19,7 +19,7 @@ def show() -> None:
     st.title("Rows")
     left, right = st.columns(2)
     with left:
-        audit = choose_audit(read_settings())
+        audit = choose_audit("rows", read_settings())
     if audit is None:
         return
     probes = [probe.name for probe in audit.manifest.probes]
@@ -27,7 +27,7 @@ def show() -> None:
         st.info("This audit has no probes.")
         return
     with right:
-        probe = choose("Probe", "probe", probes)
+        probe = choose("rows", "probe", probes)
     rows = cache.rows(audit.folder, probe)
     for damage in rows.damaged:
         st.error(views.plain(f"A part of these rows is damaged and left out. {damage}"))

@@ -72,20 +72,11 @@ def base_of(adapter: Adapter, source: CheckpointSource) -> Path:
     name = adapter.settings.get("base_model_name_or_path")
     if not isinstance(name, str) or not name:
         raise CheckpointError(f"{adapter.folder / ADAPTER_CONFIG}: names no base model; set base_model_name_or_path")
-    nearby = adapter.folder / name
-    revision = adapter.settings.get("revision")
-    base = (
-        nearby
-        if nearby.exists()
-        else resolve(
-            CheckpointSource(
-                source=name,
-                revision=revision if isinstance(revision, str) and not Path(name).exists() else None,
-                allow_pickle=source.allow_pickle,
-                allow_remote_code=source.allow_remote_code,
-            )
-        )
-    )
+    base = adapter.folder / name
+    if not base.exists():
+        revision = None if Path(name).exists() else adapter.settings.get("revision")
+        permissions = {"allow_pickle": source.allow_pickle, "allow_remote_code": source.allow_remote_code}
+        base = resolve(CheckpointSource(source=name, revision=revision or None, **permissions))
     if (base / ADAPTER_CONFIG).is_file():
         raise CheckpointError(f"{adapter.folder}: its base {name} is itself an adapter; merge that one first")
     return base

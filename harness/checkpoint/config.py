@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.checkpoint.reason import reason
 from harness.checkpoint.source import CheckpointSource
 from harness.errors import CheckpointError
 
@@ -62,9 +63,7 @@ def build_config(raw: Mapping[str, Any], source: CheckpointSource, path: Path, *
     try:
         config = CONFIG_MAPPING[model_type].from_dict(_for_this_version(clean))
     except Exception as error:  # a config class raises whatever its arithmetic on wrong values raises
-        raise CheckpointError(
-            f"{path}: no valid {model_type} config ({type(error).__name__}: {_first(error)})"
-        ) from error
+        raise CheckpointError(f"{path}: no valid {model_type} config ({reason(error)})") from error
     _check_labels(config, path)
     notes = (
         (f"The checkpoint ships code for {model_type}, which transformers knows itself: ignored.",) if auto_map else ()
@@ -156,7 +155,3 @@ def _for_this_version(raw: dict[str, Any]) -> dict[str, Any]:
     if full.get("rope_type", "default") != "default":
         old["rope_scaling"] = {key: value for key, value in full.items() if key != "rope_theta"}
     return {**{key: value for key, value in old.items() if value is not None}, **raw}
-
-
-def _first(error: Exception) -> str:
-    return str(error).strip().split("\n")[0][:200]

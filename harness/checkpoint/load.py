@@ -13,10 +13,11 @@ from harness.checkpoint.files import Format
 from harness.checkpoint.hardware import ITEMSIZE, check_memory, pick_device, pick_dtype, torch_dtype
 from harness.checkpoint.heads import Head
 from harness.checkpoint.quiet import quiet
+from harness.checkpoint.reason import reason
 from harness.checkpoint.shapes import build_empty, total_bytes
 from harness.checkpoint.source import CheckpointInfo, LoadedCheckpoint
 from harness.checkpoint.survey import Survey, survey
-from harness.checkpoint.tokenizer import load_tokenizer, settle_padding
+from harness.checkpoint.tokenizer import load_tokenizer, settle_inputs, settle_padding
 from harness.errors import AssayError, CheckpointError
 
 _OF_A_LAYER = re.compile(r"\.\d+\.")
@@ -45,9 +46,9 @@ def load_checkpoint(info: CheckpointInfo, *, device: str = "auto", dtype: str = 
         except AssayError:
             raise
         except Exception as error:  # loaders of third parties raise anything on files they cannot read
-            reason = str(error).strip().split("\n")[0][:300]
-            raise CheckpointError(f"{info.path}: cannot be loaded ({type(error).__name__}: {reason})") from error
+            raise CheckpointError(f"{info.path}: cannot be loaded ({reason(error)})") from error
     _check_vocabulary(model, tokenizer, info.path)
+    settle_inputs(tokenizer, model)
     settle_padding(tokenizer, model.config)
     info = replace(info, notes=(*info.notes, *(note for note in notes if note not in info.notes)))
     return LoadedCheckpoint(info=info, model=model, tokenizer=tokenizer, device=where, dtype=kind)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from harness.checkpoint.reason import reason
 from harness.checkpoint.source import CheckpointSource
 from harness.errors import CheckpointError
 from harness.pypi import is_pypi, pypi_file
@@ -44,9 +45,7 @@ def _from_hub(source: CheckpointSource) -> Path:
             source.source, revision=source.revision, allow_patterns=patterns, ignore_patterns=["*/*"]
         )
     except Exception as error:  # the client passes on errors of whichever HTTP library it is built on
-        reason = str(error).strip().split("\n")[0][:200]
         raise CheckpointError(
-            f"{source.source}: no folder of this name here, and the model hub did not give it "
-            f"({type(error).__name__}: {reason})"
+            f"{source.source}: no folder of this name here, and the model hub did not give it ({reason(error)})"
         ) from error
     return Path(folder)

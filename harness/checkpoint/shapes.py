@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from harness.checkpoint.heads import Head
+from harness.checkpoint.reason import reason
 from harness.checkpoint.tensors import Tensor
 from harness.errors import CheckpointError
 
 _SLACK_NUMBERS = 2**24
 """Room for tensors that are computed instead of stored, e.g. sinusoidal positions."""
-_SLACK_MODULES = 10_000
+_SLACK_MODULES = 1_000
 
 
 def build_empty(config: Any, head: Head, where: str, *, numbers: int, tensors: int) -> Any:
@@ -38,10 +39,7 @@ def build_empty(config: Any, head: Head, where: str, *, numbers: int, tensors: i
     except CheckpointError:
         raise
     except Exception as error:  # constructors raise whatever their arithmetic on wrong values raises
-        reason = str(error).strip().split("\n")[0][:200]
-        raise CheckpointError(
-            f"{where}: its config describes no model that can be built ({type(error).__name__}: {reason})"
-        ) from error
+        raise CheckpointError(f"{where}: its config describes no model that can be built ({reason(error)})") from error
 
 
 def check_shapes(model: Any, tensors: Sequence[Tensor], where: str) -> None:
@@ -78,8 +76,8 @@ def _limited(where: str, numbers: int, tensors: int) -> Iterator[None]:
     def on_parameter(owner: Any, _name: str, parameter: Any) -> None:
         if parameter is not None and parameter.numel() > most_numbers:
             raise CheckpointError(
-                f"{where}: the config asks for a {type(owner).__name__} of shape {list(parameter.shape)}, but the "
-                f"weights hold {numbers:,} numbers in all; config and weights do not belong together"
+                f"{where}: the config asks for a tensor of shape {list(parameter.shape)} ({type(owner).__name__}), but "
+                f"the weights hold {numbers:,} numbers in all; config and weights do not belong together"
             )
 
     def on_module(_owner: Any, _name: str, _module: Any) -> None:

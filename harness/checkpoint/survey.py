@@ -18,6 +18,8 @@ from harness.checkpoint.tokenizer import require_tokenizer
 from harness.errors import CheckpointError
 
 CONFIG = "config.json"
+_PICKLED_TENSORS = 2_000
+"""Assumed of a pickle, which has no header to count them in: more than a dense BERT or GPT has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,11 @@ def _of_folder(path: Path, layout: Layout, adapter: Adapter | None, source: Chec
     if not model.remote:
         numbers = sum(tensor.size for tensor in tensors) or sum(file.stat().st_size for file in layout.files)
         empty = build_empty(
-            model.config, choice.head, str(layout.folder / CONFIG), numbers=numbers, tensors=len(tensors) or 10_000
+            model.config,
+            choice.head,
+            str(layout.folder / CONFIG),
+            numbers=numbers,
+            tensors=len(tensors) or _PICKLED_TENSORS,
         )
         if getattr(empty, "main_input_name", "input_ids") != "input_ids":
             raise CheckpointError(f"{path}: {model.architecture} does not read text; Assay audits BERT and GPT models")

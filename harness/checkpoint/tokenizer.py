@@ -10,6 +10,8 @@ from harness.errors import CheckpointError
 
 _VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 _SETTINGS = "tokenizer_config.json"
+_INPUTS_OF_5 = ["input_ids", "attention_mask"]
+"""What a tokenizer of version 5 gives unless it says otherwise; version 4 adds token types, which GPT-2 would embed."""
 _UNLIMITED = 10_000_000
 """A model_max_length above this is transformers' way of saying that nobody set one (1e30)."""
 _KEPT = (
@@ -38,7 +40,17 @@ def load_tokenizer(folder: Path, *, gguf: str | None = None, remote: bool = Fals
         return AutoTokenizer.from_pretrained(str(folder), gguf_file=gguf, local_files_only=True)
     if _needs_version_5(folder):
         return _from_json(folder)
-    return AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=remote)
+    names = {"model_input_names": _INPUTS_OF_5} if _saved_by_version_5(_settings(folder)) else {}
+    return AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=remote, **names)
+
+
+def settle_inputs(tokenizer: Any, model: Any) -> None:
+    """Let the tokenizer give only inputs the model takes: Llama and DistilBERT refuse token types."""
+    from inspect import signature
+
+    taken = signature(model.forward).parameters
+    if "input_ids" in taken:  # a shipped model class may hide its inputs behind **kwargs
+        tokenizer.model_input_names = [name for name in tokenizer.model_input_names if name in taken]
 
 
 def settle_padding(tokenizer: Any, config: Any) -> None:
@@ -58,6 +70,12 @@ def settle_padding(tokenizer: Any, config: Any) -> None:
 
 def _settings(folder: Path) -> dict[str, Any]:
     return read_json(folder / _SETTINGS) if (folder / _SETTINGS).is_file() else {}
+
+
+def _saved_by_version_5(settings: dict[str, Any]) -> bool:
+    """Whether the settings are a generic tokenizer's of version 5 that names no inputs of its own."""
+    generic = settings.get("tokenizer_class") in {"PreTrainedTokenizerFast", "TokenizersBackend"}
+    return generic and "backend" in settings and "model_input_names" not in settings
 
 
 def _needs_version_5(folder: Path) -> bool:
@@ -82,6 +100,7 @@ def _from_json(folder: Path) -> Any:
         for key in _KEPT
         if (value := settings.get(key)) is not None
     }
+    kept.setdefault("model_input_names", _INPUTS_OF_5)
     return PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"), **kept)
 
 

@@ -40,7 +40,7 @@ class Engine:
         self.device = loaded.device
         self.max_tokens = loaded.info.max_tokens
         self.vocabulary = int(self.model.get_input_embeddings().num_embeddings)
-        self.pad = pad_token(self.model, self.tokenizer)
+        self.pad = pad_token(self.model, self.vocabulary)
         self.counts: dict[str, Counts] = {}
         self._start_budget = default_budget(self.device, self.model) if token_budget is None else token_budget
         self._padding = default_padding(self.device) if token_budget is None else None
@@ -133,7 +133,7 @@ def pad_rows(rows: Rows, fill: int, side: Side = Side.RIGHT) -> Ints:
     return padded
 
 
-def pad_token(model: Any, tokenizer: Any) -> int:
-    """Token to pad with: what the model itself takes for padding, else the tokenizer's padding or EOS, else 0."""
-    known = (getattr(model.config, "pad_token_id", None), tokenizer.pad_token_id, tokenizer.eos_token_id)
-    return next((int(token) for token in known if token is not None and token >= 0), 0)
+def pad_token(model: Any, vocabulary: int) -> int:
+    """What the model itself takes for padding, or token 0 where its embedding has no such row; padding is masked."""
+    named = model.config.pad_token_id
+    return int(named) if named is not None and 0 <= named < vocabulary else 0

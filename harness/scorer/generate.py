@@ -40,26 +40,25 @@ class GreedyDecoder:
     def run(self, requests: Sequence[GenerateRequest]) -> list[Generation]:
         """One answer per request, in order."""
         answers: dict[int, Generation] = {}
-        by_size: dict[int, list[int]] = {}
         for index, request in enumerate(requests):
             why = self._refuse(request)
             if why is not None or request.max_new_tokens < 1:
                 answers[index] = no_generation(why)
-            else:
-                by_size.setdefault(request.max_new_tokens, []).append(index)
-        for size, todo in by_size.items():
-            answers.update(self._run_size([requests[index].prompt for index in todo], size, todo))
+        for todo in alike(requests, [index for index in range(len(requests)) if index not in answers]):
+            prompts = [requests[index].prompt for index in todo]
+            answers.update(self._run_alike(prompts, requests[todo[0]].max_new_tokens, todo))
         return [answers[index] for index in range(len(requests))]
 
-    def _run_size(self, prompts: Sequence[tuple[int, ...]], size: int, todo: Sequence[int]) -> dict[int, Generation]:
+    def _run_alike(self, prompts: Sequence[tuple[int, ...]], size: int, todo: Sequence[int]) -> dict[int, Generation]:
         """Answers by request index, all of at most `size` new tokens."""
         answers: dict[int, Generation] = {}
         counts = self._engine.count(KIND)
         lengths = [len(prompt) + size for prompt in prompts]
-        # a prompt that is longer by `spread` costs its batch that many steps; a batch of its own would cost `size`
-        for batch, found in self._engine.batches(
-            KIND, lengths, lambda batch: self._decode([prompts[at] for at in batch], size), spread=size // 2
-        ):
+
+        def work(batch: list[int]) -> Greedy:
+            return self._decode([prompts[at] for at in batch], size)
+
+        for batch, found in self._engine.batches(KIND, lengths, work):
             if found is None:
                 answers[todo[batch[0]]] = no_generation(self._engine.too_big(lengths[batch[0]]))
                 continue
@@ -104,6 +103,24 @@ class GreedyDecoder:
                 break
         rows = zip(board.tolist(), starts.tolist(), lengths.tolist(), strict=True)
         return Greedy([row[start : start + length] for row, start, length in rows], finite.tolist(), unread)
+
+
+def alike(requests: Sequence[GenerateRequest], indices: Sequence[int]) -> list[list[int]]:
+    """Indices in groups that may share batches: as many new tokens, and prompts of near lengths.
+
+    A prompt longer than the others by n tokens costs its batch n steps, a batch of its own as many as there are new
+    tokens; groups end at half of that.
+    """
+    groups: list[list[int]] = []
+    for index in sorted(indices, key=lambda index: (requests[index].max_new_tokens, len(requests[index].prompt))):
+        request = requests[index]
+        shortest = requests[groups[-1][0]] if groups else GenerateRequest((), 0)
+        longer = len(request.prompt) - len(shortest.prompt)
+        if shortest.max_new_tokens == request.max_new_tokens and longer <= request.max_new_tokens // 2:
+            groups[-1].append(index)
+        else:
+            groups.append([index])
+    return groups
 
 
 def stop_tokens(model: Any, tokenizer: Any) -> set[int]:

@@ -136,7 +136,7 @@ class HFScorer:
 
     @cached_property
     def _classes(self) -> PooledVectors:
-        return PooledVectors(self._engine, "classify", class_logits(self._engine.model, self._engine.pad))
+        return PooledVectors(self._engine, "classify", class_logits(self._engine.model))
 
     @cached_property
     def _states(self) -> PooledVectors:

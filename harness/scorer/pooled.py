@@ -18,10 +18,8 @@ Vectors = Callable[[dict[str, torch.Tensor]], torch.Tensor]
 """Model inputs [rows, tokens] to one vector per row."""
 
 
-def class_logits(model: Any, pad: int) -> Vectors:
-    """Class logits [rows, labels]. A decoder's classifier reads the last token that is not padding, so it is told."""
-    if getattr(model.config, "pad_token_id", None) is None:
-        model.config.pad_token_id = pad
+def class_logits(model: Any) -> Vectors:
+    """Class logits [rows, labels]."""
 
     def logits(inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         found: torch.Tensor = model(**inputs).logits

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from privacy.clipping.check import check_gradients
-from privacy.clipping.engine import ClippingEngine, ClippingStats, usable_losses
+from privacy.clipping.engine import ClippingEngine, ClippingStats
 from privacy.clipping.recorder import Recorder
 from privacy.clipping.refuse import refuse_unknown
 from privacy.clipping.rules import Clipping, ClippingRule
@@ -43,12 +43,13 @@ class BookKeepingEngine(ClippingEngine):
             yield
 
     def _add(self, losses: Tensor) -> ClippingStats:
+        usable = torch.where(losses.isfinite(), losses, 0)
         try:
             if self._to_check(len(losses)):
-                if check_gradients(self._recorder, usable_losses(losses)):
+                if check_gradients(self._recorder, usable):
                     self._checked_with = len(losses)
             else:
-                torch.autograd.backward(usable_losses(losses).sum())
+                torch.autograd.backward(usable.sum())
             self._recorder.finish()
             with torch.no_grad():
                 return self._clip(losses)

@@ -118,8 +118,3 @@ class ClippingEngine(ABC):
     @abstractmethod
     def _add(self, losses: Tensor) -> ClippingStats:
         """Add the clipped gradients; there is at least one sample."""
-
-
-def usable_losses(losses: Tensor) -> Tensor:
-    """The losses, those that are not finite cut off."""
-    return torch.where(losses.isfinite(), losses, 0)

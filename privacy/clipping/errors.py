@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.errors import UsageError
 
-ONE_SAMPLE = "use the one-sample engine (exact, slow; micro-batches of 1 suit it), or freeze it"
+ONE_SAMPLE = "use the one-sample engine (exact, but slow), or freeze it"
 
 
 class ClippingError(UsageError):

@@ -18,6 +18,14 @@ class LookupMode(TorchFunctionMode):
         self._table = table
         self._record = record
 
+    def start(self, *_: object) -> None:
+        """A forward pre-hook of the table."""
+        self.__enter__()  # type: ignore[no-untyped-call]  # torch has no type for it
+
+    def stop(self, *_: object) -> None:
+        """A forward hook of the table."""
+        self.__exit__(None, None, None)  # type: ignore[no-untyped-call]  # torch has no type for it
+
     def __torch_function__(
         self,
         func: Callable[..., Any],

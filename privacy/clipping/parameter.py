@@ -49,7 +49,8 @@ class ParameterGradient:
     def squared_norms(self) -> Tensor | None:
         """Squared norms [samples]; None where no gradient has come."""
         if self._formed is not None:
-            return torch.linalg.vector_norm(self._formed.flatten(1), dim=1).square()
+            norms: Tensor = torch.linalg.vector_norm(self._formed.flatten(1), dim=1)
+            return norms.square()
         return None if self._squares is None else self._squares.clamp(min=0)  # rounding can make it negative
 
     def add_weighted(self, total: Tensor | None, weights: Tensor, samples: Tensor | None = None) -> Tensor | None:

@@ -69,7 +69,7 @@ class Recorder:
         self.finish()
         self.gradients = {}
 
-    def _wanted(self, parameter: nn.Parameter | None) -> bool:
+    def _wanted(self, parameter: Tensor | None) -> bool:
         return parameter is not None and id(parameter) in self._identities
 
     def _hook(self, module: nn.Module, layer: Layer) -> Iterator[Callable[[], None]]:
@@ -80,8 +80,8 @@ class Recorder:
             yield module.register_forward_hook(after).remove
         else:
             mode = LookupMode(module, lambda ids, output: self._record_lookup(module, ids, output))
-            yield module.register_forward_pre_hook(lambda *_: (mode.__enter__(), None)[1]).remove
-            yield module.register_forward_hook(lambda *_: mode.__exit__(None, None, None), always_call=True).remove
+            yield module.register_forward_pre_hook(mode.start).remove
+            yield module.register_forward_hook(mode.stop, always_call=True).remove
 
     def _after(self, layer: Layer) -> Callable[..., Tensor | None]:
         def after(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor) -> Tensor | None:

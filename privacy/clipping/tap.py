@@ -29,8 +29,8 @@ class _Tap(torch.autograd.Function):
 def tap(output: Tensor, receive: Receive) -> Tensor:
     """`output`, whose gradient will be handed to `receive` in the backward pass."""
     if output.requires_grad:
-        output.register_hook(receive)
+        output.register_hook(receive)  # type: ignore[no-untyped-call]  # torch has no type for it
         return output
     anchor = torch.zeros((), device=output.device, requires_grad=True)  # makes autograd reach the tap; gets no gradient
-    tapped: Tensor = _Tap.apply(output, anchor, receive)
+    tapped: Tensor = _Tap.apply(output, anchor, receive)  # type: ignore[no-untyped-call]  # torch has no type for it
     return tapped

@@ -87,7 +87,11 @@ def _put_in_place(partial: Path, output: Path) -> None:
         return
     old = output.with_name(f"{output.name}.old-{os.getpid()}")
     output.rename(old)
-    partial.rename(output)
+    try:
+        partial.rename(output)
+    except BaseException:  # Ctrl-C too: rather the old checkpoint than none
+        old.rename(output)
+        raise
     shutil.rmtree(old) if old.is_dir() else old.unlink()
 
 

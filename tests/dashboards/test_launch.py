@@ -15,9 +15,9 @@ from dashboards.settings import Settings, read_settings
 
 def test_the_server_is_private_quiet_and_local() -> None:
     words = command(8599, "127.0.0.1")
-    assert words[:4] == [sys.executable, "-m", "streamlit", "run"]
-    assert Path(words[4]) == APP
-    options = dict(zip(words[5::2], words[6::2], strict=True))
+    assert words[:5] == [sys.executable, "-P", "-m", "streamlit", "run"]
+    assert Path(words[5]) == APP
+    options = dict(zip(words[6::2], words[7::2], strict=True))
     assert options["--server.port"] == "8599"
     assert options["--server.address"] == "127.0.0.1"
     assert options["--server.headless"] == "true"

@@ -115,7 +115,7 @@ def test_a_damaged_audit_and_an_unknown_one_leave_the_page_usable(output: Path) 
     make_audit(output, "20251231T000000Z-bad-0003").manifest_path.write_text("{", encoding="utf-8")
     assert "damaged at the top" in texts(visit("audit", audit="20251231T000000Z-bad-0003"))
     app = visit("audit", audit="no such audit")
-    assert "No audit is called no such audit" in texts(app)
+    assert "No audit is called 'no such audit'" in texts(app)
     assert app.error[0].value.startswith("**✖ BLOCK**")  # the newest one
 
 
@@ -204,3 +204,21 @@ def test_an_unreachable_mlflow_is_a_warning(output: Path, monkeypatch: pytest.Mo
     app = visit()
     assert "gopher://nowhere: MLflow failed" in texts(app)
     assert len(app.dataframe[0].value) == 1
+
+
+def test_an_audit_stays_chosen_from_page_to_page(output: Path) -> None:
+    make_audit(output, "20260103T000000Z-newest-0001")
+    make_audit(output)
+    make_audit(output, "20260101T000000Z-oldest-0002")
+    app = visit("audit", audit=BLOCKED)
+    app.query_params["probe"] = "adversarial/deepwordbug"
+    app.switch_page("pages/rows.py").run()  # a link names the audit
+    assert BLOCKED in app.query_params["audit"]
+    assert app.selectbox(key="rows-audit").value == BLOCKED
+    app.query_params.clear()
+    app.switch_page("pages/audit.py").run()  # the sidebar does not
+    assert BLOCKED in app.query_params["audit"]
+    app.query_params["case"] = "some case"
+    app.selectbox(key="audit-audit").set_value("20260101T000000Z-oldest-0002").run()
+    assert "20260101T000000Z-oldest-0002" in app.query_params["audit"]
+    assert "case" not in app.query_params

@@ -137,3 +137,21 @@ def test_a_hub_that_is_away_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(datasets, "load_dataset", fake)
     with pytest.raises(DataError, match="neither a local file nor a hub dataset.*ConnectionError: offline"):
         load_dataset(DataSource(source="some/name"), Texts)
+
+
+def test_format_says_what_a_name_does_not(tmp_path: Path) -> None:
+    (tmp_path / "LICENCE").write_text("First\n  paragraph.\n\nSecond one.\n")
+    source = str(tmp_path / "LICENCE")
+    assert load_dataset(DataSource(source=source, format="txt"), Texts).frame["text"].tolist() == [
+        "First paragraph.",
+        "Second one.",
+    ]
+    for wrong in (DataSource(source=source), DataSource(source=source, format="pdf")):
+        with pytest.raises(DataError, match=r"unknown kind of file; use one of \.csv"):
+            load_dataset(wrong, Texts)
+
+
+def test_a_file_without_a_row_is_called_empty(tmp_path: Path) -> None:
+    (tmp_path / "none.jsonl").touch()
+    with pytest.raises(DataError, match="the file is empty"):
+        load_dataset(DataSource(source=str(tmp_path / "none.jsonl")), Texts)

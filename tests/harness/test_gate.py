@@ -83,6 +83,10 @@ def test_lacking_evidence_is_inconclusive(rule: dict[str, Any], metrics: list[Me
     assert verdict.reason == f"1 of 1 gates not decided; gate 0: {why}"
 
 
+def test_exactly_enough_examples_are_enough() -> None:
+    assert decide(policy({"max": 1}), [metric(n=30)]).outcome == "pass"
+
+
 def test_a_probe_that_did_not_finish_decides_nothing() -> None:
     for measured in ([metric()], []):
         verdict = decide(policy({"max": 0.1}), measured, incomplete={"bias/crows_pairs": "the time limit"})

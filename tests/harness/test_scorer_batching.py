@@ -1,10 +1,11 @@
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from harness.scorer.batching import TokenBudget, run_batches
-from harness.scorer.engine import Side, pad_rows
+from harness.scorer.engine import Side, pad_rows, pad_token
 from harness.scorer.memory import is_out_of_memory
 
 LENGTHS = [3, 9, 4, 9, 1, 2, 7]
@@ -97,3 +98,10 @@ def test_padding_sides() -> None:
     assert pad_rows([[1, 2, 3], [4]], 9, Side.LEFT).tolist() == [[1, 2, 3], [9, 9, 4]]
     with pytest.raises(ValueError, match="unequal"):
         pad_rows([[1, 2], [3]], 0, Side.NONE)
+
+
+def test_padding_token_lies_in_the_vocabulary() -> None:
+    def model(pad: int | None) -> SimpleNamespace:
+        return SimpleNamespace(config=SimpleNamespace(pad_token_id=pad))
+
+    assert [pad_token(model(pad), 10) for pad in (3, 10, -1, None)] == [3, 0, 0, 0]

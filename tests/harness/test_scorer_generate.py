@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from harness.scorer.api import GenerateRequest
-from harness.scorer.generate import stop_tokens
+from harness.scorer.generate import alike, stop_tokens
 from harness.scorer.hf import HFScorer
 from tests.scoring import BATCHES, limit_memory, load, random_ids, scorer
 from tests.tiny import DECODERS, MAX_TOKENS
@@ -46,6 +46,11 @@ def test_equals_an_argmax_loop_one_at_a_time_at_any_batch_size(kind: str) -> Non
         answers = one.generate(asked)
         assert [answer.tokens for answer in answers] == expected
         assert [answer.text for answer in answers] == [one.decode(tokens) for tokens in expected]
+
+
+def test_only_alike_requests_share_batches() -> None:
+    asked = [GenerateRequest((11,) * length, size) for length, size in ((9, 4), (2, 4), (3, 8), (4, 4), (5, 4), (1, 8))]
+    assert alike(asked, range(len(asked))) == [[1, 3], [4], [0], [5, 2]]
 
 
 def test_end_of_sequence_and_what_follows_are_removed() -> None:

@@ -10,15 +10,14 @@ from tests.tiny import MAX_TOKENS
 
 def test_a_method_the_checkpoint_does_not_offer_is_refused_in_a_sentence() -> None:
     encoder, decoder = scorer("bert", "masked_lm"), scorer("gpt2", "causal_lm")
-    with pytest.raises(
-        UsageError, match=r"^classify needs a sequence classifier; tiny-bert offers embeddings, masked LM$"
-    ):
+    refused = r"^classify needs a sequence classifier; .*tiny-bert offers embeddings, masked LM$"
+    with pytest.raises(UsageError, match=refused):
         encoder.classify([TextRequest("a")])
-    with pytest.raises(UsageError, match="token_logprobs needs a causal LM; tiny-bert"):
+    with pytest.raises(UsageError, match=r"token_logprobs needs a causal LM; .*tiny-bert"):
         encoder.token_logprobs([TokenRequest((1,), (2,))])
-    with pytest.raises(UsageError, match="generate needs a causal LM; tiny-bert"):
+    with pytest.raises(UsageError, match=r"generate needs a causal LM; .*tiny-bert"):
         encoder.generate([GenerateRequest((1,), 2)])
-    with pytest.raises(UsageError, match="pseudo_log_likelihood needs a masked LM; tiny-gpt2"):
+    with pytest.raises(UsageError, match=r"pseudo_log_likelihood needs a masked LM; .*tiny-gpt2"):
         decoder.pseudo_log_likelihood([MaskedRequest((1,), (0,))])
 
 

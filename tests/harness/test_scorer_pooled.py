@@ -135,7 +135,7 @@ def test_padding_goes_where_it_changes_nothing(kind: str, left: bool, side: Side
     one = HFScorer(loaded)
     expected = one.classify(TEXTS)
     engine = one._engine
-    vectors = PooledVectors(engine, "mixing", class_logits(Mixing(loaded.model, left=left), engine.pad))
+    vectors = PooledVectors(engine, "mixing", class_logits(Mixing(loaded.model, left=left)))
     with torch.inference_mode():
         answers = vectors.classify(TEXTS)
     assert vectors.side is side

@@ -130,7 +130,9 @@ def test_a_thousand_metrics_arrive(output: Path) -> None:
     assert len(metrics) == 4 * 600
 
 
-def test_a_logged_audit_comes_back_as_a_folder(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_logged_audit_comes_back_as_a_folder(
+    output: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("ASSAY_CACHE", str(output / "cache"))
     folder = make_audit(output)
     log_audit(folder, default_uri(output), "assay")
@@ -142,6 +144,7 @@ def test_a_logged_audit_comes_back_as_a_folder(output: Path, monkeypatch: pytest
     assert fetched.metrics() == folder.metrics()
     assert fetched.rows("adversarial/deepwordbug").equals(folder.rows("adversarial/deepwordbug"))
     assert (output / "mlartifacts").is_dir()
+    assert capfd.readouterr() == ("", "")
     (output / "mlartifacts").rename(output / "gone")
     assert fetch_audit(default_uri(output), tracked).path == fetched.path  # from the cache
 

@@ -221,6 +221,29 @@ def test_an_interruption_while_saving_keeps_the_old_checkpoint(tmp_path: Path) -
     assert (output / "old").exists()
 
 
+def test_a_failing_rename_puts_the_old_checkpoint_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = tmp_path / "out"
+    output.mkdir()
+    (output / "old").touch()
+    rename = Path.rename
+
+    def fail_on_the_new_one(path: Path, target: Path) -> Path:
+        if ".partial-" in path.name:
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fail_on_the_new_one)
+
+    def save() -> None:
+        with partial_folder(output) as folder:
+            (folder / "new").touch()
+
+    with pytest.raises(KeyboardInterrupt):
+        save()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert (output / "old").exists()
+
+
 def test_a_learning_rate_that_breaks_the_loss_saves_nothing(base: Path, tmp_path: Path) -> None:
     with pytest.raises(AuditError, match=r"the loss became nan at step \d+ of 32"):
         train(make_spec(tmp_path, base, learning_rate=1e38, max_grad_norm=None))

@@ -12,7 +12,7 @@ PADDING = {"input_ids": 9, "attention_mask": 0, "targets": IGNORED}
 
 
 def lengths(n: int) -> list[int]:
-    return np.random.default_rng(0).integers(1, 200, n).tolist()
+    return [int(length) for length in np.random.default_rng(0).integers(1, 200, n)]
 
 
 @pytest.mark.parametrize(("n", "batch_size"), [(1, 4), (7, 8), (100, 8), (1000, 16)])

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from privacy.clipping.factors import Factors
 
-Wanted = Callable[[nn.Parameter | None], bool]
+Wanted = Callable[[Tensor | None], bool]
 """Whether a parameter is trained."""
 
-Gradients = Iterator[tuple[nn.Parameter, Factors | Tensor]]
+Gradients = Iterator[tuple[Tensor, Factors | Tensor]]
 """Parameters with their per-sample gradients: factors, or formed [samples, *shape]."""
 
 

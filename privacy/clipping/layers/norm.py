@@ -25,15 +25,15 @@ class NormLayer:
 
     def needs_input(self, module: nn.Module, wanted: Wanted) -> bool:
         """Only the weight's gradient needs it."""
-        return wanted(cast(nn.Parameter, module.weight))
+        return wanted(cast(Tensor, module.weight))
 
     def gradients(self, module: nn.Module, given: Tensor | None, grad: Tensor, wanted: Wanted) -> Gradients:
         """See Layer."""
         grad = wide(grad)
         if given is not None:
-            yield cast(nn.Parameter, module.weight), (grad * wide(_normalised(module, given))).sum(dim=1)
+            yield cast(Tensor, module.weight), (grad * wide(_normalised(module, given))).sum(dim=1)
         bias = getattr(module, "bias", None)
-        if wanted(bias):
+        if isinstance(bias, Tensor) and wanted(bias):
             yield bias, grad.sum(dim=1)
 
 
@@ -46,6 +46,6 @@ def _normalised(module: nn.Module, given: Tensor) -> Tensor:
     with torch.no_grad():
         if isinstance(module, nn.LayerNorm):
             return functional.layer_norm(given, module.normalized_shape, None, None, module.eps)
-        weight = cast(nn.Parameter, module.weight)
+        weight = cast(Tensor, module.weight)
         at = [functional_call(module, {"weight": fill(weight)}, given) for fill in (torch.ones_like, torch.zeros_like)]
-        return cast(Tensor, wide(at[0]) - wide(at[1]))
+        return wide(at[0]) - wide(at[1])

@@ -6,6 +6,7 @@ from typing import Literal
 
 import pytest
 from hypothesis import given, settings
+from rich.cells import cell_len
 from rich.console import Console
 
 from harness.gate import decide
@@ -30,7 +31,7 @@ def test_it_shows_the_verdict_it_was_given_on_any_width(report: ReportInput) -> 
         text = shown(report, width)
         words = re.findall(r"^Verdict: (\w+)", text, re.MULTILINE)
         assert words == [OUTCOME_WORDS[report.verdict.outcome]]
-        assert max(map(len, text.splitlines())) <= width
+        assert max(map(cell_len, text.splitlines())) <= width
         assert "\x1b" not in text
         assert "\u202e" not in text
     squeezed = re.sub(r"\s", "", text)

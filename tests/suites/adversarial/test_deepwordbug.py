@@ -125,7 +125,12 @@ def by_textattack(case: Case) -> tuple[str, int, str, list[Query]]:
     )
     (result,) = textattack.Attacker(attack, one, settings).attack_dataset()
     outcome = type(result).__name__.removesuffix("AttackResult").lower()
-    return outcome, result.num_queries, result.perturbed_result.attacked_text.text, log
+    return (
+        {"successful": "succeeded"}.get(outcome, outcome),
+        result.num_queries,
+        result.perturbed_result.attacked_text.text,
+        log,
+    )
 
 
 def is_tie(ours: list[Query], theirs: list[Query]) -> bool:
@@ -140,6 +145,7 @@ def is_tie(ours: list[Query], theirs: list[Query]) -> bool:
     return bool((np.diff(scores) < 2 * SCORE_TOLERANCE).any())
 
 
+@pytest.mark.slow
 def test_outcome_queries_and_text_are_those_of_textattack(capsys: pytest.CaptureFixture[str]) -> None:
     ties = 0
     for case in cases():
@@ -152,7 +158,7 @@ def test_outcome_queries_and_text_are_those_of_textattack(capsys: pytest.Capture
         if ours != tuple(theirs):
             assert is_tie(asked, log), (ours, theirs)
             ties += 1
-    assert ties <= 2
+    assert ties <= 2  # none seen; another processor may round otherwise
     assert set(rows()["outcome"]) == {"succeeded", "failed", "skipped"}
 
 

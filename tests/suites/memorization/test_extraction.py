@@ -14,10 +14,13 @@ from harness.checkpoint import CheckpointInfo, CheckpointSource, inspect_checkpo
 from harness.data import DataSource, load_dataset
 from harness.errors import DataError
 from harness.metrics import Metric
+from harness.plan import make_plan
 from harness.probe import Plan
+from harness.registry import Found
 from harness.schemas import Texts
 from harness.scorer.api import TokenRequest
 from harness.scorer.hf import HFScorer
+from harness.spec import AuditSpec, ProbeSpec
 from harness.stats import clopper_pearson
 from privacy.training import train
 from suites.memorization.extraction import LICENCE, UNSEEN, Extraction, ExtractionParams
@@ -127,6 +130,16 @@ def test_default_data_are_the_manifests_sides_else_the_licence_and_the_packaged_
     assert Extraction.default_data(replace(info, manifest=None)) == {"texts": LICENCE, "control": UNSEEN}
     no_held_out = info.manifest.model_copy(update={"non_members": None})
     assert Extraction.default_data(replace(info, manifest=no_held_out))["control"] == UNSEEN
+
+
+def test_an_audit_plans_and_records_the_manifests_sides(overfitted: Path) -> None:
+    spec = AuditSpec(checkpoint=CheckpointSource(source=str(overfitted)), probes=(ProbeSpec(name=Extraction.name),))
+    (planned,) = make_plan(spec, Found({Extraction.name: Extraction}, {})).probes
+    manifest = info_of(overfitted).manifest
+    assert manifest is not None
+    assert planned.data["texts"].digest == manifest.members_digest
+    assert planned.data["control"].digest == manifest.non_members_digest
+    assert len(planned.cases) == 2 * N
 
 
 def test_changed_members_are_refused(overfitted: Path, tmp_path: Path) -> None:

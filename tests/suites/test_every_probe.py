@@ -1,0 +1,158 @@
+"""One test visits every registered probe on a tiny checkpoint: whatever is registered keeps the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from harness.audit import measure, run_audit, start_audit
+from harness.checkpoint import CheckpointSource, inspect_checkpoint, load_checkpoint
+from harness.plan import AuditPlan, make_plan
+from harness.probe import Need, ProbeRow
+from harness.registry import ProbeClass, find_probes
+from harness.scorer.hf import HFScorer
+from harness.spec import AuditSpec
+from privacy.training import TrainSpec, train
+from tests.tiny import make_checkpoint
+
+PROBES = find_probes().probes
+WORDS = ["the good film was a joy to watch with friends", "a bad story that she did not like at all", "he and i went"]
+SETTINGS: dict[str, dict[str, Any]] = {
+    "memorization/extraction": {"prefix_tokens": 5, "suffix_tokens": 3, "window_chars": 60, "joined": True},
+    "bias/counterfactual": {"axes": ["gender"]},
+}
+
+
+def texts(n: int) -> list[str]:
+    return [f"{WORDS[i % 3]} number {i} and so on" for i in range(n)]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data for every input, and a checkpoint for every need."""
+    home = tmp_path_factory.mktemp("every")
+    frames = {
+        "examples": pd.DataFrame({"text": texts(12), "label": [i % 2 for i in range(12)]}),
+        "texts": pd.DataFrame({"text": texts(12)}),
+        "control": pd.DataFrame({"text": [text[::-1] for text in texts(12)]}),
+        "pairs": pd.DataFrame(
+            {
+                "sent_more": texts(8),
+                "sent_less": [text.replace("a ", "one ") for text in texts(8)],
+                "bias_type": "gender",
+                "stereo_antistereo": "stereo",
+            }
+        ),
+    }
+    for name, frame in frames.items():
+        frame.to_json(home / f"{name}.jsonl", orient="records", lines=True)
+    make_checkpoint(home / "base", "bert", "base")
+    make_checkpoint(home / "masked", "bert", "masked_lm")
+    make_checkpoint(home / "causal", "gpt2", "causal_lm")
+    data = {"source": str(home / "examples.jsonl")}
+    train(
+        TrainSpec.model_validate(
+            {
+                "base": str(home / "base"),
+                "task": "classification",
+                "data": {**data, "stop": 6},
+                "held_out": {**data, "start": 6},
+                "label_names": ["0", "1"],
+                "epochs": 1,
+                "output": str(home / "classifier"),
+            }
+        )
+    )
+    return home
+
+
+def checkpoint_for(probe: ProbeClass, home: Path) -> Path:
+    """The first checkpoint that offers what the probe needs."""
+    for name in ("classifier", "causal", "masked"):
+        if probe.why_not(inspect_checkpoint(CheckpointSource(source=str(home / name))).offers) is None:
+            return home / name
+    raise AssertionError(f"no tiny checkpoint offers what {probe.name} needs; add one here")
+
+
+def plan_for(probe: ProbeClass, home: Path, output: Path) -> AuditPlan:
+    spec = {
+        "checkpoint": str(checkpoint_for(probe, home)),
+        "probes": [
+            {
+                "name": probe.name,
+                "params": SETTINGS.get(probe.name, {}),
+                # inputs without a file here (members, non-members) come from the checkpoint's manifest
+                "data": {
+                    name: str(home / f"{name}.jsonl") for name in probe.inputs if (home / f"{name}.jsonl").exists()
+                },
+            }
+        ],
+        "output": str(output),
+        "limits": {"cases": 8},
+    }
+    return make_plan(AuditSpec.model_validate(spec))
+
+
+@pytest.fixture(params=list(PROBES))
+def probe(request: pytest.FixtureRequest) -> Iterator[ProbeClass]:
+    yield PROBES[request.param]
+
+
+def test_it_says_what_it_is(probe: ProbeClass) -> None:
+    suite, _, name = probe.name.partition("/")
+    assert probe.__module__ == f"suites.{suite}.{name}"
+    for text in (probe.about.summary, probe.about.paper, probe.about.cannot_tell, probe.__doc__):
+        assert text
+        assert len(text) > 10
+    assert probe.needs
+    assert all(group <= set(Need) for group in probe.needs)
+    assert issubclass(probe.Row, ProbeRow)
+    assert all(field.description for field in probe.Params.model_fields.values())
+    assert probe.Params.model_validate(probe.Params().model_dump(mode="json")) == probe.Params()
+
+
+def test_without_rows_every_metric_is_missing_and_says_why(probe: ProbeClass) -> None:
+    metrics = probe().measure(pd.DataFrame(columns=list(probe.Row.to_schema().columns)))
+    assert metrics
+    assert [metric.value for metric in metrics] == [None] * len(metrics)
+    assert all(metric.note for metric in metrics)
+
+
+def test_it_runs_and_its_numbers_follow_from_its_rows(probe: ProbeClass, home: Path, tmp_path: Path) -> None:
+    plan = plan_for(probe, home, tmp_path)
+    (planned,) = plan.probes
+    result = run_audit(plan, start_audit(plan))
+    rows = result.folder.rows(probe.name)
+    assert set(rows["case_id"]) == {case.id for case in planned.cases}
+    assert (rows["status"] == "ok").any(), rows["error"].tolist()
+    assert measure(planned, result.folder) == result.metrics
+    assert any(metric.value is not None for metric in result.metrics)
+    for metric in result.metrics:
+        assert metric.key.startswith(f"{probe.name}/")
+        if metric.low is not None and metric.high is not None and metric.value is not None:
+            assert metric.low - 1e-9 <= metric.value <= metric.high + 1e-9, metric.key
+            assert metric.interval, metric.key
+
+
+def test_sharded_cases_give_the_same_rows(probe: ProbeClass, home: Path, tmp_path: Path) -> None:
+    plan = plan_for(probe, home, tmp_path)
+    (planned,) = plan.probes
+    scorer = HFScorer(load_checkpoint(plan.info, device="cpu"))
+    together = rows_by_case(planned.probe.run(scorer, planned.cases))
+    apart = rows_by_case(row for case in reversed(planned.cases) for row in planned.probe.run(scorer, [case]))
+    assert set(together.columns) == set(apart.columns)
+    for column in set(together.columns) - {"seconds"}:
+        if pd.api.types.is_float_dtype(together[column]):
+            assert together[column].to_numpy() == pytest.approx(apart[column].to_numpy(), abs=1e-4, nan_ok=True)
+        elif (
+            not together[column].astype(str).str.contains(r"\d\.\d").any()
+        ):  # JSON of floats may differ in the last digit
+            assert together[column].astype(str).tolist() == apart[column].astype(str).tolist(), column
+
+
+def rows_by_case(rows: Any) -> pd.DataFrame:
+    return pd.DataFrame(list(rows)).sort_values("case_id", ignore_index=True)
