@@ -66,13 +66,15 @@ def _model(shape: str, training: str, positions: int) -> Any:
 
 
 def _batch(shape: str, positions: int, samples: int, device: Any) -> dict[str, Any]:
-    """Position ids are given for every sample: Opacus needs them so."""
+    """Position and token-type ids are given for every sample, in memory of their own: Opacus needs them so."""
     import torch
 
     ids = torch.randint(1000, 20000, (samples, positions))
-    places = torch.arange(positions).expand(samples, positions)
+    places = torch.arange(positions).repeat(samples, 1)
     labels = torch.randint(0, 2, (samples,)) if shape == "bert-base" else ids
     batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "position_ids": places, "labels": labels}
+    if shape == "bert-base":
+        batch["token_type_ids"] = torch.zeros_like(ids)
     return {name: value.to(device) for name, value in batch.items()}
 
 

@@ -117,7 +117,8 @@ def conclude(plan: AuditPlan, folder: AuditFolder) -> AuditResult:
     )
     verdict = decide(plan.spec.policy, metrics, incomplete=manifest.incomplete)
     folder.write_verdict(verdict)
-    write_reports(folder.path, manifest, metrics, verdict)
+    broken = write_reports(folder.path, manifest, metrics, verdict)
+    manifest = manifest.model_copy(update={"plugin_errors": {**manifest.plugin_errors, **broken}})
     folder.write_manifest(manifest)  # last: 'finished' promises that all of the above is there
     return AuditResult(folder, manifest, metrics, verdict)
 

@@ -20,7 +20,7 @@ from harness.errors import AssayError, Exit, UsageError
 app = typer.Typer(
     name="assay",
     help="Audit a BERT or GPT checkpoint: attacks, bias, memorization, quality; one verdict that can be defended.",
-    epilog="Exit codes: 0 pass, 1 blocked, 2 usage or config error, 3 inconclusive, 4 the audit failed, 130 interrupted.",
+    epilog="Exit codes: 0 pass, 1 blocked, 2 usage or config, 3 inconclusive, 4 the audit failed, 130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -42,6 +42,9 @@ class Gate(_Frozen):
     within: tuple[float, float] | None = Field(default=None, description="the interval must lie in [low, high]")
     slice: str = Field(default="", description="slice of the metric; '' for all rows")
     min_examples: int = Field(default=30, ge=1, description="fewer observations leave the gate undecided")
+    max_missing: float = Field(
+        default=0.1, ge=0, le=1, description="a larger share of cases without a usable row leaves the gate undecided"
+    )
     reason: str = Field(default="", description="why the rule exists, printed in reports")
 
     @model_validator(mode="after")
@@ -183,6 +186,10 @@ def _lacking(gate: Gate, metric: Metric) -> str:
         return f"{_name(gate)} has no confidence interval"
     if metric.n < gate.min_examples:
         return f"{_name(gate)} rests on {metric.n} observations, the gate asks for {gate.min_examples}"
+    lost = metric.missing / (metric.n + metric.missing)
+    if lost > gate.max_missing:
+        share, allowed = numbers.percent(lost), numbers.percent(gate.max_missing)
+        return f"{share} of the cases of {_name(gate)} gave no usable row, the gate allows {allowed}"
     return ""
 
 

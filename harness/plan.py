@@ -44,7 +44,7 @@ class AuditPlan:
     plugin_errors: Mapping[str, str]
 
 
-class _NoDefault(Exception):
+class _NoDefaultError(Exception):
     """A probe was not asked for by name, and the spec gives it no data it can use."""
 
 
@@ -62,7 +62,7 @@ def make_plan(spec: AuditSpec, found: Found | None = None) -> AuditPlan:
             continue
         try:
             planned.append(_plan_probe(spec, info, probe_class, wanted))
-        except _NoDefault as reason:
+        except _NoDefaultError as reason:
             not_applicable[probe_class.name] = str(reason)
     if not planned:
         reasons = "; ".join(f"{name}: {why}" for name, why in not_applicable.items()) or "none is installed"
@@ -102,7 +102,7 @@ def _plan_probe(spec: AuditSpec, info: CheckpointInfo, probe_class: ProbeClass, 
     except DataError as error:
         if given or wanted.name == probe.name:
             raise
-        raise _NoDefault(str(error)) from error
+        raise _NoDefaultError(str(error)) from error
     limit = wanted.limit or spec.limits.cases
     return PlannedProbe(probe, sample_cases(cases, limit, spec.seed), len(cases), data)
 

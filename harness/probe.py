@@ -122,7 +122,7 @@ class Probe(ABC, Generic[P]):
         """Metrics from rows alone; pure and deterministic. Keys are the last part of `suite/probe/metric`."""
 
     def cost(self, cases: Sequence[Case]) -> int:
-        """Tokens the model will read, roughly, for `assay plan`: characters / 4; override where cases are read often."""
+        """Tokens the model will read, roughly: characters / 4; override where a case is read more than once."""
         return sum(len(value) for case in cases for value in case.data.values() if isinstance(value, str)) // 4
 
     @classmethod

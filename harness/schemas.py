@@ -18,9 +18,9 @@ class Texts(pa.DataFrameModel):
 
     text: Series[str] = pa.Field(coerce=True)
 
-    @pa.check("text", name="not empty")
+    @pa.check("text")
     @classmethod
-    def _text_not_empty(cls, values: Series[str]) -> Series[bool]:
+    def not_empty(cls, values: Series[str]) -> Series[bool]:
         return _has_text(values)
 
 
@@ -30,7 +30,7 @@ class LabelledTexts(Texts):
     label: Series[Any] = pa.Field(nullable=False)
     pair: Series[str] | None = pa.Field(coerce=True)
 
-    @pa.check("label", name="a label")
+    @pa.check("label")
     @classmethod
-    def _label_given(cls, values: Series[Any]) -> Series[bool]:
+    def is_given(cls, values: Series[Any]) -> Series[bool]:
         return pd.Series([str(value).strip() != "" for value in values], index=values.index)  # type: ignore[return-value]

@@ -17,7 +17,7 @@ from harness.checkpoint.reason import reason
 from harness.checkpoint.shapes import build_empty, total_bytes
 from harness.checkpoint.source import CheckpointInfo, LoadedCheckpoint
 from harness.checkpoint.survey import Survey, survey
-from harness.checkpoint.tokenizer import load_tokenizer, settle_inputs, settle_padding
+from harness.checkpoint.tokenizer import load_gguf_tokenizer, load_tokenizer, settle_inputs, settle_padding
 from harness.errors import AssayError, CheckpointError
 
 _OF_A_LAYER = re.compile(r"\.\d+\.")
@@ -98,9 +98,9 @@ def _load_gguf(found: Survey, dtype: str, device: str) -> Any:
 
 
 def _load_tokenizer(found: Survey) -> Any:
-    if found.tokenizer is None:
-        return load_tokenizer(found.layout.folder, gguf=found.layout.files[0].name)
-    return load_tokenizer(found.tokenizer, remote=found.remote)
+    if found.gguf is not None:
+        return load_gguf_tokenizer(found.layout.files[0], found.gguf.metadata)
+    return load_tokenizer(found.tokenizer or found.layout.folder, remote=found.remote)
 
 
 def _refuse_incomplete(found: Survey, missing: Iterable[str]) -> None:

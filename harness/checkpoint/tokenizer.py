@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +33,32 @@ def tokenizer_limit(folder: Path) -> int | None:
     return int(limit) if isinstance(limit, int | float) and 0 < limit < _UNLIMITED else None
 
 
-def load_tokenizer(folder: Path, *, gguf: str | None = None, remote: bool = False) -> Any:
-    """transformers.PreTrainedTokenizerBase of a folder, or of the GGUF file named `gguf` in it."""
+def load_tokenizer(folder: Path, *, remote: bool = False) -> Any:
+    """transformers.PreTrainedTokenizerBase of a folder; its own code runs only where `remote`."""
     from transformers import AutoTokenizer
 
-    if gguf is not None:
-        return AutoTokenizer.from_pretrained(str(folder), gguf_file=gguf, local_files_only=True)
     if _needs_version_5(folder):
         return _from_json(folder)
     names = {"model_input_names": _INPUTS_OF_5} if _saved_by_version_5(_settings(folder)) else {}
     return AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=remote, **names)
+
+
+def load_gguf_tokenizer(file: Path, metadata: Mapping[str, Any]) -> Any:
+    """transformers.PreTrainedTokenizerBase of a GGUF file, with the special tokens its metadata names.
+
+    Version 4 of transformers swaps beginning and end of sequence, and puts the former before every text.
+    """
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name, local_files_only=True)
+    for name, key in {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding"}.items():
+        token = metadata.get(f"tokenizer.ggml.{key}_token_id")
+        if isinstance(token, int) and token < len(tokenizer):
+            setattr(tokenizer, f"{name}_token", tokenizer.convert_ids_to_tokens(token))
+    for flag in ("add_bos_token", "add_eos_token"):
+        if hasattr(tokenizer, flag):
+            setattr(tokenizer, flag, metadata.get(f"tokenizer.ggml.{flag}", getattr(tokenizer, flag)))
+    return tokenizer
 
 
 def settle_inputs(tokenizer: Any, model: Any) -> None:

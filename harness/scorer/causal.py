@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +32,7 @@ class Job:
 class CausalScores:
     """Scores targets; a request whose tokens begin another request's rides on that one's forward pass.
 
-    Rows are padded on the right without a mask: a causal model never sees what follows, which is checked once.
+    Rows are padded on the right, unmasked: a causal model never sees what follows, which is checked once.
     """
 
     def __init__(self, engine: Engine, head: NeededPositions) -> None:
@@ -87,17 +88,21 @@ class CausalScores:
             token=np.array([token for job in jobs for token in job.target]),
         )
         ids = self._engine.padded([group[0].read for group in groups], self._engine.pad)
-        logprobs, greedy = self._head.score({"input_ids": ids, "use_cache": False}, wanted)
+        logprobs, greedy = self._head.score(self._inputs(ids), wanted)
         cuts = ends[:-1]
         return list(map(token_scores, np.split(logprobs, cuts), np.split(greedy, cuts)))
+
+    def _inputs(self, ids: torch.Tensor) -> dict[str, Any]:
+        """A mask of ones spares transformers the search for packed texts, and lets attention be plainly causal."""
+        return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "use_cache": False}
 
     def _check_causal(self) -> bool:
         """Whether an early score stays the same when more tokens follow (not so in BERT without `is_decoder`)."""
         engine = self._engine
         ids = torch.arange(min(6, engine.max_tokens), device=engine.device)[None] % engine.vocabulary
         wanted = Wanted(row=np.array([0]), position=np.array([0]), token=np.array([1 % engine.vocabulary]))
-        alone, _ = self._head.score({"input_ids": ids[:, :1], "use_cache": False}, wanted)
-        followed, _ = self._head.score({"input_ids": ids, "use_cache": False}, wanted)
+        alone, _ = self._head.score(self._inputs(ids[:, :1]), wanted)
+        followed, _ = self._head.score(self._inputs(ids), wanted)
         return agree(torch.from_numpy(followed), torch.from_numpy(alone), engine.model.dtype)
 
 

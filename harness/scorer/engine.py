@@ -43,7 +43,7 @@ class Engine:
         self.pad = pad_token(self.model, self.vocabulary)
         self.counts: dict[str, Counts] = {}
         self._start_budget = default_budget(self.device, self.model) if token_budget is None else token_budget
-        self._padding = default_padding(self.device) if token_budget is None else None
+        self._padding = default_padding(self.device, self.model) if token_budget is None else None
         self._budgets: dict[str, TokenBudget] = {}
 
     def count(self, kind: str) -> Counts:

@@ -87,9 +87,9 @@ class GreedyDecoder:
         finite = torch.ones_like(open_rows)
         lengths = torch.zeros_like(starts)
         cache: Any = None
-        unread = 0
+        read = 0
         for at in range(shortest, longest + size):
-            logits, cache = self._head.next_token(board[:, unread:at], cache)
+            logits, cache = self._head.next_token(board[:, :at], read, cache)
             best, token = logits.max(-1)
             writing = open_rows & (at >= starts)
             finite &= ~writing | best.isfinite()
@@ -98,11 +98,11 @@ class GreedyDecoder:
             board[:, at] = torch.where(writing, token, board[:, at])
             lengths += writing
             open_rows &= at < starts + size - 1
-            unread = at
+            read = at
             if not open_rows.any():
                 break
         rows = zip(board.tolist(), starts.tolist(), lengths.tolist(), strict=True)
-        return Greedy([row[start : start + length] for row, start, length in rows], finite.tolist(), unread)
+        return Greedy([row[start : start + length] for row, start, length in rows], finite.tolist(), read)
 
 
 def alike(requests: Sequence[GenerateRequest], indices: Sequence[int]) -> list[list[int]]:

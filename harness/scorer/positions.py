@@ -62,9 +62,17 @@ class NeededPositions:
             torch.cat(greedy).cpu().numpy()[back],
         )
 
-    def next_token(self, ids: torch.Tensor, cache: Any) -> tuple[torch.Tensor, Any]:
-        """Logits after the last of `ids` [rows, new tokens], float32 [rows, vocabulary], and the grown cache."""
-        inputs = {"input_ids": ids, "past_key_values": cache, "use_cache": True}
+    def next_token(self, ids: torch.Tensor, cached: int, cache: Any) -> tuple[torch.Tensor, Any]:
+        """Logits after the last of `ids` [rows, tokens], float32 [rows, vocabulary], and the grown cache.
+
+        The cache holds keys and values of the first `cached` tokens; nothing is padded.
+        """
+        inputs = {
+            "input_ids": ids[:, cached:],
+            "attention_mask": torch.ones_like(ids),
+            "past_key_values": cache,
+            "use_cache": True,
+        }
         if self._trunk is None:
             output = self._model(**inputs)
             return output.logits[:, -1].float(), output.past_key_values

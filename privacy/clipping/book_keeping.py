@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from privacy.clipping.check import check_gradients
 from privacy.clipping.engine import ClippingEngine, ClippingStats
 from privacy.clipping.recorder import Recorder
-from privacy.clipping.refuse import refuse_unknown
+from privacy.clipping.refuse import refuse_checkpointing, refuse_unknown
 from privacy.clipping.rules import Clipping, ClippingRule
 from privacy.clipping.sums import get_sum, set_sum
 
@@ -36,6 +36,7 @@ class BookKeepingEngine(ClippingEngine):
 
     @contextmanager
     def _forward(self, samples: int) -> Iterator[None]:
+        refuse_checkpointing(self.model)
         if not samples:
             yield
             return

@@ -45,14 +45,18 @@ class ClippingEngine(ABC):
             ClippingError: the model mixes samples, or trains nothing.
         """
         refuse_mixing(model)
+        self.model = model
         self.rule: ClippingRule = rule_of(clipping, max_grad_norm) if isinstance(clipping, str) else clipping
-        self.trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
+        self.trained = self._trained_now()
         if not self.trained:
             raise ClippingError("every parameter of the model is frozen: there is nothing to train")
         owners = [name.rpartition(".")[0] for name in self.trained]
         layers = {owner: place for place, owner in enumerate(dict.fromkeys(owners))}
         self._layer = {name: layers[owner] for name, owner in zip(self.trained, owners, strict=True)}
         self._samples: int | None = None
+
+    def _trained_now(self) -> dict[str, nn.Parameter]:
+        return {name: value for name, value in self.model.named_parameters() if value.requires_grad}
 
     @property
     def max_grad_norm(self) -> float:
@@ -62,6 +66,11 @@ class ClippingEngine(ABC):
     @contextmanager
     def recording(self, batch_size: int) -> Iterator[None]:
         """Context for the forward pass and the losses of a micro-batch of `batch_size` samples; may be 0."""
+        if self._trained_now().keys() != self.trained.keys():
+            raise ClippingError(
+                "parameters were frozen or unfrozen since the engine was made, so some would be trained unclipped; "
+                "make the engine and its optimizer anew"
+            )
         self._samples = batch_size
         with self._forward(batch_size):
             yield

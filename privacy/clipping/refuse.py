@@ -25,13 +25,17 @@ def refuse_mixing(model: nn.Module) -> None:
             )
 
 
-def refuse_unknown(model: nn.Module) -> None:
-    """Raise ClippingError naming the module whose per-sample gradients book-keeping does not know."""
+def refuse_checkpointing(model: nn.Module) -> None:
+    """Raise ClippingError where layers run a second time in the backward pass."""
     if getattr(model, "is_gradient_checkpointing", False):
         raise ClippingError(
             "gradient checkpointing runs each layer twice, which book-keeping cannot tell from two uses; "
             "call model.gradient_checkpointing_disable() and take smaller micro-batches"
         )
+
+
+def refuse_unknown(model: nn.Module) -> None:
+    """Raise ClippingError naming the module whose per-sample gradients book-keeping does not know."""
     known = {id(value) for module in model.modules() if layer_of(module) for value in module.parameters(recurse=False)}
     for name, module in model.named_modules():
         own = {key: value for key, value in module.named_parameters(recurse=False) if value.requires_grad}

@@ -36,7 +36,7 @@ LICENCE = DataSource(
     "#sha256=bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
     format="txt",
 )
-"""Apache-2.0: a text that every model trained on the web has read many times."""
+"""Apache-2.0: a text found all over the web, so that a model trained on it has met many copies."""
 UNSEEN = DataSource(source=str(Path(__file__).parent / "data" / "control.jsonl"))
 """Paragraphs written for this probe about invented people, places and things."""
 

@@ -62,6 +62,7 @@ def write(path: Path, model: Any, tokenizer: Any, **counts: int) -> Path:
     writer.add_token_merges(["Ġ t", "Ġt h", "Ġth e"])
     writer.add_bos_token_id(tokenizer.bos_token_id)
     writer.add_eos_token_id(tokenizer.eos_token_id)
+    writer.add_add_bos_token(bool(counts.get("add_bos_token", True)))
     for name, tensor in model.state_dict().items():
         weight = tensor.numpy().astype(np.float32)
         if "q_proj" in name or "k_proj" in name:
@@ -101,6 +102,15 @@ def test_expanded_weights_give_the_numbers_of_the_original(tmp_path: Path, llama
     tokens = torch.arange(40).reshape(2, 20)
     with torch.no_grad():
         assert torch.allclose(loaded.model(tokens).logits, model(tokens).logits, atol=1e-5)
+
+
+@pytest.mark.parametrize("add_bos", [True, False])
+def test_special_tokens_are_those_of_the_file(tmp_path: Path, llama: Any, add_bos: bool) -> None:
+    file = write(tmp_path / "tiny.gguf", *llama, add_bos_token=add_bos)
+    tokenizer = load_checkpoint(inspect_checkpoint(CheckpointSource(source=str(file))), device="cpu").tokenizer
+    assert (tokenizer.bos_token, tokenizer.eos_token) == ("<s>", "</s>")
+    tokens = tokenizer.convert_ids_to_tokens(tokenizer(" the")["input_ids"])
+    assert tokens == (["<s>", "Ġthe"] if add_bos else ["Ġthe"])
 
 
 def corrupt(path: Path, change: bytes, at: int) -> None:

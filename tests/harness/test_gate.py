@@ -67,6 +67,12 @@ def test_the_interval_decides(rule: dict[str, Any], low: float | None, high: flo
         ({"max": 1}, [missing_metric(KEY, "no pair", better=Better.LOWER)], f"{KEY} is missing: no pair"),
         ({"max": 1}, [metric(None, None)], f"{KEY} has no confidence interval"),
         ({"max": 1}, [metric(n=29)], f"{KEY} rests on 29 observations, the gate asks for 30"),
+        ({"max": 1}, [metric(missing=20)], f"16.67 % of the cases of {KEY} gave no usable row, the gate allows 10 %"),
+        (
+            {"max": 1, "max_missing": 0},
+            [metric(missing=1)],
+            f"0.9901 % of the cases of {KEY} gave no usable row, the gate allows 0 %",
+        ),
         ({"max": 1, "min_examples": 101}, [metric()], f"{KEY} rests on 100 observations, the gate asks for 101"),
         (
             {"max": 1, "slice": "age"},

@@ -64,7 +64,7 @@ def test_unknown_package_is_one_sentence(registry: Path) -> None:
 
 def test_unknown_path_names_where_the_wheel_lies(registry: Path) -> None:
     _, digest = make_wheel(registry, {"tiny_data/a.csv": "x"})
-    with pytest.raises(UsageError, match="holds no 'tiny_data/b.csv'"):
+    with pytest.raises(UsageError, match=r"holds no 'tiny_data/b\.csv'"):
         pypi_file(f"pypi:tiny-data==1.0!tiny_data/b.csv#sha256={digest}")
 
 

@@ -1,9 +1,11 @@
+from types import SimpleNamespace
+
 import pytest
 
 from harness.errors import UsageError
 from harness.scorer.api import GenerateRequest, MaskedRequest, TextRequest, TokenRequest
 from harness.scorer.hf import HFScorer
-from harness.scorer.memory import default_budget
+from harness.scorer.memory import default_budget, default_padding
 from tests.scoring import load, scorer
 from tests.tiny import MAX_TOKENS
 
@@ -74,5 +76,8 @@ def test_counts_of_several_kinds_add_up() -> None:
 def test_token_budgets() -> None:
     with pytest.raises(UsageError, match="token budget of 0"):
         scorer("gpt2", "causal_lm", token_budget=0)
-    model = load("gpt2", "causal_lm").model
-    assert 1024 <= default_budget("cpu", model) <= 8192
+    tiny = load("gpt2", "causal_lm").model
+    large = SimpleNamespace(config=SimpleNamespace(hidden_size=4096))
+    assert (default_budget("cpu", tiny), default_budget("cpu", large)) == (8192, 1024)
+    assert (default_padding("cpu", tiny), default_padding("cpu", large)) == (1024, 32)
+    assert default_padding("cuda:0", large) is None

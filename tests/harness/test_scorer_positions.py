@@ -104,9 +104,9 @@ def test_a_model_whose_trunk_is_not_found_takes_the_full_pass() -> None:
     assert not positions.is_split
     with torch.inference_mode():
         ids = torch.tensor([[11, 12, 13]])
-        slow, _ = positions.next_token(ids, None)
+        slow, _ = positions.next_token(ids, 0, None)
         model.base_model_prefix = "transformer"
-        fast, cache = NeededPositions(model, model.config.vocab_size).next_token(ids, None)
+        fast, cache = NeededPositions(model, model.config.vocab_size).next_token(ids, 0, None)
     assert model.base_model is trunk
     assert torch.allclose(slow, fast, atol=1e-5)
     assert cache.get_seq_length() == 3

@@ -21,7 +21,7 @@ class ToyRow(ProbeRow):
 
 
 class Toy(Probe[ProbeParams]):
-    """Share of texts classified as label 0; a text with 'crash' raises, 'interrupt' is Ctrl-C, 'stop' ends the audit."""
+    """Share of texts with label 0; a text with 'crash' raises, 'interrupt' is Ctrl-C, 'stop' ends the audit."""
 
     name = "toy/share"
     about = About("Share of label 0", "none", "anything else")

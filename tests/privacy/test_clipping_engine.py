@@ -207,9 +207,20 @@ def test_layers_that_book_keeping_does_not_know(table: nn.Module, says: str) -> 
 
 
 def test_gradient_checkpointing_is_refused(model: Any) -> None:
+    engine = BookKeepingEngine(model, max_grad_norm=1.0)
     model.gradient_checkpointing_enable()
-    with pytest.raises(ClippingError, match="gradient_checkpointing_disable"):
-        BookKeepingEngine(model, max_grad_norm=1.0)
+    with pytest.raises(ClippingError, match="gradient_checkpointing_disable"), engine.recording(1):
+        pass
+
+
+@pytest.mark.parametrize("kind", _ENGINES)
+@pytest.mark.parametrize("frozen", [True, False])
+def test_freezing_after_the_engine_was_made_is_refused(kind: type[ClippingEngine], frozen: bool, model: Any) -> None:
+    model.transformer.wpe.weight.requires_grad_(frozen)
+    engine = kind(model, max_grad_norm=1.0)
+    model.transformer.wpe.weight.requires_grad_(not frozen)
+    with pytest.raises(ClippingError, match="make the engine and its optimizer anew"), engine.recording(1):
+        pass
 
 
 def test_the_one_sample_engine_takes_one(model: Any) -> None:

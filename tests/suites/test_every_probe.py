@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +97,8 @@ def plan_for(probe: ProbeClass, home: Path, output: Path) -> AuditPlan:
 
 
 @pytest.fixture(params=list(PROBES))
-def probe(request: pytest.FixtureRequest) -> Iterator[ProbeClass]:
-    yield PROBES[request.param]
+def probe(request: pytest.FixtureRequest) -> ProbeClass:
+    return PROBES[request.param]
 
 
 def test_it_says_what_it_is(probe: ProbeClass) -> None:
