@@ -24,6 +24,8 @@ def names() -> list[str]:
 def main(arguments: Sequence[str]) -> int:
     """Exit code: 0 also where the peer was better."""
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=120)  # a log file has no width of its own
     if len(arguments) != 1 or arguments[0] not in names():
         console.print(f"give the name of one benchmark: {', '.join(names())}")
         return Exit.USAGE

@@ -56,7 +56,7 @@ def show_plan(plan: AuditPlan, *, cost: bool) -> None:
         cells = [
             planned.probe.name,
             f"{len(planned.cases)} of {planned.available}",
-            data or "the checkpoint's manifest",
+            data or "its own",
         ]
         if cost:
             cells += [f"{planned.probe.cost(planned.cases):,}", _duration(_seconds(planned, info.parameters, flops))]

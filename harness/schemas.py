@@ -21,6 +21,7 @@ class Texts(pa.DataFrameModel):
     @pa.check("text")
     @classmethod
     def not_empty(cls, values: Series[str]) -> Series[bool]:
+        """A text of white space alone says nothing."""
         return _has_text(values)
 
 
@@ -33,4 +34,5 @@ class LabelledTexts(Texts):
     @pa.check("label")
     @classmethod
     def is_given(cls, values: Series[Any]) -> Series[bool]:
+        """An empty label is a missing one."""
         return pd.Series([str(value).strip() != "" for value in values], index=values.index)  # type: ignore[return-value]

@@ -27,10 +27,10 @@ def _folder(kind: str, head: str) -> Path:
     return make_checkpoint(Path(mkdtemp()) / f"tiny-{kind}", kind, head)
 
 
-def load(kind: str, head: str, *, max_tokens: int | None = None) -> LoadedCheckpoint:
+def load(kind: str, head: str, *, max_tokens: int | None = None, dtype: str = "fp32") -> LoadedCheckpoint:
     """A tiny checkpoint in memory; every call gives a model of its own."""
     info = inspect_checkpoint(CheckpointSource(source=str(_folder(kind, head))))
-    loaded = load_checkpoint(info, device="cpu", dtype="fp32")
+    loaded = load_checkpoint(info, device="cpu", dtype=dtype)
     return loaded if max_tokens is None else replace(loaded, info=replace(info, max_tokens=max_tokens))
 
 

@@ -11,7 +11,7 @@ from harness.scorer.answers import class_scores, embedding, no_classes, no_embed
 from harness.scorer.api import ClassScores, Embedding, Floats, TextRequest
 from harness.scorer.engine import Engine, Side
 from harness.scorer.texts import TextRow, reads_segments, tokenise
-from harness.scorer.trunk import agree, base_of
+from harness.scorer.trunk import agree
 
 Answer = TypeVar("Answer", ClassScores, Embedding)
 Vectors = Callable[[dict[str, torch.Tensor]], torch.Tensor]
@@ -30,7 +30,7 @@ def class_logits(model: Any) -> Vectors:
 
 def mean_states(model: Any) -> Vectors:
     """Mean of the last hidden states over the tokens that are not padding, [rows, hidden]."""
-    base = base_of(model)
+    base = model.base_model  # the model itself where it has no head
 
     def means(inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         states: torch.Tensor = base(**inputs).last_hidden_state

@@ -50,15 +50,9 @@ class Trunk:
                 self._module.forward = own
 
 
-def base_of(model: Any) -> Any:
-    """The model below its head (the model itself where it has none), also inside a PEFT wrapper."""
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return getattr(inner, "base_model", inner)
-
-
 def find_trunk(model: Any, vocabulary: int) -> Trunk | None:
     """The trunk that with the head gives the numbers of the whole; None where the architecture has none."""
-    base = base_of(model)
+    base = model.base_model
     candidates = (base, base.decoder) if hasattr(base, "decoder") else (base,)  # OPT's head sits on the inner decoder
     return next((trunk for module in candidates if (trunk := _checked(model, module, vocabulary))), None)
 

@@ -256,7 +256,7 @@ def _matched(key: str, rows: pd.DataFrame | None) -> Metric:
         mean(rows["matched"].to_numpy(np.float64)),
         len(rows),
         better=Better.LOWER,
-        clusters=documents if len(np.unique(documents)) > 1 else None,
+        clusters=documents if 1 < len(np.unique(documents)) < len(documents) else None,
         unit="tokens",
         note=_dependence(rows),
     )

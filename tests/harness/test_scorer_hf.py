@@ -1,13 +1,14 @@
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from harness.errors import UsageError
 from harness.scorer.api import GenerateRequest, MaskedRequest, TextRequest, TokenRequest
 from harness.scorer.hf import HFScorer
 from harness.scorer.memory import default_budget, default_padding
-from tests.scoring import load, scorer
-from tests.tiny import MAX_TOKENS
+from tests.scoring import load, random_ids, scorer
+from tests.tiny import DECODERS, MAX_TOKENS, heads_of
 
 
 def test_a_method_the_checkpoint_does_not_offer_is_refused_in_a_sentence() -> None:
@@ -81,3 +82,17 @@ def test_token_budgets() -> None:
     assert (default_budget("cpu", tiny), default_budget("cpu", large)) == (8192, 1024)
     assert (default_padding("cpu", tiny), default_padding("cpu", large)) == (1024, 32)
     assert default_padding("cuda:0", large) is None
+
+
+@pytest.mark.parametrize("kind", [*DECODERS, "bert", "deberta-v2"])
+def test_half_precision_is_split_too_and_close(kind: str) -> None:
+    head = heads_of(kind)[0]
+    full = HFScorer(load(kind, head))
+    half = HFScorer(load(kind, head, dtype="bf16"))
+    ids = random_ids(12, 3, 100)
+    if head == "causal_lm":
+        (expected,), (answer,) = (one.token_logprobs([TokenRequest(ids[:4], ids[4:])]) for one in (full, half))
+    else:
+        (expected,), (answer,) = (one.pseudo_log_likelihood([MaskedRequest(ids, (2, 5))]) for one in (full, half))
+    assert half.scores_needed_positions_only
+    assert 0 < np.abs(answer.logprobs - expected.logprobs).max() < 0.3

@@ -208,6 +208,7 @@ def test_metrics_equal_their_formulas() -> None:
     assert metrics["extracted_minus_control"].value == pytest.approx(0.15)
     assert metrics["extracted_minus_control"].high == newcombe(2, 5, 1, 4).high
     assert (metrics["matched_tokens"].value, metrics["control_matched_tokens"].value) == (22.0, 13.25)
+    assert metrics["matched_tokens"].interval.startswith("bootstrap")
     assert metrics["matched_tokens"].low is not None
     assert metrics["matched_tokens"].low < 22 < (metrics["matched_tokens"].high or 0)
 
