@@ -7,8 +7,8 @@ import streamlit as st
 st.set_page_config(page_title="Assay", page_icon="⚖️", layout="wide")
 st.navigation(
     [
-        st.Page("pages/audits.py", title="Audits", icon=":material/list:", url_path="audits", default=True),
-        st.Page("pages/audit.py", title="Audit", icon=":material/gavel:", url_path="audit"),
-        st.Page("pages/rows.py", title="Rows", icon=":material/table_rows:", url_path="rows"),
+        st.Page("screens/audits.py", title="Audits", icon=":material/list:", url_path="audits", default=True),
+        st.Page("screens/audit.py", title="Audit", icon=":material/gavel:", url_path="audit"),
+        st.Page("screens/rows.py", title="Rows", icon=":material/table_rows:", url_path="rows"),
     ]
 ).run()

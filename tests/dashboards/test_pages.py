@@ -34,7 +34,7 @@ def visit(page: str = "", **query: str) -> AppTest:
     app = AppTest.from_file(str(APP), default_timeout=60).run()
     for name, value in query.items():
         app.query_params[name] = value
-    app = app.switch_page(f"pages/{page}.py").run() if page else app
+    app = app.switch_page(f"screens/{page}.py").run() if page else app
     assert not app.exception
     return app
 
@@ -212,11 +212,11 @@ def test_an_audit_stays_chosen_from_page_to_page(output: Path) -> None:
     make_audit(output, "20260101T000000Z-oldest-0002")
     app = visit("audit", audit=BLOCKED)
     app.query_params["probe"] = "adversarial/deepwordbug"
-    app.switch_page("pages/rows.py").run()  # a link names the audit
+    app.switch_page("screens/rows.py").run()  # a link names the audit
     assert BLOCKED in app.query_params["audit"]
     assert app.selectbox(key="rows-audit").value == BLOCKED
     app.query_params.clear()
-    app.switch_page("pages/audit.py").run()  # the sidebar does not
+    app.switch_page("screens/audit.py").run()  # the sidebar does not
     assert BLOCKED in app.query_params["audit"]
     app.query_params["case"] = "some case"
     app.selectbox(key="audit-audit").set_value("20260101T000000Z-oldest-0002").run()

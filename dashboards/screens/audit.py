@@ -86,7 +86,7 @@ def _probes(audit: Audit) -> None:
             title, button = st.columns([5, 1], vertical_alignment="center")
             title.markdown(f"**{views.plain(probe.name)}**")
             query = {"audit": audit.manifest.audit_id, "probe": probe.name}
-            button.page_link("pages/rows.py", label="Its rows", icon=":material/table_rows:", query_params=query)
+            button.page_link("screens/rows.py", label="Its rows", icon=":material/table_rows:", query_params=query)
             st.text(probe.summary)
             st.text(f"It cannot tell: {probe.cannot_tell}")
             st.caption(views.plain(f"{probe.paper}; {probe.cases} of {probe.available} cases, version {probe.version}"))

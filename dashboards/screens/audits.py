@@ -44,7 +44,7 @@ def _table(entries: list[Entry]) -> None:
     )
     chosen = event["selection"]["rows"]
     if chosen:
-        st.switch_page("pages/audit.py", query_params={"audit": entries[chosen[0]].audit_id})
+        st.switch_page("screens/audit.py", query_params={"audit": entries[chosen[0]].audit_id})
 
 
 def _colours(verdicts: pd.Series[str]) -> list[str]:
