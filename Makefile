@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 # Without an NVIDIA driver, PyTorch's own index of CPU wheels is asked too; where it is out of reach the registry's wheel serves.
 TORCH_INDEX ?= $(shell command -v nvidia-smi >/dev/null 2>&1 || echo --extra-index-url https://download.pytorch.org/whl/cpu)
 PIP_FLAGS := --quiet --disable-pip-version-check
+
+# one thread per worker (OMP_NUM_THREADS): two workers of two threads each would fight over two cores
+WORKERS := -n 2 --dist worksteal
 NAME ?= scorer
 
 .PHONY: help audit test test-next check format bench dashboard clean
@@ -30,7 +33,7 @@ audit: $(BIN)/.installed  ## audit a real BERT and a real GPT checkpoint, end to
 	@echo "open the dashboard: make dashboard"
 
 test: $(BIN)/.installed  ## the whole test suite; prints what was skipped and why
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(WORKERS)
 
 $(VENV)-next/bin/.installed: pyproject.toml constraints-next.txt
 	$(PYTHON) -m venv $(VENV)-next
@@ -40,7 +43,7 @@ $(VENV)-next/bin/.installed: pyproject.toml constraints-next.txt
 	@touch $@
 
 test-next: $(VENV)-next/bin/.installed  ## the same tests on transformers 5
-	$(VENV)-next/bin/python -m pytest -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(VENV)-next/bin/python -m pytest $(WORKERS)
 
 check: $(BIN)/.installed  ## ruff and strict mypy
 	$(BIN)/ruff check .
