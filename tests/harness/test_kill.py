@@ -37,8 +37,16 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def start(spec: Path, output: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [*ASSAY, "run", str(spec), "--output", str(output)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        [*ASSAY, "run", str(spec), "--output", str(output)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        preexec_fn=hear_ctrl_c,
     )
+
+
+def hear_ctrl_c() -> None:
+    """A test run in the background ignores Ctrl-C, and a process inherits that; the audit must not."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="module")
