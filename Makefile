@@ -19,7 +19,7 @@ $(BIN)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Assay needs Python 3.11 or newer, this is %d.%d; set PYTHON=" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
 	@echo "installing into $(VENV) (once, a few minutes)"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install $(PIP_FLAGS) --retries 1 -c constraints.txt torch $(TORCH_INDEX)
+	$(BIN)/python -m pip install $(PIP_FLAGS) --retries 1 --no-deps -c constraints.txt torch $(TORCH_INDEX)
 	$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[dev]'
 	@touch $@
 
@@ -37,7 +37,7 @@ test: $(BIN)/.installed  ## the whole test suite; prints what was skipped and wh
 
 $(VENV)-next/bin/.installed: pyproject.toml constraints-next.txt
 	$(PYTHON) -m venv $(VENV)-next
-	$(VENV)-next/bin/python -m pip install $(PIP_FLAGS) --retries 1 -c constraints-next.txt torch $(TORCH_INDEX)
+	$(VENV)-next/bin/python -m pip install $(PIP_FLAGS) --retries 1 --no-deps -c constraints-next.txt torch $(TORCH_INDEX)
 	$(VENV)-next/bin/python -m pip install $(PIP_FLAGS) --no-deps -r constraints-next.txt
 	$(VENV)-next/bin/python -m pip install $(PIP_FLAGS) --no-deps -e .
 	@touch $@

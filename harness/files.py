@@ -47,7 +47,7 @@ def make_folder(path: Path) -> Path:
     except OSError as error:
         raise explain(error, path) from error
     if not os.access(path, os.W_OK):
-        raise UsageError(f"{path}: permission denied; choose a folder you can write with --output")
+        raise UsageError(f"{path}: permission denied; choose a folder you can write")
     return path
 
 
@@ -55,10 +55,10 @@ def explain(error: OSError, path: Path) -> Exception:
     """The sentence a user should read for an operating-system error; the error itself when there is none."""
     if error.errno in _FULL:
         return AuditError(
-            f"{path}: {_FULL[error.errno]}; free some space and run `assay resume`, nothing finished is lost"
+            f"{path}: {_FULL[error.errno]}; free some space; an audit goes on with `assay resume`, nothing is lost"
         )
     if error.errno in _REFUSALS:
-        return UsageError(f"{path}: {_REFUSALS[error.errno]}; choose a folder you can write with --output")
+        return UsageError(f"{path}: {_REFUSALS[error.errno]}; choose a folder you can write")
     return error
 
 

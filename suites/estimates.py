@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from harness.metrics import Better, Metric, missing_metric
-from harness.stats import FloatArray, Statistic, bootstrap, wilson
+from harness.stats import FloatArray, Interval, Statistic, bootstrap, wilson
 
 
 def usable(rows: pd.DataFrame) -> tuple[pd.DataFrame, int]:
@@ -24,21 +24,24 @@ def all_missing(keys: Mapping[str, Better], why: str, missing: int) -> list[Metr
     return [missing_metric(key, why, better=better, missing=missing) for key, better in keys.items()]
 
 
-def share(key: str, hits: int, n: int, *, better: Better, **fields: Any) -> Metric:
-    """The share hits / n with its Wilson interval; n > 0. `fields` are further fields of Metric."""
-    interval = wilson(hits, n)
+def with_interval(key: str, value: float, interval: Interval, n: int, *, better: Better, **fields: Any) -> Metric:
+    """`value` with `interval`, its method and its level. `fields` are further fields of Metric."""
     return Metric(
         key=key,
-        value=hits / n,
+        value=value,
         low=interval.low,
         high=interval.high,
         interval=interval.method,
         level=interval.level,
         n=n,
-        unit="rate",
         better=better,
         **fields,
     )
+
+
+def share(key: str, hits: int, n: int, *, better: Better, **fields: Any) -> Metric:
+    """The share hits / n with its Wilson interval; n > 0. `fields` are further fields of Metric."""
+    return with_interval(key, hits / n, wilson(hits, n), n, better=better, unit="rate", **fields)
 
 
 def estimate(
@@ -59,17 +62,7 @@ def estimate(
         note = f"no interval: {drawn} independent observations are too few or leave it undefined"
         fields["note"] = "; ".join(filter(None, [fields.get("note"), note]))
         return Metric(key=key, value=value, n=drawn, better=better, **fields)
-    return Metric(
-        key=key,
-        value=value,
-        low=interval.low,
-        high=interval.high,
-        interval=interval.method,
-        level=interval.level,
-        n=drawn,
-        better=better,
-        **fields,
-    )
+    return with_interval(key, value, interval, drawn, better=better, **fields)
 
 
 def mean(values: ArrayLike) -> Statistic:

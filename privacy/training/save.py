@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.checkpoint import CheckpointSource, inspect_checkpoint
 from harness.errors import UsageError
-from harness.files import explain, write_text
+from harness.files import explain, make_folder, write_text
 from harness.manifest import MANIFEST_NAME, TrainingManifest, read_manifest
 from privacy.training.spec import TrainSpec, config_digest
 
@@ -44,13 +44,7 @@ def check_output(spec: TrainSpec, replace: bool) -> None:
     """Raises UsageError when the output would overwrite something, or cannot be written, before any work is done."""
     if spec.output.exists() and not replace:
         raise UsageError(f"{spec.output}: exists; choose another output, or use --replace to overwrite it")
-    parent = spec.output.parent
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise explain(error, parent) from error
-    if not os.access(parent, os.W_OK):
-        raise UsageError(f"{parent}: permission denied; choose an output you can write")
+    make_folder(spec.output.parent)
 
 
 @contextmanager

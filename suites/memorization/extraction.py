@@ -21,7 +21,7 @@ from harness.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow
 from harness.schemas import Texts
 from harness.scorer.api import GenerateRequest, Generation, Scorer, TokenRequest, TokenScores
 from harness.stats import clopper_pearson
-from suites.estimates import estimate, mean, usable
+from suites.estimates import estimate, mean, usable, with_interval
 from suites.memorization.intervals import newcombe
 from suites.memorization.members import MEMBERS, NON_MEMBERS, check_side, manifest_sources
 from suites.memorization.windows import cut_windows
@@ -215,17 +215,7 @@ def _share(key: str, rows: pd.DataFrame | None) -> Metric:
         return missing_metric(key, "no window of this side was scored", better=Better.LOWER, unit="rate")
     hits, n = int(rows["exact"].sum()), len(rows)
     interval = clopper_pearson(hits, n)
-    return Metric(
-        key=key,
-        value=hits / n,
-        low=interval.low,
-        high=interval.high,
-        n=n,
-        unit="rate",
-        better=Better.LOWER,
-        interval=interval.method,
-        note=_dependence(rows),
-    )
+    return with_interval(key, hits / n, interval, n, better=Better.LOWER, unit="rate", note=_dependence(rows))
 
 
 def _difference(texts: pd.DataFrame | None, control: pd.DataFrame | None) -> Metric:
@@ -233,18 +223,9 @@ def _difference(texts: pd.DataFrame | None, control: pd.DataFrame | None) -> Met
     if texts is None or control is None or texts.empty or control.empty:
         return missing_metric(key, "texts and control are both needed", better=Better.LOWER, unit="rate")
     counts = int(texts["exact"].sum()), len(texts), int(control["exact"].sum()), len(control)
-    interval = newcombe(*counts)
-    return Metric(
-        key=key,
-        value=counts[0] / counts[1] - counts[2] / counts[3],
-        low=interval.low,
-        high=interval.high,
-        n=min(counts[1], counts[3]),
-        unit="rate",
-        better=Better.LOWER,
-        interval=interval.method,
-        note=_dependence(texts),
-    )
+    value = counts[0] / counts[1] - counts[2] / counts[3]
+    interval, n = newcombe(*counts), min(counts[1], counts[3])
+    return with_interval(key, value, interval, n, better=Better.LOWER, unit="rate", note=_dependence(texts))
 
 
 def _matched(key: str, rows: pd.DataFrame | None) -> Metric:

@@ -21,7 +21,7 @@ from harness.schemas import LabelledTexts
 from harness.scorer.api import Bools, Floats, Scorer, TextRequest
 from harness.stats import Interval, auc, auc_interval, clopper_pearson
 from privacy.training.labels import label_indices
-from suites.estimates import usable
+from suites.estimates import usable, with_interval
 from suites.memorization.intervals import advantage, advantage_interval, newcombe
 from suites.memorization.members import MEMBERS, NON_MEMBERS, load_side, manifest_sources
 
@@ -184,15 +184,4 @@ def _accuracy_gap(members: Bools, non_members: Bools) -> Metric:
 
 
 def _metric(key: str, value: float, interval: Interval, n: int, note: str, unit: str = "") -> Metric:
-    return Metric(
-        key=key,
-        value=value,
-        low=interval.low,
-        high=interval.high,
-        n=n,
-        unit=unit,
-        better=Better.LOWER,
-        interval=interval.method,
-        level=interval.level,
-        note=note,
-    )
+    return with_interval(key, value, interval, n, better=Better.LOWER, note=note, unit=unit)

@@ -93,7 +93,7 @@ def test_disk_full_keeps_what_was_finished(store: RowStore, monkeypatch: pytest.
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(pd.DataFrame, "to_parquet", full)
-    with pytest.raises(AuditError, match=r"the disk is full; free some space and run `assay resume`"):
+    with pytest.raises(AuditError, match=r"the disk is full; free some space; an audit goes on with `assay resume`"):
         store.append([row("b")])
     assert store.done() == {"a"}
     assert [path.name for path in (store.audit / "rows" / "suite__probe").iterdir()] == ["part-000000.parquet"]

@@ -29,10 +29,11 @@ from tests.privacy.clipping_cases import (
 from tests.tiny import KINDS
 
 _EXACT = 1e-6
-_on_transformers_4 = pytest.mark.skipif(
-    int(transformers.__version__.split(".")[0]) >= 5,
-    reason="on transformers 5 the engine refuses, by name, head biases and a low-precision BERT it handles on 4.57",
-)
+_TRANSFORMERS_5 = int(transformers.__version__.split(".")[0]) >= 5
+_NOT_TIED_ON_5 = {"gpt-neox", "llama"}
+"""Kinds that tie_word_embeddings=True leaves untied there."""
+_HEAD_BIAS_REFUSED_ON_5 = {"bert", "roberta", "albert", "mpnet", "roberta-prelayernorm"}
+"""Kinds whose untied head has a bias there that the engine refuses by name."""
 _ENGINES = {"book-keeping": BookKeepingEngine, "one-sample": OneSampleEngine}
 _FULL = [
     (engine, kind, head)
@@ -97,10 +98,12 @@ def test_frozen_bottom(kind: str, head: str) -> None:
     _check(engine(model, max_grad_norm=0.1), model, batch, head)
 
 
-@_on_transformers_4
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in REFUSED])
 @pytest.mark.parametrize("tied", [True, False])
 def test_tied_and_untied_head(kind: str, tied: bool) -> None:
+    if _TRANSFORMERS_5 and kind in (_NOT_TIED_ON_5 if tied else _HEAD_BIAS_REFUSED_ON_5):
+        why = "does not tie this kind's embeddings here" if tied else "gives the head a bias that the engine refuses"
+        pytest.skip(f"transformers 5 {why}")
     head = language_head(kind)
     model = make_model(kind, head, tie_word_embeddings=tied)
     assert (model.get_input_embeddings().weight is model.get_output_embeddings().weight) == tied
@@ -162,9 +165,10 @@ def test_refused_kinds_name_the_module(kind: str) -> None:
         run(BookKeepingEngine(model, max_grad_norm=1.0), model, make_batch(model, head), head)
 
 
-@_on_transformers_4
 @pytest.mark.parametrize("kind", ["bert", "gpt2", "llama", "albert"])
 def test_low_precision_forward_gives_wide_sums(kind: str) -> None:
+    if _TRANSFORMERS_5 and kind == "bert":
+        pytest.skip("on transformers 5 the engine's self-check refuses BERT in bf16, at attention.self.key.bias")
     head = language_head(kind)
     model = make_model(kind, head)
     batch = make_batch(model, head, positions=12)
