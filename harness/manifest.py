@@ -13,14 +13,61 @@ from harness.errors import CheckpointError
 MANIFEST_NAME = "training_manifest.json"
 
 
+class Unprivatised(BaseModel):
+    """Facts about a private run that noise does not protect: releasing them releases something about the records."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+    losses: tuple[float | None, ...] = Field(description="mean record loss of each epoch, nats; None: no record drawn")
+    clipped: float | None = Field(description="share of the records drawn whose gradient was made smaller")
+    norm_quantiles: dict[str, float] = Field(description="quantiles of gradient norms before clipping")
+    non_finite: int = Field(description="records drawn whose loss or gradient was no number; they contributed zero")
+    drawn: int = Field(description="records drawn, over all steps")
+
+
+class PrivacyClaim(BaseModel):
+    """The guarantee a checkpoint was trained with: everything needed to recompute it, and what it leaves out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+    epsilon: float = Field(description="upper bound claimed; inf: no guarantee")
+    epsilon_lower: float | None = Field(description="lower end of the same accountant, where it gives one")
+    delta: float
+    accountant: str = Field(description="whose upper bound `epsilon` is: prv, pld or rdp")
+    second_opinion: float | None = Field(description="upper bound of the second accountant")
+    second_accountant: str | None
+    rdp: float | None = Field(description="upper bound by Renyi accounting, never smaller than a tight one")
+    note: str | None = Field(default=None, description="what the reader must know, e.g. that an accountant failed")
+    target_epsilon: float | None = Field(description="what was asked for; None: the noise was given")
+    unit: str = Field(description="what is protected: each record, or all records of one value of a column")
+    units: int = Field(description="how many there are")
+    group: int = Field(description="most records that one unit has")
+    neighbours: str = Field(description="how neighbouring data sets differ, in units")
+    records: int
+    sampling: str = Field(description="Poisson, or shuffled without amplification")
+    sample_rate: float = Field(description="probability of each record to be in a step, as the accountant read it")
+    compositions: int = Field(description="noisy releases of a record, as the accountant counted them")
+    expected_batch_size: int = Field(description="constant that noisy sums are divided by")
+    noise_multiplier: float = Field(description="standard deviation of the noise over the clipping norm")
+    clipping: str
+    max_grad_norm: float = Field(description="clipping norm; of the first step where clipping is adaptive")
+    steps: int = Field(description="noisy steps taken, those lost in crashes among them")
+    steps_lost: int = Field(description="steps whose result was lost in a crash; their budget is spent all the same")
+    engine: str = Field(description="how per-sample gradients were clipped")
+    processes: int
+    ledger: str = Field(description="hash of the last line of the privacy ledger beside the weights")
+    outside: tuple[str, ...] = Field(default=(), description="parts of the checkpoint that the guarantee does not cover")
+    unprivatised: Unprivatised
+
+
 class TrainingManifest(BaseModel):
     """Provenance of a trained checkpoint; lies next to its weights as `training_manifest.json`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     task: str = Field(description="classification, masked_lm or causal_lm")
-    base: str = Field(description="source of the checkpoint training started from")
-    base_fingerprint: str = Field(description="its fingerprint")
+    base: str | None = Field(description="source of the checkpoint training started from; None: made from scratch")
+    base_fingerprint: str | None = Field(description="its fingerprint")
     weights: str = Field(description="sha256 digest of the trained weights this manifest belongs to")
     members: DataSource = Field(description="the records trained on")
     members_digest: str = Field(description="content digest of those records")
@@ -32,9 +79,14 @@ class TrainingManifest(BaseModel):
     seed: int = Field(description="seed of shuffling, dropout and initialisation")
     config: dict[str, Any] = Field(description="every training setting")
     steps: int = Field(description="optimizer steps taken")
-    losses: tuple[float, ...] = Field(default=(), description="mean training loss of each epoch, nats")
+    losses: tuple[float, ...] = Field(
+        default=(), description="mean training loss of each epoch, nats; of a private run see privacy.unprivatised"
+    )
+    seconds: float | None = Field(default=None, description="wall-clock time of the training process that finished it")
+    peak_memory: int | None = Field(default=None, description="most memory that process held, bytes")
+    device: str | None = Field(default=None, description="cpu, or the name of the accelerator")
     versions: dict[str, str] = Field(description="package versions")
-    privacy: dict[str, Any] | None = Field(default=None, description="the claimed guarantee; None: trained without one")
+    privacy: PrivacyClaim | None = Field(default=None, description="the claimed guarantee; None: trained without one")
 
 
 def read_manifest(folder: Path) -> TrainingManifest | None:

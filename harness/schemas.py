@@ -25,11 +25,16 @@ class Texts(pa.DataFrameModel):
         return _has_text(values)
 
 
-class LabelledTexts(Texts):
+class PairedTexts(Texts):
+    """Texts, each with the text that goes with it where there are such."""
+
+    pair: Series[str] | None = pa.Field(coerce=True)
+
+
+class LabelledTexts(PairedTexts):
     """Texts (or text pairs) with the true label, by name or by index."""
 
     label: Series[Any] = pa.Field(nullable=False)
-    pair: Series[str] | None = pa.Field(coerce=True)
 
     @pa.check("label")
     @classmethod

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
+import pandera.pandas as pa
+from pandera.typing import Series
 
-from harness.data import Dataset, load_dataset
+from harness.data import Dataset, frame_digest, load_dataset
 from harness.errors import DataError
-from harness.schemas import LabelledTexts, Texts
+from harness.schemas import LabelledTexts, PairedTexts, Texts
 from privacy.training.labels import found_labels, label_indices
 from privacy.training.spec import TrainSpec
+
+_UNIT = "privacy_unit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +26,8 @@ class TrainingData:
     non_members: Dataset | None
     label_names: tuple[str, ...]
     """Class names by index; empty unless the task is classification."""
+    units: tuple[str, ...] | None
+    """Whose record each member is; None where every record is a privacy unit of its own."""
 
     @property
     def texts(self) -> list[str]:
@@ -42,8 +49,8 @@ class TrainingData:
 
 def load_training_data(spec: TrainSpec) -> TrainingData:
     """Raises DataError: no rows, one class only, an unknown label, or held-out records that are trained on."""
-    schema = LabelledTexts if spec.task == "classification" else Texts
-    members = load_dataset(spec.data, schema)
+    schema = LabelledTexts if spec.task == "classification" else PairedTexts if spec.next_sentence else Texts
+    members, units = _load_members(spec, schema)
     non_members = None if spec.held_out is None else load_dataset(spec.held_out, schema)
     names = _label_names(spec, members) if spec.task == "classification" else ()
     if non_members is not None:
@@ -52,10 +59,22 @@ def load_training_data(spec: TrainSpec) -> TrainingData:
             label_indices(
                 list(non_members.frame["label"]), names, non_members.source.label_map, non_members.source.source
             )
-    data = TrainingData(members, non_members, names)
+    data = TrainingData(members, non_members, names, units)
     if names:
         _check_classes(data)
     return data
+
+
+def _load_members(spec: TrainSpec, schema: type[pa.DataFrameModel]) -> tuple[Dataset, tuple[str, ...] | None]:
+    """Members, and whose they are. The unit's column is left out of the members, whose digest audits compare."""
+    if spec.privacy is None or spec.privacy.unit is None:
+        return load_dataset(spec.data, schema), None
+    column = {_UNIT: spec.privacy.unit}
+    source = spec.data.model_copy(update={"columns": {**spec.data.columns, **column}})
+    with_units = type(f"Owned{schema.__name__}", (schema,), {"__annotations__": {_UNIT: Series[Any]}})
+    owned = load_dataset(source, with_units)
+    frame = owned.frame.drop(columns=_UNIT)
+    return Dataset(frame, spec.data, frame_digest(frame)), tuple(map(str, owned.frame[_UNIT]))
 
 
 def _label_names(spec: TrainSpec, members: Dataset) -> tuple[str, ...]:

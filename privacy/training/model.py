@@ -13,13 +13,17 @@ from privacy.training.spec import TrainSpec
 _HEADS = {"masked_lm": Need.MASKED_LM, "causal_lm": Need.CAUSAL_LM}
 
 
-def load_trainable(spec: TrainSpec, base: CheckpointInfo, labels: tuple[str, ...], limit: int) -> tuple[Any, Any]:
+def load_trainable(
+    spec: TrainSpec, base: CheckpointInfo | None, labels: tuple[str, ...], limit: int
+) -> tuple[Any, Any]:
     """(model, tokenizer) in float32 on the CPU.
 
     A classifier keeps its head when it has exactly the classes `labels`; any other base is given a new head, drawn
     from torch's global random state. The tokenizer of a classifier is saved with `limit`, so that an audit cuts texts
     where training did. Raises CheckpointError when the base lacks the head of a language-model task.
     """
+    if base is None:
+        raise NotImplementedError("fresh models come next")
     need = _HEADS.get(spec.task)
     if need is not None and need not in base.offers:
         offers = ", ".join(sorted(base.offers)) or "nothing"

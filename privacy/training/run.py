@@ -36,7 +36,9 @@ class Trained:
     truncated: int
 
 
-def run_training(spec: TrainSpec, base: CheckpointInfo, data: TrainingData, limit: int, on_step: OnStep) -> Trained:
+def run_training(
+    spec: TrainSpec, base: CheckpointInfo | None, data: TrainingData, limit: int, on_step: OnStep
+) -> Trained:
     """Train on `data`, records cut at `limit` tokens. The base stays as it is."""
     accelerator = _accelerator(spec.device)
     set_seed(spec.seed)  # before the model: a new head is drawn from it

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from harness.checkpoint import CheckpointSource, inspect_checkpoint
 from harness.errors import UsageError
 from harness.files import explain, make_folder, write_text
@@ -26,7 +28,7 @@ def finished_checkpoint(spec: TrainSpec, members_digest: str) -> TrainingManifes
     manifest = read_manifest(spec.output) if spec.output.is_dir() else None
     if manifest is None:
         raise UsageError(f"{spec.output}: exists and is no trained checkpoint; choose another output or use --replace")
-    if config_digest(manifest.config) != spec.digest():
+    if config_digest(_settings(manifest)) != spec.digest():
         raise UsageError(
             f"{spec.output}: was trained with other settings ({_difference(manifest, spec)}); "
             "choose another output or use --replace"
@@ -99,7 +101,15 @@ def _flush(folder: Path) -> None:
             os.close(handle)
 
 
+def _settings(manifest: TrainingManifest) -> dict[str, Any]:
+    """Settings of the manifest; those that came after it was written have their defaults."""
+    try:
+        return TrainSpec.model_validate({**manifest.config, "output": "."}).canonical()
+    except ValidationError:
+        return manifest.config
+
+
 def _difference(manifest: TrainingManifest, spec: TrainSpec) -> str:
-    ours = spec.canonical()
-    keys = [key for key in {**ours, **manifest.config} if manifest.config.get(key) != ours.get(key)]
-    return "; ".join(f"{key}: {manifest.config.get(key)!s:.60} there, {ours.get(key)!s:.60} asked" for key in keys[:3])
+    ours, theirs = spec.canonical(), _settings(manifest)
+    keys = [key for key in {**ours, **theirs} if theirs.get(key) != ours.get(key)]
+    return "; ".join(f"{key}: {theirs.get(key)!s:.60} there, {ours.get(key)!s:.60} asked" for key in keys[:3])

@@ -11,8 +11,20 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from harness.checkpoint import CheckpointSource
 from harness.data import DataSource
+from privacy.training.fresh_spec import FreshModel
+from privacy.training.privacy_spec import PrivacySpec
 
 Task = Literal["classification", "masked_lm", "causal_lm"]
+
+
+class LoraSpec(BaseModel):
+    """Low-rank adapters (Hu et al. 2021) on frozen weights; merged into them when the checkpoint is written."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rank: int = Field(default=8, ge=1, description="rank r of the update")
+    alpha: float = Field(default=16, gt=0, description="the update is scaled by alpha / r")
+    targets: tuple[str, ...] = Field(default=(), description="names of the adapted layers; default: peft's choice")
 
 
 class TrainSpec(BaseModel):
@@ -20,7 +32,8 @@ class TrainSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    base: CheckpointSource = Field(description="checkpoint to start from, by string or mapping")
+    base: CheckpointSource | None = Field(default=None, description="checkpoint to start from, by string or mapping")
+    fresh: FreshModel | None = Field(default=None, description="make a model from scratch instead of `base`")
     task: Task = Field(description="what to train")
     data: DataSource = Field(description="training records: column text; label (and pair) for classification")
     held_out: DataSource | None = Field(default=None, description="records of the same kind, never trained on")
@@ -34,6 +47,10 @@ class TrainSpec(BaseModel):
     max_grad_norm: float | None = Field(default=1.0, gt=0, description="clip the batch gradient; None: do not")
     max_tokens: int | None = Field(default=None, ge=2, description="cut records here; default: 512 or what base reads")
     mlm_probability: float = Field(default=0.15, gt=0, lt=1, description="share of tokens predicted, masked_lm only")
+    next_sentence: bool = Field(default=False, description="masked_lm: also tell whether the pair follows the text")
+    lora: LoraSpec | None = Field(default=None, description="train low-rank adapters and a new head only")
+    precision: Literal["fp32", "bf16"] = Field(default="fp32", description="of the forward pass; weights stay fp32")
+    privacy: PrivacySpec | None = Field(default=None, description="train with differential privacy")
     seed: int = Field(default=0, ge=0, lt=2**32, description="seed of order, dropout, masks and a new head")
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     output: Path = Field(description="folder of the new checkpoint")
@@ -46,7 +63,27 @@ class TrainSpec(BaseModel):
             raise ValueError("label_names must hold two or more different names")
         if self.accumulation > self.batch_size:
             raise ValueError("accumulation cannot be larger than batch_size")
+        self._consistent_start()
+        if self.next_sentence and self.task != "masked_lm":
+            raise ValueError(f"next_sentence belongs to masked_lm, not to {self.task}")
+        if self.privacy and self.max_grad_norm not in {None, 1.0}:
+            raise ValueError("max_grad_norm clips whole batches; with privacy give privacy.max_grad_norm instead")
         return self
+
+    def _consistent_start(self) -> None:
+        if (self.base is None) == (self.fresh is None):
+            raise ValueError("give either base, a checkpoint to start from, or fresh, a model to make")
+        if self.fresh is None:
+            return
+        if self.lora is not None:
+            raise ValueError("lora adapts trained weights; a fresh model has none, leave lora out")
+        if (self.task == "causal_lm") != (self.fresh.kind == "gpt"):
+            raise ValueError(f"a fresh {self.fresh.kind} cannot be trained as {self.task}; bert reads, gpt writes")
+
+    @property
+    def micro_batch(self) -> int:
+        """Most records that are in memory at once."""
+        return -(-self.batch_size // self.accumulation)
 
     def canonical(self) -> dict[str, Any]:
         """JSON-able settings with every default filled in; without `output`, which changes nothing that is learnt."""

@@ -70,7 +70,7 @@ def train(
         if done is not None:
             return TrainResult(spec.output, done, False, time.monotonic() - started, None)
     check_output(spec, replace)
-    base = inspect_checkpoint(spec.base)
+    base = inspect_checkpoint(spec.base) if spec.base else None
     limit = _token_limit(spec, base)
 
     from privacy.training.run import run_training  # torch is imported only when there is something to train
@@ -83,22 +83,23 @@ def train(
     return TrainResult(spec.output, manifest, True, time.monotonic() - started, trained.truncated)
 
 
-def _token_limit(spec: TrainSpec, base: CheckpointInfo) -> int:
+def _token_limit(spec: TrainSpec, base: CheckpointInfo | None) -> int:
+    most = base.max_tokens if base else spec.fresh.max_tokens if spec.fresh else DEFAULT_MAX_TOKENS
     if spec.max_tokens is None:
-        return min(DEFAULT_MAX_TOKENS, base.max_tokens)
-    if spec.max_tokens > base.max_tokens:
-        raise UsageError(f"max_tokens: {spec.max_tokens} is more than the {base.max_tokens} that the base reads")
+        return min(DEFAULT_MAX_TOKENS, most)
+    if spec.max_tokens > most:
+        raise UsageError(f"max_tokens: {spec.max_tokens} is more than the {most} that the model reads")
     return spec.max_tokens
 
 
 def _manifest(
-    spec: TrainSpec, base: CheckpointInfo, data: TrainingData, trained: Trained, weights: str
+    spec: TrainSpec, base: CheckpointInfo | None, data: TrainingData, trained: Trained, weights: str
 ) -> TrainingManifest:
     held_out = data.non_members
     return TrainingManifest(
         task=spec.task,
-        base=spec.base.source,
-        base_fingerprint=base.fingerprint.digest,
+        base=base.source.source if base else None,
+        base_fingerprint=base.fingerprint.digest if base else None,
         weights=weights,
         members=data.members.source,
         members_digest=data.members.digest,

@@ -1,0 +1,57 @@
+"""PrivacySpec: the guarantee asked of a training run, and how it is to be reached."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from harness.errors import UsageError
+from harness.validation import validated
+
+
+class PrivacySpec(BaseModel):
+    """Differential privacy by per-sample clipping and Gaussian noise (Abadi et al. 2016)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epsilon: float | None = Field(default=None, gt=0, allow_inf_nan=False, description="target; the noise is computed")
+    noise_multiplier: float | None = Field(
+        default=None, ge=0, allow_inf_nan=False, description="noise over clipping norm, instead of epsilon"
+    )
+    delta: float | Literal["auto"] = Field(default="auto", description="auto: 1 / (10 x privacy units)")
+    accountant: Literal["prv", "pld", "rdp"] = Field(default="prv", description="whose upper bound is claimed")
+    clipping: Literal["flat", "per-layer", "automatic", "adaptive"] = Field(default="flat", description="the rule")
+    max_grad_norm: float = Field(default=0.1, gt=0, allow_inf_nan=False, description="norm each record is clipped to")
+    engine: Literal["book-keeping", "one-sample", "opacus-hooks", "opacus-ghost"] = Field(
+        default="book-keeping", description="how per-sample gradients are clipped; all give the same sums"
+    )
+    sampling: Literal["poisson", "shuffle"] = Field(
+        default="poisson", description="shuffle: fixed batches, and an epsilon without amplification"
+    )
+    unit: str | None = Field(default=None, description="column naming whose records they are; default: each its own")
+    max_per_unit: int | None = Field(default=None, ge=1, description="records a unit may have; default: the most found")
+    save_every: int = Field(default=50, ge=1, description="noisy steps between two saved states")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.epsilon is None) == (self.noise_multiplier is None):
+            raise ValueError("give either epsilon, the target, or noise_multiplier")
+        if self.delta != "auto" and not 0 < self.delta < 1:
+            raise ValueError(f"delta is {self.delta}; it must lie between 0 and 1, or be auto")
+        if self.max_per_unit is not None and self.unit is None:
+            raise ValueError("max_per_unit needs unit, the column that names whose records they are")
+        return self
+
+
+def parse_privacy(text: str) -> PrivacySpec:
+    """`epsilon=8,delta=auto` -> PrivacySpec. Raises UsageError naming what cannot be read."""
+    values: dict[str, Any] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals or not value:
+            raise UsageError(f"--privacy: {part!r} is not key=value; for example --privacy epsilon=8,delta=auto")
+        if key in values:
+            raise UsageError(f"--privacy: {key} is given twice")
+        values[key] = value
+    return validated(PrivacySpec, values, "--privacy")
