@@ -172,14 +172,21 @@ def train(
         bool, typer.Option("--if-missing", help="Do nothing when the same training is done.")
     ] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite the output folder.")] = False,
+    privacy: Annotated[
+        str | None,
+        typer.Option(
+            help="For example epsilon=8,delta=auto; over the spec's own; 'off' trains without.", show_default=False
+        ),
+    ] = None,
 ) -> None:
-    """Fine-tune a checkpoint and write the training manifest that later audits read."""
+    """Fine-tune a checkpoint, with differential privacy if asked, and write the manifest that later audits read."""
     from harness.console import training_progress
-    from harness.validation import load_yaml
     from privacy.training import train as run_training
+    from privacy.training.options import load_train_spec
 
+    settings = load_train_spec(spec, privacy)
     with training_progress() as progress:
-        result = run_training(load_yaml(spec, _train_spec()), progress=progress, if_missing=if_missing, replace=replace)
+        result = run_training(settings, progress=progress, if_missing=if_missing, replace=replace)
     say(result.sentence)
 
 

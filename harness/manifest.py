@@ -56,7 +56,9 @@ class PrivacyClaim(BaseModel):
     engine: str = Field(description="how per-sample gradients were clipped")
     processes: int
     ledger: str = Field(description="hash of the last line of the privacy ledger beside the weights")
-    outside: tuple[str, ...] = Field(default=(), description="parts of the checkpoint that the guarantee does not cover")
+    outside: tuple[str, ...] = Field(
+        default=(), description="parts of the checkpoint that the guarantee does not cover"
+    )
     unprivatised: Unprivatised
 
 

@@ -56,6 +56,10 @@ class Collator:
         size = -(-len(labelled) // self._parts)
         return [self._pad(labelled[start : start + size]) for start in range(0, len(labelled), size)]
 
+    def micro_batch(self, records: list[Features]) -> MicroBatch:
+        """`records` as one part; there is at least one."""
+        return self._pad([self._add_labels(record) for record in records])
+
     def _pad(self, records: list[Features]) -> MicroBatch:
         longest = max(len(record["input_ids"]) for record in records)
         return {name: torch.tensor([self._row(name, record, longest) for record in records]) for name in records[0]}

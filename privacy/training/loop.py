@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -11,10 +11,8 @@ import torch
 from harness.errors import AuditError
 from privacy.training.batches import LogicalBatch
 from privacy.training.engine import StepEngine
+from privacy.training.job import OnStep
 from privacy.training.spec import TrainSpec
-
-OnStep = Callable[[int, int, float], None]
-"""Called after each optimizer step with: steps taken, steps planned, mean loss of the last steps."""
 
 _SHOWN_LOSSES = 20
 """Steps that the loss shown while training is averaged over."""

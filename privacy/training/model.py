@@ -1,29 +1,70 @@
-"""The model to train: the base with its own head, or the base's trunk under a new classification head."""
+"""The model to train: the base with its own head, its trunk under a new head, or one from scratch."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from copy import deepcopy
 from typing import Any
 
+import torch
+import transformers
+from safetensors import safe_open
+
 from harness.checkpoint import CheckpointInfo, LoadedCheckpoint, load_checkpoint
-from harness.errors import CheckpointError
+from harness.checkpoint.survey import survey
+from harness.checkpoint.tokenizer import settle_padding
+from harness.errors import CheckpointError, UsageError
 from harness.probe import Need
+from privacy.training.data import TrainingData
+from privacy.training.fresh import make_fresh
+from privacy.training.fresh_spec import FreshModel
+from privacy.training.lora import adapt, merged
+from privacy.training.next_sentence import has_sentence_head
 from privacy.training.spec import TrainSpec
 
 _HEADS = {"masked_lm": Need.MASKED_LM, "causal_lm": Need.CAUSAL_LM}
+_CLASSES = {
+    "classification": "AutoModelForSequenceClassification",
+    "masked_lm": "AutoModelForMaskedLM",
+    "causal_lm": "AutoModelForCausalLM",
+}
 
 
-def load_trainable(
-    spec: TrainSpec, base: CheckpointInfo | None, labels: tuple[str, ...], limit: int
-) -> tuple[Any, Any]:
-    """(model, tokenizer) in float32 on the CPU.
+def load_trainable(spec: TrainSpec, base: CheckpointInfo | None, data: TrainingData, limit: int) -> tuple[Any, Any]:
+    """(model, tokenizer) in float32 on the CPU; with `spec.lora` frozen, under adapters. Save what `finished` gives.
 
-    A classifier keeps its head when it has exactly the classes `labels`; any other base is given a new head, drawn
-    from torch's global random state. The tokenizer of a classifier is saved with `limit`, so that an audit cuts texts
-    where training did. Raises CheckpointError when the base lacks the head of a language-model task.
+    A classifier keeps its head when it has exactly the classes of `data`; any other base is given a new head. What is
+    new (a head, adapters, a fresh model) is drawn from torch's global random state. The tokenizer of a classifier is
+    saved with `limit`, so that an audit cuts texts where training did.
+
+    Raises CheckpointError when the base lacks the head of a language-model task, or its architecture that of the
+    next-sentence objective; UsageError or DataError for a fresh model or adapters that cannot be made.
     """
-    if base is None:
-        raise NotImplementedError("fresh models come next")
+    if spec.fresh is not None:
+        model, tokenizer = _fresh(spec, spec.fresh, data)
+    elif base is not None:
+        model, tokenizer = _from_base(spec, base, data.label_names)
+    else:
+        raise UsageError(f"{spec.base}: not inspected, so there is nothing to start from")
+    if spec.task == "classification":
+        tokenizer.model_max_length = limit
+    return model, tokenizer
+
+
+def finished(model: Any) -> Any:
+    """The trained model as it is to be saved: an ordinary one of its architecture, adapters merged."""
+    return merged(model)
+
+
+def _fresh(spec: TrainSpec, fresh: FreshModel, data: TrainingData) -> tuple[Any, Any]:
+    config, tokenizer = make_fresh(spec, fresh, data)
+    settle_padding(tokenizer, config)
+    if spec.task == "classification":
+        _name_classes(config, data.label_names)
+    return _random(config, "AutoModelForPreTraining" if spec.next_sentence else _CLASSES[spec.task]), tokenizer
+
+
+def _from_base(spec: TrainSpec, base: CheckpointInfo, labels: tuple[str, ...]) -> tuple[Any, Any]:
     need = _HEADS.get(spec.task)
     if need is not None and need not in base.offers:
         offers = ", ".join(sorted(base.offers)) or "nothing"
@@ -31,27 +72,69 @@ def load_trainable(
             f"{base.source.source}: offers {offers}, but task {spec.task} goes on training a {need}; choose such a base"
         )
     loaded = load_checkpoint(base, device="cpu", dtype="fp32")
-    if need is not None:
-        return loaded.model, loaded.tokenizer
-    has_head = Need.SEQUENCE_CLASSIFIER in base.offers and base.labels == labels
-    loaded.tokenizer.model_max_length = limit
-    return loaded.model if has_head else _with_new_head(loaded, labels), loaded.tokenizer
+    model, new = loaded.model, set[str]()
+    if spec.next_sentence:
+        model, new = _with_sentence_head(loaded)
+    elif need is None and not (Need.SEQUENCE_CLASSIFIER in base.offers and base.labels == labels):
+        model, new = _with_classifier(loaded, labels)
+    return (model if spec.lora is None else adapt(model, spec.lora, new)), loaded.tokenizer
 
 
-def _with_new_head(loaded: LoadedCheckpoint, labels: tuple[str, ...]) -> Any:
-    """A sequence classifier on a copy of the trunk. Only a pooler may be new beside the head."""
-    import torch
-    from transformers import AutoModelForSequenceClassification
-
+def _with_classifier(loaded: LoadedCheckpoint, labels: tuple[str, ...]) -> tuple[Any, set[str]]:
+    """A sequence classifier on a copy of the trunk, and its new parameters: the head, and a pooler if there is none."""
     config = deepcopy(loaded.model.config)
-    config.id2label = dict(enumerate(labels))
-    config.label2id = {label: index for index, label in enumerate(labels)}
-    config.problem_type = "single_label_classification"
-    model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
+    _name_classes(config, labels)
+    model = _random(config, _CLASSES["classification"])
     result = model.base_model.load_state_dict(loaded.model.base_model.state_dict(), strict=False)
     strays = [name for name in (*result.missing_keys, *result.unexpected_keys) if not name.startswith("pooler.")]
     if strays:
         raise CheckpointError(
             f"{loaded.info.source.source}: no classification head fits its trunk ({strays[0]!r} has no counterpart)"
         )
-    return model
+    trunk = f"{model.base_model_prefix}."
+    pooler = {name for name, _ in model.named_parameters() if name.startswith(f"{trunk}pooler.")}
+    stored = _stored(loaded.info, model, pooler)
+    missing = {trunk + name for name in result.missing_keys}
+    model.load_state_dict({name: value for name, value in stored.items() if name in missing}, strict=False)
+    heads = {name for name, _ in model.named_parameters() if not name.startswith(trunk)}
+    return model, heads | (pooler - stored.keys())
+
+
+def _with_sentence_head(loaded: LoadedCheckpoint) -> tuple[Any, set[str]]:
+    """The masked LM under its pre-training class, and its new parameters: none where the base was trained so."""
+    model = _random(deepcopy(loaded.model.config), "AutoModelForPreTraining")
+    result = model.load_state_dict(loaded.model.state_dict(), strict=False)
+    if not has_sentence_head(model) or result.unexpected_keys:
+        raise CheckpointError(
+            f"{loaded.info.source.source}: {loaded.info.model_type} models have no head that tells whether a sentence "
+            "follows; bert, megatron-bert and albert have one, others train without next_sentence"
+        )
+    stored = _stored(loaded.info, model, result.missing_keys)
+    model.load_state_dict(stored, strict=False)
+    return model, set(result.missing_keys) - stored.keys()
+
+
+def _stored(info: CheckpointInfo, model: Any, names: Iterable[str]) -> dict[str, torch.Tensor]:
+    """Those of the parameters that the checkpoint's files hold, though the class it was loaded as may have no place.
+
+    bert-base-uncased, for one, holds a pooler and a next-sentence head, which a masked LM leaves unread.
+    """
+    files = {tensor.name: tensor.file for tensor in survey(info.path, info.source).tensors}
+    found = {}
+    for name in names:
+        spellings = (name, name.removeprefix(f"{model.base_model_prefix}."))
+        key = next((spelling for spelling in spellings if spelling in files), None)
+        if key is not None:
+            with safe_open(files[key], "pt") as handle:
+                found[name] = handle.get_tensor(key).float()
+    return found
+
+
+def _random(config: Any, auto_class: str) -> Any:
+    return getattr(transformers, auto_class).from_config(config, dtype=torch.float32)
+
+
+def _name_classes(config: Any, labels: tuple[str, ...]) -> None:
+    config.id2label = dict(enumerate(labels))
+    config.label2id = {label: index for index, label in enumerate(labels)}
+    config.problem_type = "single_label_classification"

@@ -9,7 +9,7 @@ records more.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from harness.errors import DataError
 from privacy.training.batches import IGNORED, AddLabels, MicroBatch
-from privacy.training.tokens import Features
+from privacy.training.tokens import Features, maskable
 
 ExampleLosses = Callable[[torch.nn.Module, MicroBatch], torch.Tensor]
 """(model, micro-batch) -> loss of each record [records], nats, differentiable."""
@@ -30,23 +30,34 @@ _TARGETS = ("label", "targets")
 class Objective:
     """How records get their targets, and how the model is scored on them."""
 
+    name: str
     add_labels: AddLabels
     losses: ExampleLosses
 
 
 def classification() -> Objective:
     """Cross entropy of the class; records carry it as `label`."""
-    return Objective(lambda record: record, _class_losses)
+    return Objective("classification", lambda record: record, _class_losses)
 
 
 def causal_lm() -> Objective:
     """Each token from those before it."""
-    return Objective(lambda record: {**record, "targets": record["input_ids"]}, _next_token_losses)
+    return Objective("causal_lm", lambda record: {**record, "targets": record["input_ids"]}, _next_token_losses)
 
 
 def masked_lm(tokenizer: Any, probability: float, seed: int) -> Objective:
-    """Masked tokens, drawn anew each time a record is seen."""
-    return Objective(_Masker(tokenizer, probability, seed), _masked_token_losses)
+    """Masked tokens, drawn anew each time a record is seen. Records that `check_maskable` refuses have loss zero."""
+    return Objective("masked_lm", _Masker(tokenizer, probability, seed), _masked_token_losses)
+
+
+def in_bf16(objective: Objective) -> Objective:
+    """The same with the forward pass in bfloat16 where torch deems it safe; weights and losses stay float32."""
+
+    def losses(model: torch.nn.Module, batch: MicroBatch) -> torch.Tensor:
+        with torch.autocast(batch["input_ids"].device.type, torch.bfloat16):
+            return objective.losses(model, batch).float()
+
+    return replace(objective, losses=losses)
 
 
 class _Masker:
@@ -56,23 +67,22 @@ class _Masker:
         if tokenizer.mask_token_id is None:
             raise DataError("the tokenizer has no mask token; masked_lm needs one")
         self._tokenizer = tokenizer
+        self._special = frozenset(tokenizer.all_special_ids)
         self._probability = probability
         self._rng = np.random.default_rng([seed, 1])  # its own stream: the order of records has the other
 
     def __call__(self, record: Features) -> Features:
         ids = record["input_ids"]
-        special = self._tokenizer.get_special_tokens_mask(ids, already_has_special_tokens=True)
-        candidates = np.flatnonzero(np.asarray(special) == 0)
-        if not len(candidates):
-            raise DataError(f"a training record holds no token to mask ({self._tokenizer.decode(ids)[:40]!r}); drop it")
-        chosen = self._rng.choice(candidates, max(1, round(self._probability * len(candidates))), replace=False)
+        candidates = maskable(ids, self._special)
+        count = min(len(candidates), max(1, round(self._probability * len(candidates))))
+        chosen = self._rng.choice(np.asarray(candidates, dtype=np.int64), count, replace=False)
         inputs, targets = list(ids), [IGNORED] * len(ids)
         for position, fate in zip(chosen.tolist(), self._rng.random(len(chosen)).tolist(), strict=True):
             targets[position] = ids[position]
             if fate < 0.8:
                 inputs[position] = self._tokenizer.mask_token_id
             elif fate < 0.9:
-                inputs[position] = int(self._rng.integers(len(self._tokenizer)))
+                inputs[position] = int(self._rng.integers(self._tokenizer.vocab_size))
         return {**record, "input_ids": inputs, "targets": targets}
 
 
@@ -81,24 +91,32 @@ def _class_losses(model: torch.nn.Module, batch: MicroBatch) -> torch.Tensor:
 
 
 def _next_token_losses(model: torch.nn.Module, batch: MicroBatch) -> torch.Tensor:
-    return _mean_by_record(_logits(model, batch)[:, :-1], batch["targets"][:, 1:])
+    return mean_by_record(_logits(model, batch)[:, :-1], batch["targets"][:, 1:])
 
 
 def _masked_token_losses(model: torch.nn.Module, batch: MicroBatch) -> torch.Tensor:
-    return _mean_by_record(_logits(model, batch), batch["targets"])
+    return mean_by_record(_logits(model, batch), batch["targets"])
 
 
 def _logits(model: torch.nn.Module, batch: MicroBatch) -> torch.Tensor:
-    logits: torch.Tensor = model(**{name: value for name, value in batch.items() if name not in _TARGETS}).logits
+    logits: torch.Tensor = model(**model_inputs(batch)).logits
     return logits
 
 
-def _mean_by_record(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Mean cross entropy over each record's targets: [records, tokens, vocabulary], [records, tokens] -> [records]."""
+def model_inputs(batch: MicroBatch) -> MicroBatch:
+    """What of a micro-batch the model reads: all but the targets."""
+    return {name: value for name, value in batch.items() if name not in _TARGETS}
+
+
+def mean_by_record(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Mean cross entropy over each record's targets: [records, tokens, vocabulary], [records, tokens] -> [records].
+
+    Zero, with no gradient, for a record without any.
+    """
     wanted = targets != IGNORED
     losses = functional.cross_entropy(logits[wanted].float(), targets[wanted], reduction="none")
     sums = torch.zeros(len(targets), device=losses.device).index_add(0, wanted.nonzero()[:, 0], losses)
-    return sums / wanted.sum(dim=1)
+    return sums / wanted.sum(dim=1).clamp(min=1)
 
 
 def with_classes(records: Sequence[Features], classes: Sequence[int]) -> list[Features]:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-
-from harness.errors import UsageError
-from harness.validation import validated
 
 
 class PrivacySpec(BaseModel):
@@ -42,16 +39,3 @@ class PrivacySpec(BaseModel):
         if self.max_per_unit is not None and self.unit is None:
             raise ValueError("max_per_unit needs unit, the column that names whose records they are")
         return self
-
-
-def parse_privacy(text: str) -> PrivacySpec:
-    """`epsilon=8,delta=auto` -> PrivacySpec. Raises UsageError naming what cannot be read."""
-    values: dict[str, Any] = {}
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        key, equals, value = (piece.strip() for piece in part.partition("="))
-        if not equals or not value:
-            raise UsageError(f"--privacy: {part!r} is not key=value; for example --privacy epsilon=8,delta=auto")
-        if key in values:
-            raise UsageError(f"--privacy: {key} is given twice")
-        values[key] = value
-    return validated(PrivacySpec, values, "--privacy")

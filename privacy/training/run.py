@@ -6,22 +6,30 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch.utils.data import DataLoader
 
-from harness.checkpoint import CheckpointInfo
 from harness.checkpoint.hardware import pick_device
 from harness.errors import UsageError
 from harness.scorer.texts import reads_segments
 from privacy.training.batches import Collator, LogicalBatch, padding_values, plan_batches
 from privacy.training.data import TrainingData
 from privacy.training.engine import PlainEngine
-from privacy.training.loop import OnStep, fit
-from privacy.training.model import load_trainable
-from privacy.training.objective import Objective, causal_lm, classification, masked_lm, with_classes
+from privacy.training.guarantee import Guarantee, Spent
+from privacy.training.job import Job
+from privacy.training.loop import fit
+from privacy.training.memory import device_name
+from privacy.training.model import finished, load_trainable
+from privacy.training.next_sentence import next_sentence, sentence_order, sentence_pairs
+from privacy.training.objective import Objective, causal_lm, classification, in_bf16, masked_lm, with_classes
+from privacy.training.private import PrivateTraining
+from privacy.training.ranks import Ranks
+from privacy.training.session import Session
 from privacy.training.spec import TrainSpec
-from privacy.training.tokens import Encoded, encode_documents, encode_records
+from privacy.training.tokens import Encoded, check_maskable, encode_documents, encode_records
+from privacy.training.work import Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,34 +40,69 @@ class Trained:
     tokenizer: Any
     steps: int
     losses: tuple[float, ...]
-    """Mean record loss of each epoch, nats."""
+    """Mean record loss of each epoch, nats; empty for a private run."""
     truncated: int
+    device: str
+    spent: Spent | None = None
+    """What a private run did."""
 
 
-def run_training(
-    spec: TrainSpec, base: CheckpointInfo | None, data: TrainingData, limit: int, on_step: OnStep
-) -> Trained:
-    """Train on `data`, records cut at `limit` tokens. The base stays as it is."""
+def run_training(job: Job) -> Trained:
+    """Train without a guarantee. The base stays as it is."""
+    spec = job.spec
     accelerator = _accelerator(spec.device)
+    work, tokenizer = _prepare(job, accelerator.device)
+    plan = plan_batches(work.encoded.lengths, spec.batch_size, spec.epochs, spec.seed)
+    loader: Iterable[LogicalBatch] = DataLoader(
+        work.encoded.records,  # type: ignore[arg-type]  # a list is all the dataset it needs
+        batch_sampler=plan,
+        collate_fn=work.collator,
+    )
+    engine = PlainEngine(accelerator, work.losses, spec.max_grad_norm)
+    losses = fit(engine, work.model, loader, spec, [len(batch) for batch in plan], job.on_step)
+    return Trained(
+        finished(work.model.cpu().eval()),
+        tokenizer,
+        len(plan),
+        tuple(losses),
+        work.encoded.truncated,
+        device_name(work.device),
+    )
+
+
+def run_private_training(job: Job, guarantee: Guarantee, session: Session, ranks: Ranks) -> Trained:
+    """As `run_training`, under `guarantee`; goes on where `session` was left."""
+    work, tokenizer = _prepare(job, Accelerator(cpu=pick_device(job.spec.device) == "cpu").device)
+    work.model.to(work.device)
+    training = PrivateTraining(work, guarantee, session, ranks)
+    torch.manual_seed(job.spec.seed + session.resumed_at + 7919 * ranks.rank)  # dropout goes on with other draws
+    training.run(job.on_step)
+    chain = session.chain
+    spent = Spent(
+        steps=chain.spent,
+        lost=chain.spent - len(training.progress.steps),
+        ledger=chain.head,
+        processes=ranks.world,
+        unprivatised=training.progress.summary(guarantee.sampling.steps, job.spec.epochs),
+    )
+    model = finished(work.model.cpu().eval())
+    return Trained(model, tokenizer, chain.spent, (), work.encoded.truncated, device_name(work.device), spent)
+
+
+def _prepare(job: Job, device: torch.device) -> tuple[Work, Any]:
+    """What steps are made of, and the tokenizer."""
+    spec, data, limit = job.spec, job.data, job.limit
     set_seed(spec.seed)  # before the model: a new head is drawn from it
-    model, tokenizer = load_trainable(spec, base, data.label_names, limit)
+    model, tokenizer = load_trainable(spec, job.base, data, limit)
     encoded = _encode(spec, tokenizer, data, limit, segments=reads_segments(model))
-    objective = _objective(spec, tokenizer)
-    plan = plan_batches(encoded.lengths, spec.batch_size, spec.epochs, spec.seed)
+    objective = _objective(spec, tokenizer, encoded, limit)
     collator = Collator(
         objective.add_labels,
         padding_values(tokenizer),
         parts=spec.accumulation,
         pad_left=model.config.model_type == "xlnet",  # it classifies from the last position
     )
-    loader: Iterable[LogicalBatch] = DataLoader(
-        encoded.records,  # type: ignore[arg-type]  # a list is all the dataset it needs
-        batch_sampler=plan,
-        collate_fn=collator,
-    )
-    engine = PlainEngine(accelerator, objective.losses, spec.max_grad_norm)
-    losses = fit(engine, model, loader, spec, [len(batch) for batch in plan], on_step)
-    return Trained(model.cpu().eval(), tokenizer, len(plan), tuple(losses), encoded.truncated)
+    return Work(spec, model, objective.losses, collator, encoded, device), tokenizer
 
 
 def _accelerator(device: str) -> Accelerator:
@@ -72,15 +115,26 @@ def _accelerator(device: str) -> Accelerator:
 def _encode(spec: TrainSpec, tokenizer: Any, data: TrainingData, limit: int, *, segments: bool) -> Encoded:
     if spec.task == "causal_lm":
         return encode_documents(tokenizer, data.texts, limit)
-    encoded = encode_records(tokenizer, data.texts, data.pairs, limit, segments=segments)
-    if spec.task == "masked_lm":
-        return encoded
-    return Encoded(with_classes(encoded.records, data.labels), encoded.truncated)
-
-
-def _objective(spec: TrainSpec, tokenizer: Any) -> Objective:
     if spec.task == "classification":
-        return classification()
-    if spec.task == "causal_lm":
-        return causal_lm()
-    return masked_lm(tokenizer, spec.mlm_probability, spec.seed)
+        encoded = encode_records(tokenizer, data.texts, data.pairs, limit, segments=segments)
+        return Encoded(with_classes(encoded.records, data.labels), encoded.truncated)
+    texts, pairs = sentence_pairs(data.texts, data.pairs) if spec.next_sentence else (data.texts, None)
+    encoded = encode_records(tokenizer, texts, pairs, limit, segments=segments)
+    check_maskable(tokenizer, encoded.records)
+    return encoded
+
+
+def _objective(spec: TrainSpec, tokenizer: Any, encoded: Encoded, limit: int) -> Objective:
+    if spec.task == "classification":
+        objective = classification()
+    elif spec.task == "causal_lm":
+        objective = causal_lm()
+    else:
+        objective = masked_lm(tokenizer, spec.mlm_probability, spec.seed)
+    if spec.next_sentence:
+        objective = (
+            next_sentence(objective, encoded.records, limit, spec.seed)
+            if spec.privacy is None
+            else sentence_order(objective, encoded.records, spec.seed)
+        )
+    return in_bf16(objective) if spec.precision == "bf16" else objective

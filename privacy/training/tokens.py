@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +29,7 @@ class Encoded:
 
 
 def encode_records(
-    tokenizer: Any, texts: Sequence[str], pairs: Sequence[str] | None, limit: int, *, segments: bool
+    tokenizer: Any, texts: Sequence[str], pairs: Sequence[str | None] | None, limit: int, *, segments: bool
 ) -> Encoded:
     """Each text (or pair) as the Scorer tokenises and cuts it, so that an audit reads what training read."""
     both = [TextRequest(text, pairs[row] if pairs else None) for row, text in enumerate(texts)]
@@ -39,6 +39,22 @@ def encode_records(
         record = {"input_ids": row.ids, "attention_mask": [1] * len(row.ids)}
         records.append({**record, "token_type_ids": row.segments} if segments else record)
     return Encoded(records, sum(row.truncated > 0 for row in rows))
+
+
+def maskable(ids: Sequence[int], special: Collection[int]) -> list[int]:
+    """Positions of the tokens that a masked LM may be asked for: those that are not special."""
+    return [position for position, token in enumerate(ids) if token not in special]
+
+
+def check_maskable(tokenizer: Any, records: Sequence[Features]) -> None:
+    """Raises DataError naming a record with nothing to mask, before training meets it."""
+    special = frozenset(tokenizer.all_special_ids)
+    for row, record in enumerate(records):
+        if not maskable(record["input_ids"], special):
+            shown = tokenizer.decode(record["input_ids"])[:40]
+            raise DataError(
+                f"training record {row + 1} holds no token to mask ({shown!r}); drop it, or raise max_tokens"
+            )
 
 
 def encode_documents(tokenizer: Any, texts: Sequence[str], limit: int) -> Encoded:

@@ -76,7 +76,7 @@ def test_adaptive_norm_follows_the_quantile() -> None:
     generator = torch.Generator().manual_seed(0)
     for _ in range(150):
         rule.weights(norms.square().unsqueeze(0))
-        rule.update(200, generator)
+        rule.move(rule.take_count() + rule.draw_noise(generator), 200)
     assert float((norms <= rule.max_grad_norm).double().mean()) == pytest.approx(0.3, abs=0.05)
 
 

@@ -1,0 +1,8 @@
+"""What a private run has spent, on disk before it is spent; and its state, so that it can go on."""
+
+from privacy.ledger.chain import Chain, read_chain
+from privacy.ledger.errors import LedgerError
+from privacy.ledger.header import LedgerHeader
+from privacy.ledger.ledger import Ledger
+
+__all__ = ["Chain", "Ledger", "LedgerError", "LedgerHeader", "read_chain"]

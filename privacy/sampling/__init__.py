@@ -1,0 +1,24 @@
+"""Who is in which logical batch, and the mechanism that the accountant reads: both from one object."""
+
+from privacy.sampling.errors import SamplingError
+from privacy.sampling.generator import fresh_generator, fresh_torch_generator
+from privacy.sampling.loader import LogicalBatches, LogicalBatchSampler, micro_batches
+from privacy.sampling.poisson import PoissonSampling
+from privacy.sampling.refuse import refuse_loader
+from privacy.sampling.sampling import Sampling
+from privacy.sampling.shard import Shard
+from privacy.sampling.shuffle import ShuffledSampling
+
+__all__ = [
+    "LogicalBatchSampler",
+    "LogicalBatches",
+    "PoissonSampling",
+    "Sampling",
+    "SamplingError",
+    "Shard",
+    "ShuffledSampling",
+    "fresh_generator",
+    "fresh_torch_generator",
+    "micro_batches",
+    "refuse_loader",
+]

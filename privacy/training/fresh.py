@@ -1,0 +1,80 @@
+"""A small BERT or GPT from scratch: random weights, pre-layer-norm, a tokenizer of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.data import load_dataset
+from harness.errors import UsageError
+from harness.schemas import Texts
+from privacy.training.data import TrainingData
+from privacy.training.fresh_spec import FreshModel
+from privacy.training.spec import TrainSpec
+from privacy.training.tokenizer import train_tokenizer
+
+_WIDENING = 4
+"""Width of the feed-forward layers over that of the model, as in BERT and GPT-2."""
+
+
+def make_fresh(spec: TrainSpec, fresh: FreshModel, data: TrainingData) -> tuple[Any, Any]:
+    """(config, tokenizer); the tokenizer is trained on `fresh.corpus`, else on the training records.
+
+    bert is a Megatron-BERT (Shoeybi et al. 2019), the pre-layer-norm BERT that keeps segments and the next-sentence
+    head; gpt is a GPT-2 (Radford et al. 2019).
+
+    Raises UsageError with privacy and no public corpus; DataError where the corpus gives no vocabulary.
+    """
+    tokenizer = train_tokenizer(fresh.kind, _corpus(spec, fresh, data), fresh.vocabulary, fresh.max_tokens)
+    return (_bert if fresh.kind == "bert" else _gpt)(fresh, tokenizer), tokenizer
+
+
+def _corpus(spec: TrainSpec, fresh: FreshModel, data: TrainingData) -> list[str]:
+    if fresh.corpus is None and spec.privacy is not None:
+        raise UsageError(
+            "fresh: a vocabulary learnt from the private records is outside the guarantee; "
+            "name a public corpus in fresh.corpus"
+        )
+    if fresh.corpus is None:
+        return [*data.texts, *(data.pairs or [])]
+    texts = [str(text) for text in load_dataset(fresh.corpus, Texts).frame["text"]]
+    if spec.privacy is not None:
+        _refuse_private(set(texts), {*data.texts, *(data.pairs or [])}, fresh.corpus.source)
+    return texts
+
+
+def _refuse_private(corpus: set[str], private: set[str], source: str) -> None:
+    """A few short texts may be in both by chance; half of either is the same data."""
+    shared = len(corpus & private)
+    if 2 * shared >= min(len(corpus), len(private)):
+        raise UsageError(
+            f"fresh.corpus: {shared} of the {len(corpus)} texts of {source} are training records, and a vocabulary "
+            "learnt from private records is outside the guarantee; name a public corpus"
+        )
+
+
+def _bert(fresh: FreshModel, tokenizer: Any) -> Any:
+    from transformers import MegatronBertConfig
+
+    return MegatronBertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=fresh.hidden,
+        num_hidden_layers=fresh.layers,
+        num_attention_heads=fresh.heads,
+        intermediate_size=_WIDENING * fresh.hidden,
+        max_position_embeddings=fresh.max_tokens,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+
+
+def _gpt(fresh: FreshModel, tokenizer: Any) -> Any:
+    from transformers import GPT2Config
+
+    return GPT2Config(
+        vocab_size=len(tokenizer),
+        n_embd=fresh.hidden,
+        n_layer=fresh.layers,
+        n_head=fresh.heads,
+        n_positions=fresh.max_tokens,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )

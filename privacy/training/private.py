@@ -1,0 +1,103 @@
+"""Steps with a guarantee: per-sample clipping, one noisy sum per logical batch, a ledger line before each noise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from harness.errors import AuditError
+from privacy.clipping import ClippingEngine, make_engine
+from privacy.sampling import LogicalBatches, Shard, fresh_torch_generator, micro_batches
+from privacy.training.batches import MicroBatch
+from privacy.training.guarantee import Guarantee
+from privacy.training.job import OnStep
+from privacy.training.loop import Schedule, make_optimizer
+from privacy.training.progress import RunProgress, StepTotals
+from privacy.training.ranks import Ranks
+from privacy.training.session import Session
+from privacy.training.shared_step import SharedOptimizer
+from privacy.training.work import Work
+
+_SHOWN_STEPS = 20
+"""Steps that the loss shown while training is averaged over."""
+
+
+class PrivateTraining:
+    """One run, from the step its ledger has come to."""
+
+    def __init__(self, work: Work, guarantee: Guarantee, session: Session, ranks: Ranks) -> None:
+        """Prepare model and optimizer; take up the state the session has saved."""
+        privacy = guarantee.spec
+        self._work, self._guarantee, self._session, self._ranks = work, guarantee, session, ranks
+        self._engine: ClippingEngine = make_engine(
+            privacy.engine, work.model, max_grad_norm=privacy.max_grad_norm, clipping=privacy.clipping
+        )
+        self._optimizer = SharedOptimizer(
+            make_optimizer(work.model, work.spec),
+            ranks=ranks,
+            engine=self._engine,
+            noise_multiplier=guarantee.noise_multiplier,
+            expected_batch_size=work.spec.batch_size,
+            generator=fresh_torch_generator(work.device),
+        )
+        self._micro = 1 if privacy.engine == "one-sample" else work.spec.micro_batch
+        self.progress = session.restore(self._engine, self._optimizer.original_optimizer)
+        ranks.check_same(self._engine.trained)
+
+    def run(self, on_step: OnStep) -> None:
+        """All steps that the ledger does not have yet. Ctrl-C between two steps loses none of them."""
+        sampling, every = self._guarantee.sampling, self._guarantee.spec.save_every
+        schedule = Schedule.of(self._work.spec, sampling.steps)
+        shard = Shard(self._ranks.rank, self._ranks.world)
+        self._work.model.train()
+        for step, drawn in LogicalBatches(sampling, shard=shard, start=self._session.resumed_at):
+            for group in self._optimizer.param_groups:
+                group["lr"] = self._work.spec.learning_rate * schedule.factor(step)
+            try:
+                totals = self._sum(step, drawn)
+            except KeyboardInterrupt:
+                self._save()
+                raise
+            self._release(step, totals)
+            if (step + 1) % every == 0 or step + 1 == sampling.steps:
+                self._save()
+            on_step(step + 1, sampling.steps, self.progress.recent_loss(_SHOWN_STEPS))
+        self._check_weights()
+
+    def _sum(self, step: int, drawn: Sequence[int]) -> StepTotals:
+        """Add the clipped gradients of the records drawn; nothing is released yet."""
+        self._optimizer.zero_grad(set_to_none=True)
+        totals = StepTotals(step)
+        for part in micro_batches(drawn, self._work.encoded.lengths, self._micro):
+            batch = self._batch(part)
+            with self._engine.recording(len(part)):
+                losses = self._work.losses(self._engine.model, batch)
+            totals.add(losses, self._engine.backward(losses))
+        if not drawn:  # a step of noise alone
+            with self._engine.recording(0):
+                self._engine.backward(torch.zeros(0, device=self._work.device))
+        return totals
+
+    def _batch(self, part: Sequence[int]) -> MicroBatch:
+        batch = self._work.collator.micro_batch([self._work.encoded.records[index] for index in part])
+        return {name: value.to(self._work.device) for name, value in batch.items()}
+
+    def _release(self, step: int, totals: StepTotals) -> None:
+        """Spend, then draw the noise: a crash in between wastes a step, the other order could hide one."""
+        self._session.spend(step)
+        self._optimizer.totals = totals.to_tensor()
+        self._optimizer.step()
+        totals.from_tensor(self._optimizer.totals)
+        self.progress.add(totals)
+
+    def _save(self) -> None:
+        self._session.save(self._engine, self._optimizer.original_optimizer, self.progress)
+
+    def _check_weights(self) -> None:
+        bad = [name for name, value in self._engine.trained.items() if not value.isfinite().all()]
+        if bad:
+            raise AuditError(
+                f"the weights of {bad[0]} are no numbers after training, nothing is written; lower learning_rate "
+                f"(now {self._work.spec.learning_rate:g}); the budget of the steps taken is spent"
+            )

@@ -1,0 +1,103 @@
+"""What happened in the steps of a private run. Nothing of it is protected by noise."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+
+from harness.manifest import Unprivatised
+from privacy.clipping import ClippingStats
+
+_QUANTILES = (0.1, 0.5, 0.9)
+_SUMS = ("drawn", "finite", "loss", "clipped", "non_finite")
+
+
+@dataclass(slots=True)
+class StepTotals:
+    """Sums over the records drawn in one logical step."""
+
+    step: int
+    drawn: float = 0
+    finite: float = 0
+    """Records whose loss is a number; `loss` is summed over them."""
+    loss: float = 0.0
+    clipped: float = 0.0
+    non_finite: float = 0
+    """Records that contributed zero."""
+    norms: list[torch.Tensor] = field(default_factory=list)
+    """Gradient norms before clipping, of this process' records only: [records] each."""
+
+    def add(self, losses: torch.Tensor, stats: ClippingStats) -> None:
+        """Count one micro-batch: losses [records]."""
+        values = losses.detach().double()
+        finite = values.isfinite()
+        self.drawn += len(values)
+        self.finite += int(finite.sum())
+        self.loss += float(values[finite].sum())
+        self.non_finite += stats.non_finite
+        self.clipped += (stats.clipped or 0.0) * (len(values) - stats.non_finite)
+        self.norms.append(stats.norms.detach().float().cpu())
+
+    def to_tensor(self) -> torch.Tensor:
+        """The sums, to be added up over processes."""
+        return torch.tensor([getattr(self, name) for name in _SUMS], dtype=torch.float64)
+
+    def from_tensor(self, sums: torch.Tensor) -> None:
+        """The sums over all processes."""
+        for name, value in zip(_SUMS, sums.tolist(), strict=True):
+            setattr(self, name, value)
+
+
+@dataclass(slots=True)
+class RunProgress:
+    """All steps whose result the model holds."""
+
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    """Fields of StepTotals without the norms."""
+    norms: list[torch.Tensor] = field(default_factory=list)
+
+    def add(self, totals: StepTotals) -> None:
+        """One more step."""
+        self.norms += totals.norms
+        totals.norms = []
+        row = asdict(totals)
+        del row["norms"]
+        self.steps.append(row)
+
+    def recent_loss(self, steps: int) -> float:
+        """Mean record loss of the last `steps`; nan where no record was drawn."""
+        mean = _mean_loss(self.steps[-steps:])
+        return float("nan") if mean is None else mean
+
+    def summary(self, planned: int, epochs: int) -> Unprivatised:
+        """Facts for the manifest; `planned` steps make `epochs` epochs."""
+        drawn = round(self._total("drawn"))
+        used = drawn - round(self._total("non_finite"))
+        borders = [planned * epoch // epochs for epoch in range(epochs + 1)]
+        return Unprivatised(
+            losses=tuple(
+                _mean_loss([row for row in self.steps if start <= row["step"] < stop])
+                for start, stop in zip(borders, borders[1:], strict=False)
+            ),
+            clipped=min(1.0, self._total("clipped") / used) if used else None,
+            norm_quantiles=self._quantiles(),
+            non_finite=drawn - used,
+            drawn=drawn,
+        )
+
+    def _total(self, name: str) -> float:
+        return float(sum(row[name] for row in self.steps))
+
+    def _quantiles(self) -> dict[str, float]:
+        norms = torch.cat(self.norms) if self.norms else torch.zeros(0)
+        norms = norms[norms.isfinite()].sort().values
+        if not len(norms):
+            return {}
+        return {str(share): float(norms[round(share * (len(norms) - 1))]) for share in _QUANTILES}
+
+
+def _mean_loss(rows: list[dict[str, Any]]) -> float | None:
+    finite = sum(row["finite"] for row in rows)
+    return float(sum(row["loss"] for row in rows) / finite) if finite else None

@@ -1,0 +1,72 @@
+"""The processes of one run (torchrun, accelerate launch), each with a shard of the records."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+
+from harness.errors import AuditError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Ranks:
+    """This process among those of the run. The first one keeps the ledger, draws the noise, writes the checkpoint."""
+
+    rank: int = 0
+    world: int = 1
+
+    @classmethod
+    def current(cls) -> Ranks:
+        """As the launcher has set them up; one process without a launcher."""
+        if dist.is_available() and dist.is_initialized():
+            return cls(dist.get_rank(), dist.get_world_size())
+        return cls()
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes."""
+        return self.rank == 0
+
+    def add_up(self, tensors: Sequence[torch.Tensor]) -> None:
+        """Replace each tensor by its sum over all processes, in one collective. All are on one device."""
+        if self.world == 1:
+            return
+        kind = torch.float64 if any(tensor.dtype == torch.float64 for tensor in tensors) else torch.float32
+        flat = torch.cat([tensor.to(kind).flatten() for tensor in tensors])
+        dist.all_reduce(flat)
+        for tensor, summed in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
+            tensor.copy_(summed.view_as(tensor))
+
+    def agree(self, value: T) -> T:
+        """The first process' `value`, in all of them."""
+        if self.world == 1:
+            return value
+        held = [value]
+        dist.broadcast_object_list(held)
+        return held[0]
+
+    def check_same(self, parameters: Mapping[str, torch.Tensor]) -> None:
+        """Raise AuditError when the processes hold different weights: their sums would not be of one function."""
+        if self.world == 1:
+            return
+        mine = _digest(parameters)
+        if self.agree(mine) != mine:
+            raise AuditError(
+                f"process {self.rank} holds other weights than process 0; give all of them the same checkpoint, "
+                "the same folder for the output, and the same versions"
+            )
+
+
+def _digest(parameters: Mapping[str, torch.Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name, value in sorted(parameters.items()):
+        digest.update(name.encode())
+        digest.update(value.detach().float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,25 @@
+"""What the steps of a run are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from privacy.training.batches import Collator
+from privacy.training.objective import ExampleLosses
+from privacy.training.spec import TrainSpec
+from privacy.training.tokens import Encoded
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Model, records and loss of one run."""
+
+    spec: TrainSpec
+    model: Any
+    losses: ExampleLosses
+    collator: Collator
+    encoded: Encoded
+    device: torch.device
