@@ -68,6 +68,7 @@ class TrainingManifest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     task: str = Field(description="classification, masked_lm or causal_lm")
+    objective: str | None = Field(default=None, description="loss that was minimised, e.g. masked_lm+sentence_order")
     base: str | None = Field(description="source of the checkpoint training started from; None: made from scratch")
     base_fingerprint: str | None = Field(description="its fingerprint")
     weights: str = Field(description="sha256 digest of the trained weights this manifest belongs to")

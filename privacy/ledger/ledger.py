@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from harness.errors import AuditError
-from harness.files import make_folder, write_atomic
+from harness.files import explain, make_folder, write_atomic
 from privacy.ledger.chain import Chain, header_line, read_chain, step_line
 from privacy.ledger.errors import LedgerError
 from privacy.ledger.header import LedgerHeader
@@ -32,7 +32,10 @@ class Ledger:
         """Hash of the last line."""
         self._lock = lock
         self._size = chain.size
-        self._handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        try:
+            self._handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        except OSError as error:
+            raise explain(error, path) from error
 
     @classmethod
     def create(cls, path: Path, header: LedgerHeader) -> Ledger:

@@ -65,15 +65,15 @@ def save_state(
 ) -> None:
     """Replace the state in `folder` (one safetensors file); killed at any moment, the old or the new one is there.
 
-    Call it between steps, with the ledger's `head` and `spent` of then; `tensors` may not share memory. Raises
-    AuditError when the disk is full or the optimizer's state cannot be written, UsageError when the folder cannot be.
+    Call it between steps, with the ledger's `head` and `spent` of then. Raises AuditError when the disk is full or
+    the optimizer's state cannot be written, UsageError when the folder cannot be.
     """
     if step > ledger_spent:
         raise AuditError(f"{folder}: {step} steps were taken but {ledger_spent} are in the ledger; spend before a step")
     flat = {f"{_PARAMETERS}/{name}": value for name, value in tensors.items()}
     optimizer = flatten(dict(optimizer_state), _OPTIMIZER, flat)
     about = _About(step, optimizer, dict(extra), ledger_head, ledger_spent)
-    content = {name: value.detach().cpu().contiguous() for name, value in flat.items()}
+    content = _apart(flat)
     path = make_folder(folder) / STATE_NAME
     for left in folder.glob(f".{STATE_NAME}.*.tmp"):  # of a process killed while saving; the ledger lets in one only
         left.unlink()
@@ -99,6 +99,18 @@ def load_state(folder: Path, ledger: Chain) -> SavedState | None:
         ledger_head=about.ledger_head,
         ledger_spent=about.ledger_spent,
     )
+
+
+def _apart(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Copies where tensors share memory, which safetensors refuses."""
+    content: dict[str, torch.Tensor] = {}
+    seen: set[int] = set()
+    for name, value in tensors.items():
+        kept = value.detach().cpu().contiguous()
+        place = kept.untyped_storage().data_ptr()
+        content[name] = kept.clone() if place in seen else kept
+        seen.add(place)
+    return content
 
 
 def _read(path: Path) -> tuple[_About, dict[str, torch.Tensor]]:

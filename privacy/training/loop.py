@@ -12,6 +12,7 @@ from harness.errors import AuditError
 from privacy.training.batches import LogicalBatch
 from privacy.training.engine import StepEngine
 from privacy.training.job import OnStep
+from privacy.training.progress import RunProgress, StepTotals
 from privacy.training.spec import TrainSpec
 
 _SHOWN_LOSSES = 20
@@ -54,24 +55,30 @@ def fit(
     spec: TrainSpec,
     sizes: list[int],
     on_step: OnStep,
+    progress: RunProgress,
 ) -> list[float]:
     """Train `model` in place, one step per batch of `loader`; `sizes` are the records of each batch.
 
-    Returns the mean record loss of each epoch, nats. Raises AuditError when the loss stops being a number.
+    `progress` gets each step. Returns the mean record loss of each epoch, nats. Raises AuditError when the loss stops
+    being a number.
     """
     schedule = Schedule.of(spec, len(sizes))
     optimizer = make_optimizer(model, spec)
     model.train()
     losses: list[float] = []
     for step, batch in enumerate(engine.prepare(model, optimizer, loader)):
+        rate, size = spec.learning_rate * schedule.factor(step), sizes[step]
         for group in optimizer.param_groups:
-            group["lr"] = spec.learning_rate * schedule.factor(step)
+            group["lr"] = rate
+        totals = StepTotals(step, rate, spec.max_grad_norm, drawn=size, finite=size, clipped=math.nan)
         loss = engine.step(batch)
         if not math.isfinite(loss):
             raise AuditError(
                 f"the loss became {loss} at step {step + 1} of {len(sizes)}, nothing is saved; "
                 f"lower learning_rate (now {spec.learning_rate:g}) or warm up longer"
             )
+        totals.loss = loss * size
+        progress.add(totals)
         losses.append(loss)
         shown = losses[-_SHOWN_LOSSES:]
         on_step(step + 1, len(sizes), sum(shown) / len(shown))

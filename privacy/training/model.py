@@ -11,6 +11,7 @@ import transformers
 from safetensors import safe_open
 
 from harness.checkpoint import CheckpointInfo, LoadedCheckpoint, load_checkpoint
+from harness.checkpoint.quiet import quiet
 from harness.checkpoint.survey import survey
 from harness.checkpoint.tokenizer import settle_padding
 from harness.errors import CheckpointError, UsageError
@@ -131,7 +132,8 @@ def _stored(info: CheckpointInfo, model: Any, names: Iterable[str]) -> dict[str,
 
 
 def _random(config: Any, auto_class: str) -> Any:
-    return getattr(transformers, auto_class).from_config(config, dtype=torch.float32)
+    with quiet():
+        return getattr(transformers, auto_class).from_config(config, dtype=torch.float32)
 
 
 def _name_classes(config: Any, labels: tuple[str, ...]) -> None:

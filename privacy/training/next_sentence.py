@@ -83,7 +83,7 @@ def next_sentence(masked: Objective, records: Sequence[Features], limit: int, se
     def draw(first: list[int], second: list[int]) -> tuple[list[int], list[int]]:
         place = int(rng.integers(len(others)))
         other = others[place] if others[place] != tuple(second) else others[place - 1]
-        return first, list(other[: limit - len(first) - 3])
+        return first, list(other[: max(1, limit - len(first) - 3)])
 
     return _with_pairs("masked_lm+next_sentence", masked, draw, rng)
 

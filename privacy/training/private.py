@@ -13,7 +13,7 @@ from privacy.training.batches import MicroBatch
 from privacy.training.guarantee import Guarantee
 from privacy.training.job import OnStep
 from privacy.training.loop import Schedule, make_optimizer
-from privacy.training.progress import RunProgress, StepTotals
+from privacy.training.progress import StepTotals
 from privacy.training.ranks import Ranks
 from privacy.training.session import Session
 from privacy.training.shared_step import SharedOptimizer
@@ -41,12 +41,23 @@ class PrivateTraining:
             expected_batch_size=work.spec.batch_size,
             generator=fresh_torch_generator(work.device),
         )
+        self._releasing = False
+        """Between spending a step and having taken it: the model is at no border."""
         self._micro = 1 if privacy.engine == "one-sample" else work.spec.micro_batch
         self.progress = session.restore(self._engine, self._optimizer.original_optimizer)
         ranks.check_same(self._engine.trained)
 
     def run(self, on_step: OnStep) -> None:
         """All steps that the ledger does not have yet. Ctrl-C between two steps loses none of them."""
+        try:
+            self._run(on_step)
+        except KeyboardInterrupt:
+            if not self._releasing:
+                self._save()
+            raise
+        self._check_weights()
+
+    def _run(self, on_step: OnStep) -> None:
         sampling, every = self._guarantee.sampling, self._guarantee.spec.save_every
         schedule = Schedule.of(self._work.spec, sampling.steps)
         shard = Shard(self._ranks.rank, self._ranks.world)
@@ -54,25 +65,19 @@ class PrivateTraining:
         for step, drawn in LogicalBatches(sampling, shard=shard, start=self._session.resumed_at):
             for group in self._optimizer.param_groups:
                 group["lr"] = self._work.spec.learning_rate * schedule.factor(step)
-            try:
-                totals = self._sum(step, drawn)
-            except KeyboardInterrupt:
-                self._save()
-                raise
-            self._release(step, totals)
+            self._release(step, self._sum(step, drawn))
             if (step + 1) % every == 0 or step + 1 == sampling.steps:
                 self._save()
             on_step(step + 1, sampling.steps, self.progress.recent_loss(_SHOWN_STEPS))
-        self._check_weights()
 
     def _sum(self, step: int, drawn: Sequence[int]) -> StepTotals:
         """Add the clipped gradients of the records drawn; nothing is released yet."""
         self._optimizer.zero_grad(set_to_none=True)
-        totals = StepTotals(step)
+        totals = StepTotals(step, self._optimizer.param_groups[0]["lr"], self._engine.rule.max_grad_norm)
         for part in micro_batches(drawn, self._work.encoded.lengths, self._micro):
             batch = self._batch(part)
             with self._engine.recording(len(part)):
-                losses = self._work.losses(self._engine.model, batch)
+                losses = self._work.objective.losses(self._engine.model, batch)
             totals.add(losses, self._engine.backward(losses))
         if not drawn:  # a step of noise alone
             with self._engine.recording(0):
@@ -85,11 +90,13 @@ class PrivateTraining:
 
     def _release(self, step: int, totals: StepTotals) -> None:
         """Spend, then draw the noise: a crash in between wastes a step, the other order could hide one."""
+        self._releasing = True
         self._session.spend(step)
         self._optimizer.totals = totals.to_tensor()
         self._optimizer.step()
         totals.from_tensor(self._optimizer.totals)
         self.progress.add(totals)
+        self._releasing = False
 
     def _save(self) -> None:
         self._session.save(self._engine, self._optimizer.original_optimizer, self.progress)

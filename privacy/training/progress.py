@@ -1,14 +1,18 @@
-"""What happened in the steps of a private run. Nothing of it is protected by noise."""
+"""What happened in the steps of a run. Of a private one nothing of it is protected by noise."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from harness.manifest import Unprivatised
-from privacy.clipping import ClippingStats
+
+if TYPE_CHECKING:
+    from privacy.clipping import ClippingStats  # ordinary training does without it
 
 _QUANTILES = (0.1, 0.5, 0.9)
 _SUMS = ("drawn", "finite", "loss", "clipped", "non_finite")
@@ -16,18 +20,23 @@ _SUMS = ("drawn", "finite", "loss", "clipped", "non_finite")
 
 @dataclass(slots=True)
 class StepTotals:
-    """Sums over the records drawn in one logical step."""
+    """Sums over the records drawn in one logical step; made when it begins."""
 
     step: int
+    learning_rate: float
+    clipping_norm: float | None
+    """Bound in force; None: nothing is clipped."""
     drawn: float = 0
     finite: float = 0
     """Records whose loss is a number; `loss` is summed over them."""
     loss: float = 0.0
     clipped: float = 0.0
+    """Records whose gradient was made smaller; nan where single records are not clipped."""
     non_finite: float = 0
     """Records that contributed zero."""
     norms: list[torch.Tensor] = field(default_factory=list)
     """Gradient norms before clipping, of this process' records only: [records] each."""
+    started: float = field(default_factory=time.perf_counter)
 
     def add(self, losses: torch.Tensor, stats: ClippingStats) -> None:
         """Count one micro-batch: losses [records]."""
@@ -55,15 +64,16 @@ class RunProgress:
     """All steps whose result the model holds."""
 
     steps: list[dict[str, Any]] = field(default_factory=list)
-    """Fields of StepTotals without the norms."""
+    """Fields of StepTotals, with `norms` the number of norms, and `seconds` instead of `started`."""
     norms: list[torch.Tensor] = field(default_factory=list)
 
     def add(self, totals: StepTotals) -> None:
         """One more step."""
-        self.norms += totals.norms
-        totals.norms = []
+        norms, totals.norms = totals.norms, []
+        self.norms += norms
         row = asdict(totals)
-        del row["norms"]
+        row["norms"] = sum(len(part) for part in norms)
+        row["seconds"] = time.perf_counter() - row.pop("started")
         self.steps.append(row)
 
     def recent_loss(self, steps: int) -> float:
@@ -79,7 +89,7 @@ class RunProgress:
         return Unprivatised(
             losses=tuple(
                 _mean_loss([row for row in self.steps if start <= row["step"] < stop])
-                for start, stop in zip(borders, borders[1:], strict=False)
+                for start, stop in pairwise(borders)
             ),
             clipped=min(1.0, self._total("clipped") / used) if used else None,
             norm_quantiles=self._quantiles(),

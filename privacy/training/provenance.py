@@ -18,6 +18,7 @@ def make_manifest(job: Job, trained: Trained, weights: str, privacy: PrivacyClai
     held_out = data.non_members
     return TrainingManifest(
         task=spec.task,
+        objective=trained.objective,
         base=base.source.source if base else None,
         base_fingerprint=base.fingerprint.digest if base else None,
         weights=weights,

@@ -41,7 +41,8 @@ class Ranks:
         kind = torch.float64 if any(tensor.dtype == torch.float64 for tensor in tensors) else torch.float32
         flat = torch.cat([tensor.to(kind).flatten() for tensor in tensors])
         dist.all_reduce(flat)
-        for tensor, summed in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
+        parts = torch.split(flat, [tensor.numel() for tensor in tensors])
+        for tensor, summed in zip(tensors, parts, strict=True):
             tensor.copy_(summed.view_as(tensor))
 
     def agree(self, value: T) -> T:

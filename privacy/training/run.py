@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,7 @@ from privacy.training.model import finished, load_trainable
 from privacy.training.next_sentence import next_sentence, sentence_order, sentence_pairs
 from privacy.training.objective import Objective, causal_lm, classification, in_bf16, masked_lm, with_classes
 from privacy.training.private import PrivateTraining
+from privacy.training.progress import RunProgress
 from privacy.training.ranks import Ranks
 from privacy.training.session import Session
 from privacy.training.spec import TrainSpec
@@ -43,6 +45,9 @@ class Trained:
     """Mean record loss of each epoch, nats; empty for a private run."""
     truncated: int
     device: str
+    progress: RunProgress
+    objective: str
+    """What was minimised."""
     spent: Spent | None = None
     """What a private run did."""
 
@@ -58,8 +63,9 @@ def run_training(job: Job) -> Trained:
         batch_sampler=plan,
         collate_fn=work.collator,
     )
-    engine = PlainEngine(accelerator, work.losses, spec.max_grad_norm)
-    losses = fit(engine, work.model, loader, spec, [len(batch) for batch in plan], job.on_step)
+    engine = PlainEngine(accelerator, work.objective.losses, spec.max_grad_norm)
+    progress = RunProgress()
+    losses = fit(engine, work.model, loader, spec, [len(batch) for batch in plan], job.on_step, progress)
     return Trained(
         finished(work.model.cpu().eval()),
         tokenizer,
@@ -67,6 +73,8 @@ def run_training(job: Job) -> Trained:
         tuple(losses),
         work.encoded.truncated,
         device_name(work.device),
+        progress,
+        work.objective.name,
     )
 
 
@@ -75,7 +83,7 @@ def run_private_training(job: Job, guarantee: Guarantee, session: Session, ranks
     work, tokenizer = _prepare(job, Accelerator(cpu=pick_device(job.spec.device) == "cpu").device)
     work.model.to(work.device)
     training = PrivateTraining(work, guarantee, session, ranks)
-    torch.manual_seed(job.spec.seed + session.resumed_at + 7919 * ranks.rank)  # dropout goes on with other draws
+    torch.manual_seed(secrets.randbits(63))  # known dropout masks would shift for all records after one left out
     training.run(job.on_step)
     chain = session.chain
     spent = Spent(
@@ -86,7 +94,8 @@ def run_private_training(job: Job, guarantee: Guarantee, session: Session, ranks
         unprivatised=training.progress.summary(guarantee.sampling.steps, job.spec.epochs),
     )
     model = finished(work.model.cpu().eval())
-    return Trained(model, tokenizer, chain.spent, (), work.encoded.truncated, device_name(work.device), spent)
+    device, truncated = device_name(work.device), work.encoded.truncated
+    return Trained(model, tokenizer, chain.spent, (), truncated, device, training.progress, work.objective.name, spent)
 
 
 def _prepare(job: Job, device: torch.device) -> tuple[Work, Any]:
@@ -102,7 +111,7 @@ def _prepare(job: Job, device: torch.device) -> tuple[Work, Any]:
         parts=spec.accumulation,
         pad_left=model.config.model_type == "xlnet",  # it classifies from the last position
     )
-    return Work(spec, model, objective.losses, collator, encoded, device), tokenizer
+    return Work(spec, model, objective, collator, encoded, device), tokenizer
 
 
 def _accelerator(device: str) -> Accelerator:
@@ -125,16 +134,18 @@ def _encode(spec: TrainSpec, tokenizer: Any, data: TrainingData, limit: int, *, 
 
 
 def _objective(spec: TrainSpec, tokenizer: Any, encoded: Encoded, limit: int) -> Objective:
+    # known masks would be drawn otherwise for all records after one that is left out: its influence had no bound
+    seed = spec.seed if spec.privacy is None else secrets.randbits(63)
     if spec.task == "classification":
         objective = classification()
     elif spec.task == "causal_lm":
         objective = causal_lm()
     else:
-        objective = masked_lm(tokenizer, spec.mlm_probability, spec.seed)
+        objective = masked_lm(tokenizer, spec.mlm_probability, seed)
     if spec.next_sentence:
         objective = (
-            next_sentence(objective, encoded.records, limit, spec.seed)
+            next_sentence(objective, encoded.records, limit, seed)
             if spec.privacy is None
-            else sentence_order(objective, encoded.records, spec.seed)
+            else sentence_order(objective, encoded.records, seed)
         )
     return in_bf16(objective) if spec.precision == "bf16" else objective

@@ -12,9 +12,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.checkpoint import CheckpointSource, inspect_checkpoint
+from harness.checkpoint.quiet import quiet
 from harness.errors import UsageError
 from harness.files import explain, make_folder, write_text
-from harness.manifest import MANIFEST_NAME, TrainingManifest, read_manifest
+from harness.manifest import MANIFEST_NAME, PrivacyClaim, TrainingManifest, read_manifest
 from privacy.training.spec import TrainSpec, config_digest
 
 
@@ -39,7 +40,21 @@ def finished_checkpoint(spec: TrainSpec, members_digest: str) -> TrainingManifes
         )
     if inspect_checkpoint(CheckpointSource(source=str(spec.output))).fingerprint.weights != manifest.weights:
         raise UsageError(f"{spec.output}: its weights are not those of its manifest; use --replace to train again")
+    if manifest.privacy is not None:
+        _check_ledger(spec.output, manifest.privacy)
     return manifest
+
+
+def _check_ledger(output: Path, claim: PrivacyClaim) -> None:
+    from privacy.ledger import read_chain  # it imports torch
+    from privacy.training.session import LEDGER_NAME
+
+    chain = read_chain(output / LEDGER_NAME)
+    if (chain.spent, chain.head) != (claim.steps, claim.ledger):
+        raise UsageError(
+            f"{output}: the privacy ledger beside the weights holds {chain.spent} noisy steps, the manifest claims "
+            f"{claim.steps} and another last line; restore both from the run that made them, or use --replace"
+        )
 
 
 def check_output(spec: TrainSpec, replace: bool) -> None:
@@ -68,8 +83,9 @@ def write_checkpoint(
     folder: Path, model: Any, tokenizer: Any, make_manifest: Callable[[str], TrainingManifest]
 ) -> TrainingManifest:
     """Weights, config, tokenizer and manifest; `make_manifest` gets the digest of the weights as they lie there."""
-    model.save_pretrained(folder, safe_serialization=True)
-    tokenizer.save_pretrained(folder)
+    with quiet():  # transformers warns of what does not concern a checkpoint that is only written
+        model.save_pretrained(folder, safe_serialization=True)
+        tokenizer.save_pretrained(folder)
     weights = inspect_checkpoint(CheckpointSource(source=str(folder))).fingerprint.weights
     manifest = make_manifest(weights)
     write_text(folder / MANIFEST_NAME, manifest.model_dump_json(indent=2) + "\n")

@@ -15,6 +15,7 @@ from harness.errors import UsageError
 from harness.files import make_folder
 from privacy.clipping import ClippingEngine
 from privacy.ledger import Chain, Ledger, LedgerHeader, load_state, read_chain, save_state
+from privacy.ledger.lock import Lock
 from privacy.training.guarantee import Guarantee
 from privacy.training.progress import RunProgress
 from privacy.training.ranks import Ranks
@@ -58,7 +59,7 @@ class Session:
                 value.copy_(state.tensors[name])
         optimizer.load_state_dict(state.optimizer_state)
         rows: Any = state.extra["steps"]
-        engine.rule.max_grad_norm = float(state.extra["max_grad_norm"])  # type: ignore[arg-type]  # saved as a number
+        engine.rule.max_grad_norm = float(str(state.extra["max_grad_norm"]))
         return RunProgress(rows, [norms])
 
     def save(self, engine: ClippingEngine, optimizer: torch.optim.Optimizer, progress: RunProgress) -> None:
@@ -106,7 +107,9 @@ def open_session(spec: TrainSpec, header: LedgerHeader, ranks: Ranks, *, replace
 def _open_ledger(folder: Path, header: LedgerHeader, replace: bool) -> Ledger:
     path = folder / LEDGER_NAME
     if path.exists() and replace:
+        lock = Lock(path)  # not under the feet of a run that goes on there
         folder.rename(folder.with_name(f"{folder.name}.{datetime.now(UTC):%Y%m%dT%H%M%S}.{secrets.token_hex(3)}"))
+        lock.release()
     if not path.exists():
         return Ledger.create(make_folder(folder) / LEDGER_NAME, header)
     ledger = Ledger.open(path)

@@ -68,15 +68,16 @@ def _pieces(texts: Sequence[str], vocabulary: int) -> dict[str, int]:
 
 
 def _alphabet(tokenizer: Tokenizer, texts: Iterable[str]) -> list[str]:
-    """First letters of words, and inner ones as WordPiece writes them."""
+    """All letters, and those inside words as WordPiece writes them."""
     words: set[str] = set()
     for text in texts:
         split = tokenizer.pre_tokenizer.pre_tokenize_str(tokenizer.normalizer.normalize_str(text))
         words.update(word for word, _ in split)
     if not words:
         raise DataError("the corpus of the tokenizer holds no word; give texts in fresh.corpus")
+    letters = {letter for word in words for letter in word}
     inner = {letter for word in words for letter in word[1:]}
-    return [*sorted({word[0] for word in words}), *(f"##{letter}" for letter in sorted(inner))]
+    return [*sorted(letters), *(f"##{letter}" for letter in sorted(inner))]
 
 
 def _byte_pairs(texts: Sequence[str], vocabulary: int) -> Tokenizer:

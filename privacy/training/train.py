@@ -48,12 +48,14 @@ def train(
 def _train_plainly(job: Job) -> tuple[TrainingManifest, int]:
     from privacy.training.provenance import make_manifest
     from privacy.training.run import run_training  # torch is imported only when there is something to train
+    from privacy.training.step_rows import write_step_rows
 
     trained = run_training(job)
     with partial_folder(job.spec.output) as folder:
         manifest = write_checkpoint(
             folder, trained.model, trained.tokenizer, lambda weights: make_manifest(job, trained, weights)
         )
+    write_step_rows(job.spec.output, trained.progress, manifest.weights)
     return manifest, trained.truncated
 
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import shutil
 
+from accelerate import Accelerator
+
+from harness.checkpoint.hardware import pick_device
 from harness.manifest import TrainingManifest
 from privacy.training.guarantee import claim_of, plan_guarantee
 from privacy.training.job import Job
 from privacy.training.privacy_spec import PrivacySpec
 from privacy.training.provenance import make_manifest
+from privacy.training.ranks import Ranks
 from privacy.training.run import run_private_training
 from privacy.training.save import partial_folder, write_checkpoint
 from privacy.training.session import LEDGER_NAME, ledger_header, open_session
 from privacy.training.spec import TrainSpec
+from privacy.training.step_rows import write_step_rows
 
 
 def train_privately(job: Job, privacy: PrivacySpec, *, replace: bool) -> tuple[TrainingManifest, int]:
@@ -34,6 +39,7 @@ def train_privately(job: Job, privacy: PrivacySpec, *, replace: bool) -> tuple[T
             manifest = write_checkpoint(
                 folder, trained.model, trained.tokenizer, lambda weights: make_manifest(job, trained, weights, claim)
             )
+        write_step_rows(job.spec.output, trained.progress, manifest.weights)
     finally:
         session.close()
     session.remove()

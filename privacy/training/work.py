@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from privacy.training.batches import Collator
-from privacy.training.objective import ExampleLosses
+from privacy.training.objective import Objective
 from privacy.training.spec import TrainSpec
 from privacy.training.tokens import Encoded
 
@@ -19,7 +19,7 @@ class Work:
 
     spec: TrainSpec
     model: Any
-    losses: ExampleLosses
+    objective: Objective
     collator: Collator
     encoded: Encoded
     device: torch.device

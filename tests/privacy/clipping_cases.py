@@ -58,8 +58,15 @@ def _folder(kind: str, head: str) -> tempfile.TemporaryDirectory[str]:
 
 
 def make_model(kind: str, head: str, **config: Any) -> Any:
-    """A tiny model in float64, without dropout."""
-    model = _CLASSES[head].from_pretrained(_folder(kind, head).name, **config).double().eval()
+    """A tiny model in float64, without dropout; one with settings changed has fresh weights, which fit them."""
+    folder, family = _folder(kind, head).name, _CLASSES[head]
+    if config:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            model = family.from_config(transformers.AutoConfig.from_pretrained(folder, **config))
+    else:
+        model = family.from_pretrained(folder)
+    model = model.double().eval()
     if model.config.pad_token_id is None:
         model.config.pad_token_id = 0
     return model
@@ -140,6 +147,12 @@ def one_sample_gradients(model: nn.Module, batch: Batch, head: str) -> list[dict
 def norm_of(gradients: Mapping[str, Tensor]) -> Tensor:
     """Norm over all parameters."""
     return torch.stack([value.square().sum() for value in gradients.values()]).sum().sqrt()
+
+
+def names_with_gradients(gradients: list[dict[str, Tensor]]) -> set[str]:
+    """Parameters whose gradients are more than rounding noise."""
+    overall = max(float(norm_of(one)) for one in gradients)
+    return {name for one in gradients for name, value in one.items() if float(value.norm()) > 1e-12 * overall}
 
 
 def flat_sum(gradients: list[dict[str, Tensor]], bound: float) -> dict[str, Tensor]:

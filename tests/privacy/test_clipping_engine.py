@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from privacy.clipping import Adaptive, BookKeepingEngine, ClippingEngine, ClippingError, OneSampleEngine
+from privacy.clipping import Adaptive, BookKeepingEngine, ClippingEngine, ClippingError, OneSampleEngine, make_engine
 from privacy.clipping.losses import IGNORED, per_sample_loss, token_losses
+from privacy.clipping.opacus_modes import OpacusGhostEngine, OpacusHooksEngine
 from privacy.clipping.rules import rule_of
 from tests.privacy.clipping_cases import (
     clear,
@@ -112,13 +113,15 @@ def _break(losses: Tensor, factors: Tensor, where: str) -> Tensor:
     return broken
 
 
-@pytest.mark.parametrize("kind", _ENGINES)
+@pytest.mark.parametrize("kind", [*_ENGINES, OpacusHooksEngine, OpacusGhostEngine])
 @pytest.mark.parametrize("where", ["loss", "gradient"])
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 @pytest.mark.parametrize("checked", [False, True])
 def test_a_sample_that_is_not_finite_contributes_zero(
-    kind: type[ClippingEngine], where: str, value: float, checked: bool, model: Any, batch: dict[str, Tensor]
+    kind: type[ClippingEngine], where: str, value: float, checked: bool
 ) -> None:
+    model = make_model("gpt2", "causal_lm", tie_word_embeddings=kind is not OpacusGhostEngine)
+    batch = make_batch(model, "causal_lm")
     engine = kind(model, max_grad_norm=0.5)
     if checked:
         run(engine, model, batch, "causal_lm")
@@ -204,6 +207,15 @@ def test_mixtures_of_experts_are_refused() -> None:
 def test_layers_that_book_keeping_does_not_know(table: nn.Module, says: str) -> None:
     with pytest.raises(ClippingError, match=says):
         BookKeepingEngine(nn.Sequential(table), max_grad_norm=1.0)
+
+
+def test_engines_by_name(model: Any) -> None:
+    assert type(make_engine("book-keeping", model, max_grad_norm=1.0)) is BookKeepingEngine
+    assert type(make_engine("one-sample", model, max_grad_norm=1.0)) is OneSampleEngine
+    assert type(make_engine("opacus-hooks", model, max_grad_norm=1.0)) is OpacusHooksEngine
+    name: Any = "nope"
+    with pytest.raises(ClippingError, match=r"'nope' is unknown; choose from book-keeping, one-sample, opacus-hooks"):
+        make_engine(name, model, max_grad_norm=1.0)
 
 
 def test_gradient_checkpointing_is_refused(model: Any) -> None:

@@ -28,14 +28,16 @@ def _parity(model: nn.Module, inputs: Tensor, loss: Callable[[Tensor], Tensor] =
     model = model.double()
     engine = BookKeepingEngine(model, max_grad_norm=1.0)
     values = list(trained(model).values())
-    alone = [torch.autograd.grad(loss(model(inputs[i : i + 1])), values) for i in range(len(inputs))]
+    alone = [
+        torch.autograd.grad(loss(model(inputs[i : i + 1])), values, materialize_grads=True) for i in range(len(inputs))
+    ]
     norms = torch.stack([torch.cat([grad.flatten() for grad in grads]).norm() for grads in alone])
     for _ in range(2):
         clear(model)
         with engine.recording(len(inputs)):
             outputs = model(inputs)
-            losses = torch.stack([loss(one) for one in outputs])
-        stats = engine.backward(losses)
+            recorded = torch.stack([loss(one) for one in outputs])
+        stats = engine.backward(recorded)
         torch.testing.assert_close(stats.norms, norms)
         for place, found in enumerate(engine.summed_grads().values()):
             expected = sum(grads[place] / max(1.0, float(norm)) for grads, norm in zip(alone, norms, strict=True))
@@ -81,6 +83,50 @@ def test_linear_takes_inputs_of_any_rank(shape: tuple[int, ...], bias: bool) -> 
 @pytest.mark.parametrize("norm", [nn.LayerNorm(6), nn.LayerNorm(6, bias=False), nn.RMSNorm(6), _OwnRMSNorm()])
 def test_norms(norm: nn.Module) -> None:
     _parity(nn.Sequential(nn.Linear(6, 6), norm, nn.Tanh()), _draw(3, 4, 6))
+
+
+class _Head(nn.Module):
+    """A vocabulary head with a bias of its own, beside or instead of its decoder's."""
+
+    def __init__(self, use: str) -> None:
+        super().__init__()
+        self.dense = nn.Linear(6, 6)
+        self.decoder = nn.Linear(6, 9, bias=use == "left over")
+        self.bias = nn.Parameter(torch.linspace(-1, 1, 9))
+        self.use = use
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        output: Tensor = self.decoder(self.dense(inputs))
+        if self.use.startswith("decoded twice"):
+            output = output + self.decoder(inputs)
+        if self.use in {"added", "decoded twice, added once"}:
+            return output + self.bias
+        return {"left over": output, "multiplied": output * self.bias}.get(self.use, output + 2 * self.bias)
+
+
+@pytest.mark.parametrize(
+    ("use", "frozen"),
+    [
+        ("added", []),
+        ("added", ["dense"]),
+        ("added", ["dense", "decoder"]),
+        ("left over", []),
+        ("left over", ["dense"]),
+        ("decoded twice, added twice", []),
+    ],
+)
+def test_a_bias_registered_on_the_head(use: str, frozen: list[str]) -> None:
+    head = _Head(use)
+    for name in frozen:
+        head.get_submodule(name).requires_grad_(False)
+    _parity(head, _draw(3, 4, 6))
+    assert head.bias is dict(head.named_parameters())["bias"]
+
+
+@pytest.mark.parametrize("use", ["decoded twice, added once", "multiplied"])
+def test_a_head_bias_used_otherwise_is_found_out(use: str) -> None:
+    with pytest.raises(ClippingError, match=r"gradient of bias does not come"):
+        _parity(_Head(use), _draw(3, 4, 6))
 
 
 @pytest.mark.parametrize("padding_idx", [None, 2])

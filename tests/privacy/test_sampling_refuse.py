@@ -122,6 +122,7 @@ def test_our_sampler_and_that_of_opacus_pass() -> None:
     refuse_loader(DPDataLoader.from_data_loader(DataLoader(DATA, batch_size=8)))
 
 
+@pytest.mark.filterwarnings("ignore:Secure RNG turned off")
 def test_what_the_engine_of_opacus_makes_passes() -> None:
     model = torch.nn.Linear(1, 1)
     _, _, loader = PrivacyEngine().make_private(

@@ -16,6 +16,7 @@ from privacy.training.batches import Collator, LogicalBatch, padding_values
 from privacy.training.engine import PlainEngine
 from privacy.training.loop import Schedule, fit, make_optimizer
 from privacy.training.objective import causal_lm, classification, with_classes
+from privacy.training.progress import RunProgress
 from privacy.training.tokens import encode_records
 from tests.privacy.toys import opinions
 from tests.tiny import make_checkpoint
@@ -63,16 +64,29 @@ def test_the_loop_needs_no_more_than_a_step_engine() -> None:
         spec(epochs=2, warmup_ratio=0.5),
         [3, 1, 3, 1],
         lambda step, steps, loss: seen.append((step, steps, loss)),
+        progress := RunProgress(),
     )
     assert engine.rates == pytest.approx([0.005, 0.01, 0.01, 0.005])
     assert means == pytest.approx([(3 * 4 + 1) / 4, (3 * 2 + 0.5) / 4])
+    assert [(row["drawn"], row["loss"], row["learning_rate"]) for row in progress.steps] == [
+        (size, pytest.approx(size * loss), rate)
+        for size, loss, rate in zip([3, 1, 3, 1], engine.losses, engine.rates, strict=True)
+    ]
     assert seen == [(1, 4, 4.0), (2, 4, 2.5), (3, 4, pytest.approx(7 / 3)), (4, 4, 1.875)]
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
 def test_a_loss_that_is_no_number_stops_at_its_step(loss: float) -> None:
     with pytest.raises(AuditError, match=r"the loss became (nan|inf) at step 2 of 3.*lower learning_rate \(now 0.01\)"):
-        fit(SpyEngine([1.0, loss, 1.0]), torch.nn.Linear(2, 2), [[], [], []], spec(epochs=1), [1] * 3, lambda *_: None)
+        fit(
+            SpyEngine([1.0, loss, 1.0]),
+            torch.nn.Linear(2, 2),
+            [[], [], []],
+            spec(epochs=1),
+            [1] * 3,
+            lambda *_: None,
+            RunProgress(),
+        )
 
 
 @pytest.mark.parametrize("kind", ["bert", "llama"])

@@ -8,9 +8,11 @@ import torch
 import transformers
 
 from harness.errors import DataError
-from privacy.training.batches import IGNORED, Collator, padding_values
-from privacy.training.objective import Objective, causal_lm, classification, masked_lm, with_classes
-from privacy.training.tokens import Features, encode_documents, encode_records
+from privacy.clipping import BookKeepingEngine
+from privacy.training.batches import IGNORED, Collator, MicroBatch, padding_values
+from privacy.training.next_sentence import next_sentence, sentence_order
+from privacy.training.objective import Objective, causal_lm, classification, in_bf16, masked_lm, with_classes
+from privacy.training.tokens import Features, check_maskable, encode_documents, encode_records
 from tests.tiny import make_checkpoint
 
 TEXTS = ["the film was good and the story was great", "bad", "we love the music of this city and all the people in it"]
@@ -21,11 +23,14 @@ def loaded(folder: Path, kind: str, head: str, auto: str) -> tuple[Any, Any]:
     return getattr(transformers, auto).from_pretrained(path).eval(), transformers.AutoTokenizer.from_pretrained(path)
 
 
+def padded(tokenizer: Any, records: list[Features]) -> MicroBatch:
+    return Collator(lambda record: record, padding_values(tokenizer), parts=1, pad_left=False).micro_batch(records)
+
+
 def losses(objective: Objective, model: Any, tokenizer: Any, records: list[Features]) -> list[float]:
     """All records in one padded batch."""
-    (batch,) = Collator(lambda record: record, padding_values(tokenizer), parts=1, pad_left=False)(records)
     with torch.no_grad():
-        return objective.losses(model, batch).tolist()
+        return objective.losses(model, padded(tokenizer, records)).tolist()
 
 
 def surprise(logits: torch.Tensor, token: int) -> float:
@@ -111,3 +116,115 @@ def test_a_record_of_one_token_is_refused_by_number(tmp_path: Path) -> None:
     _, tokenizer = loaded(tmp_path, "gpt2", "causal_lm", "AutoModelForCausalLM")
     with pytest.raises(DataError, match="training record 2 is a single token"):
         encode_documents(tokenizer, ["a film", ""], 16)
+
+
+TASKS = {
+    "classification": ("bert", "classifier", "AutoModelForSequenceClassification"),
+    "causal_lm": ("gpt2", "causal_lm", "AutoModelForCausalLM"),
+    "masked_lm": ("bert", "masked_lm", "AutoModelForMaskedLM"),
+    "masked_lm+next_sentence": ("bert", "masked_lm", "AutoModelForPreTraining"),
+    "masked_lm+sentence_order": ("bert", "masked_lm", "AutoModelForPreTraining"),
+}
+
+
+def labelled(task: str, tokenizer: Any, texts: list[str]) -> tuple[Objective, list[Features]]:
+    """The objective of a task, and the texts as its records."""
+    if task == "causal_lm":
+        objective, records = causal_lm(), encode_documents(tokenizer, texts, 128).records
+    elif task == "classification":
+        records = encode_records(tokenizer, texts, None, 128, segments=True).records
+        objective, records = classification(), with_classes(records, [0, 1, 1])
+    else:
+        pairs = [f"and {text}" for text in texts] if "+" in task else None
+        records = encode_records(tokenizer, texts, pairs, 128, segments=True).records
+        objective = masked_lm(tokenizer, 0.3, seed=0)
+        if task.endswith("next_sentence"):
+            objective = next_sentence(objective, records, 128, seed=0)
+        elif task.endswith("sentence_order"):
+            objective = sentence_order(objective, records, seed=0)
+    assert objective.name == task
+    return objective, [objective.add_labels(record) for record in records]
+
+
+def gradients(objective: Objective, model: Any, batch: MicroBatch) -> list[dict[str, torch.Tensor]]:
+    """Gradients of each record's own loss."""
+    found, values = objective.losses(model, batch), dict(model.named_parameters())
+    rows = [torch.autograd.grad(loss, list(values.values()), retain_graph=True, allow_unused=True) for loss in found]
+    return [{name: grad for name, grad in zip(values, row, strict=True) if grad is not None} for row in rows]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_no_record_enters_the_gradient_of_another(task: str, tmp_path: Path) -> None:
+    """The first record gives way to a much longer one, so that the padding of the others changes as well."""
+    model, tokenizer = loaded(tmp_path, *TASKS[task])
+    objective, records = labelled(task, tokenizer, TEXTS)
+    _, (other, *_) = labelled(task, tokenizer, [" ".join(["people love the city"] * 9), *TEXTS[1:]])
+    before = gradients(objective, model, padded(tokenizer, records))
+    after = gradients(objective, model, padded(tokenizer, [other, *records[1:]]))
+    assert not all(torch.allclose(value, after[0][name], atol=1e-4) for name, value in before[0].items())
+    for place in (1, 2):
+        assert before[place].keys() == after[place].keys()
+        for name, value in before[place].items():
+            torch.testing.assert_close(after[place][name], value, rtol=1e-4, atol=2e-6)
+
+
+def test_a_record_with_nothing_to_mask_is_refused_by_number_before_training(tmp_path: Path) -> None:
+    _, tokenizer = loaded(tmp_path, "bert", "masked_lm", "AutoModelForMaskedLM")
+    records = encode_records(tokenizer, [*TEXTS, "\u65e5\u672c"], None, 16, segments=True).records
+    check_maskable(tokenizer, records[:3])
+    with pytest.raises(DataError, match="training record 4 holds no token to mask"):
+        check_maskable(tokenizer, records)
+
+
+def test_a_record_with_nothing_to_mask_has_no_loss_and_no_gradient(tmp_path: Path) -> None:
+    """A cut next-sentence pair can come to that in the midst of training, which must go on."""
+    model, tokenizer = loaded(tmp_path, "bert", "masked_lm", "AutoModelForMaskedLM")
+    objective = masked_lm(tokenizer, 0.3, seed=0)
+    records = encode_records(tokenizer, ["\u65e5\u672c", *TEXTS], None, 16, segments=True).records
+    batch = padded(tokenizer, [objective.add_labels(record) for record in records])
+    assert (batch["targets"][0] == IGNORED).all()
+    first, second, *_ = gradients(objective, model, batch)
+    assert float(objective.losses(model, batch)[0].detach()) == 0
+    assert all((value == 0).all() for value in first.values())
+    assert all(value.isfinite().all() for value in second.values())
+    alone = objective.losses(model, padded(tokenizer, [objective.add_labels(records[0])]))
+    assert alone.tolist() == [0]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_bf16_is_the_forward_pass_alone(task: str, tmp_path: Path) -> None:
+    model, tokenizer = loaded(tmp_path, *TASKS[task])
+    objective, records = labelled(task, tokenizer, TEXTS)
+    batch, narrow = padded(tokenizer, records), in_bf16(objective)
+    seen = set()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Linear):
+            module.register_forward_hook(lambda module, given, output: seen.add(output.dtype))
+    found = narrow.losses(model, batch)
+    assert (narrow.name, seen) == (task, {torch.bfloat16})
+    expected = objective.losses(model, batch)
+    assert found.dtype == torch.float32
+    assert not torch.equal(found, expected)
+    torch.testing.assert_close(found, expected, rtol=0.03, atol=0.03)
+    torch.autograd.backward(found.sum())
+    trained = [value for value in model.parameters() if value.grad is not None]
+    assert {value.dtype for value in model.parameters()} == {torch.float32}
+    assert {value.grad.dtype for value in trained} == {torch.float32}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_clipped_sums_in_bf16_are_near_those_in_fp32(task: str, tmp_path: Path) -> None:
+    model, tokenizer = loaded(tmp_path, *TASKS[task])
+    objective, records = labelled(task, tokenizer, TEXTS)
+    batch = padded(tokenizer, records)
+    sums = []
+    for one in (objective, in_bf16(objective)):
+        engine = BookKeepingEngine(model, max_grad_norm=1.0)
+        with engine.recording(3):
+            found = one.losses(model, batch)
+        engine.backward(found)
+        sums.append(torch.cat([value.flatten() for value in engine.summed_grads().values()]))
+        for parameter in model.parameters():
+            vars(parameter).pop("summed_grad", None)
+    assert sums[1].dtype == torch.float32
+    assert float((sums[0] - sums[1]).norm()) < 0.1 * float(sums[0].norm())
