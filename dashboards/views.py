@@ -17,6 +17,7 @@ from harness import numbers
 from harness.gate import GateResult, Outcome, Verdict
 from harness.metrics import Metric
 from harness.mlflow_session import shown_uri
+from harness.reports.content import training
 from harness.tracking import gate_counts
 
 BADGES = {Outcome.PASS: "✔ pass", Outcome.BLOCK: "✖ block", Outcome.INCONCLUSIVE: "? inconclusive"}
@@ -132,6 +133,7 @@ def provenance(audit: Audit) -> list[tuple[str, str]]:
         ("weights", checkpoint.weights),
         ("config", checkpoint.config),
         ("tokenizer", checkpoint.tokenizer),
+        ("training", training(manifest)),
         ("seed", str(manifest.seed)),
         ("device, dtype", f"{manifest.device or 'none'}, {manifest.dtype or 'none'}"),
         ("git commit", manifest.git_commit or f"{numbers.MISSING}: not in a git checkout"),

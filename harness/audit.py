@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from harness.checkpoint import CheckpointInfo, load_checkpoint
+from harness.claim import TrainingRecord
 from harness.errors import AssayError, UsageError
 from harness.executors import make_executor
 from harness.files import make_folder, write_text
@@ -221,6 +222,7 @@ def _checkpoint_record(info: CheckpointInfo) -> CheckpointRecord:
         tokenizer=print_.tokenizer,
         fingerprint=print_.digest,
         notes=info.notes,
+        training=TrainingRecord.of(info.manifest) if info.manifest else None,
     )
 
 

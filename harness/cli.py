@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -178,6 +179,7 @@ def train(
             help="For example epsilon=8,delta=auto; over the spec's own; 'off' trains without.", show_default=False
         ),
     ] = None,
+    tracking_uri: Uri = None,
 ) -> None:
     """Fine-tune a checkpoint, with differential privacy if asked, and write the manifest that later audits read."""
     from harness.console import training_progress
@@ -188,17 +190,50 @@ def train(
     with training_progress() as progress:
         result = run_training(settings, progress=progress, if_missing=if_missing, replace=replace)
     say(result.sentence)
+    _log_training(result, tracking_uri)
+
+
+@app.command(epilog="Example: `assay frontier examples/train.yaml --epsilons 8,3,1,inf --seeds 0,1,2`")
+def frontier(
+    spec: Annotated[Path, typer.Argument(help="YAML file with a training spec; its output becomes the grid's folder.")],
+    epsilons: Annotated[str, typer.Option(help="Targets, separated by commas; inf: without privacy.")] = "8,3,1,inf",
+    seeds: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "0,1,2",
+    plain: Annotated[
+        Path | None,
+        typer.Option(help="Training spec of the runs without privacy, where they train best otherwise."),
+    ] = None,
+) -> None:
+    """Train over a grid of epsilons and seeds; what privacy costs, with intervals, as rows, a table and a plot."""
+    from harness.console import audit_progress, training_progress
+    from privacy.frontier.grid import make_grid, parse_epsilons, parse_seeds
+    from privacy.frontier.run import Watch, run_frontier
+    from privacy.frontier.table import terminal
+    from privacy.training.options import load_train_spec
+
+    without = load_train_spec(plain) if plain else None
+    grid = make_grid(load_train_spec(spec), parse_epsilons(epsilons), parse_seeds(seeds), plain=without)
+    try:
+        result = run_frontier(grid, Watch(say, training_progress, audit_progress))
+    except KeyboardInterrupt:
+        fail("interrupted; what is finished is kept, go on with the same command")
+        raise typer.Exit(Exit.INTERRUPTED) from None
+    console.print(terminal(result.frontier))
+    say("\n".join(map(str, result.files)))
 
 
 @app.command(epilog="Example: `assay sync --tracking-uri http://mlflow.example:5000`")
 def sync(output: Home = Path("audits"), tracking_uri: Uri = None) -> None:
-    """Send audits to MLflow that could not be logged when they finished."""
+    """Send audits (or, of a folder of checkpoints, trainings) to MLflow that could not be logged when they finished."""
     from harness.tracking import pending
+    from privacy.training.track import pending_trainings
 
-    waiting = pending(output)
-    for folder in waiting:
+    audits, trainings = pending(output), pending_trainings(output)
+    for folder in audits:
         _log(folder, tracking_uri, must=True)
-    say(f"{len(waiting)} audits sent" if waiting else f"{output}: nothing waits to be sent")
+    for trained in trainings:
+        _send_training(trained, tracking_uri)
+    sent = [f"{len(found)} {name}" for found, name in ((audits, "audits"), (trainings, "trainings")) if found]
+    say(f"{' and '.join(sent)} sent" if sent else f"{output}: nothing waits to be sent")
 
 
 @app.command(epilog="Example: `assay dashboard --output audits`")
@@ -321,6 +356,32 @@ def _log(folder: Any, uri: str | None, *, must: bool = False) -> None:
     say(f"mlflow     {shown_uri(target)} run {run_id}")
 
 
+def _log_training(result: Any, uri: str | None) -> None:
+    """Log to MLflow; when the server is away, keep the training for `assay sync`. One of several processes logs."""
+    from harness.tracking import TrackingError
+    from privacy.training.track import tracking_note
+
+    if uri == "off" or os.environ.get("RANK", "0") != "0":
+        return
+    if not result.trained and tracking_note(result.folder).get("state") == "logged":
+        return
+    try:
+        _send_training(result.folder, uri)
+    except TrackingError as error:
+        fail(f"{error}; the checkpoint is kept, send its training with: assay sync --output {result.folder.parent}")
+
+
+def _send_training(folder: Path, uri: str | None) -> None:
+    from harness.mlflow_session import shown_uri
+    from harness.tracking import default_uri
+    from privacy.training.track import log_training, tracking_note
+
+    note = tracking_note(folder)
+    target = uri or note.get("uri") or default_uri(Path("audits"))
+    run_id = log_training(folder, target, note.get("experiment", "assay"))
+    say(f"mlflow     {shown_uri(target)} run {run_id}")
+
+
 @contextmanager
 def _terminable() -> Iterator[None]:
     """SIGTERM ends an audit as Ctrl-C does: rows kept, manifest marked."""
@@ -349,3 +410,6 @@ def main(entry: Callable[..., Any] = app) -> None:
 
 
 __all__ = ["app", "console", "main"]
+
+if __name__ == "__main__":  # `torchrun -m harness.cli train ...`
+    main()

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from harness.claim import TrainingRecord
 from harness.errors import UsageError
 from harness.files import write_text
 from harness.gate import Verdict
@@ -49,6 +50,7 @@ class CheckpointRecord(_Record):
     tokenizer: str = Field(description="sha256 over the tokenizer")
     fingerprint: str = Field(description="sha256 over the three")
     notes: tuple[str, ...] = ()
+    training: TrainingRecord | None = Field(default=None, description="None: no training manifest belongs to it")
 
 
 class DatasetRecord(_Record):

@@ -7,10 +7,10 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from harness import numbers
+from harness import claim, numbers
 from harness.gate import GateResult, Outcome
 from harness.metrics import Better, Metric
-from harness.probe import About
+from harness.probe import About, Need
 from harness.record import AuditManifest, ProbeRecord
 from harness.reports.api import ReportInput
 
@@ -89,6 +89,12 @@ def metric_notes(metric: Metric) -> list[str]:
     if metric.value is not None and metric.low is None and metric.high is None:
         notes.append("no interval: no gate can decide on it")
     return notes
+
+
+def training(manifest: AuditManifest) -> str:
+    """How the checkpoint was trained, as its training manifest claims: no audit proves it."""
+    checkpoint = manifest.checkpoint
+    return plain(claim.training_line(checkpoint.training, has_manifest=Need.TRAINING_MANIFEST in checkpoint.offers))
 
 
 def provenance(report: ReportInput) -> list[tuple[str, str]]:

@@ -16,6 +16,7 @@ from harness.reports.content import (
     plain,
     probe_sections,
     provenance,
+    training,
 )
 from harness.reports.plot import interval_plot
 
@@ -30,6 +31,7 @@ def render(report: ReportInput) -> str:
         verdict=report.verdict,
         sections=probe_sections(report),
         provenance=provenance(report),
+        training=training(report.manifest),
     )
 
 

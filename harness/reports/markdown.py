@@ -16,6 +16,7 @@ from harness.reports.content import (
     plain,
     probe_sections,
     provenance,
+    training,
 )
 
 suffix = ".md"
@@ -62,6 +63,7 @@ def _head(report: ReportInput) -> Iterator[str]:
     yield f"# {OUTCOME_WORDS[verdict.outcome]}: {text(report.manifest.name)}"
     yield f"Reason: {text(verdict.reason)}"
     yield f"Policy: {text(verdict.policy) or 'none'}. Checkpoint: {code(report.manifest.checkpoint.source)}"
+    yield f"Training: {text(training(report.manifest))}"
 
 
 def _gates(report: ReportInput) -> Iterator[str]:

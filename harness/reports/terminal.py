@@ -17,6 +17,7 @@ from harness.reports.content import (
     metric_notes,
     plain,
     probe_sections,
+    training,
 )
 
 _STYLES = {Outcome.PASS: "bold green", Outcome.BLOCK: "bold red", Outcome.INCONCLUSIVE: "bold yellow"}
@@ -106,6 +107,7 @@ def _entries(console: Console, title: str, entries: Iterable[tuple[str, str]]) -
 def _verdict(console: Console, report: ReportInput) -> None:
     verdict = report.verdict
     policy = f" (policy {plain(verdict.policy)})" if verdict.policy else ""
+    console.print(Text.assemble(("\nTraining: ", "bold"), training(report.manifest), overflow="fold"))
     head = Text.assemble(("\nVerdict: ", "bold"), (OUTCOME_WORDS[verdict.outcome], _STYLES[verdict.outcome]), policy)
     console.print(head)
     console.print(Text(plain(verdict.reason), overflow="fold"))

@@ -6,6 +6,7 @@ from privacy.clipping.book_keeping import BookKeepingEngine
 from privacy.clipping.engine import ClippingEngine, ClippingStats
 from privacy.clipping.errors import ClippingError
 from privacy.clipping.losses import per_sample_loss
+from privacy.clipping.make import EngineName, make_engine
 from privacy.clipping.one_sample import OneSampleEngine
 from privacy.clipping.rules import Adaptive, Clipping, ClippingRule
 
@@ -17,6 +18,8 @@ __all__ = [
     "ClippingError",
     "ClippingRule",
     "ClippingStats",
+    "EngineName",
     "OneSampleEngine",
+    "make_engine",
     "per_sample_loss",
 ]

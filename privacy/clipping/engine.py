@@ -97,7 +97,8 @@ class ClippingEngine(ABC):
             return ClippingStats(losses.detach(), None, 0)
         if not losses.requires_grad:
             raise ClippingError("the losses do not depend on any trained parameter; compute them with gradients on")
-        stats = self._add(losses)
+        with torch.autocast(losses.device.type, enabled=False):  # norms and sums are not taken in less than float32
+            stats = self._add(losses)
         fill_sums(self.trained)
         return stats
 
@@ -105,6 +106,9 @@ class ClippingEngine(ABC):
         """Clipped sums by parameter name, over the micro-batches since they were last cleared."""
         fill_sums(self.trained)
         return {name: summed for name, value in self.trained.items() if (summed := get_sum(value)) is not None}
+
+    def close(self) -> None:  # noqa: B027  # most engines leave nothing behind
+        """Take off the model what the engine has put there; not to be used after that."""
 
     def _weigh(self, losses: Tensor, squares: Tensor) -> tuple[Tensor, ClippingStats]:
         """Losses [samples], squared norms [layers, samples] -> weights [layers, samples], zero where not finite."""

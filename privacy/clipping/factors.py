@@ -28,9 +28,22 @@ class Factors:
         return Factors(self.left[samples], self.right[samples])
 
 
+_SLICE = 4096
+"""Features of a low-precision factor that are widened at a time: a vocabulary's worth would be the largest tensor."""
+
+
 def wide(values: Tensor) -> Tensor:
     """`values` in float32, or in float64 where they are that: norms and sums are never taken in less."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def sum_positions(values: Tensor) -> Tensor:
+    """Sums over positions, in float32 at least: [samples, positions, features] -> [samples, features]."""
+    return values.sum(dim=1, dtype=torch.promote_types(values.dtype, torch.float32))
+
+
+def _is_narrow(values: Tensor) -> bool:
+    return values.is_floating_point() and values.dtype.itemsize < torch.float32.itemsize
 
 
 def inner(one: Factors, other: Factors, grams: GramCache | None = None) -> Tensor:
@@ -72,7 +85,12 @@ def _same_memory(one: Tensor, other: Tensor) -> bool:
 
 
 def _gram(one: Tensor, other: Tensor) -> Tensor:
-    return torch.bmm(wide(one), wide(other).transpose(1, 2))
+    if one.shape[2] <= _SLICE or not (_is_narrow(one) or _is_narrow(other)):
+        return torch.bmm(wide(one), wide(other).transpose(1, 2))
+    gram = wide(one.new_zeros(len(one), one.shape[1], other.shape[1]))
+    for part, other_part in zip(torch.split(one, _SLICE, dim=2), torch.split(other, _SLICE, dim=2), strict=True):
+        gram.baddbmm_(wide(part), wide(other_part).transpose(1, 2))
+    return gram
 
 
 def _left_gram(one: Tensor, other: Tensor) -> Tensor:
@@ -111,6 +129,11 @@ def add_weighted(total: Tensor | None, factors: Factors, weights: Tensor, shape:
     if not left.is_floating_point():
         total = right.new_zeros(shape) if total is None else total
         return total.index_add_(0, left.flatten(), (right * scale).flatten(0, 1))
+    if _is_narrow(left) and shape[0] > _SLICE:
+        total = right.new_zeros(shape) if total is None else total
+        for rows, part in zip(torch.split(total, _SLICE), torch.split(left, _SLICE, dim=2), strict=True):
+            rows.addmm_(wide(part).flatten(0, 1).t(), (right * scale).flatten(0, 1))
+        return total
     left = wide(left)
     if left.shape[2] < right.shape[2]:
         left = left * scale

@@ -60,6 +60,11 @@ class ClippedSumOptimizer(DPOptimizerFastGradientClipping):  # type: ignore[misc
         )
         self._engine = engine
 
+    @property
+    def engine(self) -> ClippingEngine:
+        """Makes the sums."""
+        return self._engine
+
     def accumulate(self) -> None:
         """The engine has done so; parameters that nothing was added to get zeros."""
         fill_sums(self._engine.trained)
@@ -68,11 +73,31 @@ class ClippedSumOptimizer(DPOptimizerFastGradientClipping):  # type: ignore[misc
         """Noise of the present clipping norm, in place: the sum becomes the gradient, without copies of the model."""
         rule = self._engine.rule
         self.max_grad_norm = rule.max_grad_norm
+        count = self._noise_sums() if self._draws_noise else self._count()
+        count = self._share([cast(torch.Tensor, get_sum(value)) for value in self._engine.trained.values()], count)
+        for value in self._engine.trained.values():
+            summed = cast(torch.Tensor, get_sum(value))
+            cast(Any, summed)._processed = True
+            value.grad = summed.to(value.dtype)
+        if isinstance(rule, Adaptive):
+            rule.move(count, self.expected_batch_size)
+
+    _draws_noise = True
+    """False in processes other than the one that draws it for all."""
+
+    def _share(self, sums: list[torch.Tensor], count: float) -> float:
+        """Add up sums, in place, and count with those of other processes; there are none here."""
+        return count
+
+    def _noise_sums(self) -> float:
+        """Add noise to the sums; the count of the adaptive rule, with its own noise."""
+        rule = self._engine.rule
         share = rule.gradient_noise(self.noise_multiplier) if isinstance(rule, Adaptive) else self.noise_multiplier
         for value in self._engine.trained.values():
             summed = cast(torch.Tensor, get_sum(value))
             summed.add_(_generate_noise(share * self.max_grad_norm, summed, self.generator, self.secure_mode))
-            cast(Any, summed)._processed = True
-            value.grad = summed.to(value.dtype)
-        if isinstance(rule, Adaptive):
-            rule.update(self.expected_batch_size, self.generator)
+        return self._count() + (rule.draw_noise(self.generator) if isinstance(rule, Adaptive) else 0.0)
+
+    def _count(self) -> float:
+        rule = self._engine.rule
+        return rule.take_count() if isinstance(rule, Adaptive) else 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from privacy.clipping.errors import ONE_SAMPLE, ClippingError
 from privacy.clipping.factors import GramCache
+from privacy.clipping.head_bias import HeadBias, head_biases, record_head_bias
 from privacy.clipping.layers import Layer, layer_of
 from privacy.clipping.layers.embedding import EmbeddingLayer
 from privacy.clipping.lookup import LookupMode
@@ -28,6 +30,7 @@ class Recorder:
         self._names = {module: name for name, module in model.named_modules()}
         self._biases = [module for module in model.modules() if is_position_bias(module)]
         apart = {table_of(module) for module in self._biases}
+        self._head_biases = head_biases(model)
         self._layers: dict[nn.Module, Layer] = {}
         for module in model.modules():
             layer = layer_of(module)
@@ -35,6 +38,8 @@ class Recorder:
                 self._layers[module] = layer
         self.gradients: dict[int, ParameterGradient] = {}
         self.listening = False
+        self.low_precision = False
+        """Whether any output gradient of the last backward pass came in less than float32."""
         self._grams = GramCache()
         self._samples = 0
         self._lengths: set[int] = set()
@@ -46,7 +51,7 @@ class Recorder:
         Parameters need no gradient in the meantime, so that the backward pass computes none; unless `keep_parameters`.
         """
         self.gradients = {id(value): ParameterGradient(value) for value in self.trained.values()}
-        self._samples, self._lengths, self.listening = samples, set(), True
+        self._samples, self._lengths, self.listening, self.low_precision = samples, set(), True, False
         with ExitStack() as stack:
             for module, layer in self._layers.items():
                 for undo in self._hook(module, layer):
@@ -57,6 +62,8 @@ class Recorder:
                 for value in self.trained.values():
                     stack.callback(value.requires_grad_, True)
                     value.requires_grad_(False)
+            for found in self._head_biases:
+                stack.callback(record_head_bias(found, samples, partial(self._add_bias, found)))
             yield
 
     def finish(self) -> None:
@@ -105,17 +112,17 @@ class Recorder:
         for value in module.parameters(recurse=False):
             if self._wanted(value):
                 self.gradients[id(value)].positions += positions
-        kept = given if layer.needs_input(module, self._wanted) else None
-        version = None if kept is None else kept._version
+        kept = [given] if layer.needs_input(module, self._wanted) else []
+        version = given._version
 
         def receive(grad: Tensor) -> None:
             if self.listening:
-                if kept is not None and kept._version != version:
+                if kept and kept[0]._version != version:
                     raise ClippingError(
                         f"the input of {self._names[module]!r} is changed in place after it was read, so its gradient "
                         f"is lost; {ONE_SAMPLE}"
                     )
-                self._receive(module, layer, kept, grad)
+                self._receive(module, layer, kept.pop() if kept else None, grad)  # the graph must not hold it on
 
         return tap(output, receive)
 
@@ -133,7 +140,12 @@ class Recorder:
             f"{samples}: not one part per sample, so the gradients of samples cannot be told apart; {ONE_SAMPLE}"
         )
 
+    def _add_bias(self, found: HeadBias, gradient: Tensor) -> None:
+        if self.listening:
+            self.gradients[id(found.value)].add(gradient, self._grams)
+
     def _receive(self, module: nn.Module, layer: Layer, given: Tensor | None, grad: Tensor) -> None:
+        self.low_precision |= grad.dtype.itemsize < torch.float32.itemsize
         grad = grad.detach().reshape(self._samples, -1, grad.shape[-1])
         if given is not None:
             features = () if isinstance(layer, EmbeddingLayer) else given.shape[-1:]

@@ -6,6 +6,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from privacy.clipping.errors import ONE_SAMPLE, ClippingError
+from privacy.clipping.head_bias import head_biases
 from privacy.clipping.layers import layer_of
 
 
@@ -27,7 +28,7 @@ def refuse_mixing(model: nn.Module) -> None:
 
 def refuse_checkpointing(model: nn.Module) -> None:
     """Raise ClippingError where layers run a second time in the backward pass."""
-    if getattr(model, "is_gradient_checkpointing", False):
+    if any(getattr(module, "gradient_checkpointing", False) for module in model.modules()):
         raise ClippingError(
             "gradient checkpointing runs each layer twice, which book-keeping cannot tell from two uses; "
             "call model.gradient_checkpointing_disable() and take smaller micro-batches"
@@ -37,6 +38,7 @@ def refuse_checkpointing(model: nn.Module) -> None:
 def refuse_unknown(model: nn.Module) -> None:
     """Raise ClippingError naming the module whose per-sample gradients book-keeping does not know."""
     known = {id(value) for module in model.modules() if layer_of(module) for value in module.parameters(recurse=False)}
+    known |= {id(found.value) for found in head_biases(model)}
     for name, module in model.named_modules():
         own = {key: value for key, value in module.named_parameters(recurse=False) if value.requires_grad}
         unknown = [key for key, value in own.items() if id(value) not in known]

@@ -96,15 +96,25 @@ class Adaptive(Flat):
         self._centred += float(within.sum()) - len(within) / 2
         return super().weights(squares)
 
-    def update(self, expected_batch_size: float, generator: torch.Generator | None = None) -> None:
-        """Move the norm after a logical step; `generator` draws the noise of the count."""
-        noise = self.count_noise * float(torch.randn((), generator=generator, dtype=torch.float64))
-        share = (self._centred + noise) / expected_batch_size + 0.5  # one sample moves the centred count by 1/2
+    def take_count(self) -> float:
+        """The centred count of the logical step so far, not yet private; the next one starts from zero."""
+        count, self._centred = self._centred, 0.0
+        return count
+
+    def draw_noise(self, generator: torch.Generator | None = None) -> float:
+        """Noise of the count, records."""
+        device = None if generator is None else generator.device
+        return self.count_noise * float(torch.randn((), generator=generator, dtype=torch.float64, device=device))
+
+    def move(self, count: float, expected_batch_size: float) -> None:
+        """Move the norm after a logical step by its noisy centred count."""
+        share = count / expected_batch_size + 0.5  # one sample moves the centred count by 1/2
         self.max_grad_norm *= math.exp(-self.rate * (min(1.0, max(0.0, share)) - self.quantile))
-        self._centred = 0.0
 
     def gradient_noise(self, noise_multiplier: float) -> float:
         """Noise multiplier of the gradients, (sigma^-2 - (2 sigma_b)^-2)^-1/2, that leaves sigma for both releases."""
+        if noise_multiplier == 0:
+            return 0.0  # no guarantee is asked for
         spare = noise_multiplier**-2 - (2 * self.count_noise) ** -2
         if spare <= 0:
             raise ClippingError(

@@ -30,7 +30,7 @@ def gaussian_epsilon(sigma: float, delta: float) -> float:
 
 
 def log_ratio(x: Floats, sigma: float, chances: Sequence[float]) -> Floats:
-    """Log density ratio of the noisy sum with and without the unit, j records of which come with chance `chances[j]`."""
+    """Log density ratio of the noisy sum with and without a unit, j of whose records come with chance `chances[j]`."""
     drawn = np.arange(len(chances))
     weights = np.log(np.maximum(chances, 1e-300))
     return np.asarray(logsumexp(weights + (np.outer(x, drawn) - drawn**2 / 2) / sigma**2, axis=1))

@@ -171,13 +171,15 @@ def test_renyi_accounting_is_no_looser_than_the_libraries() -> None:
         google.compose(dp_event.PoissonSampledDpEvent(q, dp_event.GaussianDpEvent(sigma)), steps)
         assert ours <= float(opacus) * 1.003
         assert ours <= google.get_epsilon(1e-5) * 1.003
-        assert ours >= epsilon(Mechanism(sigma, q, steps), 1e-5, "pld").upper
+        least = epsilon(Mechanism(sigma, q, steps), 1e-5, "prv").lower
+        assert least is not None
+        assert ours >= least
 
 
 def test_renyi_orders_widen_at_both_edges() -> None:
     faint = renyi_curve(Mechanism(200.0, 0.001, 10), math.log(1e-9))
     best = faint.orders[int(np.argmin(faint.epsilons(math.log(1e-9))))]
-    assert 1024 < best
+    assert best > 1024
     loud = renyi_curve(Mechanism(0.3, 0.1, 100_000), math.log(1e-5))
     best = loud.orders[int(np.argmin(loud.epsilons(math.log(1e-5))))]
     assert best < 1.1
@@ -216,7 +218,11 @@ def test_a_finer_grid_is_tried_where_opacus_fails(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(opacus_prv, "discretize", fails_once)
     assert prv_bounds(Mechanism(1.0, 0.04, 250), 1e-5, 0.01)[1] == pytest.approx(expected, abs=1e-3)
     assert sizes[1] > 2 * sizes[0]
-    monkeypatch.setattr(opacus_prv, "discretize", lambda prv, domain: fails_once(sizes.clear(), domain))
+
+    def fails(prv: Any, domain: Any) -> Any:
+        raise RuntimeError("Discrete mean differs significantly from continuous mean.")
+
+    monkeypatch.setattr(opacus_prv, "discretize", fails)
     with pytest.raises(AccountingError, match=r"PRV accountant fails .*Discrete mean differs"):
         epsilon(Mechanism(1.0, 0.04, 250), 1e-5, "prv")
 
@@ -232,10 +238,10 @@ def test_the_gdp_accountant_is_refused_with_its_reason(name: Any) -> None:
 
 
 def test_the_gdp_accountant_understates_and_is_never_reached(monkeypatch: pytest.MonkeyPatch) -> None:
-    mechanism = Mechanism(0.7, 0.001, 1000)
+    mechanism = Mechanism(0.7, 0.01, 100)
     prv = epsilon(mechanism, 1e-5, "prv")
     assert prv.lower is not None
-    stated = opacus_gdp.compute_eps_poisson(steps=1000, noise_multiplier=0.7, sample_rate=0.001, delta=1e-5)
+    stated = opacus_gdp.compute_eps_poisson(steps=100, noise_multiplier=0.7, sample_rate=0.01, delta=1e-5)
     assert stated < prv.lower
 
     def never(*_: Any, **__: Any) -> None:
@@ -245,8 +251,8 @@ def test_the_gdp_accountant_understates_and_is_never_reached(monkeypatch: pytest
         monkeypatch.setattr(opacus_gdp, name, never)
     monkeypatch.setattr("opacus.accountants.gdp.GaussianAccountant.__init__", never)
     claim(mechanism, 1e-5)
-    claim(Mechanism(0.7, 0.001, 1000, 3), 1e-5)
-    calibrate(3.0, 1e-5, 0.01, 100)
+    claim(Mechanism(4.0, 0.1, 100, 3), 1e-5)
+    calibrate(3.0, 1e-5, 0.1, 100)
 
 
 def test_an_unknown_accountant_and_a_delta_that_is_none_are_refused() -> None:

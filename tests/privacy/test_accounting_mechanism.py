@@ -64,7 +64,7 @@ def test_auto_delta_is_a_tenth_of_one_record() -> None:
 
 @pytest.mark.parametrize("delta", [1e-3, 0.5, 0.0, -1e-6, math.nan])
 def test_a_delta_that_lets_a_record_out_is_refused(delta: float) -> None:
-    with pytest.raises(AccountingError, match="1/1000 = 0.001"):
+    with pytest.raises(AccountingError, match=r"1/1000 = 0\.001"):
         delta_of(delta, 1000)
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from harness.audit import OnProgress
 from harness.cli import main
 from harness.errors import AuditError, CheckpointError, DataError, Exit, UsageError
 from harness.manifest import read_manifest
@@ -166,6 +167,24 @@ def test_a_grid_that_was_stopped_goes_on(base: Path, tmp_path: Path) -> None:
     assert {point.seeds for point in result.frontier.points} == {(0, 1)}
 
 
+def test_scoring_that_was_stopped_goes_on_in_the_same_audit(base: Path, tmp_path: Path) -> None:
+    made = make_grid(make_frontier_spec(tmp_path, base, epochs=1), [INF], [0])
+
+    @contextmanager
+    def stopped() -> Iterator[OnProgress]:
+        def on_progress(probe: str, done: int, total: int) -> None:
+            raise KeyboardInterrupt
+
+        yield on_progress
+
+    with pytest.raises(KeyboardInterrupt):
+        run_frontier(made, Watch(auditing=stopped))
+    (audit,) = audits_in(made.output / "audits")
+    assert audit.manifest().status is Status.INTERRUPTED
+    assert run_frontier(made).frontier.n == 40
+    assert [folder.path for folder in audits_in(made.output / "audits")] == [audit.path]
+
+
 def test_a_cell_that_fails_is_a_row_and_the_others_go_on(base: Path, tmp_path: Path) -> None:
     made = make_grid(make_frontier_spec(tmp_path, base), [OUT_OF_REACH, INF], [0])
     said: list[str] = []
@@ -261,7 +280,7 @@ def test_the_command(
     assert (code, err) == (Exit.PASS, "")
     words = out.split()
     assert "1 of 2: epsinf-seed0" in out
-    assert {"accuracy", "noise", "multiplier", "failed:", "eps1e-09-seed0:"} <= set(words)
+    assert {"accuracy", "delta", "0.5000.", "failed:", "eps1e-09-seed0:"} <= set(words)
     assert str(spec.output / "frontier.html") in "".join(words)
     code, _, err = call(monkeypatch, capsys, file, "--epsilons", "1e-9", "--seeds", "0,1")
     assert code == Exit.FAILED

@@ -45,7 +45,8 @@ def claimed(output: Path) -> PrivacyClaim:
 
 
 def weights(output: Path) -> dict[str, torch.Tensor]:
-    return load_file(output / "model.safetensors")
+    found: dict[str, torch.Tensor] = load_file(output / "model.safetensors")
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +128,8 @@ def by_hand(spec: TrainSpec, base: Path) -> dict[str, torch.Tensor]:
         for index in sampling.draw(step, None, Shard()):  # type: ignore[arg-type]  # its order is its seed's
             encoded = loaded.tokenizer(rows[index]["text"], return_tensors="pt", truncation=True, max_length=128)
             batch = {**encoded, "labels": torch.tensor([names.index(rows[index]["label"])])}
-            (per_sample_loss(model, batch, "classification").sum() / spec.batch_size).backward()
+            loss = per_sample_loss(model, batch, "classification").sum() / spec.batch_size
+            loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for it
         optimizer.step()
     return {name: value.detach() for name, value in model.named_parameters()}
 
@@ -226,11 +228,11 @@ def test_bad_input_gets_one_sentence(
     assert not (tmp_path / "trained").exists()
 
 
-class Crash(Exception):
+class CrashError(Exception):
     """Something that Assay does not foresee."""
 
 
-def crash_at(step: int, error: type[BaseException] = Crash) -> Any:
+def crash_at(step: int, error: type[BaseException] = CrashError) -> Any:
     def progress(done: int, steps: int, loss: float) -> None:
         if done == step:
             raise error
@@ -240,7 +242,7 @@ def crash_at(step: int, error: type[BaseException] = Crash) -> Any:
 
 def test_a_crashed_run_goes_on_and_counts_what_was_lost(base: Path, tmp_path: Path) -> None:
     spec = privately(tmp_path, base, {"epsilon": 8, "save_every": 2})
-    with pytest.raises(Crash):
+    with pytest.raises(CrashError):
         train(spec, progress=crash_at(5))
     assert read_chain(session_folder(spec.output) / LEDGER_NAME).spent == 5
     steps: list[int] = []
@@ -265,7 +267,7 @@ def test_going_on_gives_what_an_undisturbed_run_gives(base: Path, tmp_path: Path
     whole = privately(tmp_path, base, {**EXACT, "save_every": 1}, output=tmp_path / "whole")
     train(whole)
     stopped = whole.model_copy(update={"output": tmp_path / "stopped"})
-    with pytest.raises(Crash):
+    with pytest.raises(CrashError):
         train(stopped, progress=crash_at(3))
     train(stopped)
     for name, value in weights(whole.output).items():
@@ -274,7 +276,7 @@ def test_going_on_gives_what_an_undisturbed_run_gives(base: Path, tmp_path: Path
 
 def test_an_unfinished_run_is_not_taken_over_by_other_settings(base: Path, tmp_path: Path) -> None:
     spec = privately(tmp_path, base, {"epsilon": 8})
-    with pytest.raises(Crash):
+    with pytest.raises(CrashError):
         train(spec, progress=crash_at(2))
     other = spec.model_copy(update={"learning_rate": 1e-5})
     with pytest.raises(
@@ -289,7 +291,7 @@ def test_an_unfinished_run_is_not_taken_over_by_other_settings(base: Path, tmp_p
 
 def test_an_edited_ledger_stops_the_run(base: Path, tmp_path: Path) -> None:
     spec = privately(tmp_path, base, {"epsilon": 8})
-    with pytest.raises(Crash):
+    with pytest.raises(CrashError):
         train(spec, progress=crash_at(3))
     path = session_folder(spec.output) / LEDGER_NAME
     path.write_text(path.read_text().replace('"step": 1', '"step": 0'))

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from privacy.clipping.factors import Factors, wide
+from privacy.clipping.factors import Factors, sum_positions
 from privacy.clipping.layers.base import Gradients, Wanted
 
 
@@ -30,4 +30,4 @@ class Conv1DLayer:
         if given is not None:
             yield conv.weight, Factors(given, grad)
         if wanted(conv.bias):
-            yield conv.bias, wide(grad).sum(dim=1)
+            yield conv.bias, sum_positions(grad)

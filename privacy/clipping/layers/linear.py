@@ -7,7 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from privacy.clipping.factors import Factors, wide
+from privacy.clipping.factors import Factors, sum_positions
 from privacy.clipping.layers.base import Gradients, Wanted
 
 _HEAD = 4096
@@ -28,12 +28,12 @@ class LinearLayer:
             factors = Factors(grad, given)
             yield linear.weight, _without_zero_rows(factors) if grad.shape[2] >= _HEAD else factors
         if linear.bias is not None and wanted(linear.bias):
-            yield linear.bias, wide(grad).sum(dim=1)
+            yield linear.bias, sum_positions(grad)
 
 
 def _without_zero_rows(factors: Factors) -> Factors:
     """Positions without gradient left out: most of them at the head of a masked LM, where only masked tokens count."""
-    used = factors.left.abs().amax(dim=2) != 0  # True for NaN
+    used = torch.linalg.vector_norm(factors.left, ord=torch.inf, dim=2) != 0  # True for NaN
     most = max(1, int(used.sum(dim=1).max()))
     if 2 * most > used.shape[1]:
         return factors

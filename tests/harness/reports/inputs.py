@@ -6,6 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from harness.claim import ClaimRecord, TrainingRecord
 from harness.gate import Gate, GateResult, Outcome, Policy, Verdict, decide
 from harness.metrics import Better, Metric
 from harness.record import AuditManifest, CheckpointRecord, DatasetRecord, ProbeRecord, Status
@@ -46,6 +47,18 @@ def probe_record(name: str, text: str = "", **keys: Any) -> ProbeRecord:
     return ProbeRecord(**{**values, **keys})
 
 
+def training(text: str = "") -> TrainingRecord:
+    claim = ClaimRecord(
+        epsilon=7.9251,
+        delta=1e-5,
+        accountant="prv",
+        unit=f"each record{text}",
+        outside=(f"the vocabulary{text}",),
+        note=text or None,
+    )
+    return TrainingRecord(privacy=claim)
+
+
 def manifest(names: list[str], text: str = "", **keys: Any) -> AuditManifest:
     checkpoint = CheckpointRecord(
         source=f"pypi:model{text}",
@@ -59,6 +72,7 @@ def manifest(names: list[str], text: str = "", **keys: Any) -> AuditManifest:
         tokenizer="c" * 64,
         fingerprint="f" * 64,
         notes=(f"a note{text}",),
+        training=training(text),
     )
     values = {
         "audit_id": "20260102T030405Z-toy-ab12",

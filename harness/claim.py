@@ -1,0 +1,88 @@
+"""A checkpoint's privacy claim in words, and the part of it that an audit records."""
+
+from __future__ import annotations
+
+import math
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from harness.manifest import PrivacyClaim, TrainingManifest
+
+
+class ClaimRecord(BaseModel):
+    """What a reader of an audit must know of a claim. Nothing here needs protection."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+    epsilon: float = Field(description="upper bound claimed; inf: no guarantee")
+    delta: float
+    accountant: str = Field(description="whose upper bound `epsilon` is")
+    unit: str = Field(description="what is protected")
+    outside: tuple[str, ...] = Field(default=(), description="parts of the checkpoint that the claim does not cover")
+    note: str | None = None
+
+
+class TrainingRecord(BaseModel):
+    """What the training manifest of the audited weights says about privacy."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    privacy: ClaimRecord | None = Field(description="None: trained without differential privacy")
+
+    @classmethod
+    def of(cls, manifest: TrainingManifest) -> TrainingRecord:
+        """The record of a checkpoint with this manifest."""
+        claim = manifest.privacy
+        if claim is None:
+            return cls(privacy=None)
+        return cls(privacy=ClaimRecord(**{name: getattr(claim, name) for name in ClaimRecord.model_fields}))
+
+
+def training_line(training: TrainingRecord | None, *, has_manifest: bool = False) -> str:
+    """What a report says after the word training. `has_manifest`: the audit saw one, whether or not it recorded it."""
+    if training is None:
+        why = "this audit did not record it" if has_manifest else "no training manifest belongs to these weights"
+        return f"unknown: {why}"
+    claim = training.privacy
+    if claim is None:
+        return "without differential privacy"
+    if math.isinf(claim.epsilon):
+        parts = ["with clipped gradients but no noise: no privacy guarantee"]
+    else:
+        parts = [
+            f"claims epsilon <= {claim.epsilon:.3f} ({claim.accountant.upper()}) at delta {claim.delta:.3g}, "
+            f"for {claim.unit}"
+        ]
+    return "; ".join([*parts, *_limits(claim)])
+
+
+def claim_sentence(claim: PrivacyClaim) -> str:
+    """The guarantee in words: bound, accountants, unit, sampling, and what it leaves out; several lines."""
+    if math.isinf(claim.epsilon):
+        bound = "no privacy guarantee: the noise is zero"
+    else:
+        others = [
+            f"{name.upper()} {value:.3f}"
+            for name, value in ((claim.second_accountant, claim.second_opinion), ("rdp", claim.rdp))
+            if name is not None and value is not None and name != claim.accountant
+        ]
+        opinions = f"; {', '.join(others)}" if others else ""
+        bound = f"epsilon <= {claim.epsilon:.3f} ({claim.accountant.upper()}{opinions}) at delta {claim.delta:.3g}"
+    lines = [
+        f"{bound}, for {claim.unit}; neighbours: {claim.neighbours}",
+        f"{claim.sampling} sampling at rate {claim.sample_rate:.4g}, {claim.compositions} noisy releases, "
+        f"noise multiplier {claim.noise_multiplier:.4g}, {claim.clipping} clipping to {claim.max_grad_norm:g}",
+    ]
+    if claim.steps_lost:
+        lines.append(f"{claim.steps_lost} of {claim.steps} steps were lost in crashes; their budget counts as spent")
+    if claim.unprivatised.non_finite:
+        lines.append(
+            f"{claim.unprivatised.non_finite} of {claim.unprivatised.drawn} records drawn had no finite gradient "
+            "and contributed zero"
+        )
+    return "\n".join([*lines, *_limits(claim)])
+
+
+def _limits(claim: PrivacyClaim | ClaimRecord) -> list[str]:
+    outside = [f"not covered: {'; '.join(claim.outside)}"] if claim.outside else []
+    return [*outside, *([f"note: {claim.note}"] if claim.note else [])]

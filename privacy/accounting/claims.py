@@ -1,0 +1,144 @@
+"""claim(): the epsilon that a report may print, with the opinions of the other accountants."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from privacy.accounting.accountant import AccountantName, Bound, check_accountant, check_delta
+from privacy.accounting.bounds import GENERIC, epsilon, generic_group_bound
+from privacy.accounting.errors import AccountingError
+from privacy.accounting.mechanism import Mechanism
+
+CHAIN: tuple[AccountantName, ...] = ("prv", "pld", "rdp")
+"""Tightest proven first; where one fails the next is claimed."""
+
+SLACK = 0.05
+"""How far apart, plus 1 %, two upper bounds of one mechanism may lie in the wrong order before a claim is doubted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a report prints about a mechanism."""
+
+    epsilon: float
+    """Upper bound."""
+    lower: float | None
+    """The mechanism's epsilon is at least this; None: not known."""
+    delta: float
+    accountant: AccountantName
+    """Who gave `epsilon`."""
+    note: str | None
+    """Why it is not the accountant that was asked for, or what disagrees."""
+    second_opinion: Bound | None
+    """PLD; PRV where PLD is claimed; for users the generic group bound. None: it fails too."""
+    rdp: Bound
+    agrees: bool
+    """Whether the bounds are in the order that theory demands: all above PRV's lower end, PLD's lowest but for SLACK."""
+    mechanism: Mechanism
+
+    @property
+    def unit(self) -> str:
+        """Whose guarantee it is."""
+        if self.mechanism.group == 1:
+            return "per record, add or remove one"
+        return f"per user of at most {self.mechanism.group} records, add or remove one user"
+
+    @property
+    def sentence(self) -> str:
+        """`epsilon ≤ 7.98 (PRV; PLD 7.95, RDP 8.61) at delta 1.4e-05 per record, add or remove one`; rounded up."""
+        at = f"at delta {round_up(self.delta)} {self.unit}"
+        if math.isinf(self.epsilon):
+            return f"no finite epsilon {at}: there is no noise or too little"
+        amplified = "" if self.mechanism.amplified else ", not amplified by sampling"
+        others = [self.second_opinion, *([] if self.accountant == "rdp" else [self.rdp])]
+        shown = ", ".join(_shown(bound) for bound in others if bound is not None)
+        named = self.accountant.upper() + (f"; {shown}" if shown else "")
+        return f"epsilon ≤ {round_up(self.epsilon)} ({named}) {at}{amplified}"
+
+
+def claim(mechanism: Mechanism, delta: float, accountant: AccountantName = "prv") -> Claim:
+    """The claim by `accountant`; where it fails by the next of prv, pld, rdp, and where bounds disagree the largest.
+
+    Raises AccountingError for a delta or a name that is none, or when even RDP fails.
+    """
+    check_accountant(accountant)
+    check_delta(delta)
+    bound, failures = _first_that_works(mechanism, delta, accountant)
+    rdp = bound if bound.accountant == "rdp" else epsilon(mechanism, delta, "rdp")
+    second = _second_opinion(mechanism, delta, bound)
+    notes = list(failures)
+    if failures:
+        looser = "RDP's looser bound" if bound.accountant == "rdp" else f"{bound.accountant.upper()}'s bound"
+        notes[-1] += f", so {looser} is claimed"
+    agrees = _agree(bound, second, rdp)
+    if not agrees:
+        bound = max((each for each in (bound, second, rdp) if each is not None), key=lambda each: each.upper)
+        notes.append("the accountants disagree, so the largest of their bounds is claimed; please report this")
+    lowers = [each.lower for each in (bound, second) if each is not None and each.lower is not None]
+    return Claim(
+        epsilon=bound.upper,
+        lower=max(lowers, default=None),
+        delta=delta,
+        accountant=bound.accountant,
+        note="; ".join(notes) or None,
+        second_opinion=second,
+        rdp=rdp,
+        agrees=agrees,
+        mechanism=mechanism,
+    )
+
+
+def chain_from(accountant: AccountantName) -> tuple[AccountantName, ...]:
+    """`accountant`, then who is asked where it fails."""
+    return CHAIN[CHAIN.index(accountant) :]
+
+
+def round_up(value: float) -> str:
+    """`value` for people, never less than it is: two decimals; none from 1000 on; two digits below 0.1."""
+    if value == 0 or math.isinf(value):
+        return f"{value:g}"
+    decimals = 0 if value >= 1000 else 2 if value >= 0.1 else 1 - math.floor(math.log10(value))
+    up = math.ceil(value * 10.0**decimals * (1 - 1e-12)) / 10.0**decimals  # 1e-12: 7.98 is not 7.99
+    return f"{up:.{decimals}f}" if value >= 0.1 else f"{up:.2g}"
+
+
+def of_users(mechanism: Mechanism) -> bool:
+    """Whether it takes the mixture of Gaussians to count the records of a user."""
+    return mechanism.reduced().group > 1 and mechanism.compositions > 0 and mechanism.noise_multiplier > 0
+
+
+def _first_that_works(mechanism: Mechanism, delta: float, accountant: AccountantName) -> tuple[Bound, list[str]]:
+    failures: list[str] = []
+    for name in chain_from(accountant):
+        if name == "prv" and of_users(mechanism):
+            failures.append("PRV counts single records")
+            continue
+        try:
+            return epsilon(mechanism, delta, name), failures
+        except AccountingError as error:
+            failures.append(f"{name.upper()} failed ({error})")
+    raise AccountingError("no accountant can bound this: " + "; ".join(failures))
+
+
+def _second_opinion(mechanism: Mechanism, delta: float, bound: Bound) -> Bound | None:
+    try:
+        if bound.accountant == "pld" and of_users(mechanism):
+            return generic_group_bound(mechanism, delta, "pld")
+        return epsilon(mechanism, delta, "prv" if bound.accountant == "pld" else "pld")
+    except AccountingError:
+        return None
+
+
+def _agree(bound: Bound, second: Bound | None, rdp: Bound) -> bool:
+    every = [each for each in (bound, second, rdp) if each is not None]
+    lowers = [each.lower for each in every if each.lower is not None]
+    if any(lower > each.upper for lower in lowers for each in every):
+        return False
+    tight = next((each.upper for each in every if each.accountant == "pld" and each.note != GENERIC), 0.0)
+    return all(tight <= each.upper * 1.01 + SLACK for each in every)
+
+
+def _shown(bound: Bound) -> str:
+    generic = "group bound by " if bound.note == GENERIC else ""
+    return f"{generic}{bound.accountant.upper()} {round_up(bound.upper)}"

@@ -1,0 +1,141 @@
+"""The grid: which epsilons, which seeds, and the training spec of each cell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from harness.errors import UsageError
+from harness.numbers import bound
+from harness.validation import validated
+from privacy.training.privacy_spec import PrivacySpec
+from privacy.training.spec import TrainSpec
+
+N = TypeVar("N", int, float)
+_SAME = ("task", "data", "held_out", "label_names")
+"""What the runs without privacy must share with the others."""
+_MOST_SEEDS = 2**32
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One checkpoint of the grid."""
+
+    epsilon: float
+    """Target; inf: without differential privacy."""
+    seed: int
+    spec: TrainSpec
+
+    @property
+    def name(self) -> str:
+        """Name of its folder."""
+        return cell_name(self.epsilon, self.seed)
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Every epsilon with every seed."""
+
+    output: Path
+    epsilons: tuple[float, ...]
+    """Largest first; inf: without differential privacy."""
+    seeds: tuple[int, ...]
+    cells: tuple[Cell, ...]
+    """Seed by seed, so that a grid that was stopped has seen every epsilon."""
+    settings: dict[str, Any]
+    """JSON-able; equal for two grids that may share a folder: epsilon 1 and seed 0 stand for all."""
+
+    @property
+    def spec(self) -> TrainSpec:
+        """Spec of the first cell; task, data and held-out records are the same in all."""
+        return self.cells[0].spec
+
+
+def cell_name(epsilon: float, seed: int) -> str:
+    """`eps8-seed0`; `epsinf-seed0` without privacy."""
+    return f"eps{bound(epsilon)}-seed{seed}"
+
+
+def make_grid(
+    spec: TrainSpec, epsilons: Sequence[float], seeds: Sequence[int], *, plain: TrainSpec | None = None
+) -> Grid:
+    """The grid of `spec`, whose output becomes the folder of all cells; its own seed and epsilon do not count.
+
+    `plain` holds the settings of the runs without privacy where they differ (their best learning rate and batch size
+    are others); its output and seed do not count. Raises UsageError for what makes no grid.
+    """
+    _check(spec, epsilons, seeds, plain)
+    ordered = tuple(sorted(epsilons, reverse=True))
+    cells = tuple(
+        Cell(epsilon, seed, _cell_spec(spec, plain or spec, epsilon, seed)) for seed in seeds for epsilon in ordered
+    )
+    stand_ins = {"spec": 1.0, "plain": math.inf}
+    settings = {part: _cell_spec(spec, plain or spec, epsilon, 0).canonical() for part, epsilon in stand_ins.items()}
+    return Grid(spec.output, ordered, tuple(seeds), cells, settings)
+
+
+def parse_epsilons(text: str) -> list[float]:
+    """`8,3,1,inf` -> its numbers. Raises UsageError naming what is none."""
+    return [_number(part, float, "--epsilons", "numbers above 0 and inf") for part in _parts(text)]
+
+
+def parse_seeds(text: str) -> list[int]:
+    """`0,1,2` -> its numbers. Raises UsageError naming what is none."""
+    return [_number(part, int, "--seeds", "whole numbers") for part in _parts(text)]
+
+
+def differing(ours: dict[str, Any], theirs: dict[str, Any]) -> Iterator[str]:
+    """Names of settings that differ, of two grids' `settings`."""
+    for part, values in ours.items():
+        others = theirs.get(part) or {}
+        for key in {**values, **others}:
+            if values.get(key) != others.get(key):
+                yield key if part == "spec" else f"{part} {key}"
+
+
+def _check(spec: TrainSpec, epsilons: Sequence[float], seeds: Sequence[int], plain: TrainSpec | None) -> None:
+    for what, values in (("epsilon", epsilons), ("seed", seeds)):
+        if not values:
+            raise UsageError(f"no {what} is given; a frontier needs at least one, for example --{what}s 1")
+        names = [bound(value) for value in values]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise UsageError(f"the {what} {twice} is given twice; give each {what} once")
+    for epsilon in epsilons:
+        if math.isnan(epsilon) or epsilon <= 0:
+            raise UsageError(f"epsilon {bound(epsilon)}: must be above 0, or inf for training without privacy")
+    for seed in seeds:
+        if not 0 <= seed < _MOST_SEEDS:
+            raise UsageError(f"seed {seed}: must be a whole number from 0 to {_MOST_SEEDS - 1}")
+    if spec.held_out is None:
+        raise UsageError("held_out is missing in the training spec; quality is measured on records never trained on")
+    for key in _SAME if plain is not None else ():
+        if getattr(plain, key) != getattr(spec, key):
+            raise UsageError(f"{key} differs in the spec of the runs without privacy; only how they train may differ")
+
+
+def _cell_spec(spec: TrainSpec, plain: TrainSpec, epsilon: float, seed: int) -> TrainSpec:
+    own = {"seed": seed, "output": spec.output / cell_name(epsilon, seed)}
+    if math.isinf(epsilon):
+        return validated(TrainSpec, {**plain.model_dump(), "privacy": None, **own}, "the runs without privacy")
+    return validated(TrainSpec, {**spec.model_dump(), "privacy": _privacy(spec, epsilon), **own}, "the private runs")
+
+
+def _privacy(spec: TrainSpec, epsilon: float) -> dict[str, Any]:
+    """The privacy section with another target."""
+    given = spec.privacy.model_dump() if spec.privacy else {}
+    return PrivacySpec.model_validate({**given, "epsilon": epsilon, "noise_multiplier": None}).model_dump()
+
+
+def _parts(text: str) -> list[str]:
+    return [part for part in (part.strip() for part in text.split(",")) if part]
+
+
+def _number(part: str, kind: Callable[[str], N], option: str, wanted: str) -> N:
+    try:
+        return kind(part)
+    except ValueError as error:
+        raise UsageError(f"{option}: {part!r} is no number; give {wanted}, separated by commas") from error

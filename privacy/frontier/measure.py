@@ -1,0 +1,191 @@
+"""Quality against epsilon, and what privacy cost: computed from the rows alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from harness.errors import AuditError
+from harness.stats import FloatArray, Interval, clopper_pearson
+from privacy.frontier.rows import Quality
+from privacy.frontier.two_way import Estimate, two_way, two_way_difference
+
+ALIKE = "no two values differ: Clopper-Pearson at 0 of n"
+
+Table = Mapping[int, FloatArray]
+"""Values of each seed's model, [examples]; the examples are the same ones in the same order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One epsilon of the frontier. Quality is accuracy, or nats per token."""
+
+    target: float
+    """inf: without differential privacy."""
+    epsilon: float
+    """Upper bound claimed, the largest over its seeds; inf without privacy."""
+    delta: float | None
+    noise_multiplier: float | None
+    seeds: tuple[int, ...]
+    by_seed: tuple[float, ...]
+    """Quality of each seed's model."""
+    quality: Estimate
+    lost: Estimate | None
+    """Accuracy of the models without privacy less that of these, or nats per token of these less theirs: above 0 where
+    privacy cost something."""
+    minutes: float | None
+    """Mean training time of a model."""
+
+    @property
+    def private(self) -> bool:
+        """Whether it was trained with differential privacy."""
+        return math.isfinite(self.target)
+
+
+@dataclass(frozen=True, slots=True)
+class Frontier:
+    """What the rows of a grid say."""
+
+    quality: Quality
+    points: tuple[Point, ...]
+    """Largest epsilon first, the models without privacy before it."""
+    n: int
+    """Examples that every model was scored on."""
+    left_out: int
+    """Examples that some model could not be scored on; they count for none."""
+    floor: float | None
+    """Accuracy of always giving the commonest class."""
+    data: str
+    records: int | None
+    units: tuple[str, ...]
+    """What the guarantees protect."""
+    accountants: tuple[str, ...]
+    notes: tuple[str, ...]
+    """What a reader of the claims must know."""
+    failures: Mapping[str, str]
+    """Cell -> why it has no result."""
+
+    @property
+    def plain(self) -> Point | None:
+        """The models without privacy."""
+        return next((point for point in self.points if not point.private), None)
+
+
+def measure(rows: pd.DataFrame, level: float = 0.95) -> Frontier:
+    """The frontier of `rows` (schema FrontierRow), with intervals over seeds and examples.
+
+    Perplexity is exp of the nats per token, a ratio of sums: it is linearised to one value per example (delta method),
+    so that accuracy and perplexity get their intervals alike. Raises AuditError where the models share no example.
+    """
+    scored = rows[rows["case_id"].notna()]
+    good = scored[scored["status"] == "ok"]
+    quality = Quality(rows["quality"].iloc[0])
+    shared = _shared_examples(good)
+    kept = good[good["case_id"].isin(shared)]
+    targets = sorted(map(float, kept["target_epsilon"].unique()), reverse=True)
+    by_target = {target: kept[kept["target_epsilon"] == target] for target in targets}
+    tables = {target: _table(mine, quality, shared) for target, mine in by_target.items()}
+    points = [_point(mine, tables[target], quality, level) for target, mine in by_target.items()]
+    points = [replace(point, lost=_lost(point, tables, quality, level)) for point in points]
+    return Frontier(
+        quality=quality,
+        points=tuple(points),
+        n=len(shared),
+        left_out=scored["case_id"].nunique() - len(shared),
+        floor=_floor(kept, quality),
+        data=str(rows["data"].iloc[0]),
+        records=None if good.empty else int(good["records"].iloc[0]),
+        units=_distinct(kept, "unit"),
+        accountants=_distinct(kept, "accountant"),
+        notes=_distinct(kept, "note"),
+        failures={str(row["checkpoint"]): str(row["error"]) for row in rows[rows["case_id"].isna()].to_dict("records")},
+    )
+
+
+def _shared_examples(good: pd.DataFrame) -> list[str]:
+    """Examples that every model was scored on, so that all are compared on the same ones."""
+    models = good.groupby(["target_epsilon", "seed"]).ngroups
+    counts = good.groupby("case_id", sort=True).size()
+    shared = [str(case) for case in counts.index[counts == models]]
+    if models and not shared:
+        raise AuditError("no held-out example was scored by every model of the frontier; see the audits of its cells")
+    return shared
+
+
+def _table(rows: pd.DataFrame, quality: Quality, examples: Sequence[str]) -> Table:
+    """One value per seed and example, whose mean over examples is the quality of the seed's model."""
+    table: dict[int, FloatArray] = {}
+    for seed, mine in rows.groupby("seed"):
+        ordered = mine.set_index("case_id").loc[list(examples)]
+        if quality is Quality.ACCURACY:
+            table[int(str(seed))] = ordered["correct"].to_numpy(np.float64)
+        else:
+            table[int(str(seed))] = linearised(
+                ordered["nats"].to_numpy(np.float64), ordered["tokens"].to_numpy(np.float64)
+            )
+    return table
+
+
+def linearised(above: FloatArray, below: FloatArray) -> FloatArray:
+    """R + (above - R below) / mean(below) with R = sum(above) / sum(below): their mean is R, and varies as R does."""
+    ratio = above.sum() / below.sum()
+    return np.asarray(ratio + (above - ratio * below) / below.mean())
+
+
+def _point(rows: pd.DataFrame, table: Table, quality: Quality, level: float) -> Point:
+    cells = rows.drop_duplicates("seed").sort_values("seed")
+    values = np.stack([table[seed] for seed in cells["seed"]])
+    seconds = cells["seconds"].dropna()
+    return Point(
+        target=float(cells["target_epsilon"].iloc[0]),
+        epsilon=float(cells["epsilon"].max()),
+        delta=_largest(cells["delta"]),
+        noise_multiplier=_largest(cells["noise_multiplier"]),
+        seeds=tuple(int(seed) for seed in cells["seed"]),
+        by_seed=tuple(float(mean) for mean in values.mean(axis=1)),
+        quality=_bounded(two_way(values, level), quality, values.shape[1], 0.0),
+        lost=None,
+        minutes=float(seconds.mean()) / 60 if len(seconds) else None,
+    )
+
+
+def _lost(point: Point, tables: Mapping[float, Table], quality: Quality, level: float) -> Estimate | None:
+    """Paired by example; by seed as well where both have the same seeds. None without anything to compare with."""
+    if math.inf not in tables or not point.private:
+        return None
+    mine, plain = tables[point.target], tables[math.inf]
+    sign = -1.0 if quality is Quality.ACCURACY else 1.0
+    ours, theirs = (sign * np.stack([table[seed] for seed in sorted(table)]) for table in (mine, plain))
+    estimate = two_way(ours - theirs, level) if mine.keys() == plain.keys() else two_way_difference(ours, theirs, level)
+    return _bounded(estimate, quality, ours.shape[1], -1.0)
+
+
+def _bounded(estimate: Estimate, quality: Quality, n: int, lowest: float) -> Estimate:
+    """A share's interval within [lowest, 1]; not without width where no value happens to differ from another."""
+    interval = estimate.interval
+    if quality is not Quality.ACCURACY or interval is None:
+        return estimate
+    low, high, method = interval.low, interval.high, interval.method
+    if low == high:
+        reach = clopper_pearson(0, n, interval.level).high
+        low, high, method = low - reach, high + reach, ALIKE
+    return replace(estimate, interval=Interval(max(lowest, low), min(1.0, high), method, interval.level))
+
+
+def _floor(rows: pd.DataFrame, quality: Quality) -> float | None:
+    if quality is not Quality.ACCURACY or rows.empty:
+        return None
+    labels = rows.drop_duplicates("case_id")["label"]
+    return float(labels.value_counts(normalize=True).max())
+
+
+def _largest(values: pd.Series) -> float | None:
+    return None if values.isna().all() else float(values.max())
+
+
+def _distinct(rows: pd.DataFrame, column: str) -> tuple[str, ...]:
+    return tuple(sorted(map(str, rows[column].dropna().unique())))

@@ -1,0 +1,41 @@
+"""The frontier as one HTML file: plot, table and caption; no script, no request, every text escaped."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import jinja2
+
+from harness.reports.content import plain
+from privacy.frontier import plot as geometry
+from privacy.frontier.measure import Frontier
+from privacy.frontier.plot import frontier_plot
+from privacy.frontier.words import caption, cells, failures, header
+
+
+def page(frontier: Frontier) -> str:
+    """The whole page."""
+    return _template().render(
+        quality=frontier.quality.value,
+        plot=frontier_plot(frontier),
+        at=geometry,
+        header=header(frontier),
+        cells=list(cells(frontier)),
+        caption=caption(frontier),
+        failures=failures(frontier),
+    )
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["plain"] = plain
+    environment.filters["px"] = lambda value: f"{value:.1f}"
+    return environment.get_template("frontier.html")

@@ -1,0 +1,146 @@
+"""Geometry of the frontier's plot: where its marks lie, in pixels from the upper left corner."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+
+from harness.numbers import bound
+from privacy.frontier.measure import Frontier, Point
+from privacy.frontier.rows import Quality
+from privacy.frontier.words import cells, header, shown
+
+WIDTH, HEIGHT = 720, 400
+LEFT, RIGHT, TOP, BOTTOM = 76, 700, 20, 340
+_PLAIN = 646.0
+"""Where the models without privacy stand."""
+_FIRST, _LAST = 116.0, 556.0
+"""Where the smallest and the largest epsilon stand."""
+_TICKS = 4
+_CROWDED = 30
+"""Pixels that two labels need between them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A place on an axis with what is written there."""
+
+    at: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One epsilon: a dot, its whisker, and a small dot per seed."""
+
+    x: float
+    y: float
+    low: float | None
+    high: float | None
+    seeds: tuple[float, ...]
+    private: bool
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """Everything that is drawn."""
+
+    marks: tuple[Mark, ...]
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+    plain: Mark | None
+    """Its line, and the band of its interval, go across."""
+    floor: float | None
+    """Line of always giving the commonest class; None where it lies outside of the plot."""
+
+
+def frontier_plot(frontier: Frontier) -> Plot:
+    """The plot of a frontier with at least one point; x is the logarithm of the claimed epsilon."""
+    start, end = _range(frontier)
+    scale = shown(frontier.quality)
+
+    def y(value: float) -> float:
+        return BOTTOM - (BOTTOM - TOP) * (value - start) / (end - start)
+
+    x = _horizontal([_epsilon(point) for point in frontier.points if point.private])
+    titles = [_title(header(frontier), row) for row in cells(frontier)]
+    marks = tuple(
+        Mark(
+            x=x(_epsilon(point)) if point.private else _PLAIN,
+            y=y(scale(point.quality.value)),
+            low=y(scale(point.quality.interval.low)) if point.quality.interval else None,
+            high=y(scale(point.quality.interval.high)) if point.quality.interval else None,
+            seeds=tuple(y(scale(value)) for value in point.by_seed) if len(point.by_seed) > 1 else (),
+            private=point.private,
+            title=title,
+        )
+        for point, title in zip(frontier.points, titles, strict=True)
+    )
+    floor = frontier.floor if frontier.floor is not None and start <= frontier.floor <= end else None
+    return Plot(
+        marks,
+        _x_ticks(frontier.points, marks),
+        tuple(Tick(y(float(label)), label) for label in round_numbers(start, end)),
+        next((mark for mark in marks if not mark.private), None),
+        None if floor is None else y(floor),
+    )
+
+
+def round_numbers(start: float, end: float) -> list[str]:
+    """Four or more multiples of 1, 2 or 5 times a power of ten within [start, end], as they are written."""
+    power = math.floor(math.log10(end - start))
+    for exponent, factor in product((power, power - 1), (5, 2, 1)):
+        step = factor * 10.0**exponent
+        first, last = math.ceil(start / step - 1e-9), math.floor(end / step + 1e-9)
+        if last - first + 1 >= _TICKS:
+            break
+    return [f"{step * index:.{max(0, -exponent)}f}" for index in range(first, last + 1)]
+
+
+def _epsilon(point: Point) -> float:
+    """The claim, or the target where the claim has no logarithm."""
+    return point.epsilon if 0 < point.epsilon < math.inf else point.target
+
+
+def _horizontal(epsilons: list[float]) -> Callable[[float], float]:
+    if not epsilons:
+        return lambda _: _FIRST
+    low, high = math.log(min(epsilons)), math.log(max(epsilons))
+    if high - low < 1e-9:
+        return lambda _: (_FIRST + _LAST) / 2
+    return lambda epsilon: _FIRST + (_LAST - _FIRST) * (math.log(epsilon) - low) / (high - low)
+
+
+def _x_ticks(points: tuple[Point, ...], marks: tuple[Mark, ...]) -> tuple[Tick, ...]:
+    """A tick per epsilon, named by its target; without a name where it would touch the one to its right."""
+    private = [
+        Tick(mark.x, bound(point.target)) for point, mark in zip(points, marks, strict=True) if point.private
+    ]  # from right to left
+    ticks = private[:1]
+    for tick in private[1:]:
+        named = next(other for other in reversed(ticks) if other.label)
+        ticks.append(tick if named.at - tick.at >= _CROWDED else Tick(tick.at, ""))
+    return (*ticks, *(Tick(mark.x, "none") for mark in marks if not mark.private))
+
+
+def _range(frontier: Frontier) -> tuple[float, float]:
+    """Ends of the vertical axis: a little beyond everything drawn, shares within [0, 1]."""
+    scale = shown(frontier.quality)
+    drawn = [scale(value) for point in frontier.points for value in _values(point)]
+    low, high = min(drawn), max(drawn)
+    room = 0.06 * (high - low) or 0.1 * abs(high) or 0.1
+    if frontier.quality is Quality.ACCURACY:
+        return max(0.0, low - room), min(1.0, high + room)
+    return low - room, high + room
+
+
+def _values(point: Point) -> list[float]:
+    interval = point.quality.interval
+    return [point.quality.value, *point.by_seed, *((interval.low, interval.high) if interval else ())]
+
+
+def _title(titles: tuple[str, ...], row: tuple[str, ...]) -> str:
+    return "; ".join(f"{title}: {cell}" for title, cell in zip(titles, row, strict=True) if cell)

@@ -1,0 +1,119 @@
+"""Trains and scores the cells of a grid. What is finished is kept; what was stopped goes on where it was."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from harness.audit import OnProgress
+from harness.checkpoint import inspect_checkpoint
+from harness.errors import AssayError, AuditError, UsageError
+from harness.files import write_text
+from harness.registry import find_probes, pick
+from harness.reports.content import plain
+from privacy.frontier.folder import open_folder
+from privacy.frontier.grid import Cell, Grid
+from privacy.frontier.measure import Frontier, measure
+from privacy.frontier.page import page
+from privacy.frontier.rows import cell_rows, failed_row, write_frontier
+from privacy.frontier.score import AUDITS, probe_of, score
+from privacy.frontier.table import markdown
+from privacy.frontier.words import duration, outcome
+from privacy.training import OnStep, train
+from privacy.training.data import load_training_data
+
+MARKDOWN, HTML = "frontier.md", "frontier.html"
+
+
+@contextmanager
+def _silent() -> Iterator[Callable[..., None]]:
+    yield lambda *_: None
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """How a grid tells what it does: a line per cell, and what shows the steps of one training or one audit."""
+
+    say: Callable[[str], None] = lambda _: None
+    training: Callable[[], AbstractContextManager[OnStep]] = _silent
+    auditing: Callable[[], AbstractContextManager[OnProgress]] = _silent
+
+
+@dataclass(frozen=True, slots=True)
+class FrontierResult:
+    """A finished grid."""
+
+    rows: pd.DataFrame
+    frontier: Frontier
+    files: tuple[Path, ...]
+    """Rows, table and plot."""
+
+
+def run_frontier(grid: Grid, watch: Watch | None = None) -> FrontierResult:
+    """Train and score every cell, then measure. A cell that fails becomes an error row, and the others go on.
+
+    Raises UsageError or DataError before the first cell, AuditError when no cell succeeds.
+    """
+    watch = watch or Watch()
+    _check(grid)
+    rows = pd.concat(_cells(grid, watch), ignore_index=True)
+    written = write_frontier(grid.output, rows)
+    frontier = measure(rows)
+    if not frontier.points:
+        cell, reason = next(iter(frontier.failures.items()))
+        raise AuditError(f"none of the {len(grid.cells)} cells succeeded; {cell}: {reason}")
+    texts = {MARKDOWN: markdown(frontier), HTML: page(frontier)}
+    for name, text in texts.items():
+        write_text(grid.output / name, text)
+    return FrontierResult(rows, frontier, (written, *(grid.output / name for name in texts)))
+
+
+def _check(grid: Grid) -> None:
+    """What would fail in every cell fails here, with a sentence of its own."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError("a frontier trains its models one after the other in one process; start it without a launcher")
+    pick(find_probes(), probe_of(grid.spec.task))
+    bases = {cell.spec.base.source: cell.spec.base for cell in grid.cells if cell.spec.base}
+    for base in bases.values():
+        inspect_checkpoint(base)
+    open_folder(grid, load_training_data(grid.spec).members.digest)
+
+
+def _cells(grid: Grid, watch: Watch) -> Iterator[pd.DataFrame]:
+    """Rows of each cell, one cell after the other."""
+    seconds: list[float] = []
+    for index, cell in enumerate(grid.cells, start=1):
+        place = f"{index} of {len(grid.cells)}: {cell.name}"
+        watch.say(f"{place}{_left(seconds, len(grid.cells) - index + 1)}")
+        started = time.monotonic()
+        try:
+            rows, trained = _cell(cell, grid.output / AUDITS, watch)
+        except Exception as error:  # whatever it is, hours of other cells must not be lost to it
+            reason = plain(error if isinstance(error, AssayError) else f"{type(error).__name__}: {error}")
+            watch.say(f"{place}: failed: {reason}")
+            yield failed_row(cell, reason)
+            continue
+        if trained:
+            seconds.append(time.monotonic() - started)
+        watch.say(f"{place}: {outcome(rows)}{'' if trained else ', trained before'}")
+        yield rows
+
+
+def _cell(cell: Cell, audits: Path, watch: Watch) -> tuple[pd.DataFrame, bool]:
+    """Rows of a cell, and whether it had to be trained."""
+    with watch.training() as on_step:
+        result = train(cell.spec, progress=on_step, if_missing=True)
+    with watch.auditing() as on_progress:
+        probed = score(cell, result.manifest.weights, audits, on_progress)
+    return cell_rows(cell, result.manifest, probed), result.trained
+
+
+def _left(seconds: list[float], cells: int) -> str:
+    """How long it may still take, by the mean of the cells trained so far."""
+    return f", about {duration(cells * sum(seconds) / len(seconds))} left" if seconds else ""

@@ -1,0 +1,41 @@
+"""The frontier as a table on a terminal, and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from harness.reports.markdown import text
+from privacy.frontier.measure import Frontier
+from privacy.frontier.words import caption, cells, failures, header
+
+
+def terminal(frontier: Frontier) -> Group:
+    """The table with its caption, and the cells that failed, for rich."""
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
+    for title in header(frontier):
+        table.add_column(title.replace(" ", "\n", 1), justify="right", overflow="fold")
+    for row in cells(frontier):
+        table.add_row(*map(Text, row))
+    lost = [Text(f"failed: {line}", "bold red") for line in failures(frontier)]
+    return Group(table, Text(), *(Text(line, "dim") for line in caption(frontier)), *lost)
+
+
+def markdown(frontier: Frontier) -> str:
+    """The table with its caption, and the cells that failed."""
+    blocks = [
+        f"# Privacy and {frontier.quality.value}",
+        _table(header(frontier), cells(frontier)),
+        "\n".join(f"- {text(line)}" for line in caption(frontier)),
+    ]
+    if frontier.failures:
+        blocks += ["## Failed", "\n".join(f"- {text(line)}" for line in failures(frontier))]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [[text(title) for title in titles], ["---"] * len(titles), *([text(cell) for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
