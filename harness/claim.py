@@ -17,6 +17,8 @@ class ClaimRecord(BaseModel):
     epsilon: float = Field(description="upper bound claimed; inf: no guarantee")
     delta: float
     accountant: str = Field(description="whose upper bound `epsilon` is")
+    second_accountant: str | None = None
+    second_opinion: float | None = Field(default=None, description="upper bound of the second accountant")
     unit: str = Field(description="what is protected")
     outside: tuple[str, ...] = Field(default=(), description="parts of the checkpoint that the claim does not cover")
     note: str | None = None
@@ -49,9 +51,10 @@ def training_line(training: TrainingRecord | None, *, has_manifest: bool = False
     if math.isinf(claim.epsilon):
         parts = ["with clipped gradients but no noise: no privacy guarantee"]
     else:
+        opinion = _opinions([(claim.second_accountant, claim.second_opinion)])
         parts = [
-            f"claims epsilon <= {claim.epsilon:.3f} ({claim.accountant.upper()}) at delta {claim.delta:.3g}, "
-            f"for {claim.unit}"
+            f"claims epsilon <= {_up(claim.epsilon)} ({claim.accountant.upper()}{opinion}) at delta "
+            f"{claim.delta:.3g}, for {claim.unit}"
         ]
     return "; ".join([*parts, *_limits(claim)])
 
@@ -61,13 +64,9 @@ def claim_sentence(claim: PrivacyClaim) -> str:
     if math.isinf(claim.epsilon):
         bound = "no privacy guarantee: the noise is zero"
     else:
-        others = [
-            f"{name.upper()} {value:.3f}"
-            for name, value in ((claim.second_accountant, claim.second_opinion), ("rdp", claim.rdp))
-            if name is not None and value is not None and name != claim.accountant
-        ]
-        opinions = f"; {', '.join(others)}" if others else ""
-        bound = f"epsilon <= {claim.epsilon:.3f} ({claim.accountant.upper()}{opinions}) at delta {claim.delta:.3g}"
+        rdp = None if claim.accountant == "rdp" else claim.rdp
+        opinions = _opinions([(claim.second_accountant, claim.second_opinion), ("rdp", rdp)])
+        bound = f"epsilon <= {_up(claim.epsilon)} ({claim.accountant.upper()}{opinions}) at delta {claim.delta:.3g}"
     lines = [
         f"{bound}, for {claim.unit}; neighbours: {claim.neighbours}",
         f"{claim.sampling} sampling at rate {claim.sample_rate:.4g}, {claim.compositions} noisy releases, "
@@ -81,6 +80,16 @@ def claim_sentence(claim: PrivacyClaim) -> str:
             "and contributed zero"
         )
     return "\n".join([*lines, *_limits(claim)])
+
+
+def _opinions(others: list[tuple[str | None, float | None]]) -> str:
+    shown = [f"{name.upper()} {_up(value)}" for name, value in others if name is not None and value is not None]
+    return f"; {', '.join(shown)}" if shown else ""
+
+
+def _up(value: float) -> str:
+    """Three decimals, rounded up: an upper bound must not be shown smaller than it is."""
+    return f"{math.ceil(value * 1000 * (1 - 1e-12)) / 1000:.3f}" if math.isfinite(value) else f"{value}"
 
 
 def _limits(claim: PrivacyClaim | ClaimRecord) -> list[str]:

@@ -34,7 +34,7 @@ class Claim:
     """PLD; PRV where PLD is claimed; for users the generic group bound. None: it fails too."""
     rdp: Bound
     agrees: bool
-    """Whether the bounds are in the order that theory demands: all above PRV's lower end, PLD's lowest but for SLACK."""
+    """Whether the bounds are in the order that theory demands: none below PRV's lower end, PLD's least within SLACK."""
     mechanism: Mechanism
 
     @property

@@ -1,7 +1,7 @@
 """The generic group bound: what any guarantee for one record gives to a user with several.
 
-Source: Vadhan 2017, The Complexity of Differential Privacy, lemma 2.2: (e, d) for a record is
-(k e, d (exp(k e) - 1) / (exp(e) - 1)) for k records.
+(e, d) for a record is (k e, d (1 + exp(e) + ... + exp((k - 1) e))) for k records: one neighbour after another. Source:
+group privacy as in Vadhan 2017, The Complexity of Differential Privacy, with the sum kept instead of k exp(k e).
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from privacy.clipping.factors import sum_positions
-from privacy.clipping.tap import tap
+from privacy.clipping.tap import Receive
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +41,13 @@ def _head_bias(module: nn.Module) -> HeadBias | None:
     return HeadBias(bias, module, decoders[0])
 
 
-def record_head_bias(found: HeadBias, samples: int, add: Callable[[Tensor], None]) -> Callable[[], None]:
+def record_head_bias(
+    found: HeadBias, samples: int, add: Callable[[Tensor], None], tap: Callable[[Tensor, Receive], Tensor]
+) -> Callable[[], None]:
     """Have `add` called with the bias's per-sample gradients [samples, outputs], if it has any.
 
-    Returns what undoes that. The bias must need a gradient by now, or not, as the backward pass shall find it.
+    Returns what undoes that. The bias must need a gradient by now, or not, as the backward pass shall find it; `tap` is
+    as in privacy.clipping.tap.
     """
     waiting: list[Tensor] = []
     used: list[bool] = []

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from privacy.clipping.cross_entropy import cross_entropy
+
 IGNORED = -100
 """Target of a token that is not predicted."""
 
@@ -54,9 +56,7 @@ def token_losses(logits: Tensor, targets: Tensor) -> Tensor:
         logits: [samples, positions, vocabulary].
         targets: [samples, positions], IGNORED where nothing is predicted.
     """
-    flat = functional.cross_entropy(
-        _wide(logits).flatten(0, 1), targets.flatten(), reduction="none", ignore_index=IGNORED
-    )
+    flat = cross_entropy(logits.flatten(0, 1), targets.flatten(), IGNORED)
     return flat.view(targets.shape).sum(dim=1) / (targets != IGNORED).sum(dim=1).clamp(min=1)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from privacy.clipping.errors import ONE_SAMPLE, ClippingError
 from privacy.clipping.factors import GramCache
@@ -18,7 +19,7 @@ from privacy.clipping.layers.embedding import EmbeddingLayer
 from privacy.clipping.lookup import LookupMode
 from privacy.clipping.parameter import ParameterGradient
 from privacy.clipping.position_bias import is_position_bias, record_bias, table_of
-from privacy.clipping.tap import tap
+from privacy.clipping.tap import Receive, tap
 
 
 class Recorder:
@@ -37,10 +38,13 @@ class Recorder:
             if layer is not None and module not in apart and any(map(self._wanted, module.parameters(recurse=False))):
                 self._layers[module] = layer
         self.gradients: dict[int, ParameterGradient] = {}
+        self.edges: list[GradientEdge] = []
+        """Where the backward pass must come by: outputs of the layers, after a forward pass that keeps parameters."""
         self.listening = False
         self.low_precision = False
         """Whether any output gradient of the last backward pass came in less than float32."""
         self._grams = GramCache()
+        self._keeps_edges = False
         self._samples = 0
         self._lengths: set[int] = set()
 
@@ -52,6 +56,7 @@ class Recorder:
         """
         self.gradients = {id(value): ParameterGradient(value) for value in self.trained.values()}
         self._samples, self._lengths, self.listening, self.low_precision = samples, set(), True, False
+        self.edges, self._keeps_edges = [], keep_parameters
         with ExitStack() as stack:
             for module, layer in self._layers.items():
                 for undo in self._hook(module, layer):
@@ -63,7 +68,7 @@ class Recorder:
                     stack.callback(value.requires_grad_, True)
                     value.requires_grad_(False)
             for found in self._head_biases:
-                stack.callback(record_head_bias(found, samples, partial(self._add_bias, found)))
+                stack.callback(record_head_bias(found, samples, partial(self._add_bias, found), self._tap))
             yield
 
     def finish(self) -> None:
@@ -74,7 +79,7 @@ class Recorder:
     def clear(self) -> None:
         """Let all gradients go."""
         self.finish()
-        self.gradients = {}
+        self.gradients, self.edges = {}, []
 
     def _wanted(self, parameter: Tensor | None) -> bool:
         return parameter is not None and id(parameter) in self._identities
@@ -124,7 +129,13 @@ class Recorder:
                     )
                 self._receive(module, layer, kept.pop() if kept else None, grad)  # the graph must not hold it on
 
-        return tap(output, receive)
+        return self._tap(output, receive)
+
+    def _tap(self, output: Tensor, receive: Receive) -> Tensor:
+        tapped = tap(output, receive)
+        if self._keeps_edges:
+            self.edges.append(get_gradient_edge(tapped))
+        return tapped
 
     def _positions(self, module: nn.Module, output: Tensor) -> int:
         """Positions per sample; raises ClippingError where the samples cannot be told apart."""

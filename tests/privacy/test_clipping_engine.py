@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from privacy.clipping import Adaptive, BookKeepingEngine, ClippingEngine, ClippingError, OneSampleEngine, make_engine
+from privacy.clipping.cross_entropy import cross_entropy
 from privacy.clipping.losses import IGNORED, per_sample_loss, token_losses
 from privacy.clipping.opacus_modes import OpacusGhostEngine, OpacusHooksEngine
 from privacy.clipping.rules import rule_of
@@ -163,6 +165,30 @@ def test_a_sample_loss_is_the_mean_over_its_own_targets() -> None:
     chances = logits.log_softmax(dim=-1)
     expected = [-(chances[0, 0, 1] + chances[0, 2, 2]) / 2, -chances[1, 2, 4]]
     torch.testing.assert_close(token_losses(logits, targets), torch.stack(expected))
+
+
+@pytest.mark.parametrize("kind", [torch.float64, torch.float32, torch.bfloat16])
+def test_cross_entropy_is_that_of_torch(kind: torch.dtype) -> None:
+    """Over more rows than are worked on at a time, with rows that have no target."""
+    generator = torch.Generator().manual_seed(0)
+    logits = (5 * torch.randn(70, 40_000, generator=generator)).to(kind).requires_grad_()
+    targets = torch.randint(0, 40_000, (70,), generator=generator)
+    targets[::3] = IGNORED
+    weights = torch.rand(70, generator=generator)
+    results = []
+    for losses in (
+        cross_entropy(logits, targets, IGNORED),
+        functional.cross_entropy(
+            logits.to(torch.promote_types(kind, torch.float32)), targets, reduction="none", ignore_index=IGNORED
+        ),
+    ):
+        (grad,) = torch.autograd.grad((losses * weights).sum(), logits)
+        results.append((losses.detach(), grad))
+    (found, grad), (expected, expected_grad) = results
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(grad, expected_grad)
+    assert grad[::3].count_nonzero() == 0
+    assert cross_entropy(logits[:0], targets[:0], IGNORED).shape == (0,)
 
 
 def test_an_empty_loss_does_not_run_the_model() -> None:

@@ -17,6 +17,7 @@ import yaml
 
 from harness.audit import conclude, start_audit
 from harness.checkpoint import CheckpointSource, inspect_checkpoint
+from harness.claim import TrainingRecord, training_line
 from harness.cli import main
 from harness.manifest import MANIFEST_NAME, TrainingManifest, read_manifest
 from harness.mlflow_session import TrackingError, mlflow_session
@@ -120,7 +121,7 @@ def test_a_run_can_be_searched_by_what_was_trained_and_how(home: Path, base: Pat
     assert tags["assay.privacy.unit"] == "each record"
     assert tags["assay.privacy.accountant"] == manifest.privacy.accountant
     assert tags["assay.privacy.sampling"] == manifest.privacy.sampling
-    assert tags["assay.training"].startswith(f"claims epsilon <= {manifest.privacy.epsilon:.3f} (")
+    assert tags["assay.training"] == training_line(TrainingRecord.of(manifest))
     assert params["privacy.max_grad_norm"] == "0.7"
     assert params["batch_size"] == "2"
     assert not any(key.startswith(("data", "output")) for key in params)

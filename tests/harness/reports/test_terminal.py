@@ -59,7 +59,7 @@ def test_it_says_what_it_cannot_tell_and_what_did_not_run() -> None:
         "x = y:z ImportError: no y",
         "low-gender: BLOCK the 95 % interval [0.4000, 0.6000]",
         "fair: INCONCLUSIVE other/auc did not finish",
-        "Training: claims epsilon <= 7.925 (PRV) at delta 1e-05, for each record; not covered: the vocabulary",
+        "Training: claims epsilon <= 7.926 (PRV; PLD 7.926) at delta 1e-05, for each record; not covered: the vocab",
         "Verdict: BLOCK (policy release) 1 of 4 gates blocked; low-gender: ",
     ]:
         assert expected in said, expected
@@ -80,5 +80,5 @@ def test_hostile_text_is_printed_as_it_is(hostile: str) -> None:
 
 def test_an_audit_without_probes_still_has_a_verdict() -> None:
     text = shown(report_input(manifest([]), [], decide(None, [])))
-    assert "Training: claims epsilon <= 7.925 (PRV)" in text
+    assert "Training: claims epsilon <= 7.926 (PRV; PLD 7.926)" in text
     assert "Verdict: INCONCLUSIVE\nno policy was given: nothing was decided" in text
