@@ -187,6 +187,9 @@ def train(
     from privacy.training.options import load_train_spec
 
     settings = load_train_spec(spec, privacy)
+    if os.environ.get("RANK", "0") != "0":  # of several processes of a launcher only the first one speaks
+        run_training(settings, if_missing=if_missing, replace=replace)
+        return
     with training_progress() as progress:
         result = run_training(settings, progress=progress, if_missing=if_missing, replace=replace)
     say(result.sentence)
@@ -361,7 +364,7 @@ def _log_training(result: Any, uri: str | None) -> None:
     from harness.tracking import TrackingError
     from privacy.training.track import tracking_note
 
-    if uri == "off" or os.environ.get("RANK", "0") != "0":
+    if uri == "off":
         return
     if not result.trained and tracking_note(result.folder).get("state") == "logged":
         return

@@ -17,13 +17,13 @@ from privacy.ledger import Chain, read_chain
 from privacy.training.session import LEDGER_NAME, session_folder
 from tests.privacy.toys import make_base, opinions, write_rows
 
-STEPS, SAVE_EVERY = 400, 7
+STEPS, SAVE_EVERY = 120, 7
 
 
 @pytest.fixture
 def spec(tmp_path: Path) -> Path:
     base = make_base(tmp_path / "base", "bert", "classifier")
-    data = write_rows(tmp_path / "train.jsonl", opinions(400, seed=1))
+    data = write_rows(tmp_path / "train.jsonl", opinions(120, seed=1))
     path = tmp_path / "train.yaml"
     path.write_text(
         f"base: {base}\ntask: classification\ndata: {data}\noutput: {tmp_path / 'out'}\nbatch_size: 4\nepochs: 4\n"
@@ -34,7 +34,9 @@ def spec(tmp_path: Path) -> Path:
 
 def start(spec: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "harness.cli", "train", str(spec)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        [sys.executable, "-m", "harness.cli", "train", str(spec), "--tracking-uri", "off"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
     )
 
 

@@ -110,7 +110,10 @@ def train_with(processes: int, folder: Path, spec: str) -> None:
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     start = launcher if processes > 1 else []
     done = subprocess.run(
-        [sys.executable, *start, "-m", "harness.cli", "train", str(path)], capture_output=True, text=True, check=False
+        [sys.executable, *start, "-m", "harness.cli", "train", str(path), "--tracking-uri", "off"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("epsilon <= ") == 1, "only the first process speaks"

