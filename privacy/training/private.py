@@ -55,6 +55,8 @@ class PrivateTraining:
             if not self._releasing:
                 self._save()
             raise
+        finally:
+            self._engine.close()
         self._check_weights()
 
     def _run(self, on_step: OnStep) -> None:

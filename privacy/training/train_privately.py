@@ -7,7 +7,9 @@ import shutil
 from accelerate import Accelerator
 
 from harness.checkpoint.hardware import pick_device
+from harness.data import load_dataset
 from harness.manifest import TrainingManifest
+from harness.schemas import Texts
 from privacy.training.guarantee import claim_of, plan_guarantee
 from privacy.training.job import Job
 from privacy.training.privacy_spec import PrivacySpec
@@ -16,7 +18,6 @@ from privacy.training.ranks import Ranks
 from privacy.training.run import run_private_training
 from privacy.training.save import partial_folder, write_checkpoint
 from privacy.training.session import LEDGER_NAME, ledger_header, open_session
-from privacy.training.spec import TrainSpec
 from privacy.training.step_rows import write_step_rows
 
 
@@ -31,7 +32,7 @@ def train_privately(job: Job, privacy: PrivacySpec, *, replace: bool) -> tuple[T
     try:
         trained = run_private_training(job, guarantee, session, ranks)
         assert trained.spent is not None  # a private run always says
-        claim = claim_of(guarantee, job.spec, trained.spent, _outside(job.spec))
+        claim = claim_of(guarantee, job.spec, trained.spent, _outside(job))
         if not ranks.first:
             return make_manifest(job, trained, "", claim), trained.truncated
         with partial_folder(job.spec.output) as folder:
@@ -46,8 +47,11 @@ def train_privately(job: Job, privacy: PrivacySpec, *, replace: bool) -> tuple[T
     return manifest, trained.truncated
 
 
-def _outside(spec: TrainSpec) -> tuple[str, ...]:
+def _outside(job: Job) -> tuple[str, ...]:
     """Parts of the checkpoint that were made from the records without noise."""
-    if spec.fresh is not None and spec.fresh.corpus == spec.data:
-        return ("the tokenizer's vocabulary, which was learnt from the training records",)
-    return ()
+    fresh = job.spec.fresh
+    if fresh is None or fresh.corpus is None:
+        return ()
+    corpus = {str(text) for text in load_dataset(fresh.corpus, Texts).frame["text"]}
+    shared = len(corpus & {*job.data.texts, *(job.data.pairs or [])})
+    return (f"the tokenizer's vocabulary: {shared} texts of its corpus are training records",) if shared else ()

@@ -317,3 +317,15 @@ def test_a_run_that_is_going_on_is_not_replaced(base: Path, tmp_path: Path) -> N
 
     train(spec, progress=second)
     assert claimed(spec.output).steps_lost == 0
+
+
+def test_a_vocabulary_that_saw_private_records_is_outside_the_claim(tmp_path: Path) -> None:
+    private = opinions(64, seed=1)
+    public = write_rows(tmp_path / "public.jsonl", [*opinions(200, seed=9), *private[:10]])
+    fresh = {"kind": "bert", "layers": 1, "hidden": 16, "heads": 2, "vocabulary": 300, "corpus": str(public)}
+    values = {"fresh": fresh, "task": "classification", "data": str(write_rows(tmp_path / "train.jsonl", private))}
+    settings = {"epochs": 1, "batch_size": 16, "privacy": {"noise_multiplier": 1.0}, "output": tmp_path / "trained"}
+    spec = TrainSpec.model_validate({**values, **settings, "device": "cpu"})
+    result = train(spec)
+    assert claimed(spec.output).outside == ("the tokenizer's vocabulary: 10 texts of its corpus are training records",)
+    assert "not covered: the tokenizer's vocabulary" in result.sentence
