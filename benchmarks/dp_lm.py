@@ -32,7 +32,7 @@ RECORDS, HELD_OUT, TOKENS = 1000, 200, 48
 _PROBE = "quality/perplexity"
 WAYS: dict[str, dict[str, Any]] = {
     "LoRA": {"lora": LoraSpec(rank=8, alpha=16), "learning_rate": 1e-3},
-    "full": {"learning_rate": 2e-5},
+    "full": {"learning_rate": 2e-5, "epochs": 1},
 }
 
 
@@ -88,13 +88,12 @@ def _spec(output: Path, settings: dict[str, Any]) -> TrainSpec:
         data=_data(0, RECORDS),
         held_out=_data(RECORDS, RECORDS + HELD_OUT),
         max_tokens=TOKENS,
-        epochs=2,
         batch_size=100,
         accumulation=10,
         weight_decay=0.0,
         privacy=PrivacySpec(epsilon=8, save_every=5),
         output=output,
-        **settings,
+        **{"epochs": 2, **settings},
     )
 
 

@@ -17,8 +17,9 @@ import torch
 from torch.nn import functional
 
 from harness.errors import DataError
+from privacy.clipping.losses import token_losses
 from privacy.training.batches import IGNORED, MicroBatch
-from privacy.training.objective import Objective, mean_by_record, model_inputs
+from privacy.training.objective import Objective, model_inputs
 from privacy.training.tokens import Features
 
 FOLLOWS, FOLLOWS_NOT = 0, 1
@@ -135,4 +136,4 @@ def _losses(model: torch.nn.Module, batch: MicroBatch) -> torch.Tensor:
     output = model(**model_inputs(batch))
     logits = output["seq_relationship_logits"] if "seq_relationship_logits" in output else output["sop_logits"]
     told = functional.cross_entropy(logits.float(), batch["label"], reduction="none", ignore_index=IGNORED)
-    return mean_by_record(output["prediction_logits"], batch["targets"]) + told
+    return token_losses(output["prediction_logits"], batch["targets"]) + told

@@ -17,6 +17,7 @@ import torch
 from torch.nn import functional
 
 from harness.errors import DataError
+from privacy.clipping.losses import next_tokens, token_losses
 from privacy.training.batches import IGNORED, AddLabels, MicroBatch
 from privacy.training.tokens import Features, maskable
 
@@ -91,11 +92,11 @@ def _class_losses(model: torch.nn.Module, batch: MicroBatch) -> torch.Tensor:
 
 
 def _next_token_losses(model: torch.nn.Module, batch: MicroBatch) -> torch.Tensor:
-    return mean_by_record(_logits(model, batch)[:, :-1], batch["targets"][:, 1:])
+    return token_losses(_logits(model, batch), next_tokens(batch["targets"]))
 
 
 def _masked_token_losses(model: torch.nn.Module, batch: MicroBatch) -> torch.Tensor:
-    return mean_by_record(_logits(model, batch), batch["targets"])
+    return token_losses(_logits(model, batch), batch["targets"])
 
 
 def _logits(model: torch.nn.Module, batch: MicroBatch) -> torch.Tensor:
@@ -106,17 +107,6 @@ def _logits(model: torch.nn.Module, batch: MicroBatch) -> torch.Tensor:
 def model_inputs(batch: MicroBatch) -> MicroBatch:
     """What of a micro-batch the model reads: all but the targets."""
     return {name: value for name, value in batch.items() if name not in _TARGETS}
-
-
-def mean_by_record(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Mean cross entropy over each record's targets: [records, tokens, vocabulary], [records, tokens] -> [records].
-
-    Zero, with no gradient, for a record without any.
-    """
-    wanted = targets != IGNORED
-    losses = functional.cross_entropy(logits[wanted].float(), targets[wanted], reduction="none")
-    sums = torch.zeros(len(targets), device=losses.device).index_add(0, wanted.nonzero()[:, 0], losses)
-    return sums / wanted.sum(dim=1).clamp(min=1)
 
 
 def with_classes(records: Sequence[Features], classes: Sequence[int]) -> list[Features]:

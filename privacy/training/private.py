@@ -21,6 +21,8 @@ from privacy.training.work import Work
 
 _SHOWN_STEPS = 20
 """Steps that the loss shown while training is averaged over."""
+_CHECKED = 2
+"""Records that tell whether an engine tells records apart."""
 
 
 class PrivateTraining:
@@ -41,6 +43,7 @@ class PrivateTraining:
             expected_batch_size=work.spec.batch_size,
             generator=fresh_torch_generator(work.device),
         )
+        self._unchecked = True
         self._releasing = False
         """Between spending a step and having taken it: the model is at no border."""
         self._micro = 1 if privacy.engine == "one-sample" else work.spec.micro_batch
@@ -76,7 +79,7 @@ class PrivateTraining:
         """Add the clipped gradients of the records drawn; nothing is released yet."""
         self._optimizer.zero_grad(set_to_none=True)
         totals = StepTotals(step, self._optimizer.param_groups[0]["lr"], self._engine.rule.max_grad_norm)
-        for part in micro_batches(drawn, self._work.encoded.lengths, self._micro):
+        for part in self._parts(drawn):
             batch = self._batch(part)
             with self._engine.recording(len(part)):
                 losses = self._work.objective.losses(self._engine.model, batch)
@@ -85,6 +88,14 @@ class PrivateTraining:
             with self._engine.recording(0):
                 self._engine.backward(torch.zeros(0, device=self._work.device))
         return totals
+
+    def _parts(self, drawn: Sequence[int]) -> list[list[int]]:
+        """Micro-batches. The first of a run is small: the engine checks itself on it, which takes more memory."""
+        parts = micro_batches(drawn, self._work.encoded.lengths, self._micro)
+        if self._unchecked and parts:
+            self._unchecked = False
+            parts = [part for part in (parts[0][:_CHECKED], parts[0][_CHECKED:], *parts[1:]) if part]
+        return parts
 
     def _batch(self, part: Sequence[int]) -> MicroBatch:
         batch = self._work.collator.micro_batch([self._work.encoded.records[index] for index in part])
