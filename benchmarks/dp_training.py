@@ -56,6 +56,7 @@ CASES = (
     Case("bert-base", "full", 128, 8),
     Case("bert-base", "full", 512, 2),
     Case("gpt2", "full", 128, 4),
+    Case("gpt2", "full", 128, 8),
     Case("gpt2", "full", 512, 1),
     Case("bert-base", "lora", 128, 8),
     Case("gpt2", "lora", 128, 4),
