@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from harness.plan import AuditPlan
     from harness.record import AuditFolder, AuditManifest
     from harness.registry import Found, ProbeClass
+    from harness.resources import ResourcePlugin
 
 console = Console(highlight=False, soft_wrap=False)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -75,6 +76,25 @@ def show_probes(found: Found) -> None:
         table.add_row(name, escape(_needs(probe)), escape(probe.about.summary))
     console.print(table)
     for entry, why in found.errors.items():
+        fail(f"plug-in not loaded: {entry}: {why}")
+
+
+def show_resources(plugins: Mapping[str, ResourcePlugin], broken: Mapping[str, str]) -> None:
+    """Every resource of every suite: where it is or how it is got, licence, digest, what it stands in for."""
+    for suite, plugin in plugins.items():
+        for row in plugin.rows():
+            console.print(f"[bold]{escape(f'{suite}/{row.name}')}[/]  {escape(row.purpose)}", soft_wrap=True)
+            if row.path is not None:
+                say(f"  found    {row.source}: {row.path}")
+                say(f"  sha256   {row.digest}")
+            if row.substitutes_for is not None:
+                say(f"  instead  of {row.substitutes_for}")
+            if row.get is not None:
+                say(f"  absent   {row.get}")
+            if row.problem is not None:
+                say(f"  missing  {row.problem}")
+            say(f"  licence  {row.licence}")
+    for entry, why in broken.items():
         fail(f"plug-in not loaded: {entry}: {why}")
 
 

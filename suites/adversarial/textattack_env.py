@@ -22,6 +22,7 @@ from typing import Any
 
 from harness.errors import UsageError
 from harness.pypi import cache_home
+from suites.adversarial.resources.finding import find
 
 INSTALL = "pip install 'assay[adversarial]'"
 _LOGGER = "textattack.shared.utils.install"
@@ -73,7 +74,10 @@ def load_textattack() -> Any:
 
 
 def stop_words() -> StopWords:
-    """NLTK's English stop words: the user's own nltk_data, as TextAttack would read, else the packaged copy."""
+    """English stop words: the user's list, else nltk_data's, as TextAttack would read, else the packaged copy of it."""
+    found = find("stop-words", fetch=False)
+    if found.source == "user":
+        return StopWords("user's list", found.path.read_text(encoding="utf-8").split())
     corpus = importlib.import_module("nltk.corpus")
     try:
         return StopWords("nltk_data", corpus.stopwords.words("english"))
@@ -91,6 +95,18 @@ def nltk_stop_words(chosen: StopWords) -> Iterator[None]:
         yield
     finally:
         corpus.stopwords = before  # type: ignore[attr-defined]
+
+
+@contextmanager
+def nltk_downloads_off() -> Iterator[None]:
+    """Parts of TextAttack built inside do not fetch nltk data (WordSwapWordNet asks for other languages' words)."""
+    nltk = importlib.import_module("nltk")
+    before = nltk.download
+    nltk.download = lambda *_, **__: False  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        nltk.download = before  # type: ignore[attr-defined]
 
 
 class _Corpus:
