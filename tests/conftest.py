@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from privacy.accounting.streams import keep_streams_open
+
 settings.register_profile("assay", deadline=None)  # how long an example takes says nothing about the code
 settings.load_profile("assay")
+keep_streams_open()  # some tests import dp_accounting by themselves
 
 ROOT = Path(__file__).parent.parent
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from privacy.accounting.accountant import failure, rounding_noise
 from privacy.accounting.mechanism import Mechanism
+from privacy.accounting.streams import keep_streams_open
 
 _PER_DEVIATION = 16
 """Grid points in one standard deviation of a composition's loss: widens epsilon by about 0.05 %."""
@@ -72,6 +73,7 @@ def _epsilon(mechanism: Mechanism, drawn: int, delta: float, target: float, coar
 
 
 def _accountant(mechanism: Mechanism, drawn: int, delta: float, coarser: float) -> Any:
+    keep_streams_open()
     from dp_accounting import dp_event
     from dp_accounting.pld import PLDAccountant
 
