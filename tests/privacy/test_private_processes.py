@@ -132,6 +132,8 @@ def test_a_launcher_trains_one_checkpoint(tmp_path: Path) -> None:
         )
     one, two = (load_file(tmp_path / str(processes) / "model.safetensors") for processes in (1, 2))
     for name, value in one.items():
+        if name.endswith("key.bias"):
+            continue  # its gradient is zero but for rounding, of which Adam makes full steps
         torch.testing.assert_close(two[name], value, rtol=1e-3, atol=1e-5)
     manifest = read_manifest(tmp_path / "2")
     assert manifest is not None
