@@ -1,0 +1,173 @@
+"""What the rows of adversarial/typos add up to: curves over severities, and means and worst cases over kinds."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from harness.metrics import Better, Metric
+from harness.stats import wilson
+from suites.adversarial.corruptions import KINDS
+from suites.estimates import all_missing, estimate, ratio, share, usable
+
+METRICS = {
+    "clean_accuracy": Better.HIGHER,
+    "mean_accuracy": Better.HIGHER,
+    "worst_kind_accuracy": Better.HIGHER,
+    "robust_accuracy": Better.HIGHER,
+    "flip_rate": Better.LOWER,
+    "token_growth": Better.NEITHER,
+}
+_PER_TEXT = "Wilson at the number of texts"
+"""Versions of one text are not independent, so a mean over them rests on texts: at most as wide as 0 or 1 per text."""
+
+
+def measure_typos(rows: pd.DataFrame) -> list[Metric]:
+    """Metrics over all usable rows, per kind (slice 'swap'), and per kind and severity (slice 'swap: 0.1').
+
+    A kind that cannot change a text says nothing of it: the text counts as missing in that kind's slices.
+    """
+    good, missing = usable(rows)
+    if good.empty:
+        return all_missing(METRICS, "no text could be classified", missing)
+    versions = _versions(good)
+    kinds = [kind for kind in KINDS if kind in set(versions["kind"])]
+    shared: dict[str, Any] = {"missing": missing}
+    right = good["label"].astype("int64") == good["predicted"].astype("int64")
+    robust = right & versions.groupby("case_id")["right"].all().reindex(good["case_id"]).to_numpy()
+    return [
+        share("clean_accuracy", int(right.sum()), len(good), better=Better.HIGHER, note=_counts(good), **shared),
+        _per_text("mean_accuracy", versions, "right", note="kinds and severities weigh the same", **shared),
+        _worst_kind(versions, kinds, missing),
+        share(
+            "robust_accuracy",
+            int(robust.sum()),
+            len(good),
+            better=Better.HIGHER,
+            note="right as it is and in every version",
+            **shared,
+        ),
+        _per_text("flip_rate", versions, "flipped", note="share of versions classified unlike the text", **shared),
+        _token_growth(versions, **shared),
+        *(metric for kind in kinds for metric in _of_kind(versions[versions["kind"] == kind], kind, len(rows))),
+    ]
+
+
+def _versions(good: pd.DataFrame) -> pd.DataFrame:
+    """One line per version of every text."""
+    found = [
+        {
+            "case_id": case_id,
+            "kind": version["kind"],
+            "severity": version["severity"],
+            "right": version["predicted"] == label,
+            "flipped": version["predicted"] != predicted,
+            "changed": version["changed"] / version["changeable"],
+            "tokens": version["tokens"],
+            "unknown": version["unknown_tokens"],
+            "clean_tokens": tokens,
+        }
+        for case_id, label, predicted, tokens, versions in zip(
+            good["case_id"], good["label"], good["predicted"], good["tokens"], good["versions"], strict=True
+        )
+        for version in json.loads(versions)
+    ]
+    return pd.DataFrame(found)
+
+
+def _of_kind(versions: pd.DataFrame, kind: str, planned: int) -> list[Metric]:
+    """A kind's accuracy over its severities and at each, its flip rate and token growth."""
+    shared: dict[str, Any] = {"missing": planned - versions["case_id"].nunique(), "headline": False}
+    curve = [
+        share(
+            "accuracy",
+            int(at["right"].sum()),
+            len(at),
+            better=Better.HIGHER,
+            slice=f"{kind}: {severity:g}",
+            note=f"{at['changed'].mean():.1%} of the words it can change were changed",
+            **shared,
+        )
+        for severity, at in versions.groupby("severity")
+    ]
+    return [
+        _per_text("accuracy", versions, "right", slice=kind, note="severities weigh the same", **shared),
+        *curve,
+        _per_text("flip_rate", versions, "flipped", slice=kind, **shared),
+        _token_growth(versions, slice=kind, **shared),
+    ]
+
+
+def _per_text(key: str, versions: pd.DataFrame, column: str, *, level: float = 0.95, **fields: Any) -> Metric:
+    """The mean over texts of each text's mean over its versions; Wilson at the number of texts, rounded outward.
+
+    A mean of values in [0, 1] varies at most like a share, so the interval errs on the wide side.
+    """
+    values = versions.groupby("case_id")[column].mean()
+    n, total = len(values), float(values.sum())
+    low, high = wilson(math.floor(total + 1e-9), n, level), wilson(math.ceil(total - 1e-9), n, level)
+    one_each = len(versions) == n
+    return Metric(
+        key=key,
+        value=min(1.0, total / n),
+        low=low.low,
+        high=high.high,
+        interval=low.method if one_each else _PER_TEXT,
+        level=level,
+        n=n,
+        unit="rate",
+        better=METRICS.get(key, Better.HIGHER),
+        **fields,
+    )
+
+
+def _worst_kind(versions: pd.DataFrame, kinds: Sequence[str], missing: int) -> Metric:
+    """The least of the kinds' accuracies.
+
+    All kinds' intervals hold at once at level 0.95 when each has 1 - 0.05 / kinds (Bonferroni); the least true accuracy
+    then lies between the least of the lower and the least of the upper ends.
+    """
+    level = 1 - 0.05 / len(kinds)
+    found = {kind: _per_text("accuracy", versions[versions["kind"] == kind], "right", level=level) for kind in kinds}
+    worst = min(kinds, key=lambda kind: found[kind].value or 0.0)
+    lows, highs = ([getattr(metric, end) for metric in found.values()] for end in ("low", "high"))
+    return Metric(
+        key="worst_kind_accuracy",
+        value=found[worst].value,
+        low=min(lows),
+        high=min(highs),
+        interval=f"{_PER_TEXT}, Bonferroni over {len(kinds)} kinds",
+        n=found[worst].n,
+        missing=missing,
+        unit="rate",
+        better=Better.HIGHER,
+        note=f"the worst is {worst}",
+    )
+
+
+def _token_growth(versions: pd.DataFrame, **fields: Any) -> Metric:
+    """Tokens of the versions over tokens of their texts: how much the tokenizer breaks spoilt words up."""
+    unknown = int(versions["unknown"].sum())
+    return estimate(
+        "token_growth",
+        ratio(versions["tokens"], versions["clean_tokens"]),
+        len(versions),
+        better=Better.NEITHER,
+        clusters=versions["case_id"].to_numpy(),
+        note=f"tokens of the versions over tokens of the texts; {unknown} of the versions' tokens are unknown",
+        **{**fields, "headline": False},
+    )
+
+
+def _counts(good: pd.DataFrame) -> str:
+    """What a reader has to know of the rows besides their rates."""
+    limits = {
+        "have kinds that cannot change them": good["not_applicable"] != "{}",
+        "cut to their first words": good["words_cut"] > 0,
+        "longer than the model reads": good["truncated"] > 0,
+    }
+    return ", ".join(f"{int(hit.sum())} {what}" for what, hit in limits.items() if hit.any())
