@@ -20,6 +20,7 @@ from privacy.clipping.errors import ClippingError
 from privacy.clipping.make import EngineName, make_engine
 from privacy.clipping.optimizer import ClippedSumOptimizer
 from privacy.clipping.rules import Clipping, ClippingRule
+from privacy.sampling import refuse_loader
 
 Private = tuple[nn.Module, ClippedSumOptimizer, DPDataLoader]
 """The module itself, not wrapped; its optimizer, which has the clipping engine as `engine`; its Poisson loader."""
@@ -98,6 +99,7 @@ class BookKeepingPrivacyEngine(PrivacyEngine):  # type: ignore[misc]  # opacus h
         loader.batch_sampler.steps = len(data_loader)
         collate = loader.collate_fn  # learns the structure of an empty batch from the first one that is not
         collate([data_loader.dataset[0]])
+        refuse_loader(loader)
         return loader
 
 
