@@ -13,12 +13,12 @@ from harness.reports.content import (
     OUTCOME_WORDS,
     gate_name,
     metric_notes,
-    plain,
     probe_sections,
     provenance,
     training,
 )
 from harness.reports.plot import interval_plot
+from harness.reports.template import html_environment
 
 suffix = ".html"
 
@@ -37,14 +37,7 @@ def render(report: ReportInput) -> str:
 
 @cache
 def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["plain"] = plain
+    environment = html_environment(Path(__file__).parent)
     environment.globals.update(
         words=OUTCOME_WORDS,
         number=numbers.number,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import jinja2
 
-from harness.reports.content import plain
+from harness.reports.template import html_environment
 from privacy.frontier import plot as geometry
 from privacy.frontier.measure import Frontier
 from privacy.frontier.plot import frontier_plot
@@ -29,13 +29,6 @@ def page(frontier: Frontier) -> str:
 
 @cache
 def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["plain"] = plain
+    environment = html_environment(Path(__file__).parent)
     environment.filters["px"] = lambda value: f"{value:.1f}"
     return environment.get_template("frontier.html")

@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from privacy.clipping.losses import IGNORED
 from privacy.training.tokens import Features
-
-IGNORED = -100
-"""Target at a position that carries no loss, padding above all."""
 
 MicroBatch = dict[str, torch.Tensor]
 LogicalBatch = list[MicroBatch]

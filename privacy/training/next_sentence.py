@@ -17,8 +17,8 @@ import torch
 from torch.nn import functional
 
 from harness.errors import DataError
-from privacy.clipping.losses import token_losses
-from privacy.training.batches import IGNORED, MicroBatch
+from privacy.clipping.losses import IGNORED, token_losses
+from privacy.training.batches import MicroBatch
 from privacy.training.objective import Objective, model_inputs
 from privacy.training.tokens import Features
 

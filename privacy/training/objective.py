@@ -14,11 +14,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from harness.errors import DataError
-from privacy.clipping.losses import next_tokens, token_losses
-from privacy.training.batches import IGNORED, AddLabels, MicroBatch
+from privacy.clipping.losses import IGNORED, class_losses, next_tokens, token_losses
+from privacy.training.batches import AddLabels, MicroBatch
 from privacy.training.tokens import Features, maskable
 
 ExampleLosses = Callable[[torch.nn.Module, MicroBatch], torch.Tensor]
@@ -88,7 +87,7 @@ class _Masker:
 
 
 def _class_losses(model: torch.nn.Module, batch: MicroBatch) -> torch.Tensor:
-    return functional.cross_entropy(_logits(model, batch).float(), batch["label"], reduction="none")
+    return class_losses(_logits(model, batch), batch["label"])
 
 
 def _next_token_losses(model: torch.nn.Module, batch: MicroBatch) -> torch.Tensor:
