@@ -103,6 +103,8 @@ class Probe(ABC, Generic[P]):
     inputs: ClassVar[Mapping[str, Input]] = {}
     chunk: ClassVar[int] = 64
     """Cases per durable part: what a crash can lose."""
+    pool: ClassVar[int | None] = None
+    """Cases handed to one call of `run`, whose rows become durable as they come; None: as many as `chunk`."""
     Params: ClassVar[type[ProbeParams]] = ProbeParams
     Row: ClassVar[type[ProbeRow]]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from harness.case import Case
@@ -15,29 +15,53 @@ class LocalExecutor:
     """One process. A case whose probe crashes becomes an error row with the reason; the others carry on."""
 
     def run(self, probe: Probe[Any], scorer: Scorer, cases: Sequence[Case]) -> Iterator[list[RowDict]]:
-        """One list of rows per chunk of `probe.chunk` cases."""
-        for start in range(0, len(cases), probe.chunk):
-            chunk = cases[start : start + probe.chunk]
-            yield _complete(probe, chunk, _isolated(probe, scorer, chunk))
+        """Lists of at most `probe.chunk` rows, as they come; one row per case."""
+        size = probe.pool or probe.chunk
+        for start in range(0, len(cases), size):
+            yield from _parts(probe, _rows(probe, scorer, cases[start : start + size]))
 
 
-def _isolated(probe: Probe[Any], scorer: Scorer, chunk: Sequence[Case]) -> list[RowDict]:
+def _parts(probe: Probe[Any], rows: Iterator[RowDict]) -> Iterator[list[RowDict]]:
+    part: list[RowDict] = []
     try:
-        return list(probe.run(scorer, chunk))
+        for row in rows:
+            part.append(row)
+            if len(part) == probe.chunk:
+                yield part
+                part = []
+    except (AssayError, OSError, KeyboardInterrupt):
+        if part:
+            yield part  # the audit stops after that, with what is done
+        raise
+    if part:
+        yield part
+
+
+def _rows(probe: Probe[Any], scorer: Scorer, cases: Sequence[Case]) -> Iterator[RowDict]:
+    """Exactly one row per case: what a crash of the probe leaves over runs case by case."""
+    left = {case.id: case for case in cases}
+    try:
+        yield from _checked(probe, probe.run(scorer, cases), left)
     except (AssayError, OSError):  # not the fault of a case: the audit has to stop
         raise
     except Exception as error:  # whatever a probe raises is a finding about its case, not the end of the audit
-        if len(chunk) == 1:
-            return [error_row(chunk[0], f"{type(error).__name__}: {error}")]
-        return [row for case in chunk for row in _isolated(probe, scorer, [case])]
+        if len(cases) == 1:
+            yield error_row(cases[0], f"{type(error).__name__}: {error}")
+            return
+        for case in list(left.values()):
+            yield from _rows(probe, scorer, [case])
+        return
+    if left:
+        raise _at_fault(probe, f"gave no row for {len(left)} of {len(cases)} cases")
 
 
-def _complete(probe: Probe[Any], chunk: Sequence[Case], rows: list[RowDict]) -> list[RowDict]:
-    """`rows`, checked to hold exactly one row per case: nothing may vanish."""
-    got = [row["case_id"] for row in rows]
-    wanted = {case.id for case in chunk}
-    if len(got) != len(set(got)) or set(got) != wanted:
-        raise AuditError(
-            f"{probe.name}: returned {len(got)} rows for {len(wanted)} cases; this is a fault of the probe"
-        )
-    return rows
+def _checked(probe: Probe[Any], rows: Iterable[RowDict], left: dict[str, Case]) -> Iterator[RowDict]:
+    """The rows, each of which must belong to a case that has none yet."""
+    for row in rows:
+        if left.pop(row["case_id"], None) is None:
+            raise _at_fault(probe, f"gave a row for {row['case_id']!r}, which is no case or has one already")
+        yield row
+
+
+def _at_fault(probe: Probe[Any], what: str) -> AuditError:
+    return AuditError(f"{probe.name}: {what}; this is a fault of the probe")
