@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
@@ -53,3 +57,20 @@ class Metric(BaseModel):
 def missing_metric(key: str, why: str, *, better: Better, missing: int = 0, unit: str = "") -> Metric:
     """A metric that could not be computed, with the reason."""
     return Metric(key=key, value=None, n=0, missing=missing, better=better, unit=unit, note=why)
+
+
+@dataclass(frozen=True, slots=True)
+class RowValues:
+    """A metric as what each row adds to it: sum(above) / sum(below), then `finish`. Lets two audits be paired by rows.
+
+    Attributes:
+        above: [n]; NaN where the row is not usable.
+        below: [n]; 0 where the row does not count; None: every row counts 1, the metric is a mean.
+        clusters: [n] labels of rows that are not independent (a document, a template); None: all are.
+        finish: what is done to the quotient, elementwise and monotone, e.g. np.exp; None: nothing.
+    """
+
+    above: ArrayLike
+    below: ArrayLike | None = None
+    clusters: ArrayLike | None = None
+    finish: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None

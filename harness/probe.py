@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from harness.case import Case
     from harness.checkpoint import CheckpointInfo
     from harness.data import Dataset, DataSource
-    from harness.metrics import Metric
+    from harness.metrics import Metric, RowValues
     from harness.scorer.api import Scorer
 
 RowDict = dict[str, Any]
@@ -105,6 +105,10 @@ class Probe(ABC, Generic[P]):
     """Cases per durable part: what a crash can lose."""
     pool: ClassVar[int | None] = None
     """Cases handed to one call of `run`, whose rows become durable as they come; None: as many as `chunk`."""
+    shares: ClassVar[frozenset[str]] = frozenset()
+    """Metrics that are shares of independent cases with Wilson's interval: `assay plan` says what n can decide."""
+    value_columns: ClassVar[tuple[str, ...]] = ()
+    """Columns that `row_values` reads besides case_id and status, so that a comparison need not read the others."""
     Params: ClassVar[type[ProbeParams]] = ProbeParams
     Row: ClassVar[type[ProbeRow]]
 
@@ -122,6 +126,14 @@ class Probe(ABC, Generic[P]):
     @abstractmethod
     def measure(self, rows: pd.DataFrame) -> list[Metric]:
         """Metrics from rows alone; pure and deterministic. Keys are the last part of `suite/probe/metric`."""
+
+    def row_values(self, rows: pd.DataFrame, metric: str, part: str) -> RowValues | None:
+        """What each row adds to a metric (last part of its key) of a slice, in the order of `rows`, errors as NaN.
+
+        None: the metric is no such sum; then a comparison with a baseline draws cases and calls `measure`, which is
+        slower and takes every case for independent.
+        """
+        return None
 
     def cost(self, cases: Sequence[Case]) -> int:
         """Tokens the model will read, roughly: characters / 4; override where a case is read more than once."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +20,7 @@ _CELLS = 1 << 22
 """Weights held at once, 32 MiB; bounds memory whatever n and the number of draws."""
 _UNDEFINED_SHARE = 0.05
 """Above this share of undefined draws, quantiles of the rest would describe another distribution."""
+_POINTS_ONLY: ContextVar[bool] = ContextVar("points_only", default=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +75,35 @@ def bootstrap(
     The resamples depend on the seed alone, not on how they are chunked. Raises ValueError for misshapen clusters.
     """
     _check_level(level)
+    defined = None if _POINTS_ONLY.get() else resampled(statistic, n, clusters=clusters, seed=seed, draws=draws)
+    if defined is None:
+        return None
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    name = f"{'' if clusters is None else 'cluster '}bootstrap, percentile, {draws} draws"
+    return Interval(float(low), float(high), name, level)
+
+
+def resampled(
+    statistic: Statistic, n: int, *, clusters: ArrayLike | None = None, seed: int = 0, draws: int = 2000
+) -> FloatArray | None:
+    """The draws behind `bootstrap` where the statistic is defined, [<= draws]; None where `bootstrap` gives None."""
     cluster_of = _cluster_index(clusters, n)
     units = n if cluster_of is None else int(cluster_of.max(initial=-1)) + 1
     if units < 2:
         return None
     values = np.concatenate([_values(statistic, weights) for weights in _weights(units, n, cluster_of, seed, draws)])
     defined = values[np.isfinite(values)]
-    if len(defined) < (1 - _UNDEFINED_SHARE) * draws:
-        return None
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
-    name = f"{'' if cluster_of is None else 'cluster '}bootstrap, percentile, {draws} draws"
-    return Interval(float(low), float(high), name, level)
+    return defined if len(defined) >= (1 - _UNDEFINED_SHARE) * draws else None
+
+
+@contextmanager
+def points_only() -> Iterator[None]:
+    """Inside, `bootstrap` gives None at once: for callers who resample rows themselves and want values alone."""
+    token = _POINTS_ONLY.set(True)
+    try:
+        yield
+    finally:
+        _POINTS_ONLY.reset(token)
 
 
 def auc(positives: ArrayLike, negatives: ArrayLike) -> float:

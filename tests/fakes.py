@@ -22,8 +22,12 @@ from harness.scorer.api import (
     Counts,
     Embedding,
     Floats,
+    Floats32,
     GenerateRequest,
     Generation,
+    GradientRequest,
+    InputGradient,
+    InputRequest,
     MaskedRequest,
     Scorer,
     TextRequest,
@@ -120,6 +124,25 @@ class FakeScorer:
             )
             for request in requests
         ]
+
+    def inputs_of(self, requests: Sequence[TextRequest]) -> list[InputRequest]:
+        texts = [f"{request.text} {request.pair or ''}" for request in requests]
+        return [InputRequest(self.encode(text)[: self.max_tokens]) for text in texts]
+
+    def classify_inputs(self, requests: Sequence[InputRequest]) -> list[ClassScores]:
+        """Of the tokens' words; special tokens are not read."""
+        words = [[token for token in request.tokens if token >= len(SPECIALS)] for request in requests]
+        return self.classify([TextRequest(self.decode(tokens)) for tokens in words])
+
+    @property
+    def why_no_gradients(self) -> str | None:
+        return "the fake gives no gradients"
+
+    def input_gradients(self, requests: Sequence[GradientRequest]) -> list[InputGradient]:
+        raise UsageError(self.why_no_gradients)
+
+    def input_embeddings(self) -> Floats32:
+        raise UsageError(self.why_no_gradients)
 
     def token_logprobs(self, requests: Sequence[TokenRequest]) -> list[TokenScores]:
         self._take(Need.CAUSAL_LM, len(requests))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from harness.checkpoint import CheckpointInfo
 
 Floats = npt.NDArray[np.float64]
+Floats32 = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 
 
@@ -46,6 +48,39 @@ class GenerateRequest:
 
     prompt: tuple[int, ...]
     max_new_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class InputRequest:
+    """What the model reads of a text or pair: token ids, special ones too, and their segments; empty means all 0.
+
+    `truncated` tokens of the text were cut off.
+    """
+
+    tokens: tuple[int, ...]
+    segments: tuple[int, ...] = ()
+    truncated: int = 0
+
+
+class Loss(StrEnum):
+    """Which function of the class logits is differentiated; p is their softmax and c the class asked for."""
+
+    OF_CLASS = "of class"
+    """-log p_c, the cross-entropy."""
+    OF_OTHERS = "of others"
+    """-log(1 - p_c): falls as any other class gains."""
+    LOGIT = "logit"
+    """The logit of c itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class GradientRequest:
+    """The gradient of `loss` at class `label` by the input embeddings at `positions` (None: of every token)."""
+
+    input: TextRequest | InputRequest
+    label: int
+    loss: Loss = Loss.OF_CLASS
+    positions: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +127,17 @@ class Embedding:
 
     vector: Floats
     truncated: int = 0
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InputGradient:
+    """What was read, its loss, class logits [labels], and d loss / d embedding of each position [positions, width]."""
+
+    input: InputRequest
+    gradient: Floats32
+    loss: float
+    logits: Floats
     error: str | None = None
 
 
@@ -151,6 +197,27 @@ class Scorer(Protocol):
 
     def classify(self, requests: Sequence[TextRequest]) -> list[ClassScores]:
         """Class logits of each text (or pair); needs a sequence classifier."""
+        ...
+
+    def inputs_of(self, requests: Sequence[TextRequest]) -> list[InputRequest]:
+        """What `classify` lets the model read of each text (or pair), cut to `max_tokens`."""
+        ...
+
+    def classify_inputs(self, requests: Sequence[InputRequest]) -> list[ClassScores]:
+        """Class logits of token ids, which are never cut; needs a sequence classifier."""
+        ...
+
+    @property
+    def why_no_gradients(self) -> str | None:
+        """Why `input_gradients` and `input_embeddings` would be refused; None where they work."""
+        ...
+
+    def input_gradients(self, requests: Sequence[GradientRequest]) -> list[InputGradient]:
+        """Gradients by the vectors the model reads for its tokens. Raises UsageError with `why_no_gradients`."""
+        ...
+
+    def input_embeddings(self) -> Floats32:
+        """The vector the model reads for each token, [vocabulary, width]. Raises UsageError with `why_no_gradients`."""
         ...
 
     def token_logprobs(self, requests: Sequence[TokenRequest]) -> list[TokenScores]:

@@ -51,21 +51,30 @@ class Engine:
         return self.counts.setdefault(kind, Counts())
 
     @contextmanager
-    def timed(self, kind: str) -> Iterator[Counts]:
-        """Add the seconds of the block to the counts of the kind; no gradients are kept inside it."""
+    def timed(self, kind: str, *, gradients: bool = False) -> Iterator[Counts]:
+        """Add the seconds of the block to the counts of the kind; no gradients are kept inside it unless asked for."""
         counts = self.count(kind)
         start = time.perf_counter()
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(not gradients), torch.set_grad_enabled(gradients):
                 yield counts
         finally:
             counts.seconds += time.perf_counter() - start
 
     def batches(
-        self, kind: str, lengths: Sequence[int], work: Callable[[list[int]], T], *, padding: int | None = None
+        self,
+        kind: str,
+        lengths: Sequence[int],
+        work: Callable[[list[int]], T],
+        *,
+        padding: int | None = None,
+        memory: int = 1,
     ) -> Iterator[tuple[list[int], T | None]]:
-        """`run_batches` with the budget of the kind; counts rows, batches and halvings of what ran."""
-        budget = self._budgets.setdefault(kind, TokenBudget(self._start_budget))
+        """`run_batches` with the budget of the kind; counts rows, batches and halvings of what ran.
+
+        A token takes `memory` times what it takes a forward pass: the budget starts at that part of the usual one.
+        """
+        budget = self._budgets.setdefault(kind, TokenBudget(max(1, self._start_budget // memory)))
         counts = self.count(kind)
         for batch, result in run_batches(lengths, budget, work, self._ran_out, padding=padding):
             counts.halvings = budget.halvings
@@ -75,11 +84,18 @@ class Engine:
             yield batch, result
 
     def forwards(
-        self, kind: str, lengths: Sequence[int], work: Callable[[list[int]], T], *, side: Side = Side.RIGHT
+        self,
+        kind: str,
+        lengths: Sequence[int],
+        work: Callable[[list[int]], T],
+        *,
+        side: Side = Side.RIGHT,
+        memory: int = 1,
     ) -> Iterator[tuple[list[int], T | None]]:
         """Batches of one padded forward pass each, whose tokens are counted; of equal lengths where nothing may pad."""
         counts = self.count(kind)
-        for batch, result in self.batches(kind, lengths, work, padding=0 if side is Side.NONE else self._padding):
+        padding = 0 if side is Side.NONE else self._padding
+        for batch, result in self.batches(kind, lengths, work, padding=padding, memory=memory):
             if result is not None:
                 counts.tokens += sum(lengths[row] for row in batch)
                 counts.padded_tokens += len(batch) * lengths[batch[0]]

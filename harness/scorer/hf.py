@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
 from harness.probe import Need
-from harness.scorer import causal, generate, masked
+from harness.scorer import causal, generate, gradients, masked
 from harness.scorer.api import (
     ClassScores,
     Counts,
     Embedding,
+    Floats32,
     GenerateRequest,
     Generation,
+    GradientRequest,
+    InputGradient,
+    InputRequest,
     MaskedRequest,
     TextRequest,
     TokenRequest,
@@ -24,10 +28,11 @@ from harness.scorer.api import (
 from harness.scorer.causal import CausalScores
 from harness.scorer.engine import Engine
 from harness.scorer.generate import GreedyDecoder
+from harness.scorer.gradients import InputGradients
 from harness.scorer.masked import MaskedScores
 from harness.scorer.pooled import PooledVectors, class_logits, mean_states
 from harness.scorer.positions import NeededPositions
-from harness.scorer.texts import special_ids
+from harness.scorer.texts import special_ids, to_input, tokenise
 
 if TYPE_CHECKING:
     from harness.checkpoint import CheckpointInfo, LoadedCheckpoint
@@ -103,6 +108,36 @@ class HFScorer:
         with self._engine.timed("classify"):
             return self._classes.classify(requests)
 
+    def inputs_of(self, requests: Sequence[TextRequest]) -> list[InputRequest]:
+        """What `classify` lets the model read of each text (or pair), cut to `max_tokens`."""
+        return [to_input(row) for row in tokenise(self._engine.tokenizer, requests, self.max_tokens)]
+
+    def classify_inputs(self, requests: Sequence[InputRequest]) -> list[ClassScores]:
+        """Class logits of token ids, which are never cut; needs a sequence classifier. Counted as `classify`."""
+        self._require(Need.SEQUENCE_CLASSIFIER, "classify_inputs")
+        with self._engine.timed("classify"):
+            return self._classes.classify(requests)
+
+    @property
+    def why_no_gradients(self) -> str | None:
+        """Why `input_gradients` and `input_embeddings` would be refused; None where they work."""
+        lacking = self._lacking(Need.SEQUENCE_CLASSIFIER, gradients.KIND)
+        if lacking is not None:
+            return lacking
+        why = self._gradients.why_not
+        return None if why is None else f"{self._source}: {why}"
+
+    def input_gradients(self, requests: Sequence[GradientRequest]) -> list[InputGradient]:
+        """Gradients by the vectors the model reads for its tokens, float32. Raises UsageError where it gives none."""
+        self._require_gradients()
+        with self._engine.timed(gradients.KIND, gradients=True):
+            return self._gradients.run(requests)
+
+    def input_embeddings(self) -> Floats32:
+        """The vector the model reads for each token, [vocabulary, width]. Raises UsageError as `input_gradients`."""
+        self._require_gradients()
+        return self._gradients.embeddings()
+
     def token_logprobs(self, requests: Sequence[TokenRequest]) -> list[TokenScores]:
         """Log-probability of each target token; needs a causal LM. The last target token is not read."""
         self._require(Need.CAUSAL_LM, "token_logprobs")
@@ -139,6 +174,10 @@ class HFScorer:
         return PooledVectors(self._engine, "classify", class_logits(self._engine.model))
 
     @cached_property
+    def _gradients(self) -> InputGradients:
+        return InputGradients(self._engine, self._classes)
+
+    @cached_property
     def _states(self) -> PooledVectors:
         return PooledVectors(self._engine, "embed", mean_states(self._engine.model))
 
@@ -162,6 +201,16 @@ class HFScorer:
         return self._info.source.source
 
     def _require(self, need: Need, method: str) -> None:
-        if need not in self._info.offers:
-            offers = ", ".join(sorted(self._info.offers)) or "nothing"
-            raise UsageError(f"{method} needs a {need}; {self._source} offers {offers}")
+        lacking = self._lacking(need, method)
+        if lacking is not None:
+            raise UsageError(lacking)
+
+    def _lacking(self, need: Need, method: str) -> str | None:
+        if need in self._info.offers:
+            return None
+        offers = ", ".join(sorted(self._info.offers)) or "nothing"
+        return f"{method} needs a {need}; {self._source} offers {offers}"
+
+    def _require_gradients(self) -> None:
+        if self.why_no_gradients is not None:
+            raise UsageError(self.why_no_gradients)

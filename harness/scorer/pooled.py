@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
 
 from harness.scorer.answers import class_scores, embedding, no_classes, no_embedding
-from harness.scorer.api import ClassScores, Embedding, Floats, TextRequest
+from harness.scorer.api import ClassScores, Embedding, Floats, InputRequest, TextRequest
 from harness.scorer.engine import Engine, Side
-from harness.scorer.texts import TextRow, reads_segments, tokenise
+from harness.scorer.texts import TextRow, reads_segments, refuse_segments, to_rows, tokenise
 from harness.scorer.trunk import agree
 
 Answer = TypeVar("Answer", ClassScores, Embedding)
+Key = tuple[tuple[int, ...], tuple[int, ...]]
+"""Token and segment ids of a row."""
 Vectors = Callable[[dict[str, torch.Tensor]], torch.Tensor]
 """Model inputs [rows, tokens] to one vector per row."""
 
@@ -54,10 +56,11 @@ class PooledVectors:
     def side(self) -> Side:
         """Where padding leaves the vectors as they are; found out on first use."""
         if self._side is None:
-            self._side = self._find_side()
+            with torch.inference_mode():
+                self._side = self._find_side()
         return self._side
 
-    def classify(self, requests: Sequence[TextRequest]) -> list[ClassScores]:
+    def classify(self, requests: Sequence[TextRequest | InputRequest]) -> list[ClassScores]:
         """Vectors as class logits."""
         return self._run(requests, class_scores, no_classes)
 
@@ -65,36 +68,16 @@ class PooledVectors:
         """Vectors as embeddings."""
         return self._run(requests, embedding, no_embedding)
 
-    def _run(
-        self,
-        requests: Sequence[TextRequest],
-        answer: Callable[[Floats, int], Answer],
-        failed: Callable[[str, int], Answer],
-    ) -> list[Answer]:
-        rows = tokenise(self._engine.tokenizer, requests, self._engine.max_tokens)
-        self._engine.count(self._kind).truncated_rows += sum(row.truncated > 0 for row in rows)
-        answers: dict[int, Answer] = {}
-        for index, row in enumerate(rows):
-            why = self._engine.refuse(row.ids)
-            if why is not None:
-                answers[index] = failed(why, row.truncated)
-        todo = [index for index in range(len(rows)) if index not in answers]
-        lengths = [len(rows[index].ids) for index in todo]
+    def rows(self, requests: Sequence[TextRequest | InputRequest]) -> list[TextRow]:
+        """What the model reads for each request; texts are cut to its length, tokens are not."""
+        return to_rows(self._engine.tokenizer, requests, self._engine.max_tokens)
 
-        def work(batch: list[int]) -> Floats:
-            return self._forward([rows[todo[number]] for number in batch], self.side)
+    def refuse(self, row: TextRow) -> str | None:
+        """Why the model cannot read the row."""
+        return self._engine.refuse(row.ids) or (refuse_segments(row, self._engine.model) if self._segments else None)
 
-        for batch, vectors in self._engine.forwards(self._kind, lengths, work, side=self.side):
-            for at, number in enumerate(batch):
-                cut = rows[todo[number]].truncated
-                if vectors is None:
-                    answers[todo[number]] = failed(self._engine.too_big(lengths[number]), cut)
-                else:
-                    answers[todo[number]] = answer(vectors[at], cut)
-        return [answers[index] for index in range(len(rows))]
-
-    def _forward(self, rows: Sequence[TextRow], side: Side) -> Floats:
-        """Vectors of the rows, float64 [rows, size]."""
+    def inputs(self, rows: Sequence[TextRow], side: Side) -> dict[str, torch.Tensor]:
+        """Rows as the model takes them, padded on the side, each [rows, longest]."""
         ids = [row.ids for row in rows]
         inputs = {
             "input_ids": self._engine.padded(ids, self._engine.pad, side),
@@ -102,7 +85,46 @@ class PooledVectors:
         }
         if self._segments:
             inputs["token_type_ids"] = self._engine.padded([row.segments for row in rows], 0, side)
-        vectors: Floats = self._vectors(inputs).double().cpu().numpy()
+        return inputs
+
+    def _run(
+        self,
+        requests: Sequence[TextRequest | InputRequest],
+        answer: Callable[[Floats, int], Answer],
+        failed: Callable[[str, int], Answer],
+    ) -> list[Answer]:
+        rows = self.rows(requests)
+        self._engine.count(self._kind).truncated_rows += sum(row.truncated > 0 for row in rows)
+        refusals = [self.refuse(row) for row in rows]
+        keys = [(tuple(row.ids), tuple(row.segments)) for row in rows]
+        todo = {key: row for key, row, why in zip(keys, rows, refusals, strict=True) if why is None}
+        vectors = self._vectors_of(todo)
+        answers = []
+        for row, key, why in zip(rows, keys, refusals, strict=True):
+            vector = vectors[key] if why is None else None
+            if vector is None:
+                answers.append(failed(why or self._engine.too_big(len(row.ids)), row.truncated))
+            else:
+                answers.append(answer(vector, row.truncated))
+        return answers
+
+    def _vectors_of(self, rows: Mapping[Key, TextRow]) -> dict[Key, Floats | None]:
+        """The vector of each distinct row, read once: equal rows get the same bits. None: it does not fit in memory."""
+        keys, distinct = list(rows), list(rows.values())
+        found: dict[Key, Floats | None] = {}
+
+        def work(batch: list[int]) -> Floats:
+            return self._forward([distinct[number] for number in batch], self.side)
+
+        lengths = [len(row.ids) for row in distinct]
+        for batch, vectors in self._engine.forwards(self._kind, lengths, work, side=self.side):
+            for at, number in enumerate(batch):
+                found[keys[number]] = None if vectors is None else vectors[at]
+        return found
+
+    def _forward(self, rows: Sequence[TextRow], side: Side) -> Floats:
+        """Vectors of the rows, float64 [rows, size]."""
+        vectors: Floats = self._vectors(self.inputs(rows, side)).double().cpu().numpy()
         return vectors
 
     def _find_side(self) -> Side:

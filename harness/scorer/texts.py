@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.scorer.api import TextRequest
+from harness.scorer.api import InputRequest, TextRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,22 @@ def tokenise(tokenizer: Any, requests: Sequence[TextRequest], max_tokens: int) -
     return rows
 
 
+def to_rows(tokenizer: Any, requests: Sequence[TextRequest | InputRequest], max_tokens: int) -> list[TextRow]:
+    """Texts tokenised, tokens as they are."""
+    texts = [request for request in requests if isinstance(request, TextRequest)]
+    tokenised = iter(tokenise(tokenizer, texts, max_tokens))
+    return [next(tokenised) if isinstance(request, TextRequest) else _given(request) for request in requests]
+
+
+def to_input(row: TextRow) -> InputRequest:
+    """The request that reads the same."""
+    return InputRequest(tuple(row.ids), tuple(row.segments), row.truncated)
+
+
+def _given(request: InputRequest) -> TextRow:
+    return TextRow(list(request.tokens), list(request.segments or (0,) * len(request.tokens)), request.truncated)
+
+
 def _call(tokenizer: Any, requests: Sequence[TextRequest], **options: Any) -> list[TextRow]:
     rows: dict[int, TextRow] = {}
     for paired in (False, True):  # tokenizers take all pairs or none
@@ -46,6 +62,16 @@ def reads_segments(model: Any) -> bool:
     """Whether segment ids mean something to the model. GPT-2 would take them too, but as words."""
     config = model.config
     return int(getattr(config, "type_vocab_size", 0) or 0) > 1 or config.model_type == "xlnet"
+
+
+def refuse_segments(row: TextRow, model: Any) -> str | None:
+    """Why a model that reads segment ids cannot read these: not one per token, or one it lacks (fatal on CUDA)."""
+    if len(row.segments) != len(row.ids):
+        return f"{len(row.segments)} segment ids for {len(row.ids)} tokens"
+    kinds = int(getattr(model.config, "type_vocab_size", 0) or 0)
+    if kinds and not all(0 <= segment < kinds for segment in row.segments):
+        return f"a segment id is outside the model's {kinds}"
+    return None
 
 
 def special_ids(tokenizer: Any) -> frozenset[int]:

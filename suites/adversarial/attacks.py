@@ -1,116 +1,234 @@
-"""Runs a TextAttack recipe on one text at a time: what goes in, what comes out, and from which random numbers."""
+"""Attacks on many texts: what goes in, what comes out, and from which random numbers."""
 
 from __future__ import annotations
 
 import hashlib
-import importlib
-import random
 import re
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 from pydantic import Field
 
 from harness.case import Case
-from harness.errors import AssayError
-from harness.probe import ProbeParams, ProbeRow, RowDict, error_row
-from harness.scorer.api import Scorer, TextRequest
-from suites.adversarial.textattack_env import load_textattack, nltk_stop_words, stop_words
+from harness.errors import AssayError, UsageError
+from harness.probe import ProbeParams, RowDict, error_row
+from harness.scorer.api import Scorer
+from suites.adversarial.attack_result import OUTCOMES, attacked
+from suites.adversarial.recipes.parts import Goal, Parts, sentence_encoder
+from suites.adversarial.resources.finding import find
+from suites.adversarial.semantics.columns import SemanticColumns
+from suites.adversarial.semantics.diff_spans import diff_spans, spans_to_json
+from suites.adversarial.semantics.measures import SemanticMeasures
+from suites.adversarial.semantics.params import SemanticsParams
+from suites.adversarial.textattack_env import missing, stop_words
 
-Recipe = Callable[[Any, "Victim"], Any]
-"""The `textattack` module and the victim to the attack (textattack.Attack)."""
+if TYPE_CHECKING:
+    from suites.adversarial.pooled.broker import Handler
+    from suites.adversarial.pooled.fibres import Finished
+    from suites.adversarial.pooled.make import Setup
 
-_OUTCOMES = {
-    "SuccessfulAttackResult": "succeeded",
-    "FailedAttackResult": "failed",
-    "SkippedAttackResult": "skipped",
-}
-_EVERY_QUERY = 1 << 20
-"""The scorer forms the batches, so TextAttack hands over all it has."""
+Build = Callable[[Parts, Goal], Any]
+"""A recipe's: makes a textattack.Attack; module-level, so that a worker process finds it."""
+Columns = Callable[[RowDict], RowDict]
+"""Columns that follow from those an attack decided."""
+TextsOf = Callable[[RowDict], tuple[str, str | None]]
+"""Original and perturbed text of a row; no perturbed one after a skip or an error."""
+
+MEASURED_TOGETHER = 16
+"""Rows whose semantics are measured in one batch, and wait for it."""
 
 
-class AttackParams(ProbeParams):
-    """Settings every attack shares."""
+class SearchParams(ProbeParams):
+    """Settings every search shares, whatever it is after."""
 
     seed: int = Field(default=0, description="with the case's id, seeds the random choices of its attack")
     query_budget: int | None = Field(default=None, ge=1, description="most queries per text; None as the recipe says")
+    seconds: float | None = Field(default=None, gt=0, description="most seconds per text; longer ones are errors")
+    concurrent: int = Field(default=64, ge=1, description="texts attacked at once; changes no row")
+    workers: int = Field(default=0, ge=0, description="processes that search; 0 in the model's own; changes no row")
+    semantics: SemanticsParams | None = Field(
+        default=SemanticsParams(measures=("similarity",)),
+        description="what a success must keep to count after filtering; null: nothing is measured",
+    )
+
+
+class AttackParams(SearchParams):
+    """Settings every attack on a classifier shares."""
+
     max_words: int | None = Field(default=None, ge=1, description="attack only the first words of each text; None all")
+    target: str | None = Field(default=None, description="label the attack must reach; None any wrong one")
 
 
-class AttackRow(ProbeRow):
+class AttackRow(SemanticColumns):
     """One row per text.
 
     Scores are the true class's probabilities; words and their changes are TextAttack's, edit_distance counts characters
     (Levenshtein), queries are as TextAttack charges them, with the first look at the text. A skipped text (already
-    misclassified) has no perturbed one; of a failed attack it is the best found. words_cut were left out before the
-    attack (max_words), truncated counts tokens of the text that the model cannot read. stop_words were not attacked.
+    what the attack is after) has no perturbed one; of a failed or maximised attack it is the best found. words_cut were
+    left out before the attack (max_words), truncated counts tokens of the text that the model cannot read. stop_words
+    were not attacked; resources names what the attack was built from, and another makes another attack. seconds are
+    the search's own and its share of the models' (a batch serves many texts). diff_spans (JSON) are places in the
+    text, of a pair in both joined by a line break.
     """
 
     text: Series[str]
+    pair: Series[str] = pa.Field(nullable=True)
     perturbed_text: Series[str] = pa.Field(nullable=True)
+    perturbed_pair: Series[str] = pa.Field(nullable=True)
+    diff_spans: Series[str] = pa.Field(nullable=True)
     label: Series[int] = pa.Field(ge=0)
     predicted: Series[int] = pa.Field(ge=0)
     final_predicted: Series[pd.Int64Dtype] = pa.Field(ge=0, nullable=True)
-    outcome: Series[str] = pa.Field(isin=list(_OUTCOMES.values()))
+    outcome: Series[str] = pa.Field(isin=list(OUTCOMES.values()))
     queries: Series[int] = pa.Field(ge=1)
     budget_exhausted: Series[bool]
     score: Series[float] = pa.Field(ge=0, le=1)
     perturbed_score: Series[float] = pa.Field(ge=0, le=1, nullable=True)
     words: Series[int] = pa.Field(ge=1)
     changed_words: Series[pd.Int64Dtype] = pa.Field(ge=0, nullable=True)
-    changed_share: Series[float] = pa.Field(ge=0, le=1, nullable=True)
+    changed_share: Series[float] = pa.Field(ge=0, nullable=True)
     edit_distance: Series[pd.Int64Dtype] = pa.Field(ge=0, nullable=True)
     words_cut: Series[int] = pa.Field(ge=0)
     truncated: Series[int] = pa.Field(ge=0)
     seconds: Series[float] = pa.Field(ge=0)
+    seconds_search: Series[float] = pa.Field(ge=0)
+    seconds_victim: Series[float] = pa.Field(ge=0)
+    seconds_encoder: Series[float] = pa.Field(ge=0)
     stop_words: Series[str]
+    resources: Series[str]
 
 
-class VictimError(Exception):
-    """The victim gave no usable answer to a query."""
+def run_attacks(
+    build: Build,
+    goal: Goal,
+    params: AttackParams,
+    scorer: Scorer,
+    cases: Sequence[Case],
+    *,
+    resources: Sequence[str] = (),
+    black_box: bool = True,
+) -> Iterator[RowDict]:
+    """One row per case, the same whatever the other cases, as they end.
+
+    Raises UsageError without TextAttack, ResourceMissing without one of `resources`. An attack that is not `black_box`
+    searches in this process, which has the model.
+    """
+    why = missing()
+    if why is not None:
+        raise UsageError(why)
+    from suites.adversarial.pooled.asking import handlers  # needs greenlet, which comes with TextAttack's extra
+    from suites.adversarial.pooled.make import Setup
+
+    setup = Setup(build, goal, scorer.info, params.query_budget, None if black_box else scorer)
+    common = built_from(resources)
+
+    def more(row: RowDict) -> RowDict:
+        return {"truncated": max(0, len(scorer.encode(row["text"])) - scorer.max_tokens), **common}
+
+    yield from pooled_rows(
+        setup,
+        attacked,
+        params,
+        cases,
+        handlers(scorer, sentence_encoder),
+        more,
+        _texts,
+        workers=params.workers if black_box else 0,
+    )
 
 
-class Victim:
-    """A scorer as TextAttack calls a model: texts in, float32 logits [texts, labels] out (a ModelWrapper)."""
-
-    def __init__(self, scorer: Scorer) -> None:
-        self.model = scorer
-        """TextAttack looks up the class of this to warn of models it does not know."""
-
-    def __call__(self, texts: Sequence[str]) -> Any:
-        """A torch tensor. Raises VictimError."""
-        import torch
-
-        answers = self.model.classify([TextRequest(text) for text in texts])
-        for text, answer in zip(texts, answers, strict=True):
-            if answer.error is not None:
-                raise VictimError(f"{answer.error}, asked for {text[:60]!r}")
-        return torch.from_numpy(np.stack([answer.logits for answer in answers]).astype(np.float32))
+def built_from(resources: Sequence[str]) -> RowDict:
+    """The columns that say what an attack is built from. Raises ResourceMissing."""
+    return {"stop_words": stop_words().name, "resources": "; ".join(find(name).described for name in resources)}
 
 
-def run_attacks(recipe: Recipe, params: AttackParams, scorer: Scorer, cases: Sequence[Case]) -> Iterator[RowDict]:
-    """One row per case, the same whatever the other cases. Raises UsageError without TextAttack."""
-    textattack, chosen = load_textattack(), stop_words()
-    with nltk_stop_words(chosen):
-        attack = recipe(textattack, Victim(scorer))
-    attack.goal_function.batch_size = _EVERY_QUERY
-    if params.query_budget is not None:
-        attack.goal_function.query_budget = params.query_budget
-    for case in cases:
-        try:
-            row = _attacked(attack, params, scorer, case)
-        except (AssayError, OSError):  # not the fault of a case: the audit has to stop
-            raise
-        except Exception as error:  # whatever breaks inside an attack leaves robustness unknown, not proven
-            yield error_row(case, f"{type(error).__name__}: {error}")
-        else:
-            yield {"case_id": case.id, "status": "ok", "error": None, **row, "stop_words": chosen.name}
+def pooled_rows(
+    setup: Setup,
+    work: Callable[[Any, Case], RowDict],
+    params: SearchParams,
+    cases: Sequence[Case],
+    answering: Mapping[str, Handler],
+    more: Columns,
+    texts: TextsOf,
+    *,
+    workers: int,
+) -> Iterator[RowDict]:
+    """One row per case, the same whatever the other cases, as they end.
+
+    Args:
+        setup: how the attacks are built.
+        work: runs one attack on one case; module-level. What it raises makes the row an error.
+        params: seeds, limits, and what is measured of the rows' texts.
+        cases: each has an attack of its own random numbers.
+        answering: who answers what attacks ask, by channel.
+        more: columns that follow from those of `work`.
+        texts: the texts that are compared.
+        workers: processes that search; 0: this one.
+    """
+    from suites.adversarial.pooled.broker import Broker
+    from suites.adversarial.pooled.make import make_attacks
+    from suites.adversarial.pooled.run import run_pool
+
+    ended = run_pool(
+        [(case, case_seed(params.seed, case.id)) for case in cases],
+        partial(make_attacks, setup),
+        work,
+        Broker(answering),
+        concurrent=params.concurrent,
+        workers=workers,
+        limit=params.seconds,
+    )
+    rows = (_row(one, more, texts) for one in ended)
+    yield from rows if params.semantics is None else _with_semantics(rows, SemanticMeasures(params.semantics), texts)
+
+
+def _row(ended: Finished[Case, RowDict], more: Columns, texts: TextsOf) -> RowDict:
+    case, error = ended.job, ended.error
+    if isinstance(error, (AssayError, OSError)):  # not the fault of a case: the audit has to stop
+        raise error
+    if error is not None:  # whatever breaks inside an attack leaves robustness unknown, not proven
+        return error_row(case, f"{type(error).__name__}: {error}")
+    waited = ended.clock.waited
+    result = ended.result or {}
+    first, last = texts(result)
+    return {
+        "case_id": case.id,
+        "status": "ok",
+        "error": None,
+        **result,
+        "diff_spans": None if last is None else spans_to_json(diff_spans(first, last)),
+        "seconds": ended.clock.total,
+        "seconds_search": ended.clock.own,
+        "seconds_victim": sum(seconds for name, seconds in waited.items() if name != "encoder"),
+        "seconds_encoder": waited.get("encoder", 0.0),
+        **more(result),
+    }
+
+
+def _with_semantics(rows: Iterator[RowDict], measures: SemanticMeasures, texts: TextsOf) -> Iterator[RowDict]:
+    """The rows with how far their perturbed texts are from the originals, measured some together."""
+    for first in rows:
+        batch = [first, *islice(rows, MEASURED_TOGETHER - 1)]
+        found = measures.measure([("", None) if row["status"] == "error" else texts(row) for row in batch])
+        for row, columns in zip(batch, found, strict=True):
+            yield row if row["status"] == "error" else {**row, **columns}
+
+
+def _texts(row: RowDict) -> tuple[str, str | None]:
+    """A pair as one text."""
+    if row.get("perturbed_text") is None:
+        return "", None
+    return joined(row["text"], row["pair"]), joined(row["perturbed_text"], row["perturbed_pair"])
+
+
+def joined(text: str, pair: str | None) -> str:
+    """A pair as one text, as TextAttack joins it."""
+    return text if pair is None else f"{text}\n{pair}"
 
 
 def case_seed(seed: int, case_id: str) -> int:
@@ -124,59 +242,3 @@ def first_words(text: str, most: int | None) -> tuple[str, int]:
     if most is None or len(words) <= most:
         return text, 0
     return text[: words[most - 1].end()], len(words) - most
-
-
-def _attacked(attack: Any, params: AttackParams, scorer: Scorer, case: Case) -> RowDict:
-    """The measured columns of one attack."""
-    text, label = case.data["text"], case.data["label"]
-    attack.clear_cache()  # after a crash or a skip TextAttack leaves what belongs to another text
-    start = time.perf_counter()
-    with _seeded(case_seed(params.seed, case.id)):
-        result = attack.attack(text, label)
-    seconds = time.perf_counter() - start
-    original, queries = result.original_result, int(result.num_queries)
-    words = original.attacked_text.num_words
-    if words == 0:
-        raise ValueError("the text has no word to attack")
-    outcome = _OUTCOMES[type(result).__name__]
-    return {
-        "text": text,
-        "label": label,
-        "predicted": int(original.output),
-        "outcome": outcome,
-        "queries": queries,
-        "budget_exhausted": outcome == "failed" and queries >= attack.goal_function.query_budget,
-        "score": float(original.raw_output[label]),
-        "words": words,
-        **({} if outcome == "skipped" else _perturbed(result, label)),
-        "words_cut": case.data["words_cut"],
-        "truncated": max(0, len(scorer.encode(text)) - scorer.max_tokens),
-        "seconds": seconds,
-    }
-
-
-def _perturbed(result: Any, label: int) -> RowDict:
-    """The columns a skipped text leaves empty."""
-    first, last = result.original_result.attacked_text, result.perturbed_result.attacked_text
-    changed = len(first.all_words_diff(last))
-    return {
-        "perturbed_text": last.text,
-        "final_predicted": int(result.perturbed_result.output),
-        "perturbed_score": float(result.perturbed_result.raw_output[label]),
-        "changed_words": changed,
-        "changed_share": changed / first.num_words,
-        "edit_distance": importlib.import_module("editdistance").eval(first.text, last.text),
-    }
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Python's and numpy's global generators, the ones TextAttack draws from, seeded; put back afterwards."""
-    before = random.getstate(), np.random.get_state()
-    random.seed(seed)
-    np.random.seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(before[0])
-        np.random.set_state(before[1])

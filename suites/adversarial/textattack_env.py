@@ -57,8 +57,9 @@ class StopWords:
 
 def missing() -> str | None:
     """Why TextAttack cannot be used, as far as can be told without importing it; None when it is installed."""
-    if importlib.util.find_spec("textattack") is None:
-        return f"needs TextAttack, which is not installed; {INSTALL}"
+    for package, name in (("textattack", "TextAttack"), ("greenlet", "greenlet")):
+        if importlib.util.find_spec(package) is None:
+            return f"needs {name}, which is not installed; {INSTALL}"
     return None
 
 

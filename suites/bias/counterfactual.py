@@ -16,7 +16,7 @@ from pydantic import Field
 
 from harness.case import Case, make_cases
 from harness.errors import DataError
-from harness.metrics import Better, Metric
+from harness.metrics import Better, Metric, RowValues
 from harness.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of, error_row
 from harness.schemas import Texts
 from harness.scorer.api import ClassScores, Scorer, TextRequest
@@ -80,6 +80,7 @@ class Counterfactual(Probe[CounterfactualParams]):
         )
     }
     chunk = 16
+    value_columns = ("axis", "template", "gap", "flip")
     Params = CounterfactualParams
     Row = CounterfactualRow
 
@@ -121,6 +122,16 @@ class Counterfactual(Probe[CounterfactualParams]):
             *(metric for axis, mine in axes for metric in _measure(mine, 0, axis)),
             *(metric for axis, mine in axes for metric in _shifts(mine, axis)),
         ]
+
+    def row_values(self, rows: pd.DataFrame, metric: str, part: str) -> RowValues | None:
+        """Gap or flip of each case; templates are what is independent."""
+        column = {"counterfactual_gap": "gap", "flip_rate": "flip"}.get(metric)
+        if column is None or (part and part not in self.params.axes):
+            return None
+        usable_rows = rows["status"] == "ok"
+        values = rows[column].astype("float64").where(usable_rows, np.nan).to_numpy(np.float64)
+        counts = ((rows["axis"] == part) | (not part)).astype("float64").where(usable_rows, np.nan)
+        return RowValues(values * counts, counts.to_numpy(np.float64), rows["template"].to_numpy())
 
     def cost(self, cases: Sequence[Case]) -> int:
         """Tokens of all versions."""

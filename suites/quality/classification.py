@@ -11,7 +11,7 @@ import pandera.pandas as pa
 from pandera.typing import Series
 
 from harness.case import Case, make_cases
-from harness.metrics import Better, Metric
+from harness.metrics import Better, Metric, RowValues
 from harness.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of, error_row
 from harness.schemas import LabelledTexts
 from harness.scorer.api import ClassScores, Scorer, TextRequest
@@ -59,6 +59,8 @@ class Classification(Probe[ProbeParams]):
     )
     needs = (any_of(Need.SEQUENCE_CLASSIFIER),)
     inputs = {"examples": Input(LabelledTexts, "texts with their true labels", IMDB_HELD_OUT)}  # noqa: RUF012
+    value_columns = ("label", "predicted", "nll", "truncated")
+    shares = frozenset({"accuracy", "truncated_rate"})
     Row = ClassificationRow
 
     def cases(self, plan: Plan) -> list[Case]:
@@ -99,6 +101,15 @@ class Classification(Probe[ProbeParams]):
             boot("ece", expected_calibration_error(probabilities.max(axis=1), right), note=_ECE_NOTE),
             rate("truncated_rate", int((good["truncated"] > 0).sum()), headline=False),
         ]
+
+    def row_values(self, rows: pd.DataFrame, metric: str, part: str) -> RowValues | None:
+        """Of the metrics that are means."""
+        if part or metric not in ("accuracy", "nll", "truncated_rate"):
+            return None
+        values = rows["nll"] if metric == "nll" else rows["truncated"] > 0
+        if metric == "accuracy":
+            values = rows["label"] == rows["predicted"]
+        return RowValues(values.astype("float64").where(rows["status"] == "ok", np.nan).to_numpy(np.float64))
 
 
 _ECE_NOTE = f"{BINS} equal-width bins of the largest probability; biased upward, the more so the fewer the examples"

@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 
 from harness.case import Case, make_cases
 from harness.errors import UsageError
-from harness.metrics import Better, Metric
+from harness.metrics import Better, Metric, RowValues
 from harness.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of, error_row
 from harness.schemas import Texts
 from harness.scorer.api import Scorer, TokenScores
@@ -92,6 +92,7 @@ class Perplexity(Probe[PerplexityParams]):
     needs = (any_of(Need.CAUSAL_LM, Need.MASKED_LM),)
     inputs = {"texts": Input(Texts, "running text, one document per row", BBC_NEWS)}  # noqa: RUF012
     chunk = 16
+    value_columns = ("kind", "tokens", "words", "bytes", "nll")
     Params = PerplexityParams
     Row = PerplexityRow
 
@@ -123,6 +124,18 @@ class Perplexity(Probe[PerplexityParams]):
             for kind, mine in good.groupby("kind")
             for key, statistic, labels in _statistics(str(kind), mine)
         ]
+
+    def row_values(self, rows: pd.DataFrame, metric: str, part: str) -> RowValues | None:
+        """Summed nll and units of each text."""
+        if part or metric not in _PER:
+            return None
+        unit, finish = _PER[metric]
+        mine = rows["kind"] == (MASKED if metric in METRICS[MASKED] else CAUSAL)
+        above, below = (
+            rows[name].astype("float64").where(mine, 0.0).where(rows["status"] == "ok", np.nan).to_numpy(np.float64)
+            for name in ("nll", unit)
+        )
+        return RowValues(above, below, finish=finish)
 
     def cost(self, cases: Sequence[Case]) -> int:
         """Tokens read: overlapping windows for a causal LM, every token once per token for a masked LM."""
@@ -166,7 +179,7 @@ def _statistics(kind: str, rows: pd.DataFrame) -> list[tuple[str, Statistic, dic
     """Key, statistic and unit (or note) of each metric of one kind of model."""
     nll = rows["nll"].to_numpy(np.float64)
     per = {unit: ratio(nll, rows[unit].to_numpy(np.float64)) for unit in ("tokens", "words", "bytes")}
-    bits = _map(per["bytes"], lambda nats: nats / np.log(2))
+    bits = _map(per["bytes"], _bits)
     if kind == MASKED:
         note = {"note": "pseudo: every token is predicted from both sides; not comparable with a causal LM's"}
         return [
@@ -179,6 +192,21 @@ def _statistics(kind: str, rows: pd.DataFrame) -> list[tuple[str, Statistic, dic
         ("byte_perplexity", _map(per["bytes"], np.exp), {}),
         ("bits_per_byte", bits, {"unit": "bits"}),
     ]
+
+
+def _bits(nats: FloatArray) -> FloatArray:
+    return np.asarray(nats / np.log(2))
+
+
+_PER: dict[str, tuple[str, Callable[[FloatArray], FloatArray]]] = {
+    "token_perplexity": ("tokens", np.exp),
+    "word_perplexity": ("words", np.exp),
+    "byte_perplexity": ("bytes", np.exp),
+    "bits_per_byte": ("bytes", _bits),
+    "pseudo_perplexity": ("tokens", np.exp),
+    "pseudo_bits_per_byte": ("bytes", _bits),
+}
+"""Unit of each metric, and what is done to nats per unit."""
 
 
 def _map(statistic: Statistic, function: Callable[[FloatArray], FloatArray]) -> Statistic:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from harness.registry import ProbeClass, find_probes
 from harness.scorer.hf import HFScorer
 from harness.spec import AuditSpec
 from privacy.training import TrainSpec, train
+from tests.suites.adversarial.recipes.ingredients import resources
 from tests.tiny import make_checkpoint
 
 PROBES = find_probes().probes
@@ -23,6 +25,14 @@ WORDS = ["the good film was a joy to watch with friends", "a bad story that she 
 SETTINGS: dict[str, dict[str, Any]] = {
     "memorization/extraction": {"prefix_tokens": 5, "suffix_tokens": 3, "window_chars": 60, "joined": True},
     "bias/counterfactual": {"axes": ["gender"]},
+    "adversarial/clare": {"query_budget": 60},
+    "adversarial/faster_genetic": {"query_budget": 100},
+    "adversarial/prompt": {"goal": "likelihood", "query_budget": 60},
+    "adversarial/safer": {
+        "synonyms": str(Path(__file__).parent / "adversarial" / "synonyms.txt"),
+        "samples": 60,
+        "selection_samples": 20,
+    },
 }
 
 
@@ -96,6 +106,14 @@ def plan_for(probe: ProbeClass, home: Path, output: Path) -> AuditPlan:
     return make_plan(AuditSpec.model_validate(spec))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _small_resources() -> Iterator[None]:
+    """What attacks need, made up and small."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ASSAY_RESOURCES", str(resources()["wordnet"].parent))
+        yield
+
+
 @pytest.fixture(params=list(PROBES))
 def probe(request: pytest.FixtureRequest) -> ProbeClass:
     return PROBES[request.param]
@@ -103,7 +121,7 @@ def probe(request: pytest.FixtureRequest) -> ProbeClass:
 
 def test_it_says_what_it_is(probe: ProbeClass) -> None:
     suite, _, name = probe.name.partition("/")
-    assert probe.__module__ == f"suites.{suite}.{name}"
+    assert probe.__module__ in (f"suites.{suite}.{name}", "suites.adversarial.attack_probes")
     for text in (probe.about.summary, probe.about.paper, probe.about.cannot_tell, probe.__doc__):
         assert text
         assert len(text) > 10
@@ -144,7 +162,7 @@ def test_sharded_cases_give_the_same_rows(probe: ProbeClass, home: Path, tmp_pat
     together = rows_by_case(planned.probe.run(scorer, planned.cases))
     apart = rows_by_case(row for case in reversed(planned.cases) for row in planned.probe.run(scorer, [case]))
     assert set(together.columns) == set(apart.columns)
-    for column in set(together.columns) - {"seconds"}:
+    for column in [column for column in together.columns if not column.startswith("seconds")]:
         if pd.api.types.is_float_dtype(together[column]):
             assert together[column].to_numpy() == pytest.approx(apart[column].to_numpy(), abs=1e-4, nan_ok=True)
         elif (

