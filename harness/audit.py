@@ -13,14 +13,17 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 
+from harness.baseline import compare, find_baseline
 from harness.checkpoint import CheckpointInfo, load_checkpoint
 from harness.claim import TrainingRecord
 from harness.errors import AssayError, UsageError
 from harness.executors import make_executor
 from harness.files import make_folder, write_text
-from harness.gate import Policy, Verdict, decide
+from harness.gate import Policy, Verdict
+from harness.judge import first_verdict, judge, store_of
 from harness.metrics import Metric
 from harness.plan import AuditPlan, PlannedProbe, make_plan
 from harness.record import (
@@ -116,7 +119,7 @@ def conclude(plan: AuditPlan, folder: AuditFolder) -> AuditResult:
     manifest = folder.manifest().model_copy(
         update={"status": Status.FINISHED, "why": "", "finished": datetime.now(UTC).isoformat(timespec="seconds")}
     )
-    verdict = decide(plan.spec.policy, metrics, incomplete=manifest.incomplete)
+    verdict = first_verdict(folder, manifest, metrics, plan.spec.policy)
     folder.write_verdict(verdict)
     broken = write_reports(folder.path, manifest, metrics, verdict)
     manifest = manifest.model_copy(update={"plugin_errors": {**manifest.plugin_errors, **broken}})
@@ -124,24 +127,56 @@ def conclude(plan: AuditPlan, folder: AuditFolder) -> AuditResult:
     return AuditResult(folder, manifest, metrics, verdict)
 
 
-def regate(folder: AuditFolder, policy: Policy) -> AuditResult:
-    """Decide a measured audit again under another policy; nothing on disk changes."""
+def regate(
+    folder: AuditFolder,
+    policy: Policy,
+    *,
+    baseline: str | None = None,
+    allow_other_data: bool = False,
+    uri: str | None = None,
+) -> AuditResult:
+    """Decide a measured audit again, without a model; nothing on disk changes.
+
+    Args:
+        folder: a finished audit.
+        policy: to decide by.
+        baseline: what to compare with, instead of the policy's own; see `harness.baseline.find_baseline`.
+        allow_other_data: compare the cases that both have even where their datasets differ.
+        uri: MLflow store of a baseline that is a run or an alias; default: where the audit was logged.
+    """
     manifest = folder.manifest()
     if manifest.status is not Status.FINISHED:
         raise UsageError(f"{folder.path}: the audit is {manifest.status}, not finished; run `assay resume` first")
     metrics = folder.metrics()
-    return AuditResult(folder, manifest, metrics, decide(policy, metrics, incomplete=manifest.incomplete))
+    ref = baseline or policy.baseline
+    compared = (
+        compare(
+            policy,
+            folder,
+            find_baseline(ref, folder.path.parent, store_of(folder, uri)),
+            allow_other_data=allow_other_data,
+        )
+        if ref
+        else None
+    )
+    return AuditResult(folder, manifest, metrics, judge(policy, manifest, metrics, compared))
 
 
 def measure(planned: PlannedProbe, folder: AuditFolder) -> list[Metric]:
     """Metrics of one probe from its rows; cases without a row are counted as missing."""
     probe = planned.probe
-    rows = RowStore(folder.path, probe.name, probe.Row).read()
+    rows = _in_order(RowStore(folder.path, probe.name, probe.Row).read(), planned)
     unrun = len(planned.cases) - len(rows)
     metrics = [metric.with_prefix(probe.name) for metric in probe.measure(rows)]
     return [
         metric if metric.slice else metric.model_copy(update={"missing": metric.missing + unrun}) for metric in metrics
     ]
+
+
+def _in_order(rows: pd.DataFrame, planned: PlannedProbe) -> pd.DataFrame:
+    """Rows as planned, not as written: a resumed or parallel audit measures the same to the last digit."""
+    place = {case.id: at for at, case in enumerate(planned.cases)}
+    return rows.iloc[rows["case_id"].map(place).argsort(kind="stable")].reset_index(drop=True)
 
 
 def _execute(plan: AuditPlan, folder: AuditFolder, on_progress: OnProgress) -> None:

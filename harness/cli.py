@@ -83,12 +83,19 @@ def plan(
     seed: Seed = None,
     allow_pickle: Pickle = False,
     allow_remote_code: Remote = False,
+    like: Annotated[
+        str | None,
+        typer.Option(help="Audit whose values and intervals the gates' needs go by.", show_default=False),
+    ] = None,
 ) -> None:
-    """Dry run: which probes apply, how many cases, which data, and about how long. Loads no weights."""
-    from harness.plan import make_plan
+    """Dry run: probes, cases, data, time, and which gates so many cases can decide. Loads no weights."""
+    from harness.console import show_power
+    from harness.plan import make_plan, power_of
 
     options = _options(checkpoint, suite, policy, None, None, seed, limit, None, None, None)
-    show_plan(make_plan(_spec(spec, options, allow_pickle, allow_remote_code)), cost=True)
+    made = make_plan(_spec(spec, options, allow_pickle, allow_remote_code))
+    show_plan(made, cost=True)
+    show_power(power_of(made, _folder(like, made.spec.output).metrics() if like else ()))
 
 
 @app.command(epilog="Example: `assay resume latest`")
@@ -102,7 +109,12 @@ def resume(run: Run = "latest", output: Home = Path("audits")) -> None:
 
 @app.command(epilog="Example: `assay show latest`")
 def show(
-    run: Annotated[str | None, typer.Argument(help="Audit; none: list them.")] = None, output: Home = Path("audits")
+    run: Annotated[str | None, typer.Argument(help="Audit; none: list them.")] = None,
+    output: Home = Path("audits"),
+    level: Annotated[
+        str | None,
+        typer.Option(help="summary, findings (rows, text masked) or full (rows with text).", show_default=False),
+    ] = None,
 ) -> None:
     """Print an audit's table and verdict, or list the audits of a folder."""
     from harness.console import show_audits, show_result
@@ -111,21 +123,126 @@ def show(
     if run is None:
         show_audits(list(audits_in(output)))
         return
-    show_result(_folder(run, output))
+    show_result(_folder(run, output), _level(level) if level else None)
 
 
-@app.command(epilog="Example: `assay gate latest --policy policy.yaml`")
+@app.command(epilog="Example: `assay report latest --format junit,sarif,comment --output out`")
+def report(
+    run: Run = "latest",
+    formats: Annotated[
+        str | None,
+        typer.Option("--format", help="Formats, separated by commas; none: the default ones.", show_default=False),
+    ] = None,
+    level: Annotated[
+        str, typer.Option(help="summary, findings, full (shows text of rows) or reproduction (and a zip).")
+    ] = "findings",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder to write to (default: the audit's own, reports-LEVEL in it for a level but findings).",
+            show_default=False,
+        ),
+    ] = None,
+    policy: Annotated[
+        Path | None, typer.Option(help="Decide by this policy first, as `assay gate` does.", show_default=False)
+    ] = None,
+    baseline: Annotated[
+        str | None, typer.Option(help="With --policy: audit to compare with.", show_default=False)
+    ] = None,
+    allow_other_data: Annotated[
+        bool, typer.Option("--allow-other-data", help="Compare common cases even where the datasets differ.")
+    ] = False,
+    card: Annotated[
+        Path | None, typer.Option(help="Model card whose audit section is replaced or added.", show_default=False)
+    ] = None,
+    audits: Annotated[Path, typer.Option(help="Folder of audits.")] = Path("audits"),
+    list_formats: Annotated[bool, typer.Option("--list", help="List the formats and write nothing.")] = False,
+) -> None:
+    """Write the reports of a decided audit again, without a model: other formats, another level of disclosure."""
+    from harness.console import show_formats
+    from harness.reports import recorded_input, render_again, update_card
+    from harness.reports.step_summary import append
+
+    if list_formats:
+        show_formats()
+        return
+    folder, shown = _folder(run, audits), _level(level)
+    verdict = _gated(folder, policy, baseline, allow_other_data, output or card)
+    content = recorded_input(folder, shown, verdict)
+    names = [name.strip() for name in (formats or "").split(",") if name.strip()]
+    if card is not None:
+        update_card(content, card)
+        say(f"{card}")
+        if not names:
+            return
+    own = folder.path if shown == "findings" else folder.path / f"reports-{shown}"  # only the former go to MLflow
+    for name, path in render_again(content, names, output or own).items():
+        say(str(path))
+        if name == "step-summary" and append(path.read_text(encoding="utf-8")):
+            say("appended to the summary of this job")
+
+
+@app.command(epilog="Example: `assay gate latest --policy policy.yaml --baseline @production`")
 def gate(
-    run: Run, policy: Annotated[Path, typer.Option(help="YAML file with gates.")], output: Home = Path("audits")
+    run: Run,
+    policy: Annotated[Path, typer.Option(help="YAML file with gates.")],
+    output: Home = Path("audits"),
+    baseline: Annotated[
+        str | None,
+        typer.Option(help="Audit to compare with: folder, id, MLflow run id or [model]@alias.", show_default=False),
+    ] = None,
+    allow_other_data: Annotated[
+        bool, typer.Option("--allow-other-data", help="Compare common cases even where the datasets differ.")
+    ] = False,
+    ratchet: Annotated[
+        Path | None,
+        typer.Option(help="On a pass, write tighter bounds as a diff of the policy to this file.", show_default=False),
+    ] = None,
+    tracking_uri: Uri = None,
 ) -> None:
     """Decide a finished audit again under a policy, without the model; the exit code is the verdict."""
     from harness.audit import regate
     from harness.console import show_outcome
     from harness.gate import load_policy
 
-    result = regate(_folder(run, output), load_policy(policy))
+    result = regate(
+        _folder(run, output),
+        load_policy(policy),
+        baseline=baseline,
+        allow_other_data=allow_other_data,
+        uri=tracking_uri,
+    )
     show_outcome(result.manifest, result.metrics, result.verdict)
+    if ratchet is not None:
+        _ratchet(policy, result.verdict, ratchet)
     raise typer.Exit(result.verdict.exit_code)
+
+
+@app.command(epilog="Example: `assay release latest --name sentiment --alias production --policy policy.yaml`")
+def release(
+    run: Run,
+    name: Annotated[str, typer.Option(help="Registered model; made when there is none.")],
+    alias: Annotated[str, typer.Option(help="Alias that moves to this version on a pass.")],
+    policy: Annotated[
+        Path | None,
+        typer.Option(help="Decide by this policy first (default: the audit's own verdict).", show_default=False),
+    ] = None,
+    baseline: Annotated[
+        str | None, typer.Option(help="With --policy: audit to compare with.", show_default=False)
+    ] = None,
+    by: Annotated[str, typer.Option(help="Who releases (default: the login name).", show_default=False)] = "",
+    output: Home = Path("audits"),
+    tracking_uri: Uri = None,
+) -> None:
+    """Register an audited checkpoint in MLflow's model registry; the alias moves on a pass only."""
+    from harness.release import release as register
+
+    folder = _folder(run, output)
+    verdict = _release_verdict(folder, policy, baseline, tracking_uri)
+    uri, run_id = _logged(folder, tracking_uri)
+    done = register(folder, verdict, uri, run_id, name, alias, by=by)
+    say(done.sentence)
+    raise typer.Exit(done.verdict.exit_code)
 
 
 @app.command(epilog="Example: `assay probes bias/crows_pairs`")
@@ -254,6 +371,24 @@ def frontier(
     say("\n".join(map(str, result.files)))
 
 
+@app.command(epilog="Example: `assay harden harden.yaml`")
+def harden(
+    spec: Annotated[Path, typer.Argument(help="YAML file with a hardening spec.")],
+    replace: Annotated[bool, typer.Option("--replace", help="Remove another hardening in the output folder.")] = False,
+) -> None:
+    """Train a classifier on adversarial texts, and say by paired rows what that bought and cost."""
+    from harness.console import audit_progress, training_progress
+    from harness.hardening import Watch, find_hardening
+
+    try:
+        result = find_hardening().harden(spec, Watch(say, training_progress, audit_progress), replace=replace)
+    except KeyboardInterrupt:
+        fail("interrupted; what is finished is kept, go on with the same command")
+        raise typer.Exit(Exit.INTERRUPTED) from None
+    console.print(result.terminal)
+    say("\n".join(map(str, result.files)))
+
+
 @app.command(epilog="Example: `assay sync --tracking-uri http://mlflow.example:5000`")
 def sync(output: Home = Path("audits"), tracking_uri: Uri = None) -> None:
     """Send audits (or, of a folder of checkpoints, trainings) to MLflow that could not be logged when they finished."""
@@ -339,6 +474,29 @@ def _spec(path: Path | None, options: dict[str, Any], allow_pickle: bool, allow_
     return validated(AuditSpec, values, str(path or "command line"))
 
 
+def _gated(folder: Any, policy: Path | None, baseline: str | None, allow_other_data: bool, output: Path | None) -> Any:
+    """The verdict of another policy; None without one."""
+    from harness.audit import regate
+    from harness.gate import load_policy
+
+    if policy is None:
+        if baseline is not None:
+            raise UsageError("--baseline needs --policy: without one the reports show the verdict the audit was given")
+        return None
+    if output is None:
+        raise UsageError("--policy needs --output: reports in the audit's folder show the verdict the audit was given")
+    return regate(folder, load_policy(policy), baseline=baseline, allow_other_data=allow_other_data).verdict
+
+
+def _level(name: str) -> Any:
+    from harness.reports.api import Level
+
+    try:
+        return Level(name)
+    except ValueError as error:
+        raise UsageError(f"--level {name}: choose one of {', '.join(Level)}") from error
+
+
 def _folder(run: str, output: Path) -> Any:
     """The audit a user means by a path, an id below `output`, or 'latest'."""
     from harness.record import AuditFolder, audits_in
@@ -350,6 +508,20 @@ def _folder(run: str, output: Path) -> Any:
         return newest
     path = Path(run)
     return AuditFolder(path if path.is_dir() else output / run)
+
+
+def _ratchet(policy: Path, verdict: Any, target: Path) -> None:
+    """Write the diff of tighter bounds, if there is any, and say so."""
+    from harness.files import write_text
+    from harness.ratchet import ratchet_diff
+
+    diff = ratchet_diff(policy, verdict)
+    if not diff:
+        why = "no bound would be tighter" if verdict.exit_code == Exit.PASS else f"the verdict is {verdict.outcome}"
+        say(f"ratchet    unchanged: {why}")
+        return
+    write_text(target, diff)
+    say(f"ratchet    {target}; review it, then: git apply {target}")
 
 
 def _finish(plan: Any, folder: Any) -> None:
@@ -387,6 +559,30 @@ def _log(folder: Any, uri: str | None, *, must: bool = False) -> None:
         fail(f"{error}; the audit is kept, send it later with: assay sync --output {folder.path.parent}")
         return
     say(f"mlflow     {shown_uri(target)} run {run_id}")
+
+
+def _release_verdict(folder: Any, policy: Path | None, baseline: str | None, uri: str | None) -> Any:
+    """The verdict of another policy, else the audit's own."""
+    from harness.audit import regate
+    from harness.gate import load_policy
+    from harness.release import own_verdict
+
+    if policy is not None:
+        return regate(folder, load_policy(policy), baseline=baseline, uri=uri).verdict
+    if baseline is not None:
+        raise UsageError("--baseline needs --policy: without one the verdict is the one the audit was given")
+    return own_verdict(folder)
+
+
+def _logged(folder: Any, uri: str | None) -> tuple[str, str]:
+    """MLflow store and run id of an audit, which is logged first where it was not."""
+    note = folder.tracking()
+    if note.get("state") != "logged" or uri not in (None, note["uri"]):
+        if (uri or note.get("uri") or folder.manifest().spec["tracking"]["uri"]) == "off":
+            raise UsageError("a release is kept in MLflow's model registry, and tracking is off; give --tracking-uri")
+        _log(folder, uri, must=True)
+        note = folder.tracking()
+    return note["uri"], note["run_id"]
 
 
 def _log_training(result: Any, uri: str | None) -> None:

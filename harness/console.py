@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from harness.errors import AssayError
+from harness.loglines import inert
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
     from harness.gate import Verdict
     from harness.metrics import Metric
     from harness.plan import AuditPlan
+    from harness.power import GatePower
     from harness.record import AuditFolder, AuditManifest
     from harness.registry import Found, ProbeClass
+    from harness.reports.api import Level
     from harness.resources import ResourcePlugin
 
 console = Console(highlight=False, soft_wrap=False)
@@ -29,12 +32,12 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 def say(text: str) -> None:
     """A line for the user, printed as it is."""
-    console.print(escape(text), soft_wrap=True)
+    console.print(escape(inert(text)), soft_wrap=True)
 
 
 def fail(text: str) -> None:
     """A sentence about what went wrong, on standard error."""
-    errors.print(f"[bold red]assay:[/] {escape(text)}")
+    errors.print(f"[bold red]assay:[/] {escape(inert(text))}")
 
 
 def show_plan(plan: AuditPlan, *, cost: bool) -> None:
@@ -67,6 +70,20 @@ def show_plan(plan: AuditPlan, *, cost: bool) -> None:
         say(f"not applicable: {name}: {why}")
     for entry, why in plan.plugin_errors.items():
         fail(f"plug-in not loaded: {entry}: {why}")
+
+
+def show_power(power: Sequence[GatePower]) -> None:
+    """Which gates the planned cases can decide, and how many cases each would need."""
+    if not power:
+        return
+    table = Table("gate", "rule", "cases", "can decide", "needs", "when", box=None, header_style="bold", pad_edge=False)
+    words = {True: "yes", False: "no", None: "unknown"}
+    for each in power:
+        cells = [each.gate.id, each.gate.rule, "none" if each.n is None else f"{each.n:,}", words[each.can]]
+        needed = "unknown" if each.needed is None else f"{each.needed:,}"
+        table.add_row(*map(escape, [*cells, needed, each.what]))
+    console.print(table)
+    say("can decide: with chance 0.8 at the policy's confidence; needs: cases for that, under what `when` says")
 
 
 def show_probes(found: Found) -> None:
@@ -126,13 +143,32 @@ def show_audits(folders: Sequence[AuditFolder]) -> None:
         say("no audit here yet; start one with `assay run`")
 
 
-def show_result(folder: AuditFolder) -> None:
-    """An audit from its folder; an unfinished one says how to go on."""
+def show_formats() -> None:
+    """The report formats: file, and whether it is written after every audit; then those that did not load."""
+    from harness.reports import find_writers
+
+    writers, broken = find_writers()
+    table = Table("format", "suffix", "written after an audit", box=None, header_style="bold", pad_edge=False)
+    for writer in writers:
+        table.add_row(*map(escape, (writer.name, writer.suffix, "yes" if writer.default else "when asked for")))
+    console.print(table)
+    for entry, why in broken.items():
+        fail(f"plug-in not loaded: {entry}: {why}")
+
+
+def show_result(folder: AuditFolder, level: Level | None = None) -> None:
+    """An audit from its folder, with a few rows where a level is given; an unfinished one says how to go on."""
     manifest, verdict = folder.manifest(), folder.verdict()
     if verdict is None:
         say(f"{folder.path.name}: {manifest.status} {manifest.why}\ngo on with: assay resume {folder.path}")
         return
-    show_outcome(manifest, folder.metrics(), verdict)
+    if level is None:
+        show_outcome(manifest, folder.metrics(), verdict)
+        return
+    from harness.reports import disclosed_input
+    from harness.reports.terminal import print_report
+
+    print_report(console, disclosed_input(folder.path, manifest, folder.metrics(), verdict, level))
 
 
 def show_outcome(manifest: AuditManifest, metrics: Sequence[Metric], verdict: Verdict) -> None:

@@ -37,7 +37,12 @@ def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Atomically replace `path` by UTF-8 `text`."""
-    write_atomic(path, lambda scratch: _write(scratch, text))
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Atomically replace `path` by `content`."""
+    write_atomic(path, lambda scratch: _write(scratch, content))
 
 
 def make_folder(path: Path) -> Path:
@@ -62,8 +67,8 @@ def explain(error: OSError, path: Path) -> Exception:
     return error
 
 
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
 
 
 def _flush(path: Path) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import pandas as pd
 
 from harness.case import Case, sample_cases
 from harness.checkpoint import CheckpointInfo, inspect_checkpoint
 from harness.data import Dataset, DataSource, load_dataset
 from harness.errors import DataError, UsageError
+from harness.metrics import Metric
+from harness.power import GatePower, Planned, plan_power
 from harness.probe import Plan, Probe
 from harness.registry import Found, ProbeClass, find_probes, pick
 from harness.spec import AuditSpec, ProbeSpec
@@ -68,6 +72,29 @@ def make_plan(spec: AuditSpec, found: Found | None = None) -> AuditPlan:
         reasons = "; ".join(f"{name}: {why}" for name, why in not_applicable.items()) or "none is installed"
         raise UsageError(f"{spec.checkpoint.source}: no probe applies ({reasons})")
     return AuditPlan(spec, info, tuple(planned), not_applicable, found.errors)
+
+
+def power_of(plan: AuditPlan, earlier: Sequence[Metric] = ()) -> list[GatePower]:
+    """What the planned cases can decide of each gate of the spec's policy; empty without one.
+
+    `earlier` are the metrics of an audit to go by.
+    """
+    if plan.spec.policy is None:
+        return []
+    planned = {
+        each.probe.name: Planned(len(each.cases), _metric_names(each.probe), each.probe.shares) for each in plan.probes
+    }
+    return plan_power(plan.spec.policy, planned, plan.not_applicable, earlier)
+
+
+def _metric_names(probe: Probe[Any]) -> frozenset[str]:
+    """Last parts of the keys of a probe's metrics, as it names them when it has no rows."""
+    try:
+        return frozenset(
+            metric.key for metric in probe.measure(pd.DataFrame(columns=list(probe.Row.to_schema().columns)))
+        )
+    except Exception:  # a plug-in that cannot measure nothing only costs the hint
+        return frozenset()
 
 
 def _chosen(spec: AuditSpec, found: Found) -> list[tuple[ProbeClass, ProbeSpec]]:

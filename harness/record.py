@@ -15,9 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from harness.claim import TrainingRecord
 from harness.errors import UsageError
 from harness.files import write_text
-from harness.gate import Verdict
 from harness.metrics import Metric
 from harness.rows import read_rows
+from harness.verdict import Verdict
 
 MANIFEST = "manifest.json"
 _METRICS: TypeAdapter[list[Metric]] = TypeAdapter(list[Metric])
@@ -158,9 +158,9 @@ class AuditFolder:
         """Replace the verdict atomically."""
         write_text(self.path / "verdict.json", verdict.model_dump_json(indent=2) + "\n")
 
-    def rows(self, probe: str) -> pd.DataFrame:
-        """All rows of one probe, without needing its plug-in; empty when there are none."""
-        return read_rows(self.path, probe)
+    def rows(self, probe: str, columns: list[str] | None = None) -> pd.DataFrame:
+        """All rows of one probe, or some columns, without needing its plug-in; empty when there are none."""
+        return read_rows(self.path, probe, columns)
 
     def tracking(self) -> dict[str, str]:
         """Where the audit was logged: tracking URI, run id; empty when it was not."""

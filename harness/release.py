@@ -18,7 +18,7 @@ from harness.checkpoint import CheckpointSource, inspect_checkpoint
 from harness.errors import UsageError
 from harness.gate import Outcome, Verdict
 from harness.mlflow_session import TrackingError, mlflow_session
-from harness.record import AuditFolder, AuditManifest
+from harness.record import AuditFolder, AuditManifest, Status
 from harness.tracking import AUDIT_ID, gate_counts
 
 if TYPE_CHECKING:
@@ -84,6 +84,25 @@ def release(
         if moved:
             client.set_registered_model_alias(name, alias, version.version)
     return Release(name, str(version.version), alias, moved, previous, verdict)
+
+
+def own_verdict(folder: AuditFolder) -> Verdict:
+    """The verdict an audit was given, as long as it holds.
+
+    Raises UsageError where the audit is not finished, or where a waiver that let a gate pass has run out since.
+    """
+    manifest, verdict = folder.manifest(), folder.verdict()
+    if manifest.status is not Status.FINISHED or verdict is None:
+        raise UsageError(f"{folder.path}: the audit is {manifest.status}, not decided; run `assay resume` first")
+    today = datetime.now(UTC).date()
+    for item in verdict.gates:
+        waiver = item.gate.waiver
+        if item.waived and waiver is not None and waiver.until < today:
+            raise UsageError(
+                f"{folder.path}: the waiver of {item.gate.id!r} ran out on {waiver.until}, after the audit was decided; "
+                "decide again with --policy"
+            )
+    return verdict
 
 
 def version_tags(manifest: AuditManifest, verdict: Verdict, by: str) -> dict[str, str]:

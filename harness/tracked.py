@@ -22,6 +22,9 @@ from harness.tracking import AUDIT_ID, LOGGED
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
+_CHECKPOINT = "checkpoint"
+"""Artifacts of a run that are no part of its audit: the released weights."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrackedAudit:
@@ -65,7 +68,9 @@ def fetch_audit(uri: str, audit: TrackedAudit) -> AuditFolder:
         scratch = Path(tempfile.mkdtemp(dir=home))
         try:
             with mlflow_session(uri) as client:
-                client.download_artifacts(audit.run_id, "", str(scratch))
+                for entry in client.list_artifacts(audit.run_id):
+                    if entry.path != _CHECKPOINT:
+                        client.download_artifacts(audit.run_id, entry.path, str(scratch))
             if not (scratch / MANIFEST).is_file():
                 raise TrackingError(
                     f"{shown_uri(uri)}: run {audit.run_id} holds no {MANIFEST}; it was not logged whole"
@@ -106,3 +111,42 @@ def _move(scratch: Path, target: Path) -> None:
 
 def _short(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def fetch_run(uri: str, run_id: str) -> AuditFolder:
+    """The audit that an MLflow run logged. Raises TrackingError, naming the run, where it is none."""
+    with mlflow_session(uri) as client:
+        run = client.get_run(run_id)
+    if AUDIT_ID not in run.data.tags:
+        raise TrackingError(f"{shown_uri(uri)}: run {run_id} is no audit (it has no tag {AUDIT_ID})")
+    return fetch_audit(uri, _tracked(run))
+
+
+def run_of_alias(uri: str, ref: str) -> str:
+    """Run id of the audit behind `[model]@alias` in the model registry; the model may be left out where one has it.
+
+    A model version was registered from its audit's run, or names the audit by the tag `assay.audit_id`. Raises
+    TrackingError where no model, or more than one, has the alias, or where its version has no audit.
+    """
+    name, _, alias = ref.partition("@")
+    with mlflow_session(uri) as client:
+        names = (
+            [name] if name else [model.name for model in client.search_registered_models() if alias in model.aliases]
+        )
+        if len(names) != 1:
+            which = f"models {', '.join(sorted(names))} all have it; say model@{alias}" if names else "no model has it"
+            raise TrackingError(f"{shown_uri(uri)}: the alias @{alias} is not clear: {which}")
+        version = client.get_model_version_by_alias(names[0], alias)
+        if version.run_id and AUDIT_ID in client.get_run(version.run_id).data.tags:
+            return str(version.run_id)
+        audit = version.tags.get(AUDIT_ID)
+        if audit is not None:
+            quoted = audit.replace("'", "")
+            experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+            runs = client.search_runs(experiments, f"tags.`{AUDIT_ID}` = '{quoted}'", max_results=1)
+            if runs:
+                return str(runs[0].info.run_id)
+    raise TrackingError(
+        f"{shown_uri(uri)}: version {version.version} of {names[0]} (@{alias}) names no audit; "
+        f"set its tag {AUDIT_ID}, or give the audit's folder or run id"
+    )

@@ -2,40 +2,63 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
-from harness.files import write_text
-from harness.gate import Verdict
+from yaml import YAMLError
+
+from harness.errors import AssayError, AuditError, UsageError
+from harness.files import make_folder, write_bytes
 from harness.metrics import Metric
 from harness.probe import About
-from harness.record import AuditManifest
-from harness.reports.api import ReportInput, Writer
+from harness.record import AuditFolder, AuditManifest
+from harness.reports.api import Level, ReportInput, Writer
+from harness.reports.disclosure import disclose
+from harness.reports.examples import examples
+from harness.verdict import Verdict
 
 REPORTS = "assay.reports"
+PACK = "pack"
 _OWN = "harness.reports."
-_SUFFIX = re.compile(r"(\.[A-Za-z0-9]+)+")
+_SUFFIX = re.compile(r"(\.[A-Za-z0-9-]+)+")
 
 
 def report_input(manifest: AuditManifest, metrics: Sequence[Metric], verdict: Verdict) -> ReportInput:
-    """What report writers get, from what an audit recorded."""
+    """What report writers get, from what an audit recorded; nothing is masked yet (see `disclosed_input`)."""
     abouts = {probe.name: About(probe.summary, probe.paper, probe.cannot_tell) for probe in manifest.probes}
     return ReportInput(manifest, tuple(metrics), verdict, abouts)
 
 
+def disclosed_input(
+    folder: Path, manifest: AuditManifest, metrics: Sequence[Metric], verdict: Verdict, level: Level
+) -> ReportInput:
+    """What report writers get at `level`, with a few rows of the audit in `folder`."""
+    counts: Counter[str] = Counter()
+    names = [] if level is Level.SUMMARY else [probe.name for probe in manifest.probes]
+    shown = tuple(examples(folder, names, verdict, level, counts))
+    report = replace(report_input(manifest, metrics, verdict), examples=shown, masked=dict(counts), folder=folder)
+    return disclose(report, level)
+
+
 def find_writers(points: Iterable[EntryPoint] | None = None) -> tuple[list[Writer], dict[str, str]]:
     """Registered writers, Assay's own first, and the entry points that could not be used, each with its reason."""
-    writers, errors = [], {}
+    writers: dict[str, Writer] = {}
+    errors: dict[str, str] = {}
     found = points if points is not None else entry_points(group=REPORTS)
     for point in sorted(found, key=lambda point: (not point.value.startswith(_OWN), point.name)):
         try:
-            writers.append(_load(point))
+            if point.name in writers:
+                raise ValueError(f"another report format is named {point.name!r}")
+            writers[point.name] = _load(point)
         except Exception as error:  # a plug-in may raise anything while it is imported; the rest must carry on
             errors[f"{point.name} = {point.value}"] = f"{type(error).__name__}: {error}"
-    return writers, errors
+    return list(writers.values()), errors
 
 
 def write_reports(
@@ -45,29 +68,110 @@ def write_reports(
     verdict: Verdict,
     points: Iterable[EntryPoint] | None = None,
 ) -> dict[str, str]:
-    """Write `report<suffix>` per format into `folder`; a second format of a suffix writes `report-<name><suffix>`.
+    """Write the default formats into `folder`, as `findings`: `report<suffix>`, or `report-<name><suffix>` if taken.
 
     Returns the formats that failed, each with its reason. Raises AuditError or UsageError when the disk refuses.
     """
     writers, errors = find_writers(points)
-    report = report_input(manifest, metrics, verdict)
-    taken: set[str] = set()
+    report = disclosed_input(folder, manifest, metrics, verdict, Level.FINDINGS)
+    names = _file_names(writers)
     for writer in writers:
+        if not writer.default:
+            continue
         try:
-            text = _rendered(writer, report)
+            content = _rendered(writer, report)
         except Exception as error:  # as above: one format must not cost the others
             errors[writer.name] = f"{type(error).__name__}: {error}"
             continue
-        name = f"report-{writer.name}" if writer.suffix in taken else "report"
-        write_text(folder / f"{name}{writer.suffix}", text)
-        taken.add(writer.suffix)
+        write_bytes(folder / names[writer.name], content)
     return errors
 
 
-def _rendered(writer: Writer, report: ReportInput) -> str:
-    text = writer.render(report)
-    text.encode()  # a lone surrogate must fail here, as this writer's error, not while the file is written
-    return text
+def recorded_input(audit: AuditFolder, level: Level, verdict: Verdict | None = None) -> ReportInput:
+    """What report writers get of an audit at `level`: with `verdict`, else with the one it was given.
+
+    Raises UsageError for an undecided audit.
+    """
+    manifest = audit.manifest()
+    verdict = verdict or audit.verdict()
+    if verdict is None:
+        raise UsageError(f"{audit.path}: the audit is {manifest.status}, not decided; run `assay resume` first")
+    return disclosed_input(audit.path, manifest, audit.metrics(), verdict, level)
+
+
+def render_again(
+    report: ReportInput, formats: Sequence[str], output: Path, points: Iterable[EntryPoint] | None = None
+) -> dict[str, Path]:
+    """Write `formats` (none named: the default ones) into `output`; format -> file.
+
+    Raises UsageError for an unknown format or a missing extra, AuditError where a format fails.
+    """
+    writers, errors = find_writers(points)
+    chosen = choose_writers(writers, errors, formats, report.level)
+    names, folder = _file_names(writers), make_folder(output)
+    paths = {}
+    for writer in chosen:
+        try:
+            content = _rendered(writer, report)
+        except AssayError:
+            raise
+        except Exception as error:  # a plug-in may raise anything
+            raise AuditError(f"the report format {writer.name} failed: {type(error).__name__}: {error}") from error
+        paths[writer.name] = folder / names[writer.name]
+        write_bytes(paths[writer.name], content)
+    return paths
+
+
+def update_card(report: ReportInput, card: Path) -> None:
+    """Replace or add the section and the results of an audit in a model card; a new card where there is none.
+
+    Raises UsageError for a card that cannot be read.
+    """
+    from harness.reports.card import update
+
+    try:
+        before = card.read_text(encoding="utf-8") if card.exists() else ""
+        after = update(before, report)
+    except (OSError, ValueError, YAMLError) as error:  # no UTF-8 is a ValueError too
+        raise UsageError(f"{card}: not a model card that can be read ({error})") from error
+    write_bytes(card, after.encode())
+
+
+def choose_writers(
+    writers: Sequence[Writer], errors: dict[str, str], formats: Sequence[str], level: Level
+) -> list[Writer]:
+    """Writers by name; without names the default ones; the pack too at `reproduction`. Raises UsageError."""
+    known = {writer.name: writer for writer in writers}
+    for name in formats:
+        broken = [why for point, why in errors.items() if point.split(" = ")[0] == name]
+        if broken:
+            raise UsageError(f"the report format {name} did not load: {broken[0]}")
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 1, cutoff=0.5)
+            hint = f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(known)}"
+            raise UsageError(f"--format {name}: no such report format; {hint}")
+    names = list(dict.fromkeys(formats)) or [writer.name for writer in writers if writer.default]
+    if level is Level.REPRODUCTION and PACK in known and PACK not in names:
+        names.append(PACK)
+    return [known[name] for name in names]
+
+
+def _file_names(writers: Sequence[Writer]) -> dict[str, str]:
+    """File of each format, the same whichever of them are written."""
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    for writer in writers:
+        stem = f"report-{writer.name}" if writer.suffix in taken else "report"
+        names.setdefault(writer.name, f"{stem}{writer.suffix}")
+        taken.add(writer.suffix)
+    return names
+
+
+def _rendered(writer: Writer, report: ReportInput) -> bytes:
+    content = writer.render(report)
+    if isinstance(content, bytes):
+        return content
+    return content.encode()  # a lone surrogate fails here, as this writer's error, not while the file is written
 
 
 def _load(point: EntryPoint) -> Writer:
@@ -76,7 +180,8 @@ def _load(point: EntryPoint) -> Writer:
     render = point.load()
     if not callable(render):
         raise TypeError(f"{render!r} is not callable")
-    suffix = getattr(sys.modules[point.module], "suffix", None)
+    module = sys.modules[point.module]
+    suffix = getattr(module, "suffix", None)
     if not isinstance(suffix, str) or _SUFFIX.fullmatch(suffix) is None:
         raise TypeError(f"module {point.module} must set suffix to something like '.txt', not {suffix!r}")
-    return Writer(point.name, render, suffix)
+    return Writer(point.name, render, suffix, bool(getattr(module, "default", True)))

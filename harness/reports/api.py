@@ -3,26 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
 
-from harness.gate import Verdict
 from harness.metrics import Metric
 from harness.probe import About
 from harness.record import AuditManifest
+from harness.verdict import Verdict
+
+
+class Level(StrEnum):
+    """How much a report discloses; each level shows what the one before it shows."""
+
+    SUMMARY = "summary"
+    """The verdict, its gates with their evidence, and what the probes cannot tell; no path, command or setting."""
+    FINDINGS = "findings"
+    """Every metric, the provenance, and single cases by their numbers; text of rows and personal data masked."""
+    FULL = "full"
+    """The text of rows as well: it can be toxic or personal."""
+    REPRODUCTION = "reproduction"
+    """What `full` shows, and beside it a zip with all that is needed to run the audit again, without weights."""
+
+    @property
+    def shows_text(self) -> bool:
+        """Whether the text of rows may be read."""
+        return self in (Level.FULL, Level.REPRODUCTION)
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One row of a probe, as a report may show it."""
+
+    probe: str
+    case_id: str
+    cells: tuple[tuple[str, str], ...]
+    """Column and content; text that the level does not show is replaced by a mark."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReportInput:
-    """Everything a report says; the verdict is decided already and is only to be rendered."""
+    """Everything a report says; the verdict is decided already and is only to be rendered.
+
+    What the level does not allow is masked or left out before a writer gets it.
+    """
 
     manifest: AuditManifest
     metrics: tuple[Metric, ...]
     verdict: Verdict
     abouts: Mapping[str, About]
     """What each planned probe says of itself, by probe name."""
+    level: Level = Level.FINDINGS
+    examples: tuple[Example, ...] = ()
+    """A few rows of each probe."""
+    masked: Mapping[str, int] = field(default_factory=dict)
+    """How many of each kind were masked, e.g. `{'e-mail address': 2}`."""
+    folder: Path | None = None
+    """The audit on disk, for writers that pack files; what they show of its rows must go by `level`."""
 
 
-Render = Callable[[ReportInput], str]
+Render = Callable[[ReportInput], str | bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +73,5 @@ class Writer:
     render: Render
     suffix: str
     """With its dot; the module that holds `render` names it as `suffix`."""
+    default: bool = True
+    """Whether it is written after every audit; `default = False` in its module: only when asked for by name."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness import claim, numbers
-from harness.gate import GateResult, Outcome
 from harness.metrics import Better, Metric
+from harness.policy import Deciding, Gate, Severity
 from harness.probe import About, Need
 from harness.record import AuditManifest, ProbeRecord
-from harness.reports.api import ReportInput
+from harness.reports.api import Level, ReportInput
+from harness.verdict import Comparison, GateResult, Outcome
 
 _DIRECTIONAL = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Characters that reorder the text around them: a data set must not be able to rearrange a report."""
@@ -22,6 +24,20 @@ OUTCOME_WORDS: Mapping[Outcome, str] = {
     Outcome.BLOCK: "BLOCK",
     Outcome.INCONCLUSIVE: "INCONCLUSIVE",
 }
+
+_DECIDES: Mapping[Deciding, str] = {
+    Deciding.BOTH: "the whole interval decides",
+    Deciding.WORST: "the worst end of the interval decides",
+    Deciding.BEST: "the best end of the interval decides",
+    Deciding.POINT: "the estimate decides, without its interval",
+}
+_ORDER = {Outcome.BLOCK: 0, Outcome.INCONCLUSIVE: 1, Outcome.PASS: 2}
+EXAMPLES_NOTE = (
+    "Rows that turned worse than in the baseline, and the first rows of each probe by case id, whatever came of them. "
+    "Their text is masked below the level full."
+)
+FLIPS_SHOWN = 10
+"""Ids of flipped cases that a page lists for each metric and kind; the JSON has all that were kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +96,133 @@ def probe_sections(report: ReportInput) -> list[ProbeSection]:
 
 def gate_name(result: GateResult) -> str:
     """Metric of a gate, with its slice."""
-    return _with_slice(result.gate.metric, result.gate.slice)
+    return _with_slice(result.metric, result.slice)
+
+
+def gate_title(result: GateResult) -> str:
+    """Id of a gate, the metric too where the gate is about several: no two results of a verdict have the same."""
+    return plain(f"{result.gate.id}: {gate_name(result)}" if result.gate.is_pattern else result.gate.id)
+
+
+def how_decided(gate: Gate) -> str:
+    """Which end of the interval decides, and on how much evidence."""
+    return f"{_DECIDES[gate.evidence.decides]}, on at least {gate.min_examples} examples"
+
+
+def outcome_label(result: GateResult) -> str:
+    """What a gate found and, where that differs, how it counts."""
+    word = OUTCOME_WORDS[result.outcome]
+    if result.outcome is Outcome.PASS:
+        return word
+    if result.expired:
+        return f"{word} (waiver expired)"
+    if result.waived:
+        return f"{word} (waived)"
+    note = {Severity.WARN: "warning", Severity.INFO: "information"}.get(result.severity)
+    if note is None and result.effective is not result.outcome:
+        note = f"counts as {OUTCOME_WORDS[result.effective]}"
+    return f"{word} ({note})" if note else word
+
+
+def attention(report: ReportInput) -> list[GateResult]:
+    """Gates that did not pass: what blocks the release first, then what keeps it undecided, then what only warns."""
+    found = [item for item in report.verdict.gates if item.outcome is not Outcome.PASS]
+    return sorted(found, key=lambda item: (_ORDER[item.effective], item.severity is Severity.INFO))
+
+
+def comparisons(report: ReportInput) -> list[tuple[GateResult, Comparison]]:
+    """Comparisons with the baseline, one per metric and slice: those proven worse first, by how much worse they are."""
+    found = {
+        (item.comparison.metric, item.comparison.slice): (item, item.comparison)
+        for item in report.verdict.gates
+        if item.comparison is not None
+    }
+    return sorted(found.values(), key=lambda pair: _by_regression(pair[1]))
+
+
+def comparison_name(comparison: Comparison) -> str:
+    """Metric of a comparison, with its slice."""
+    return _with_slice(comparison.metric, comparison.slice)
+
+
+def regression(comparison: Comparison) -> str:
+    """How much worse, with its interval, or why that is unknown."""
+    if comparison.regression is None:
+        return plain(comparison.note) or "not compared"
+    shown = numbers.number(comparison.regression)
+    bounded = comparison.low is not None or comparison.high is not None
+    return f"{shown} {numbers.interval(comparison.low, comparison.high)}" if bounded else shown
+
+
+def matching(comparison: Comparison) -> str:
+    """How many cases were compared, and how many could not be."""
+    parts = [f"{comparison.n} pairs"]
+    counts = (
+        (comparison.unusable, "without a usable row"),
+        (comparison.only_candidate, "only in the candidate"),
+        (comparison.only_baseline, "only in the baseline"),
+    )
+    return ", ".join([*parts, *(f"{count} {what}" for count, what in counts if count)])
+
+
+def baseline_line(report: ReportInput) -> str:
+    """The audit it was compared with; '' without one."""
+    baseline = report.verdict.baseline
+    if baseline is None:
+        return ""
+    other = f"; other data: {', '.join(baseline.other_data)}" if baseline.other_data else ""
+    return plain(
+        f"{baseline.ref}: {baseline.name} ({baseline.audit_id}), checkpoint {baseline.checkpoint}, "
+        f"fingerprint {baseline.fingerprint}{other}"
+    )
+
+
+def evidence(result: GateResult) -> list[tuple[str, str]]:
+    """Label and text of everything a gate was decided on."""
+    gate = result.gate
+    entries = [
+        ("outcome", outcome_label(result)),
+        ("counts as", OUTCOME_WORDS[result.effective]),
+        ("metric", gate_name(result)),
+        ("rule", gate.rule),
+        ("severity", gate.severity),
+        ("how", how_decided(gate)),
+        ("value", numbers.number(result.value)),
+        ("interval", numbers.interval(result.low, result.high)),
+        ("n", str(result.n)),
+        *_test(result),
+        *(_paired(result.comparison) if result.comparison is not None else []),
+        ("decided because", result.reason),
+        *([("what to do", result.fix)] if result.fix else []),
+        *_waiver(result),
+        *([("why the rule exists", gate.reason)] if gate.reason else []),
+    ]
+    return [(label, plain(text)) for label, text in entries]
+
+
+def _test(result: GateResult) -> list[tuple[str, str]]:
+    named = (("p", result.p), ("corrected p", result.p_corrected), ("blocks at corrected p", result.alpha))
+    return [(label, numbers.number(value)) for label, value in named if value is not None]
+
+
+def _waiver(result: GateResult) -> list[tuple[str, str]]:
+    waiver = result.gate.waiver
+    if waiver is None:
+        return []
+    return [("waiver", f"{result.waiver}, until {waiver.until} by {waiver.by}: {waiver.reason}")]
+
+
+def _paired(comparison: Comparison) -> list[tuple[str, str]]:
+    flips = comparison.flips
+    return [
+        ("candidate", numbers.number(comparison.candidate)),
+        ("baseline", numbers.number(comparison.baseline)),
+        ("regression", regression(comparison)),
+        ("compared", matching(comparison)),
+        *([("flips", f"{flips.worse} worse, {flips.better} better")] if flips is not None else []),
+        *([("test", comparison.test)] if comparison.test else []),
+        *([("detectable", numbers.number(comparison.detectable))] if comparison.detectable is not None else []),
+    ]
 
 
 def metric_notes(metric: Metric) -> list[str]:
@@ -98,7 +240,7 @@ def training(manifest: AuditManifest) -> str:
 
 
 def provenance(report: ReportInput) -> list[tuple[str, str]]:
-    """Label and text of everything needed to run the audit again."""
+    """Label and text of what was audited, under which policy, and (above `summary`) all it takes to do it again."""
     manifest = report.manifest
     checkpoint = manifest.checkpoint
     entries = [
@@ -109,20 +251,20 @@ def provenance(report: ReportInput) -> list[tuple[str, str]]:
         ("checkpoint", checkpoint.source),
         ("architecture", f"{checkpoint.architecture or checkpoint.model_type}, {checkpoint.parameters:,} parameters"),
         ("checkpoint fingerprint", checkpoint.fingerprint),
-        ("weights", checkpoint.weights),
-        ("config", checkpoint.config),
-        ("tokenizer", checkpoint.tokenizer),
-        *(("checkpoint note", note) for note in checkpoint.notes),
-        *_datasets(manifest),
         ("policy", _policy(report)),
+        *([("baseline", baseline_line(report))] if report.verdict.baseline is not None else []),
+        *([("decided on", f"{report.verdict.decided_on}")] if report.verdict.decided_on is not None else []),
         ("spec digest", manifest.spec_digest),
-        ("seed", str(manifest.seed)),
-        ("device", f"{manifest.device or 'unknown'}, {manifest.dtype or 'unknown dtype'}"),
-        ("versions", ", ".join(f"{name} {version}" for name, version in manifest.versions.items()) or "unknown"),
-        ("git commit", manifest.git_commit or "not in a git repository"),
-        ("command", manifest.command or "unknown"),
+        *(_settings(manifest) if report.level is not Level.SUMMARY else []),
+        ("level of disclosure", report.level),
+        *([("masked", masked_line(report.masked))] if any(report.masked.values()) else []),
     ]
     return [(label, plain(text)) for label, text in entries]
+
+
+def masked_line(masked: Mapping[str, int]) -> str:
+    """What was masked, in words, e.g. `e-mail address (2)`; '' for nothing."""
+    return ", ".join(f"{kind} ({count})" for kind, count in sorted(masked.items()) if count)
 
 
 def direction(metric: Metric) -> str:
@@ -142,8 +284,16 @@ def _line(metric: Metric, gates: tuple[GateResult, ...]) -> MetricLine:
         method=f"{plain(metric.interval) or 'method not stated'}, {numbers.percent(metric.level)}" if bounded else "",
         unit=plain(metric.unit),
         direction=direction(metric),
-        gates=tuple(item for item in gates if (item.gate.metric, item.gate.slice) == (metric.key, metric.slice)),
+        gates=tuple(item for item in gates if (item.metric, item.slice) == (metric.key, metric.slice)),
     )
+
+
+def _by_regression(comparison: Comparison) -> tuple[bool, float]:
+    """Proven first, then by the size of the regression beside the baseline's value."""
+    if comparison.regression is None:
+        return True, math.inf
+    scale = abs(comparison.baseline or 0) or 1.0
+    return not (comparison.low is not None and comparison.low > 0), -(comparison.regression / scale)
 
 
 def _with_slice(name: str, part: str) -> str:
@@ -161,6 +311,23 @@ def _work(record: ProbeRecord) -> str:
     of = f" of {record.available}" if record.available != record.cases else ""
     params = ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in record.params.items())
     return plain(f"version {record.version}, {record.cases}{of} cases{f'; {params}' if params else ''}")
+
+
+def _settings(manifest: AuditManifest) -> list[tuple[str, str]]:
+    """What it takes to run the audit again."""
+    checkpoint = manifest.checkpoint
+    return [
+        ("weights", checkpoint.weights),
+        ("config", checkpoint.config),
+        ("tokenizer", checkpoint.tokenizer),
+        *(("checkpoint note", note) for note in checkpoint.notes),
+        *_datasets(manifest),
+        ("seed", str(manifest.seed)),
+        ("device", f"{manifest.device or 'unknown'}, {manifest.dtype or 'unknown dtype'}"),
+        ("versions", ", ".join(f"{name} {version}" for name, version in manifest.versions.items()) or "unknown"),
+        ("git commit", manifest.git_commit or "not in a git repository"),
+        ("command", manifest.command or "unknown"),
+    ]
 
 
 def _datasets(manifest: AuditManifest) -> list[tuple[str, str]]:

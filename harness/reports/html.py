@@ -10,14 +10,22 @@ import jinja2
 from harness import numbers
 from harness.reports.api import ReportInput
 from harness.reports.content import (
+    EXAMPLES_NOTE,
+    FLIPS_SHOWN,
     OUTCOME_WORDS,
+    baseline_line,
+    comparison_name,
+    comparisons,
     gate_name,
+    matching,
     metric_notes,
+    outcome_label,
     probe_sections,
     provenance,
+    regression,
     training,
 )
-from harness.reports.plot import interval_plot
+from harness.reports.plot import gate_plot, interval_plot, pair_plot
 from harness.reports.template import html_environment
 
 suffix = ".html"
@@ -32,6 +40,8 @@ def render(report: ReportInput) -> str:
         sections=probe_sections(report),
         provenance=provenance(report),
         training=training(report.manifest),
+        comparisons=comparisons(report),
+        baseline=baseline_line(report),
     )
 
 
@@ -45,5 +55,13 @@ def _template() -> jinja2.Template:
         gate_name=gate_name,
         metric_notes=metric_notes,
         interval_plot=interval_plot,
+        gate_plot=gate_plot,
+        pair_plot=pair_plot,
+        outcome_label=outcome_label,
+        comparison_name=comparison_name,
+        regression=regression,
+        matching=matching,
+        examples_note=EXAMPLES_NOTE,
+        flips_shown=FLIPS_SHOWN,
     )
     return environment.get_template("report.html")

@@ -6,16 +6,24 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from harness import numbers
-from harness.reports.api import ReportInput
+from harness.reports.api import Example, ReportInput
 from harness.reports.content import (
+    EXAMPLES_NOTE,
+    FLIPS_SHOWN,
     OUTCOME_WORDS,
     MetricLine,
     ProbeSection,
+    baseline_line,
+    comparison_name,
+    comparisons,
     gate_name,
+    matching,
     metric_notes,
+    outcome_label,
     plain,
     probe_sections,
     provenance,
+    regression,
     training,
 )
 
@@ -33,12 +41,15 @@ def render(report: ReportInput) -> str:
     blocks = [
         *_head(report),
         *_gates(report),
+        *_warnings(report),
+        *_baseline(report),
         "## Metrics",
         *(block for section in sections for block in _probe(section)),
+        *_examples(report),
         *_entries("Not applicable", report.manifest.not_applicable.items()),
         *_entries("Plug-ins that did not load", report.manifest.plugin_errors.items()),
         "## Provenance",
-        _table(("what", "value"), [(text(label), code(value)) for label, value in provenance(report)]),
+        table(("what", "value"), [(text(label), code(value)) for label, value in provenance(report)]),
     ]
     return "\n\n".join(blocks) + "\n"
 
@@ -70,22 +81,63 @@ def _gates(report: ReportInput) -> Iterator[str]:
     if not report.verdict.gates:
         return
     yield "## Gates"
-    yield _table(
+    yield table(
         ("gate", "outcome", "metric", "rule", "value", "interval", "n", "reason"),
         [
             (
                 text(item.gate.id) + (f"<br>{text(item.gate.reason)}" if item.gate.reason else ""),
-                f"**{OUTCOME_WORDS[item.outcome]}**",
+                f"**{outcome_label(item)}**",
                 code(gate_name(item)),
                 code(item.gate.rule),
                 numbers.number(item.value),
                 text(numbers.interval(item.low, item.high)),
                 str(item.n),
-                text(item.reason),
+                text(item.reason) + (f"<br>To do: {text(item.fix)}" if item.fix else ""),
             )
             for item in report.verdict.gates
         ],
     )
+
+
+def _warnings(report: ReportInput) -> Iterator[str]:
+    if report.verdict.warnings:
+        yield "## Warnings"
+        yield "\n".join(f"- Warning: {text(warning)}" for warning in report.verdict.warnings)
+
+
+def _baseline(report: ReportInput) -> Iterator[str]:
+    pairs = comparisons(report)
+    if not pairs:
+        return
+    yield "## Against the baseline"
+    if report.verdict.baseline is not None:
+        yield f"Baseline: {text(baseline_line(report))}"
+    header = ("compared metric", "candidate", "baseline", "worse by", "detectable", "compared", "test")
+    rows = [
+        (
+            code(comparison_name(each)),
+            numbers.number(each.candidate),
+            numbers.number(each.baseline),
+            text(regression(each)),
+            numbers.number(each.detectable) if each.detectable is not None else "",
+            matching(each),
+            text(each.test),
+        )
+        for _, each in pairs
+    ]
+    yield table(header, rows)
+    flips = [(code(comparison_name(each)), each.flips) for _, each in pairs if each.flips is not None]
+    if flips:
+        yield "Flipped cases, the first of each kind:"
+        found = [
+            (name, str(each.worse), _ids(each.worse_ids), str(each.better), _ids(each.better_ids))
+            for name, each in flips
+        ]
+        yield table(("flips of", "worse", "worse cases", "better", "better cases"), found)
+
+
+def _ids(ids: Sequence[str]) -> str:
+    return ", ".join(map(code, ids[:FLIPS_SHOWN]))
 
 
 def _probe(section: ProbeSection) -> Iterator[str]:
@@ -96,7 +148,7 @@ def _probe(section: ProbeSection) -> Iterator[str]:
         yield f"Measures: {text(section.about.summary)}. Source: {text(section.about.paper)}"
     if section.lines:
         header = ("metric", "value", "interval", "n", "missing", "unit", "better", "method", "gate")
-        yield _table(header, [_row(line) for line in section.lines])
+        yield table(header, [_row(line) for line in section.lines])
     else:
         yield "No metric."
     notes = [(line.name, note) for line in section.lines for note in metric_notes(line.metric)]
@@ -108,7 +160,7 @@ def _probe(section: ProbeSection) -> Iterator[str]:
 
 
 def _row(line: MetricLine) -> tuple[str, ...]:
-    gates = "<br>".join(f"**{OUTCOME_WORDS[item.outcome]}** {code(item.gate.rule)}" for item in line.gates)
+    gates = "<br>".join(f"**{outcome_label(item)}** {code(item.gate.rule)}" for item in line.gates)
     counts = (str(line.metric.n), str(line.metric.missing))
     return (
         code(line.name),
@@ -122,6 +174,19 @@ def _row(line: MetricLine) -> tuple[str, ...]:
     )
 
 
+def _examples(report: ReportInput) -> Iterator[str]:
+    if not report.examples:
+        return
+    yield "## Rows"
+    yield EXAMPLES_NOTE
+    rows = [(code(each.probe), code(each.case_id), _cells(each)) for each in report.examples]
+    yield table(("probe", "case", "content"), rows)
+
+
+def _cells(example: Example) -> str:
+    return "<br>".join(f"{text(name)}: {text(cell)}" for name, cell in example.cells)
+
+
 def _entries(title: str, entries: Iterable[tuple[str, str]]) -> Iterator[str]:
     lines = [f"- {code(name)}: {text(value)}" for name, value in entries]
     if lines:
@@ -129,6 +194,7 @@ def _entries(title: str, entries: Iterable[tuple[str, str]]) -> Iterator[str]:
         yield "\n".join(lines)
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table; cells are Markdown already."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -8,23 +8,39 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.gate import Outcome
+from harness import numbers
+from harness.loglines import inert
 from harness.reports.api import ReportInput
 from harness.reports.content import (
     OUTCOME_WORDS,
     MetricLine,
     ProbeSection,
+    attention,
+    baseline_line,
+    comparison_name,
+    comparisons,
+    gate_title,
+    matching,
     metric_notes,
+    outcome_label,
     plain,
     probe_sections,
+    regression,
     training,
 )
+from harness.verdict import Outcome
 
 _STYLES = {Outcome.PASS: "bold green", Outcome.BLOCK: "bold red", Outcome.INCONCLUSIVE: "bold yellow"}
 
 
 def print_report(console: Console, report: ReportInput) -> None:
     """Metrics with their gates, what the numbers cannot tell, what did not run, and last the verdict."""
+    with console.capture() as captured:
+        _print(console, report)
+    console.out(inert(captured.get()), end="", highlight=False)
+
+
+def _print(console: Console, report: ReportInput) -> None:
     sections = probe_sections(report)
     if sections:
         console.print(_metrics_table(sections, console.width))
@@ -36,7 +52,10 @@ def print_report(console: Console, report: ReportInput) -> None:
     _entries(console, "What was measured, and what that cannot tell", _limits(sections))
     _entries(console, "Not applicable", manifest.not_applicable.items())
     _entries(console, "Plug-ins that did not load", manifest.plugin_errors.items())
+    _entries(console, "Against the baseline", _compared(report))
+    _entries(console, "Rows", _rows(report))
     _entries(console, "Gates that did not pass", _failed_gates(report))
+    _entries(console, "Warnings", (("", warning) for warning in report.verdict.warnings))
     _verdict(console, report)
 
 
@@ -61,7 +80,7 @@ def _cells(line: MetricLine) -> list[Text]:
     unit = f", {line.unit}" if line.unit else ""
     n = f"{line.metric.n} ({line.metric.missing})" if line.metric.missing else str(line.metric.n)
     gates = Text("\n").join(
-        Text.assemble((OUTCOME_WORDS[item.outcome], _STYLES[item.outcome]), f" {item.gate.rule}") for item in line.gates
+        Text.assemble((outcome_label(item), _STYLES[item.effective]), f" {item.gate.rule}") for item in line.gates
     )
     return [Text(f"  {line.name}{unit}"), Text(line.value), Text(line.interval), Text(n), gates]
 
@@ -87,9 +106,25 @@ def _limits(sections: Iterable[ProbeSection]) -> Iterator[tuple[str, str]]:
 
 
 def _failed_gates(report: ReportInput) -> Iterator[tuple[str, str]]:
-    for item in report.verdict.gates:
-        if item.outcome is not Outcome.PASS:
-            yield f"{item.gate.id}: {OUTCOME_WORDS[item.outcome]}", item.reason
+    for item in attention(report):
+        todo = f"; to do: {item.fix}" if item.fix else ""
+        yield f"{gate_title(item)}: {outcome_label(item)}", f"{item.reason}{todo}"
+
+
+def _compared(report: ReportInput) -> Iterator[tuple[str, str]]:
+    pairs = comparisons(report)
+    if pairs and report.verdict.baseline is not None:
+        yield "baseline", baseline_line(report)
+    for _, each in pairs:
+        flips = f"; flips: {each.flips.worse} worse, {each.flips.better} better" if each.flips is not None else ""
+        able = f"; detectable: {numbers.number(each.detectable)}" if each.detectable is not None else ""
+        values = f"{numbers.number(each.baseline)} -> {numbers.number(each.candidate)}"
+        yield comparison_name(each), f"{values}, worse by {regression(each)}; {matching(each)}{flips}{able}"
+
+
+def _rows(report: ReportInput) -> Iterator[tuple[str, str]]:
+    for each in report.examples:
+        yield f"{each.probe} {each.case_id}", "; ".join(f"{name}={cell}" for name, cell in each.cells)
 
 
 def _entries(console: Console, title: str, entries: Iterable[tuple[str, str]]) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from harness.audit import AuditResult, regate, resume_plan, run_audit, start_audit
+from harness.audit import AuditResult, measure, regate, resume_plan, run_audit, start_audit
 from harness.errors import AssayError, AuditError, UsageError
 from harness.gate import Policy
+from harness.metrics import Metric
 from harness.plan import AuditPlan, make_plan
 from harness.record import AuditFolder, Status, audits_in
 from harness.registry import Found
@@ -158,6 +159,27 @@ def test_gating_again_needs_no_model_and_changes_nothing(checkpoint: Path, tmp_p
     strict = {**POLICY, "gates": [{"id": "g", "metric": "toy/share/share", "min": 0.0, "min_examples": 1}]}
     assert regate(result.folder, Policy.model_validate(strict)).verdict.outcome == "pass"
     assert {path: path.read_bytes() for path in result.folder.path.rglob("*") if path.is_file()} == before
+
+
+def test_rows_are_measured_in_the_order_they_were_planned(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bootstrap draws rows by their place: a resumed audit must give the same interval."""
+    planned = plan(checkpoint, tmp_path, words(10))
+    folder = run(planned).folder
+    seen: list[list[str]] = []
+
+    def look(_: Toy, rows: pd.DataFrame) -> list[Metric]:
+        seen.append(list(rows["case_id"]))
+        return []
+
+    monkeypatch.setattr(Toy, "measure", look)
+    measure(planned.probes[0], folder)
+    parts = row_parts(folder.path, "toy/share")
+    for part, rows in zip(parts, [pd.read_parquet(part) for part in parts][::-1], strict=True):
+        rows.iloc[::-1].to_parquet(part, index=False)
+    measure(planned.probes[0], folder)
+    assert seen[0] == seen[1] == [case.id for case in planned.probes[0].cases]
 
 
 def test_plan_errors_are_sentences(checkpoint: Path, tmp_path: Path) -> None:

@@ -158,8 +158,11 @@ def test_a_policy_file_is_read(tmp_path: Path) -> None:
         ("nam: x\ngates: []\n", "unknown key 'nam'; did you mean 'name'"),
         ("name: x\ngates: [{id: a, metric: m, mx: 1, max: 1}]\n", "unknown key 'gates.0.mx'; did you mean 'max'"),
         ("name: x\n", "missing key 'gates'"),
-        ("name: x\ngates: [{id: a, metric: m}]\n", "exactly one of min, max and within"),
-        ("name: x\ngates: [{id: a, metric: m, min: 0, max: 1}]\n", "exactly one of min, max and within"),
+        ("name: x\ngates: [{id: a, metric: m}]\n", "exactly one of min, max, within, baseline and measured"),
+        (
+            "name: x\ngates: [{id: a, metric: m, min: 0, max: 1}]\n",
+            "exactly one of min, max, within, baseline and measured",
+        ),
         ("name: x\ngates: [{id: a, metric: m, within: [1, 0]}]\n", "within is reversed"),
         ("name: x\ngates: [{id: a, metric: m, max: .nan}]\n", "finite"),
         ("name: x\ngates: [{id: a, metric: m, max: 1}, {id: a, metric: m, min: 1}]\n", "'a' is there twice"),
@@ -211,9 +214,22 @@ def gates(draw: st.DrawFn) -> Gate:
     return Gate.model_validate({"id": "g", "metric": f"s/p/{name}", kind: limit, "min_examples": draw(SIZES)})
 
 
-POLICIES = st.lists(gates(), max_size=5).map(
-    lambda found: Policy(name="p", gates=tuple(g.model_copy(update={"id": str(i)}) for i, g in enumerate(found)))
-)
+def contradict(one: Gate, two: Gate) -> bool:
+    same = (one.metric, one.slice) == (two.metric, two.slice)
+    return same and max(one.allowed[0], two.allowed[0]) > min(one.allowed[1], two.allowed[1])
+
+
+@st.composite
+def policies(draw: st.DrawFn) -> Policy:
+    kept: list[Gate] = []
+    for gate in draw(st.lists(gates(), max_size=5)):
+        if not any(contradict(gate, other) for other in kept):
+            kept.append(gate.model_copy(update={"id": str(len(kept))}))
+    correction = draw(st.sampled_from(["none", "holm", "bh"]))
+    return Policy.model_validate({"name": "p", "gates": kept, "correction": correction})
+
+
+POLICIES = policies()
 
 
 def shifted(found: Metric, by: float) -> Metric:

@@ -19,7 +19,7 @@ TEXTS = [
     TextRequest("what a lovely day", "she said yes"),
     TextRequest("is it ?", "he was a doctor and she was a nurse and they were happy"),
 ]
-WORDS = "film movie book story plot actor acting music review love hate like was".split()
+WORDS = ["film", "movie", "book", "story", "plot", "actor", "acting", "music", "review", "love", "hate", "like", "was"]
 
 
 def alone(loaded: LoadedCheckpoint, request: TextRequest, *, hidden: bool = False) -> Array:

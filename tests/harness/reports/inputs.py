@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
@@ -9,9 +10,11 @@ from hypothesis import strategies as st
 from harness.claim import ClaimRecord, TrainingRecord
 from harness.gate import Gate, GateResult, Outcome, Policy, Verdict, decide
 from harness.metrics import Better, Metric
+from harness.policy import Severity
 from harness.record import AuditManifest, CheckpointRecord, DatasetRecord, ProbeRecord, Status
 from harness.reports import report_input
-from harness.reports.api import ReportInput
+from harness.reports.api import Example, ReportInput
+from harness.verdict import BaselineRecord, Comparison, Flips, WaiverState
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -27,6 +30,14 @@ HOSTILE = (
     "\x1b[2J\x1b]0;title\x07 \r\x08 \u202eesrever \u2028next",
     "x" * 200,
     "",
+    "]]> <![CDATA[ <?xml?> &amp; \ufffe\uffff \x00\x0b",
+    "::error file=a::b\n::set-output name=x::y ##[error]z ::stop-commands::t",
+    "<!-- assay-verdict --> --> </details> <!-- /assay-card -->",
+    "@octocat #1 GH-2 owner/name#3",
+    "{0} {{1}} [a](http://example.com) [b]( c )",
+    "mail ann@example.com or +44 20 7946 0958",
+    "\N{GRINNING FACE} \U0001f469\u200d\U0001f4bb \u00e9\u0301 \u0627\u0644",
+    "---\nmodel-index: null\n---",
 )
 
 
@@ -151,23 +162,68 @@ def metrics(draw: st.DrawFn) -> Metric:
 
 
 @st.composite
+def comparisons(draw: st.DrawFn, *, key: str, part: str) -> Comparison:
+    """Any comparison, a baseline of zero and one that could not be compared included."""
+    worse, better = draw(st.integers(0, 9)), draw(st.integers(0, 9))
+    ids = st.lists(st.one_of(st.just("00ff"), TEXTS), max_size=3).map(tuple)
+    value = draw(st.none() | NUMBERS)
+    return Comparison(
+        metric=key,
+        slice=part,
+        candidate=draw(st.none() | NUMBERS),
+        baseline=draw(st.none() | st.just(0.0) | NUMBERS),
+        difference=value,
+        regression=value,
+        low=draw(st.none() | NUMBERS),
+        high=draw(st.none() | NUMBERS),
+        test=draw(TEXTS),
+        n=draw(st.integers(0, 10**6)),
+        unusable=draw(st.integers(0, 2)),
+        only_candidate=draw(st.integers(0, 2)),
+        only_baseline=draw(st.integers(0, 2)),
+        detectable=draw(st.none() | NUMBERS),
+        flips=draw(st.none() | st.builds(Flips, worse=st.just(worse), better=st.just(better), worse_ids=ids)),
+        note=draw(TEXTS),
+    )
+
+
+@st.composite
 def gate_results(draw: st.DrawFn, *, measured: list[Metric]) -> GateResult:
     """A result that need not follow from the metrics: a report renders what was decided, whatever that is."""
     about = draw(st.sampled_from(measured)) if bool(measured) and draw(st.booleans()) else None
     limit = draw(NUMBERS)
-    rule: dict[str, Any] = draw(st.sampled_from([{"min": limit}, {"max": limit}, {"within": (limit, limit)}]))
+    compared = draw(st.booleans())
+    bounds: list[dict[str, Any]] = [{"min": limit}, {"max": limit}, {"within": (limit, limit)}, {"measured": True}]
+    rule: dict[str, Any] = draw(st.sampled_from([{"baseline": {"max_regression": 0.1}}] if compared else bounds))
+    waived = draw(st.booleans())
+    answer = {"until": "2026-01-02", "by": f"by {draw(TEXTS)}", "reason": f"for {draw(TEXTS)}"}
+    key, part = (about.key, about.slice) if about else (draw(WORDS), draw(TEXTS))
     gate = Gate.model_validate(
         {
             "id": f"g{draw(TEXTS)}",
-            "metric": about.key if about else draw(WORDS),
-            "slice": about.slice if about else draw(TEXTS),
+            "metric": key,
+            "slice": part,
             "reason": draw(TEXTS),
+            "severity": draw(st.sampled_from(Severity)),
+            "waiver": answer if waived else None,
             **rule,
         }
     )
-    outcome = draw(st.sampled_from(Outcome))
+    low, high = sorted((draw(NUMBERS), draw(NUMBERS)))
     return GateResult(
-        gate=gate, outcome=outcome, reason=draw(TEXTS), value=draw(st.none() | NUMBERS), n=draw(st.just(3))
+        gate=gate,
+        outcome=draw(st.sampled_from(Outcome)),
+        effective=draw(st.sampled_from(Outcome)),
+        reason=draw(TEXTS),
+        value=draw(st.none() | NUMBERS),
+        low=draw(st.none() | st.just(low)),
+        high=draw(st.none() | st.just(high)),
+        n=draw(st.just(3)),
+        p=draw(st.none() | st.floats(0, 1)),
+        p_corrected=draw(st.none() | st.floats(0, 1)),
+        comparison=draw(comparisons(key=key, part=part)) if compared else None,
+        waiver=draw(st.sampled_from(WaiverState)) if waived else WaiverState.NONE,
+        fix=draw(TEXTS),
     )
 
 
@@ -175,13 +231,100 @@ def gate_results(draw: st.DrawFn, *, measured: list[Metric]) -> GateResult:
 def reports(draw: st.DrawFn) -> ReportInput:
     """Any report: metrics with and without values, a verdict that follows from nothing, hostile texts everywhere."""
     measured = draw(st.lists(metrics(), max_size=5))
+    text = draw(TEXTS)
+    baseline = BaselineRecord(
+        ref=f"@{text}",
+        audit_id="b",
+        name=text,
+        created="2026",
+        checkpoint=text,
+        fingerprint="a" * 64,
+        other_data=(text,),
+    )
     verdict = Verdict(
         outcome=draw(st.sampled_from(Outcome)),
         reason=f"because {draw(TEXTS)}",
         gates=tuple(draw(st.lists(gate_results(measured=measured), max_size=4))),
         policy=draw(TEXTS),
         policy_digest="d" * 64,
+        baseline=draw(st.none() | st.just(baseline)),
+        warnings=tuple(draw(st.lists(TEXTS, max_size=2))),
     )
-    text = draw(TEXTS)
     record = manifest(["toy/share", "toy/other"], text, incomplete={"toy/other": f"out of time{draw(TEXTS)}"})
-    return report_input(record, measured, verdict)
+    shown = [Example("toy/share", draw(TEXTS), ((draw(TEXTS), draw(TEXTS)),)) for _ in range(draw(st.integers(0, 2)))]
+    return replace(report_input(record, measured, verdict), examples=tuple(shown))
+
+
+def compared() -> ReportInput:
+    """A release beside its baseline: a proven regression that blocks, a waived one, a warning, an undecided gate."""
+    metrics = [
+        metric("toy/share/accuracy", value=0.81, low=0.78, high=0.84, better=Better.HIGHER, n=1000),
+        metric("toy/share/flips", value=0.31, low=0.28, high=0.34, n=1000),
+        metric("other/auc/auc", value=0.62, low=0.58, high=0.66, n=400),
+    ]
+    common = {"test": "exact sign test", "level": 0.95}
+    accuracy = Comparison(
+        metric="toy/share/accuracy",
+        candidate=0.81,
+        baseline=0.86,
+        difference=-0.05,
+        regression=0.05,
+        low=0.03,
+        high=0.07,
+        n=990,
+        only_candidate=10,
+        detectable=0.025,
+        flips=Flips(worse=60, better=10, worse_ids=("00ff", "01ab"), better_ids=("0c0c",)),
+        **common,
+    )
+    flips = Comparison(
+        metric="toy/share/flips",
+        candidate=0.31,
+        baseline=0.3,
+        difference=0.01,
+        regression=0.01,
+        low=-0.02,
+        high=0.04,
+        n=1000,
+        **common,
+    )
+    rule = {"max_regression": 0.02}
+    waiver = {"until": "2030-01-01", "by": "Ann", "reason": "known since spring"}
+    gates = [
+        Gate.model_validate({"id": "no worse", "metric": "toy/share/accuracy", "baseline": rule}),
+        Gate.model_validate({"id": "flips", "metric": "toy/share/flips", "baseline": rule}),
+        Gate.model_validate({"id": "auc", "metric": "other/auc/*", "max": 0.6, "severity": "warn"}),
+        Gate.model_validate({"id": "old", "metric": "toy/share/flips", "max": 0.25, "waiver": waiver}),
+        Gate.model_validate({"id": "good", "metric": "toy/share/accuracy", "min": 0.7}),
+    ]
+    results = (
+        _decided(gates[0], metrics[0], Outcome.BLOCK, comparison=accuracy, fix="train longer"),
+        _decided(gates[1], metrics[1], Outcome.INCONCLUSIVE, comparison=flips),
+        _decided(gates[2], metrics[2], Outcome.BLOCK, effective=Outcome.PASS),
+        _decided(gates[3], metrics[1], Outcome.BLOCK, effective=Outcome.PASS, waiver=WaiverState.ACTIVE),
+        _decided(gates[4], metrics[0], Outcome.PASS),
+    )
+    verdict = Verdict(
+        outcome=Outcome.BLOCK,
+        reason="1 of 5 gates blocked; no worse: the regression is proven",
+        gates=results,
+        policy="release",
+        policy_digest="d" * 64,
+        baseline=BaselineRecord(
+            ref="@production",
+            audit_id="20260101T000000Z-old-0000",
+            name="old",
+            created="2026-01-01",
+            checkpoint="models/old",
+            fingerprint="a" * 64,
+        ),
+        warnings=("gate 'auc': violated", "gate 'old' is waived by Ann until 2030-01-01"),
+    )
+    record = manifest(["toy/share", "other/auc"])
+    example = Example("toy/share", "00ff", (("text", "[masked: 40 characters]"), ("predicted", "1")))
+    return replace(report_input(record, metrics, verdict), examples=(example,))
+
+
+def _decided(gate: Gate, about: Metric, outcome: Outcome, **keys: Any) -> GateResult:
+    values = {"metric": about.key, "value": about.value, "low": about.low, "high": about.high, "n": about.n}
+    return GateResult(gate=gate, outcome=outcome, reason=f"{gate.id} is {outcome}", **{**values, **keys})

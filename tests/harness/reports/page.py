@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
-from harness.reports.content import plain
+from harness.numbers import number
+from harness.reports.content import gate_name, outcome_label, plain
+from harness.verdict import GateResult
 
 VOID = {"meta", "br", "rect", "line", "circle", "hr"}
 
@@ -18,6 +20,21 @@ class Table:
 
     def column(self, name: str) -> list[str]:
         return [row[self.rows[0].index(name)] for row in self.rows[1:]]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the row of a gate must say."""
+
+    outcome: str
+    metric: str
+    value: str
+    reason: str
+
+    @classmethod
+    def of(cls, item: GateResult) -> Decision:
+        todo = f" To do: {item.fix}" if item.fix else ""
+        return cls(outcome_label(item), gate_name(item), number(item.value), plain(f"{item.reason}{todo}"))
 
 
 class Page(HTMLParser):
@@ -34,6 +51,16 @@ class Page(HTMLParser):
         self.feed(html)
         self.close()
         assert self._open == []
+
+    def tables_of(self, first: str) -> list[Table]:
+        """The tables whose first column is called so."""
+        return [table for table in self.tables if table.rows[0][0] == first]
+
+    def decisions(self) -> list[Decision]:
+        """What the table of gates says."""
+        tables = self.tables_of("gate")
+        names = ("outcome", "metric", "value", "reason")
+        return [Decision(*row) for table in tables for row in zip(*map(table.column, names), strict=True)]
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)

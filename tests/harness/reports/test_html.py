@@ -5,13 +5,12 @@ import re
 import pytest
 from hypothesis import given, settings
 
-from harness.numbers import number
 from harness.reports.api import ReportInput
-from harness.reports.content import OUTCOME_WORDS, gate_name, plain, probe_sections
+from harness.reports.content import OUTCOME_WORDS, plain, probe_sections
 from harness.reports.html import render
-from harness.reports.plot import interval_plot
-from tests.harness.reports.inputs import by_hand, reports
-from tests.harness.reports.page import Page
+from harness.reports.plot import gate_plot, interval_plot, pair_plot
+from tests.harness.reports.inputs import by_hand, compared, reports
+from tests.harness.reports.page import Decision, Page
 
 TAGS = {"html", "head", "meta", "title", "style", "body", "header", "section", "article", "h1", "h2", "h3", "p", "br"}
 TAGS |= {"table", "thead", "tbody", "tr", "th", "td", "dl", "dt", "dd", "strong", "span", "code"}
@@ -24,20 +23,14 @@ def test_it_shows_the_verdict_it_was_given(report: ReportInput) -> None:
     page = Page(render(report))
     assert page.texts["p"][0] == OUTCOME_WORDS[report.verdict.outcome]
     assert plain(report.verdict.reason) in page.texts["p"]
-    gates = report.verdict.gates
-    if gates:
-        table = page.tables[0]
-        assert table.column("outcome") == [OUTCOME_WORDS[item.outcome] for item in gates]
-        assert table.column("metric") == [gate_name(item) for item in gates]
-        assert table.column("value") == [number(item.value) for item in gates]
-        assert table.column("reason") == [plain(item.reason) for item in gates]
+    assert page.decisions() == [Decision.of(item) for item in report.verdict.gates]
 
 
 @settings(max_examples=25)
 @given(reports())
 def test_every_metric_is_there_and_a_missing_one_is_no_number(report: ReportInput) -> None:
     page = Page(render(report))
-    metric_tables = page.tables[1:] if report.verdict.gates else page.tables
+    metric_tables = page.tables_of("metric")
     sections = [section for section in probe_sections(report) if section.lines]
     assert len(metric_tables) == len(sections)
     assert sum(len(section.lines) for section in sections) == len(report.metrics)
@@ -96,7 +89,7 @@ def test_plots_put_value_interval_and_rule_on_one_line() -> None:
     assert (plot.interval.start, plot.interval.end) == (0.2, 0.3)
     assert [(span.start, span.end) for span in plot.allowed] == [(0.0, 0.35)]
     assert interval_plot(lines[2]) is None
-    assert render(by_hand()).count("<svg") == 4
+    assert render(by_hand()).count("<svg") == 4 + 3  # metrics, gates
 
 
 @settings(max_examples=25)
@@ -109,3 +102,42 @@ def test_plots_stay_on_their_line(report: ReportInput) -> None:
             assert all(0 <= span.start <= span.end <= 1 for span in plot.allowed)
     for width in re.findall(r'width="(-?[\d.a-z]+)" height="16"', render(report)):
         assert 0 <= float(width) <= 200
+
+
+def test_a_baseline_is_shown_beside_the_candidate() -> None:
+    page = Page(render(compared()))
+    (pairs,), (flips,) = page.tables_of("compared metric"), page.tables_of("flips of")
+    assert pairs.column("compared metric") == ["toy/share/accuracy", "toy/share/flips"]
+    assert pairs.column("worse by") == ["0.0500 [0.0300, 0.0700]", "0.0100 [-0.0200, 0.0400]"]
+    assert pairs.column("compared") == ["990 pairs, 10 only in the candidate", "1000 pairs"]
+    assert flips.rows[1:] == [["toy/share/accuracy", "60", "00ff, 01ab", "10", "0c0c"]]
+    said = " ".join(text for texts in page.texts.values() for text in texts)
+    assert "@production: old (20260101T000000Z-old-0000), checkpoint models/old" in said
+    assert "gate 'old' is waived by Ann until 2030-01-01" in said
+    assert page.tables_of("probe")[0].rows[1] == ["toy/share", "00ff", "text [masked: 40 characters]; predicted 1"]
+
+
+def test_a_gate_is_plotted_on_what_it_decided_on() -> None:
+    regression, undecided, _, _, plain_gate = (gate_plot(item) for item in compared().verdict.gates)
+    assert regression is not None
+    assert regression.allowed[0].end < regression.interval.start < regression.value < regression.interval.end
+    assert undecided is not None
+    assert undecided.interval.start < undecided.allowed[0].end < undecided.interval.end
+    assert plain_gate is not None
+    assert (plain_gate.value, plain_gate.allowed[0].start) == (0.81, 0.7)
+    pair = pair_plot(compared().verdict.gates[0])
+    assert pair is not None
+    assert pair.baseline is not None
+    assert pair.interval.end < pair.baseline
+    assert pair_plot(compared().verdict.gates[4]) is None
+    assert render(compared()).count('class="baseline"') == 2
+
+
+@settings(max_examples=25)
+@given(reports())
+def test_plots_of_gates_stay_on_their_line(report: ReportInput) -> None:
+    for item in report.verdict.gates:
+        for plot in filter(None, (gate_plot(item), pair_plot(item))):
+            ends = [plot.value, plot.interval.start, plot.interval.end, plot.baseline or 0]
+            ends += [end for span in plot.allowed for end in (span.start, span.end)]
+            assert all(0 <= end <= 1 for end in ends)

@@ -5,12 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from harness.numbers import number
 from harness.reports.api import ReportInput
-from harness.reports.content import OUTCOME_WORDS, gate_name, plain, probe_sections
+from harness.reports.content import OUTCOME_WORDS, plain, probe_sections
 from harness.reports.markdown import code, render, text
-from tests.harness.reports.inputs import HOSTILE, by_hand, reports
-from tests.harness.reports.page import Page
+from tests.harness.reports.inputs import HOSTILE, by_hand, compared, reports
+from tests.harness.reports.page import Decision, Page
 
 TAGS = {"h1", "h2", "h3", "p", "strong", "code", "br", "table", "thead", "tbody", "tr", "th", "td", "ul", "li"}
 READER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
@@ -27,13 +26,7 @@ def test_it_shows_the_verdict_it_was_given(report: ReportInput) -> None:
     word = OUTCOME_WORDS[report.verdict.outcome]
     assert markdown.startswith(f"# {word}: ")
     assert plain(f"Reason: {report.verdict.reason}") in plain(" ".join(read(markdown.split("\n\n")[1]).texts["p"]))
-    gates = report.verdict.gates
-    if gates:
-        table = read(markdown).tables[0]
-        assert table.column("outcome") == [OUTCOME_WORDS[item.outcome] for item in gates]
-        assert table.column("metric") == [gate_name(item) for item in gates]
-        assert table.column("value") == [number(item.value) for item in gates]
-        assert table.column("reason") == [plain(item.reason) for item in gates]
+    assert read(markdown).decisions() == [Decision.of(item) for item in report.verdict.gates]
 
 
 @settings(max_examples=25)
@@ -42,7 +35,7 @@ def test_every_metric_is_there_and_no_text_becomes_markup(report: ReportInput) -
     page = read(render(report))
     assert set(page.tags) <= TAGS
     assert not page.attributes
-    metric_tables = page.tables[1:-1] if report.verdict.gates else page.tables[:-1]
+    metric_tables = page.tables_of("metric")
     sections = [section for section in probe_sections(report) if section.lines]
     for table, section in zip(metric_tables, sections, strict=True):
         assert table.column("metric") == [line.name for line in section.lines]
@@ -86,3 +79,14 @@ def test_it_says_everything_an_auditor_asks() -> None:
     ]:
         assert expected in said, expected
     assert page.tables[1].column("gate") == ["PASS <= 0.35", "BLOCK <= 0.35", "INCONCLUSIVE <= 0.1", ""]
+
+
+def test_a_baseline_is_shown_beside_the_candidate() -> None:
+    page = read(render(compared()))
+    (pairs,), (flips,) = page.tables_of("compared metric"), page.tables_of("flips of")
+    assert pairs.column("worse by") == ["0.0500 [0.0300, 0.0700]", "0.0100 [-0.0200, 0.0400]"]
+    assert flips.rows[1:] == [["toy/share/accuracy", "60", "00ff, 01ab", "10", "0c0c"]]
+    assert page.tables_of("probe")[0].rows[1][2] == "text: [masked: 40 characters] predicted: 1"
+    said = " ".join(text for texts in page.texts.values() for text in texts)
+    assert "Warning: gate 'auc': violated" in said
+    assert "Baseline: @production: old" in said

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 from typing import Literal
 
 import pytest
@@ -14,7 +15,7 @@ from harness.reports import report_input
 from harness.reports.api import ReportInput
 from harness.reports.content import OUTCOME_WORDS, plain
 from harness.reports.terminal import print_report
-from tests.harness.reports.inputs import HOSTILE, by_hand, manifest, metric, reports
+from tests.harness.reports.inputs import HOSTILE, by_hand, compared, manifest, metric, reports
 
 
 def shown(report: ReportInput, width: int = 100, *, colour: bool = False) -> str:
@@ -22,6 +23,11 @@ def shown(report: ReportInput, width: int = 100, *, colour: bool = False) -> str
     system: Literal["truecolor"] | None = "truecolor" if colour else None
     print_report(Console(file=file, width=width, highlight=False, force_terminal=colour, color_system=system), report)
     return file.getvalue()
+
+
+def squeezed(text: str) -> str:
+    """Without what folding and `inert` add."""
+    return re.sub(r"[\s\u200b]", "", text)
 
 
 @settings(max_examples=25)
@@ -34,8 +40,7 @@ def test_it_shows_the_verdict_it_was_given_on_any_width(report: ReportInput) -> 
         assert max(map(cell_len, text.splitlines())) <= width
         assert "\x1b" not in text
         assert "\u202e" not in text
-    squeezed = re.sub(r"\s", "", text)
-    assert squeezed.endswith(re.sub(r"\s", "", plain(report.verdict.reason)))
+    assert squeezed(text).endswith(squeezed(plain(report.verdict.reason)))
 
 
 def test_the_table_has_value_interval_n_and_gate() -> None:
@@ -75,10 +80,32 @@ def test_colour_adds_nothing_but_colour() -> None:
 def test_hostile_text_is_printed_as_it_is(hostile: str) -> None:
     measured = [metric("toy/share/flips", note=hostile)]
     text = shown(report_input(manifest(["toy/share"], hostile), measured, decide(None, measured)), 400)
-    assert re.sub(r"\s", "", plain(f"Cannot tell: whether it matters{hostile}").rstrip(".")) in re.sub(r"\s", "", text)
+    assert squeezed(plain(f"Cannot tell: whether it matters{hostile}").rstrip(".")) in squeezed(text)
 
 
 def test_an_audit_without_probes_still_has_a_verdict() -> None:
     text = shown(report_input(manifest([]), [], decide(None, [])))
     assert "Training: claims epsilon <= 7.926 (PRV; PLD 7.926)" in text
     assert "Verdict: INCONCLUSIVE\nno policy was given: nothing was decided" in text
+
+
+def test_a_baseline_is_shown_beside_the_candidate() -> None:
+    said = " ".join(shown(compared(), 160).split())
+    for expected in [
+        "0.8600 -> 0.8100, worse by 0.0500 [0.0300, 0.0700]; 990 pairs, 10 only in the candidate; "
+        "flips: 60 worse, 10 better; detectable: 0.0250",
+        "no worse: BLOCK no worse is block; to do: train longer",
+        "old: BLOCK (waived)",
+        "auc: other/auc/auc: BLOCK (warning)",
+        "gate 'auc': violated",
+        "toy/share 00ff text=[masked: 40 characters]; predicted=1",
+    ]:
+        assert expected in said, expected
+
+
+def test_no_line_is_a_command_to_a_runner() -> None:
+    hostile = "x\n::set-output name=a::b ##[error]c"
+    for width in (40, 80, 100):
+        text = shown(replace(compared(), manifest=manifest(["toy/share", hostile], hostile)), width)
+        assert not re.search(r"^\s*::", text, re.MULTILINE)
+        assert "##[" not in text

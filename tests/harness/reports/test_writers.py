@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from harness.reports import find_writers, write_reports
-from harness.reports.api import ReportInput
+from harness.errors import AuditError, UsageError
+from harness.record import AuditFolder
+from harness.reports import find_writers, recorded_input, render_again, update_card, write_reports
+from harness.reports.api import Level, ReportInput
 from tests.harness.reports.inputs import by_hand
 
 Plug = Callable[..., EntryPoint]
@@ -89,4 +91,101 @@ def test_a_broken_format_is_reported_and_the_rest_written(tmp_path: Path, plug: 
 
 def test_our_own_formats_are_installed() -> None:
     writers, _ = find_writers()
-    assert [(writer.name, writer.suffix) for writer in writers[:2]] == [("html", ".html"), ("markdown", ".md")]
+    own = {writer.name: (writer.suffix, writer.default) for writer in writers[:10]}
+    assert own == {
+        "card": (".card.md", False),
+        "comment": (".comment.md", True),
+        "html": (".html", True),
+        "json": (".json", True),
+        "junit": (".junit.xml", True),
+        "markdown": (".md", True),
+        "pack": (".zip", False),
+        "pdf": (".pdf", False),
+        "sarif": (".sarif", True),
+        "step-summary": (".step.md", False),
+    }
+
+
+def audit(path: Path, report: ReportInput) -> AuditFolder:
+    """An audit on disk, as it was decided."""
+    folder = AuditFolder(path)
+    path.mkdir(parents=True)
+    folder.write_manifest(report.manifest)
+    folder.write_metrics(list(report.metrics))
+    folder.write_verdict(report.verdict)
+    return folder
+
+
+def test_an_old_audit_is_rendered_again_in_the_formats_asked_for(tmp_path: Path, plug: Plug) -> None:
+    folder = audit(tmp_path / "audit", by_hand())
+    written = render_again(recorded_input(folder, Level.FINDINGS), ["json", "junit"], tmp_path / "out")
+    assert written == {"json": tmp_path / "out/report.json", "junit": tmp_path / "out/report.junit.xml"}
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["report.json", "report.junit.xml"]
+    points = [plug("lines", outcome, ".txt"), plug("raw", lambda _report: b"\x00\xff", ".bin"), *OWN]
+    assert set(render_again(recorded_input(folder, Level.FULL), [], tmp_path / "all", points)) == {
+        "lines",
+        "raw",
+        "html",
+        "markdown",
+    }
+    assert (tmp_path / "all/report.bin").read_bytes() == b"\x00\xff"
+
+
+def test_the_pack_comes_with_its_level_and_a_format_that_is_not_default_only_by_name(tmp_path: Path) -> None:
+    folder = audit(tmp_path / "audit", by_hand())
+    assert list(render_again(recorded_input(folder, Level.REPRODUCTION), ["json"], tmp_path / "a")) == ["json", "pack"]
+    assert set(render_again(recorded_input(folder, Level.FINDINGS), [], tmp_path / "b")) == {
+        *("comment", "html", "json", "junit", "markdown", "sarif")
+    }
+
+
+@pytest.mark.parametrize(
+    ("formats", "why"),
+    [
+        (["junt"], "--format junt: no such report format; did you mean 'junit'"),
+        (["zzz"], "choose from card, comment, html"),
+        (["pack"], "--level reproduction"),
+    ],
+)
+def test_a_format_that_cannot_be_had_is_one_sentence(tmp_path: Path, formats: list[str], why: str) -> None:
+    folder = audit(tmp_path / "audit", by_hand())
+    with pytest.raises(UsageError, match=why):
+        render_again(recorded_input(folder, Level.FINDINGS), formats, tmp_path / "out")
+
+
+def test_a_broken_plug_in_asked_for_by_name_is_an_error(tmp_path: Path, plug: Plug) -> None:
+    folder = audit(tmp_path / "audit", by_hand())
+    points = [plug("explodes", explode, ".x"), plug("bare", outcome), *OWN]
+    with pytest.raises(AuditError, match="the report format explodes failed: KeyError"):
+        render_again(recorded_input(folder, Level.FINDINGS), ["explodes"], tmp_path, points)
+    with pytest.raises(UsageError, match="the report format bare did not load: TypeError"):
+        render_again(recorded_input(folder, Level.FINDINGS), ["bare"], tmp_path, points)
+
+
+def test_an_undecided_audit_is_refused(tmp_path: Path) -> None:
+    folder = audit(tmp_path / "audit", by_hand())
+    (folder.path / "verdict.json").unlink()
+    with pytest.raises(UsageError, match="not decided; run `assay resume` first"):
+        render_again(recorded_input(folder, Level.FINDINGS), [], tmp_path)
+
+
+def test_a_card_is_updated_or_refused_with_a_sentence(tmp_path: Path) -> None:
+    folder = audit(tmp_path / "audit", by_hand())
+    card = tmp_path / "README.md"
+    update_card(recorded_input(folder, Level.SUMMARY), card)
+    once = card.read_text()
+    update_card(recorded_input(folder, Level.SUMMARY), card)
+    assert card.read_text() == once
+    assert "## Release audit" in once
+    card.write_text("---\n- a list\n---\n")
+    with pytest.raises(UsageError, match="not a model card"):
+        update_card(recorded_input(folder, Level.SUMMARY), card)
+    card.write_bytes(b"\xff\xfe")
+    with pytest.raises(UsageError, match="not a model card"):
+        update_card(recorded_input(folder, Level.SUMMARY), card)
+
+
+def test_a_second_plug_in_of_a_name_is_reported(plug: Plug) -> None:
+    writers, errors = find_writers([plug("html", outcome, ".txt"), *OWN])
+    assert {writer.name: writer.suffix for writer in writers} == {"html": ".html", "markdown": ".md"}
+    assert "another report format is named 'html'" in next(iter(errors.values()))

@@ -1,0 +1,246 @@
+"""What one gate's evidence says, before corrections, waivers and severities. Pure; part of `harness.gate`."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from harness import numbers
+from harness.metrics import Metric
+from harness.multiple import interval_at, p_value
+from harness.policy import Deciding, Gate, OnMissing, When, matches
+from harness.verdict import Compared, GateResult, Outcome
+
+_FAR = 1e7
+"""Times as wide as its distance from the bound: no number of cases makes such an interval narrow enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything a gate may look at."""
+
+    metrics: Sequence[Metric]
+    incomplete: Mapping[str, str]
+    compared: Compared
+    privacy_claim: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A result on its way, with what is to be warned of."""
+
+    result: GateResult
+    warning: str = ""
+
+    @property
+    def tested(self) -> bool:
+        """Whether a block of it would be a finding with a p value, to be corrected for their number."""
+        return self.result.p is not None and self.result.gate.evidence.decides in (Deciding.BOTH, Deciding.BEST)
+
+    def having(self, **changes: Any) -> Draft:
+        """The same with other fields in the result."""
+        return replace(self, result=self.result.model_copy(update=changes))
+
+    def warn(self, warning: str) -> Draft:
+        """The same with this warning."""
+        return replace(self, warning=warning)
+
+
+@dataclass(frozen=True, slots=True)
+class _Estimate:
+    """A number with the interval that decides."""
+
+    value: float
+    low: float | None
+    high: float | None
+    level: float
+    what: str
+    """Of what, for the sentence, e.g. '(n=100) of quality/classification/accuracy'."""
+    n: int
+
+
+def drafts(gate: Gate, facts: Facts) -> list[Draft]:
+    """One result for each metric and slice that the gate is about; one that says so when there is none."""
+    if gate.when is When.PRIVACY_CLAIM and not facts.privacy_claim:
+        return [_draft(gate, Outcome.PASS, "not asked for: the checkpoint makes no privacy claim")]
+    if not gate.is_pattern:
+        return [_one(gate, gate.metric, gate.slice, facts)]
+    covered = sorted({(each.key, each.slice) for each in facts.metrics if gate.covers(each.key, each.slice)})
+    found = [_one(gate, key, part, facts) for key, part in covered]
+    for probe in sorted(facts.incomplete):
+        unseen = not any(key.rpartition("/")[0] == probe for key, _ in covered)
+        if unseen and (matches(gate.metric, f"{probe}/") or matches(gate.metric.rpartition("/")[0], probe)):
+            found.append(_missing(gate, _unfinished(probe, facts), metric=probe))
+    return found or [_missing(gate, f"no metric was measured that fits {_name(gate.metric, gate.slice)}")]
+
+
+def _one(gate: Gate, key: str, part: str, facts: Facts) -> Draft:
+    same_key = [metric for metric in facts.metrics if metric.key == key]
+    found = [metric for metric in same_key if metric.slice == part]
+    about: dict[str, Any] = {"metric": key, "slice": part}
+    unfinished = _unfinished(key.rpartition("/")[0], facts)
+    if len(found) != 1:
+        return _missing(gate, unfinished or _not_found(key, part, facts.metrics, same_key, len(found)), **about)
+    metric = found[0]
+    about |= {"value": metric.value, "low": metric.low, "high": metric.high, "n": metric.n}
+    if unfinished:
+        return _missing(gate, unfinished, **about)
+    if metric.value is None:
+        return _missing(gate, f"{_name(key, part)} is missing: {metric.note}", **about)
+    if gate.measured:
+        return _draft(gate, Outcome.PASS, f"{_name(key, part)} was measured", **about)
+    if gate.baseline is not None:
+        return _against_baseline(gate, metric, facts.compared, about)
+    return _absolute(gate, metric, about)
+
+
+def _absolute(gate: Gate, metric: Metric, about: dict[str, Any]) -> Draft:
+    name = _name(metric.key, metric.slice)
+    if metric.low is None and metric.high is None:
+        return _draft(gate, Outcome.INCONCLUSIVE, f"{name} has no confidence interval", **about)
+    lacking, fix = _lacking(gate, name, metric.n, metric.missing, "observations")
+    if lacking:
+        return _draft(gate, Outcome.INCONCLUSIVE, lacking, fix=fix, **about)
+    level = gate.evidence.confidence or metric.level
+    low, high = interval_at(metric, level)
+    value = 0.0 if metric.value is None else metric.value
+    estimate = _Estimate(value, low, high, level, f"(n={metric.n}) of {name}", metric.n)
+    about |= {"low": low, "high": high, "p": p_value(metric, *gate.allowed), "alpha": (1 - level) / 2}
+    return _compare(gate, estimate, about)
+
+
+def _against_baseline(gate: Gate, metric: Metric, compared: Compared, about: dict[str, Any]) -> Draft:
+    name = _name(metric.key, metric.slice)
+    found = compared.comparisons.get((gate.id, metric.key, metric.slice))
+    if found is None:
+        why = compared.why_not or "none was given"
+        return _missing(
+            gate, f"{name} has no baseline: {why}", fix="give --baseline, or `baseline` in the policy", **about
+        )
+    about |= {"comparison": found}
+    if found.regression is None:
+        return _missing(gate, f"{name} cannot be compared with the baseline: {found.note}", **about)
+    lacking, fix = _lacking(gate, f"the comparison of {name}", found.n, found.unusable, "pairs")
+    if lacking:
+        return _draft(gate, Outcome.INCONCLUSIVE, lacking, fix=fix, **about)
+    estimate = _Estimate(
+        found.regression,
+        found.low,
+        found.high,
+        found.level,
+        f"(n={found.n} pairs) of the regression of {name}",
+        found.n,
+    )
+    about |= {"p": found.p, "alpha": (1 - found.level) / 2}
+    return _compare(gate, estimate, about)
+
+
+def _compare(gate: Gate, estimate: _Estimate, about: dict[str, Any]) -> Draft:
+    """Compare the interval, not the point, with the rule; a missing end is as far away as can be."""
+    lowest, highest = gate.allowed
+    low, high = estimate.low, estimate.high
+    if gate.evidence.decides is Deciding.POINT:
+        low = high = estimate.value
+    holds = lowest <= (-math.inf if low is None else low) and (math.inf if high is None else high) <= highest
+    broken = (low is not None and low > highest) or (high is not None and high < lowest)
+    if holds:
+        outcome, relation = Outcome.PASS, "satisfies"
+    elif broken:
+        outcome, relation = Outcome.BLOCK, "violates"
+    else:
+        outcome, relation = _undecided(gate)
+    fix = _more_cases(gate, estimate) if outcome is Outcome.INCONCLUSIVE else ""
+    return _draft(gate, outcome, f"{_sure(gate, estimate)} {relation} {gate.rule}", fix=fix, **about)
+
+
+def _undecided(gate: Gate) -> tuple[Outcome, str]:
+    """What an interval that straddles the bound means, by who must prove what."""
+    if gate.evidence.decides is Deciding.WORST:
+        return Outcome.BLOCK, "only partly satisfies (its worst end decides)"
+    if gate.evidence.decides is Deciding.BEST:
+        return Outcome.PASS, "does not wholly violate (its best end decides)"
+    return Outcome.INCONCLUSIVE, "only partly satisfies"
+
+
+def _sure(gate: Gate, estimate: _Estimate) -> str:
+    limits = [limit for limit in gate.allowed if math.isfinite(limit)]
+    point = gate.evidence.decides is Deciding.POINT
+    ends = (estimate.value,) if point else (estimate.low, estimate.high)
+    digits = max(numbers.telling_digits(end, limit) for end in ends for limit in limits)
+    if point:
+        return f"the estimate {numbers.number(estimate.value, digits)} {estimate.what}"
+    shown = numbers.interval(estimate.low, estimate.high, digits)
+    return f"the {numbers.percent(estimate.level)} interval {shown} {estimate.what}"
+
+
+def _more_cases(gate: Gate, estimate: _Estimate) -> str:
+    """How many cases would decide if the estimate stayed; an interval shrinks with the root of their number."""
+    lowest, highest = gate.allowed
+    needed = 0.0
+    sides = ((estimate.low, lowest), (estimate.low, highest), (estimate.high, lowest), (estimate.high, highest))
+    for end, limit in sides:
+        if end is None or not math.isfinite(limit) or (estimate.value - limit) * (end - limit) > 0:
+            continue
+        distance = abs(estimate.value - limit)
+        if distance == 0:
+            return "the estimate lies on the bound: no number of cases decides"
+        needed = max(needed, estimate.n * min(abs(end - estimate.value) / distance, _FAR) ** 2)
+    if not needed:
+        return "measure a metric with an interval on both sides"
+    return f"if the estimate stays, about {_round_up(needed * (1 - 1e-9))} cases decide; raise limits.cases"
+
+
+def _round_up(count: float) -> str:
+    """Two significant digits are all that such an estimate carries."""
+    if count > 1e12:
+        return "more than 10^12"
+    digits = max(0, len(str(math.ceil(count))) - 2)
+    return f"{math.ceil(count / 10**digits) * 10**digits:,}"
+
+
+def _lacking(gate: Gate, name: str, n: int, missing: int, unit: str) -> tuple[str, str]:
+    """What evidence there is too little of, and the way out; '' when there is enough."""
+    if n < gate.min_examples:
+        why = f"{name} rests on {n} {unit}, the gate asks for {gate.min_examples}"
+        return why, f"raise limits.cases by at least {gate.min_examples - n}, or give more data"
+    lost = missing / (n + missing)
+    if lost > gate.max_missing:
+        share, allowed = numbers.percent(lost), numbers.percent(gate.max_missing)
+        return f"{share} of the cases of {name} gave no usable row, the gate allows {allowed}", "see the error rows"
+    return "", ""
+
+
+def _missing(gate: Gate, why: str, *, fix: str = "", **about: Any) -> Draft:
+    """A gate whose metric or baseline is not there, as `on_missing` says."""
+    outcome = {OnMissing.BLOCK: Outcome.BLOCK, OnMissing.WARN: Outcome.PASS}.get(gate.on_missing, Outcome.INCONCLUSIVE)
+    fix = fix or (
+        "" if outcome is Outcome.PASS else "measure it: add its probe or data to the spec, or correct the gate"
+    )
+    draft = _draft(gate, outcome, why, fix=fix, **about)
+    return draft.warn(f"gate {gate.id!r} passes unmeasured: {why}") if outcome is Outcome.PASS else draft
+
+
+def _draft(gate: Gate, outcome: Outcome, reason: str, **about: Any) -> Draft:
+    return Draft(GateResult(gate=gate, outcome=outcome, reason=reason, **about))
+
+
+def _unfinished(probe: str, facts: Facts) -> str:
+    return f"{probe} did not finish: {facts.incomplete[probe]}" if probe in facts.incomplete else ""
+
+
+def _not_found(key: str, part: str, metrics: Sequence[Metric], same_key: Sequence[Metric], count: int) -> str:
+    if count > 1:
+        return f"{_name(key, part)} was measured {count} times, which one is meant is unknown"
+    if same_key:
+        slices = ", ".join(sorted(repr(metric.slice) if metric.slice else "all rows" for metric in same_key))
+        return f"{_name(key, part)} was not measured; the metric was for {slices}"
+    close = difflib.get_close_matches(key, sorted({metric.key for metric in metrics}), 1, cutoff=0.5)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return f"{key} was not measured{hint}"
+
+
+def _name(key: str, part: str) -> str:
+    return f"{key} [{part}]" if part else key

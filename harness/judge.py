@@ -1,0 +1,51 @@
+"""From an audit's record to its verdict: gathers what the pure decision needs."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+
+from harness.baseline import compare, find_baseline
+from harness.errors import AssayError
+from harness.gate import Policy, Verdict, decide
+from harness.metrics import Metric
+from harness.record import AuditFolder, AuditManifest
+from harness.verdict import Compared
+
+
+def first_verdict(
+    folder: AuditFolder, manifest: AuditManifest, metrics: list[Metric], policy: Policy | None
+) -> Verdict:
+    """The verdict that ends an audit; a baseline that cannot be had must not cost it, so the verdict says why."""
+    compared = None
+    if policy is not None and policy.baseline:
+        try:
+            baseline = find_baseline(
+                policy.baseline, folder.path.parent, store_of(folder, manifest.spec["tracking"]["uri"])
+            )
+            compared = compare(policy, folder, baseline)
+        except AssayError as error:
+            compared = Compared(why_not=str(error))
+    return judge(policy, manifest, metrics, compared)
+
+
+def judge(policy: Policy | None, manifest: AuditManifest, metrics: list[Metric], compared: Compared | None) -> Verdict:
+    """The verdict on a measured audit, today: what its manifest says of the gates' other facts, and `decide`."""
+    return decide(
+        policy,
+        metrics,
+        incomplete=manifest.incomplete,
+        compared=compared,
+        privacy_claim=_claims_privacy(manifest),
+        today=datetime.now(UTC).date(),
+    )
+
+
+def _claims_privacy(manifest: AuditManifest) -> bool:
+    training = manifest.checkpoint.training
+    return training is not None and training.privacy is not None and math.isfinite(training.privacy.epsilon)
+
+
+def store_of(folder: AuditFolder, uri: str | None) -> str | None:
+    """The MLflow store to read baselines from; None: the one beside the audits."""
+    return uri if uri and uri != "off" else folder.tracking().get("uri")
