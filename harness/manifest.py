@@ -62,6 +62,38 @@ class PrivacyClaim(BaseModel):
     unprivatised: Unprivatised
 
 
+class HardeningRound(BaseModel):
+    """One attack on training texts, and what was trained on after it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    number: int = Field(ge=1)
+    attacked: int = Field(ge=0, description="training texts attacked")
+    succeeded: int = Field(ge=0, description="attacks that changed the class")
+    failed: int = Field(ge=0)
+    skipped: int = Field(ge=0, description="texts that were misclassified as they are")
+    errors: int = Field(ge=0, description="attacks that broke; nothing is known of these texts")
+    added: int = Field(ge=0, description="adversarial texts added to the training texts, each counted once")
+    queries: int = Field(ge=0, description="questions that the attacks asked the model")
+    seconds: float = Field(ge=0, description="what the attacks took: their search, and their share of the model's work")
+    texts_digest: str = Field(description="content digest of all texts trained on in this round")
+
+
+class HardeningRecord(BaseModel):
+    """How a checkpoint was hardened against attacks."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: str = Field(description="augment or a2t")
+    recipe: str = Field(description="the attack")
+    recipe_version: str
+    resources: str = Field(description="what the attack was built from; another makes another attack; '': nothing")
+    share: float = Field(description="share of the training texts attacked in each round")
+    weight: int = Field(description="how often each adversarial text is seen where a clean one is seen once")
+    rounds: tuple[HardeningRound, ...]
+    settings: dict[str, Any] = Field(description="every setting of the hardening")
+
+
 class TrainingManifest(BaseModel):
     """Provenance of a trained checkpoint; lies next to its weights as `training_manifest.json`."""
 
@@ -90,6 +122,9 @@ class TrainingManifest(BaseModel):
     device: str | None = Field(default=None, description="cpu, or the name of the accelerator")
     versions: dict[str, str] = Field(description="package versions")
     privacy: PrivacyClaim | None = Field(default=None, description="the claimed guarantee; None: trained without one")
+    hardening: HardeningRecord | None = Field(
+        default=None, description="how it was hardened against attacks; `config` is then that of the last round"
+    )
 
 
 def read_manifest(folder: Path) -> TrainingManifest | None:

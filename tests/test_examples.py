@@ -15,6 +15,7 @@ from harness.spec import load_spec
 from harness.validation import read_yaml
 from privacy.training import train
 from privacy.training.options import load_train_spec
+from suites.adversarial.harden import load_harden_spec
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "examples").rglob("*.yaml"))
@@ -28,6 +29,8 @@ def test_every_example_is_valid(path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         assert load_policy(path).gates
     elif "task" in content:
         assert load_train_spec(path).output.parts[0] == "checkpoints"
+    elif "recipe" in content:
+        assert load_harden_spec(path).output.parts[0] == "checkpoints"
     else:
         assert load_spec(path).probes
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from privacy.training.batches import IGNORED, Collator, plan_batches
+from privacy.clipping.losses import IGNORED
+from privacy.training.batches import Collator, plan_batches
 
 PADDING = {"input_ids": 9, "attention_mask": 0, "targets": IGNORED}
 

@@ -13,8 +13,9 @@ from harness.checkpoint import CheckpointSource, inspect_checkpoint, load_checkp
 from harness.errors import CheckpointError, DataError
 from harness.probe import Need
 from privacy.clipping import BookKeepingEngine
+from privacy.clipping.losses import IGNORED
 from privacy.training import TrainSpec, train
-from privacy.training.batches import IGNORED, Collator, MicroBatch, padding_values
+from privacy.training.batches import Collator, MicroBatch, padding_values
 from privacy.training.data import load_training_data
 from privacy.training.model import load_trainable
 from privacy.training.next_sentence import next_sentence, sentence_order, sentence_pairs

@@ -9,7 +9,8 @@ import transformers
 
 from harness.errors import DataError
 from privacy.clipping import BookKeepingEngine
-from privacy.training.batches import IGNORED, Collator, MicroBatch, padding_values
+from privacy.clipping.losses import IGNORED
+from privacy.training.batches import Collator, MicroBatch, padding_values
 from privacy.training.next_sentence import next_sentence, sentence_order
 from privacy.training.objective import Objective, causal_lm, classification, in_bf16, masked_lm, with_classes
 from privacy.training.tokens import Features, check_maskable, encode_documents, encode_records
