@@ -12,6 +12,7 @@ from harness.reports.plot import gate_plot, interval_plot, pair_plot
 from tests.harness.reports.inputs import by_hand, compared, reports
 from tests.harness.reports.page import Decision, Page
 
+COLUMNS = ("gate", "outcome", "measured", "reason")
 TAGS = {"html", "head", "meta", "title", "style", "body", "header", "section", "article", "h1", "h2", "h3", "p", "br"}
 TAGS |= {"table", "thead", "tbody", "tr", "th", "td", "dl", "dt", "dd", "strong", "span", "code"}
 TAGS |= {"svg", "rect", "line", "circle", "text"}
@@ -23,7 +24,13 @@ def test_it_shows_the_verdict_it_was_given(report: ReportInput) -> None:
     page = Page(render(report))
     assert page.texts["p"][0] == OUTCOME_WORDS[report.verdict.outcome]
     assert plain(report.verdict.reason) in page.texts["p"]
-    assert page.decisions() == [Decision.of(item) for item in report.verdict.gates]
+    tables = page.tables_of("gate")
+    shown = [row for table in tables for row in zip(*map(table.column, COLUMNS), strict=True)]
+    for (gate, outcome, measured, reason), item in zip(shown, report.verdict.gates, strict=True):
+        wanted = Decision.of(item)
+        assert (outcome, reason) == (wanted.outcome, wanted.reason)
+        assert wanted.metric in gate
+        assert measured.startswith(wanted.value)
 
 
 @settings(max_examples=25)
