@@ -23,9 +23,10 @@ from suites.adversarial.pooled.lean_goal import DIGITS
 from suites.adversarial.pooled.make import Setup, make_attacks
 from suites.adversarial.pooled.run import run_pool
 from suites.adversarial.recipes.parts import Parts
+from suites.adversarial.resources.finding import find
 from suites.adversarial.textattack_env import load_textattack, nltk_stop_words, stop_words
 
-FLOOR_BUDGETS = (512, 1024, 2048, 4096, 8192)
+FLOOR_BUDGETS = (1024, 2048, 4096)
 """Tokens per batch tried for the floor; the fastest is it."""
 
 Outcome = tuple[str, int, str | None]
@@ -111,6 +112,28 @@ def textattacks(
         wrapper.rows / max(1, wrapper.calls),
         wrapper.tokenizer.padded / max(1, wrapper.tokenizer.real),
     )
+
+
+def peer_encoder() -> Any:
+    """The same encoder as sentence-transformers runs it for TextAttack: batches of 32, longest first."""
+    from transformers import AutoModel, AutoTokenizer
+
+    folder = str(find("sentence-encoder").path)
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
+
+    def encode(texts: Sequence[str]) -> Any:
+        order = sorted(range(len(texts)), key=lambda at: -len(texts[at]))
+        vectors = torch.empty(len(texts), model.config.hidden_size)
+        for start in range(0, len(order), 32):
+            batch = order[start : start + 32]
+            inputs = tokenizer([texts[at] for at in batch], padding=True, truncation=True, return_tensors="pt")
+            with torch.inference_mode():
+                states = model(**inputs).last_hidden_state
+            mask = inputs["attention_mask"][..., None]
+            vectors[batch] = (states * mask).sum(1) / mask.sum(1)
+        return vectors.numpy()
+
+    return encode
 
 
 def floor(loaded: LoadedCheckpoint, texts: Sequence[str]) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -111,7 +112,7 @@ class Parts:
         Entries that are no English words (punctuation, numbers, other scripts) are left out: TextAttack takes some for
         no word at all, and where such a one is put in a text its sentence encoders raise StopIteration.
         """
-        return self.once("embedding", lambda: textattack_embedding(self._word_vectors()))
+        return self.once("embedding", lambda: textattack_embedding(word_vectors(self._find("word-vectors"))))
 
     @property
     def encode(self) -> Encode:
@@ -138,19 +139,20 @@ class Parts:
         load = self.once("sentence-encoder", lambda: _load_encoder(self._find("sentence-encoder")))
         return load(texts)  # type: ignore[no-any-return]
 
-    def _word_vectors(self) -> WordVectors:
-        vectors = read_vectors(self._find("word-vectors").path)
-        kept = [at for at, word in enumerate(vectors.words) if _WORD.fullmatch(word)]
-        if not kept:
-            raise UsageError(
-                f"{self._find('word-vectors').path}: holds no vector of an English word; give another file"
-            )
-        return WordVectors([vectors.words[at] for at in kept], vectors.matrix[kept])
-
     def _find(self, name: str) -> Found:
         found: Found = self.once(f"found {name}", lambda: find(name, self._paths.get(name)))
         self._used[name] = found.described
         return found
+
+
+@lru_cache(maxsize=2)
+def word_vectors(found: Found) -> WordVectors:
+    """The vectors of words in a file; neighbours once looked up stay known to all attacks of the process."""
+    vectors = read_vectors(found.path)
+    kept = [at for at, word in enumerate(vectors.words) if _WORD.fullmatch(word)]
+    if not kept:
+        raise UsageError(f"{found.path}: holds no vector of an English word; give another file")
+    return WordVectors([vectors.words[at] for at in kept], vectors.matrix[kept])
 
 
 def sentence_encoder(path: str | Path | None = None) -> Encode:
