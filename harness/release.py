@@ -99,8 +99,8 @@ def own_verdict(folder: AuditFolder) -> Verdict:
         waiver = item.gate.waiver
         if item.waived and waiver is not None and waiver.until < today:
             raise UsageError(
-                f"{folder.path}: the waiver of {item.gate.id!r} ran out on {waiver.until}, after the audit was decided; "
-                "decide again with --policy"
+                f"{folder.path}: the waiver of {item.gate.id!r} ran out on {waiver.until}, after the audit was "
+                "decided; decide again with --policy"
             )
     return verdict
 
