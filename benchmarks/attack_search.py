@@ -1,7 +1,7 @@
 """Search methods on one search space: success and queries, beside the order that Yoo et al. 2020 published.
 
 Word swaps among GloVe neighbours (cosine at least 0.5, same part of speech), MR sentences, a fine-tuned MiniLM. Table 3
-of arXiv:2009.06368 (MR, GloVe) has other constraints: the order and the ratios of queries are compared, not the numbers.
+of arXiv:2009.06368 (MR, GloVe) has other constraints: order and ratios of queries are compared, not the numbers.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def measure_attacks(rows: pd.DataFrame, semantics: SemanticsParams | None = None
     """
     good, missing = usable(rows)
     if good.empty:
-        return all_missing(METRICS, "no text could be attacked", missing)
+        return all_missing(METRICS, f"no text could be attacked{first_error(rows)}", missing)
     attacked = good[good["outcome"] != "skipped"]
     won = attacked[attacked["outcome"] == "succeeded"]
     final = _final(good)
@@ -56,6 +56,12 @@ def measure_attacks(rows: pd.DataFrame, semantics: SemanticsParams | None = None
     if semantics is not None:
         found += [one for one in filtered_success(rows, semantics) if one.key != "raw_success_rate"]
     return found
+
+
+def first_error(rows: pd.DataFrame) -> str:
+    """`: ` and the error that most rows have; '' without any."""
+    errors = rows["error"].dropna() if "error" in rows else pd.Series(dtype="str")
+    return f": {errors.mode().iloc[0]}" if len(errors) else ""
 
 
 def attack_values(rows: pd.DataFrame, metric: str) -> RowValues | None:
@@ -82,7 +88,7 @@ def measure_reductions(rows: pd.DataFrame) -> list[Metric]:
     """How far texts can be shortened while the predicted class stays: what is left, over correctly classified texts."""
     good, missing = usable(rows)
     if good.empty:
-        return all_missing(REDUCTION_METRICS, "no text could be reduced", missing)
+        return all_missing(REDUCTION_METRICS, f"no text could be reduced{first_error(rows)}", missing)
     reduced = good[good["outcome"] != "skipped"]
     reduced = reduced.assign(
         words_left=reduced["words"].astype("float64") - reduced["changed_words"].astype("float64"),

@@ -20,7 +20,7 @@ from harness.probe import ProbeParams, RowDict, error_row
 from harness.scorer.api import Scorer
 from suites.adversarial.attack_result import OUTCOMES, attacked
 from suites.adversarial.recipes.parts import Goal, Parts, sentence_encoder
-from suites.adversarial.resources.finding import find
+from suites.adversarial.resources.finding import ResourceMissing, find
 from suites.adversarial.semantics.columns import SemanticColumns
 from suites.adversarial.semantics.diff_spans import diff_spans, spans_to_json
 from suites.adversarial.semantics.measures import SemanticMeasures
@@ -115,12 +115,17 @@ def run_attacks(
 ) -> Iterator[RowDict]:
     """One row per case, the same whatever the other cases, as they end.
 
-    Raises UsageError without TextAttack, ResourceMissing without one of `resources`. An attack that is not `black_box`
-    searches in this process, which has the model.
+    Without one of `resources`, or without gradients where the attack is not `black_box`, every row is an error that
+    says so: the audit's other probes carry on. An attack that is not `black_box` searches in this process, which has
+    the model. Raises UsageError without TextAttack.
     """
     why = missing()
     if why is not None:
         raise UsageError(why)
+    why = why_impossible(resources, None if black_box else scorer)
+    if why is not None:
+        yield from (error_row(case, why) for case in cases)
+        return
     from suites.adversarial.pooled.asking import handlers  # needs greenlet, which comes with TextAttack's extra
     from suites.adversarial.pooled.make import Setup
 
@@ -130,16 +135,39 @@ def run_attacks(
     def more(row: RowDict) -> RowDict:
         return {"truncated": max(0, len(scorer.encode(row["text"])) - scorer.max_tokens), **common}
 
+    unread = [case for case in cases if is_unread(scorer, joined(case.data["text"], case.data.get("pair")))]
+    yield from (error_row(case, UNREAD) for case in unread)
     yield from pooled_rows(
         setup,
         attacked,
         params,
-        cases,
+        [case for case in cases if case not in unread] if unread else cases,
         handlers(scorer, sentence_encoder),
         more,
         _texts,
         workers=params.workers if black_box else 0,
     )
+
+
+UNREAD = "the model's tokenizer turns all of the text into unknown tokens"
+
+
+def is_unread(scorer: Scorer, text: str) -> bool:
+    """Whether every token of a text is the one that stands for what the tokenizer does not know."""
+    unknown = scorer.encode("\U00010000", special=False)  # Linear B, in which no model was trained
+    return len(unknown) == 1 and set(scorer.encode(text, special=False)) == set(unknown)
+
+
+def why_impossible(resources: Sequence[str], white_box: Scorer | None) -> str | None:
+    """What an attack lacks here: a resource, which may take a download to find out, or the model's gradients."""
+    try:
+        for name in resources:
+            find(name)
+    except ResourceMissing as error:
+        return str(error)
+    if white_box is not None and white_box.why_no_gradients is not None:
+        return f"the attack needs gradients: {white_box.why_no_gradients}"
+    return None
 
 
 def built_from(resources: Sequence[str]) -> RowDict:

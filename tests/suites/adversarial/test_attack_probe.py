@@ -19,6 +19,7 @@ from suites.adversarial.attack_probe import AttackProbe
 from suites.adversarial.attack_probes import A2T, PWWS, DeepWordBug, InputReduction, TextFooler
 from suites.adversarial.attacks import AttackParams, AttackRow
 from suites.adversarial.recipes import RECIPES
+from suites.adversarial.resources.finding import ResourceMissing
 from suites.adversarial.semantics.diff_spans import apply_spans, spans_from_json
 from suites.adversarial.semantics.params import SemanticsParams
 from suites.adversarial.textattack_env import missing
@@ -220,6 +221,31 @@ def test_row_values_add_up_to_the_metric(metric: str) -> None:
     good = ~np.isnan(above)
     assert above[good].sum() / below[good].sum() == pytest.approx(expected.value)
     assert probe.row_values(rows, "mean_queries", "") is None
+
+
+def test_a_missing_resource_is_in_every_row_and_stops_no_other_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere(name: str, *_: Any, **__: Any) -> Any:
+        raise ResourceMissing(f"{name}, for words in context, is missing; get it")
+
+    monkeypatch.setattr("suites.adversarial.attacks.find", nowhere)
+    rows = attacked(TextFooler(AttackParams(semantics=None)), scorer(), cases()[:2])
+    assert rows["error"].tolist() == ["word-vectors, for words in context, is missing; get it"] * 2
+    (metric,) = [one for one in TextFooler().measure(rows.reset_index()) if one.key == "attack_success_rate"]
+    assert metric.note == "no text could be attacked: word-vectors, for words in context, is missing; get it"
+
+
+def test_a_model_without_gradients_is_an_error_of_white_box_attacks() -> None:
+    fake = FakeScorer(CLASSIFIER, classify=thirds)  # which gives none
+    found = made(A2T(), CLASSIFIER, text=["a good film"], label=["pos"])
+    (row,) = attacked(A2T(AttackParams(semantics=None)), fake, found).to_dict("records")
+    assert row["error"].startswith("the attack needs gradients: ")
+
+
+def test_a_text_of_unknown_tokens_is_an_error() -> None:
+    found = made(DeepWordBug(), scorer().info, text=["\u4f60\u597d \u597d", "a good film"], label=["1", "1"])
+    rows = attacked(DeepWordBug(AttackParams(semantics=None)), scorer(), found)
+    assert rows["error"].iloc[0] == "the model's tokenizer turns all of the text into unknown tokens"
+    assert rows["status"].iloc[1] == "ok"
 
 
 def test_gradients_stay_in_the_models_process() -> None:
