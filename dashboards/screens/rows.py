@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboards import cache, views
 from dashboards import row_table as rt
+from dashboards.changes import changes_html
 from dashboards.choose import choose, choose_audit
 from dashboards.row_filter import ask_filter
 from dashboards.settings import read_settings
@@ -82,6 +83,9 @@ def _detail(table: Any, case: str, readable: bool) -> None:
     if row is None:
         st.info(views.plain(f"No row of this probe has the case {case[:80]!r}."))
         return
+    changed = changes_html(row) if readable else None
+    if changed is not None:
+        st.html(changed)
     fields = views.row_fields(row if readable else views.mask_row(row, rt.SHORT))
     short = [(field.name, field.text) for field in fields if field.kind in ("short", "missing")]
     st.table(views.markdown_table(("column", "value"), short), border="horizontal", width="content")
