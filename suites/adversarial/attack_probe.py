@@ -22,6 +22,8 @@ from suites.sources import IMDB_HELD_OUT
 EXAMPLES = IMDB_HELD_OUT.model_copy(update={"start": 42_000, "stop": 42_100})
 QUERIES_PER_WORD = 3
 """A rough guess for the plan; searches differ much."""
+BUDGETS = {"clare": 1000, "faster_genetic": 1000, "iga": 1000, "pso": 1000}
+"""Most queries per text of recipes that have no end of their own soon, unless the user sets another."""
 
 
 class AttackProbe(Probe[AttackParams]):
@@ -69,7 +71,7 @@ class AttackProbe(Probe[AttackParams]):
         return run_attacks(
             recipe.build,
             self.goal(scorer.info.labels),
-            self.params,
+            self.params.model_copy(update={"query_budget": self.query_budget}),
             scorer,
             cases,
             resources=recipe.resources,
@@ -100,13 +102,18 @@ class AttackProbe(Probe[AttackParams]):
             )
         return targeted(index)
 
+    @property
+    def query_budget(self) -> int | None:
+        """Most queries per text; None: as many as the search takes."""
+        return self.params.query_budget or BUDGETS.get(self.recipe.name)
+
     def cost(self, cases: Sequence[Case]) -> int:
         """Each text is read some times per word, at most `query_budget` times."""
         total = 0
         for case in cases:
             text = case.data["text"]
-            queries = 1 + QUERIES_PER_WORD * len(text.split())
-            total += min(queries, self.params.query_budget or queries) * len(text) // 4
+            queries = BUDGETS.get(self.recipe.name) or 1 + QUERIES_PER_WORD * len(text.split())
+            total += min(queries, self.query_budget or queries) * len(text) // 4
         return total
 
 

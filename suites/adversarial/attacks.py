@@ -47,7 +47,7 @@ class SearchParams(ProbeParams):
     """Settings every search shares, whatever it is after."""
 
     seed: int = Field(default=0, description="with the case's id, seeds the random choices of its attack")
-    query_budget: int | None = Field(default=None, ge=1, description="most queries per text; None as the recipe says")
+    query_budget: int | None = Field(default=None, ge=1, description="most queries per text; null as the recipe says")
     seconds: float | None = Field(default=None, gt=0, description="most seconds per text; longer ones are errors")
     concurrent: int = Field(default=64, ge=1, description="texts attacked at once; changes no row")
     workers: int = Field(default=0, ge=0, description="processes that search; 0 in the model's own; changes no row")

@@ -107,9 +107,10 @@ def plan_for(probe: ProbeClass, home: Path, output: Path) -> AuditPlan:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _small_resources() -> Iterator[None]:
+def _small_resources(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What attacks need, made up and small."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ASSAY_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("ASSAY_RESOURCES", str(resources()["wordnet"].parent))
         yield
 

@@ -78,6 +78,9 @@ def tagger_folder(found: Found) -> Path:
 
     folder = _prepared(found, "taggers/averaged_perceptron_tagger_eng", lay)
     _search_first(folder)
+    forget = getattr(getattr(importlib.import_module("nltk.tag"), "_get_tagger", None), "cache_clear", None)
+    if forget is not None:  # nltk keeps the tagger it loaded first
+        forget()
     return folder
 
 
@@ -91,8 +94,9 @@ class _NoOtherLanguages:
 def _search_first(folder: Path) -> None:
     """First in nltk's search path from now on: readers open their files late."""
     path = importlib.import_module("nltk.data").path
-    if str(folder) not in path:
-        path.insert(0, str(folder))
+    if str(folder) in path:
+        path.remove(str(folder))
+    path.insert(0, str(folder))
 
 
 def _prepared(found: Found, inner: str, lay: Callable[[Path], None]) -> Path:

@@ -56,6 +56,13 @@ class Page(HTMLParser):
         """The tables whose first column is called so."""
         return [table for table in self.tables if table.rows[0][0] == first]
 
+    def decisions(self) -> list[Decision]:
+        """What the Markdown report's table of gates says."""
+        names = ("outcome", "metric", "value", "reason")
+        return [
+            Decision(*row) for table in self.tables_of("gate") for row in zip(*map(table.column, names), strict=True)
+        ]
+
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         self.attributes += attrs

@@ -56,8 +56,9 @@ BUDGET = 120
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _small_resources() -> Iterator[None]:
+def _small_resources(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ASSAY_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("ASSAY_RESOURCES", str(resources()["wordnet"].parent))
         yield
 

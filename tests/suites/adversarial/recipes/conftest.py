@@ -1,23 +1,24 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-import nltk.data
 import pytest
 
 
-@pytest.fixture(scope="package", autouse=True)
-def _offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No network, and a cache and an nltk search path of these tests' own, as what they share was read from there."""
+@pytest.fixture(scope="session")
+def recipes_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def _offline(recipes_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No network, and a cache of these tests' own, the same for all: what they share was read from there."""
 
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("the network was asked")
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(socket, "getaddrinfo", refuse)
-        patch.setattr(socket.socket, "connect", refuse)
-        patch.setenv("ASSAY_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(nltk.data, "path", list(nltk.data.path))
-        yield
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setenv("ASSAY_CACHE", str(recipes_cache))
