@@ -71,7 +71,7 @@ class ProbeSection:
 
 
 def plain(text: object) -> str:
-    """`text` on one line, without control or unassigned characters, terminal escapes, lone surrogates, direction marks."""
+    """`text` on one line, without control or unassigned characters, escapes, lone surrogates and direction marks."""
     kept = (" " if unicodedata.category(char) in ("Cc", "Cn", "Cs", "Zl", "Zp") else char for char in str(text))
     return " ".join("".join(char for char in kept if char not in _DIRECTIONAL).split())
 
