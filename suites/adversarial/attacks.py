@@ -145,7 +145,7 @@ def run_attacks(
         handlers(scorer, sentence_encoder),
         more,
         _texts,
-        workers=params.workers if black_box else 0,
+        workers=params.workers if black_box and may_search_apart(resources) else 0,
     )
 
 
@@ -156,6 +156,11 @@ def is_unread(scorer: Scorer, text: str) -> bool:
     """Whether every token of a text is the one that stands for what the tokenizer does not know."""
     unknown = scorer.encode("\U00010000", special=False)  # Linear B, in which no model was trained
     return len(unknown) == 1 and set(scorer.encode(text, special=False)) == set(unknown)
+
+
+def may_search_apart(resources: Sequence[str]) -> bool:
+    """Whether worker processes may search: not where each would hold a masked language model of its own."""
+    return not any(name.startswith("masked-lm") for name in resources)
 
 
 def why_impossible(resources: Sequence[str], white_box: Scorer | None) -> str | None:

@@ -22,7 +22,7 @@ from harness.metrics import Metric, RowValues
 from harness.probe import About, Input, Need, Plan, Probe, RowDict, any_of
 from harness.scorer.api import Scorer
 from suites.adversarial.attack_result import OUTCOMES
-from suites.adversarial.attacks import SearchParams, built_from, pooled_rows
+from suites.adversarial.attacks import SearchParams, built_from, may_search_apart, pooled_rows
 from suites.adversarial.prompt_answers import CHANNEL, AnswerScorer
 from suites.adversarial.prompt_attack import PromptBuild, PromptGoalName, attacked_prompt
 from suites.adversarial.prompt_metrics import SHARES, VALUE_COLUMNS, measure_prompts, prompt_values
@@ -195,7 +195,7 @@ class Prompt(Probe[PromptParams]):
             {**handlers(scorer, sentence_encoder), CHANNEL: AnswerScorer(scorer, params.separator)},
             lambda _: common,
             _texts,
-            workers=params.workers,
+            workers=params.workers if may_search_apart(recipe.resources) else 0,
         )
 
     def measure(self, rows: pd.DataFrame) -> list[Metric]:

@@ -17,7 +17,7 @@ from harness.rows import RowStore
 from harness.scorer.api import TextRequest
 from suites.adversarial.attack_probe import AttackProbe
 from suites.adversarial.attack_probes import A2T, PWWS, DeepWordBug, InputReduction, TextFooler
-from suites.adversarial.attacks import AttackParams, AttackRow
+from suites.adversarial.attacks import AttackParams, AttackRow, may_search_apart
 from suites.adversarial.recipes import RECIPES
 from suites.adversarial.resources.finding import ResourceMissing
 from suites.adversarial.semantics.diff_spans import apply_spans, spans_from_json
@@ -247,6 +247,11 @@ def test_a_text_of_unknown_tokens_is_an_error() -> None:
     rows = attacked(DeepWordBug(AttackParams(semantics=None)), scorer(), found)
     assert rows["error"].iloc[0] == "the model's tokenizer turns all of the text into unknown tokens"
     assert rows["status"].iloc[1] == "ok"
+
+
+def test_a_masked_language_model_is_in_one_process_only() -> None:
+    assert not may_search_apart(RECIPES["bae"].resources)
+    assert may_search_apart(RECIPES["textfooler"].resources)
 
 
 def test_gradients_stay_in_the_models_process() -> None:
