@@ -16,7 +16,7 @@ from pydantic import Field
 
 from harness.case import Case
 from harness.errors import AssayError, UsageError
-from harness.probe import ProbeParams, RowDict, error_row
+from harness.probe import ProbeParams, ProbeRow, RowDict, error_row
 from harness.scorer.api import Scorer
 from suites.adversarial.attack_result import OUTCOMES, attacked
 from suites.adversarial.recipes.parts import Goal, Parts, sentence_encoder
@@ -64,7 +64,7 @@ class AttackParams(SearchParams):
     target: str | None = Field(default=None, description="label the attack must reach; None any wrong one")
 
 
-class AttackRow(SemanticColumns):
+class AttackColumns(ProbeRow):
     """One row per text.
 
     Scores are the true class's probabilities; words and their changes are TextAttack's, edit_distance counts characters
@@ -101,6 +101,10 @@ class AttackRow(SemanticColumns):
     seconds_encoder: Series[float] = pa.Field(ge=0)
     stop_words: Series[str]
     resources: Series[str]
+
+
+class AttackRow(SemanticColumns, AttackColumns):
+    """One row per text: the attack's columns, then how far its text is from the original."""
 
 
 def run_attacks(
