@@ -7,14 +7,14 @@ from typing import Any, ClassVar
 
 import pandas as pd
 
-from harness.case import Case, make_cases
+from harness.case import Case
 from harness.errors import DataError, UsageError
 from harness.metrics import Metric, RowValues
 from harness.probe import About, Input, Need, Plan, Probe, RowDict, any_of
 from harness.schemas import LabelledTexts
 from harness.scorer.api import Scorer
 from suites.adversarial.attack_metrics import VALUE_COLUMNS, attack_values, measure_attacks, measure_reductions
-from suites.adversarial.attacks import AttackParams, AttackRow, first_words, run_attacks
+from suites.adversarial.attacks import AttackParams, AttackRow, cut_cases, run_attacks
 from suites.adversarial.recipes import INPUT_REDUCTION, RECIPES, UNTARGETED, Goal, Recipe, targeted
 from suites.labels import class_of, true_classes
 from suites.sources import IMDB_HELD_OUT
@@ -59,11 +59,7 @@ class AttackProbe(Probe[AttackParams]):
             raise DataError(f"{plan.data['examples'].source.source}: text pairs; {self.name} attacks single texts")
         classes = true_classes(plan, "examples", EXAMPLES)
         self.goal(plan.checkpoint.labels)
-        pairs = frame["pair"] if "pair" in frame else [None] * len(frame)
-        return make_cases(
-            _case(text, pair, label, self.params.max_words)
-            for text, pair, label in zip(frame["text"], pairs, classes, strict=True)
-        )
+        return cut_cases(frame, classes, self.params.max_words)
 
     def run(self, scorer: Scorer, cases: Sequence[Case]) -> Iterator[RowDict]:
         """One row per text. Raises UsageError without TextAttack, ResourceMissing without a resource."""
@@ -115,12 +111,3 @@ class AttackProbe(Probe[AttackParams]):
             queries = BUDGETS.get(self.recipe.name) or 1 + QUERIES_PER_WORD * len(text.split())
             total += min(queries, self.query_budget or queries) * len(text) // 4
         return total
-
-
-def _case(text: str, pair: str | None, label: int, most: int | None) -> dict[str, Any]:
-    """Of a pair the second text, which most recipes attack, is cut too; what is cut off is counted together."""
-    cut, gone = first_words(text, most)
-    if pair is None:
-        return {"text": cut, "label": label, "words_cut": gone}
-    second, gone_too = first_words(pair, most)
-    return {"text": cut, "pair": second, "label": label, "words_cut": gone + gone_too}

@@ -14,7 +14,7 @@ import pandera.pandas as pa
 from pandera.typing import Series
 from pydantic import Field
 
-from harness.case import Case
+from harness.case import Case, make_cases
 from harness.errors import AssayError, UsageError
 from harness.probe import ProbeParams, ProbeRow, RowDict, error_row
 from harness.scorer.api import Scorer
@@ -139,13 +139,14 @@ def run_attacks(
     def more(row: RowDict) -> RowDict:
         return {"truncated": max(0, len(scorer.encode(row["text"])) - scorer.max_tokens), **common}
 
-    unread = [case for case in cases if is_unread(scorer, joined(case.data["text"], case.data.get("pair")))]
-    yield from (error_row(case, UNREAD) for case in unread)
+    readable = is_readable(scorer)
+    reads = [readable(joined(case.data["text"], case.data.get("pair"))) for case in cases]
+    yield from (error_row(case, UNREAD) for case, read in zip(cases, reads, strict=True) if not read)
     yield from pooled_rows(
         setup,
         attacked,
         params,
-        [case for case in cases if case not in unread] if unread else cases,
+        [case for case, read in zip(cases, reads, strict=True) if read],
         handlers(scorer, sentence_encoder),
         more,
         _texts,
@@ -156,10 +157,12 @@ def run_attacks(
 UNREAD = "the model's tokenizer turns all of the text into unknown tokens"
 
 
-def is_unread(scorer: Scorer, text: str) -> bool:
-    """Whether every token of a text is the one that stands for what the tokenizer does not know."""
+def is_readable(scorer: Scorer) -> Callable[[str], bool]:
+    """Whether a text has another token than the one that stands for what the tokenizer does not know."""
     unknown = scorer.encode("\U00010000", special=False)  # Linear B, in which no model was trained
-    return len(unknown) == 1 and set(scorer.encode(text, special=False)) == set(unknown)
+    if len(unknown) != 1:  # it knows every character
+        return lambda _: True
+    return lambda text: set(scorer.encode(text, special=False)) != set(unknown)
 
 
 def may_search_apart(resources: Sequence[str]) -> bool:
@@ -271,6 +274,23 @@ def joined(text: str, pair: str | None) -> str:
 def case_seed(seed: int, case_id: str) -> int:
     """The 32-bit seed of one case's random choices."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{case_id}".encode()).digest()[:4], "big")
+
+
+def cut_cases(frame: pd.DataFrame, classes: Sequence[int], most: int | None) -> list[Case]:
+    """One case per row: its texts (`text`, and `pair` where there is one) cut to their first words, its label.
+
+    `words_cut` counts the words cut off both.
+    """
+    parts = [name for name in ("text", "pair") if name in frame]
+    cut = {name: [first_words(text, most) for text in frame[name]] for name in parts}
+    return make_cases(
+        {
+            **{name: cut[name][row][0] for name in parts},
+            "label": label,
+            "words_cut": sum(cut[name][row][1] for name in parts),
+        }
+        for row, label in enumerate(classes)
+    )
 
 
 def first_words(text: str, most: int | None) -> tuple[str, int]:

@@ -28,13 +28,13 @@ import pandera.pandas as pa
 from pandera.typing import Series
 from pydantic import Field, model_validator
 
-from harness.case import Case, make_cases
+from harness.case import Case
 from harness.errors import DataError
 from harness.metrics import Metric, RowValues
 from harness.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of, error_row
 from harness.schemas import LabelledTexts
 from harness.scorer.api import ClassScores, Scorer, TextRequest
-from suites.adversarial.attacks import case_seed, first_words
+from suites.adversarial.attacks import case_seed, cut_cases
 from suites.adversarial.random_synonyms import Smoothed, smoothed
 from suites.adversarial.resources.finding import ResourceMissing
 from suites.adversarial.safer_bound import bound_votes, losses, radius
@@ -146,8 +146,7 @@ class Safer(Probe[SaferParams]):
         Raises DataError or UsageError where the synonyms are missing, before a model is loaded.
         """
         dataset = plan.data["examples"]
-        parts = [name for name in ("text", "pair") if name in dataset.frame]
-        if self.params.side == "second" and "pair" not in parts:
+        if self.params.side == "second" and "pair" not in dataset.frame:
             raise DataError(f"{dataset.source.source}: no column 'pair', but side is 'second'; leave side out")
         classes = true_classes(plan, "examples", EXAMPLES)
         if self.params.synonyms is None:
@@ -157,15 +156,7 @@ class Safer(Probe[SaferParams]):
                 raise DataError(str(error)) from error
         else:
             self._table()
-        cut = {name: [first_words(text, self.params.max_words) for text in dataset.frame[name]] for name in parts}
-        return make_cases(
-            {
-                **{name: cut[name][row][0] for name in parts},
-                "label": label,
-                "words_cut": sum(cut[name][row][1] for name in parts),
-            }
-            for row, label in enumerate(classes)
-        )
+        return cut_cases(dataset.frame, classes, self.params.max_words)
 
     def run(self, scorer: Scorer, cases: Sequence[Case]) -> Iterator[RowDict]:
         """One row per case; each distinct text of all of them goes to the model once, together."""

@@ -25,13 +25,13 @@ import pandera.pandas as pa
 from pandera.typing import Series
 from pydantic import Field, field_validator
 
-from harness.case import Case, make_cases
+from harness.case import Case
 from harness.errors import DataError
 from harness.metrics import Metric
 from harness.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of, error_row
 from harness.schemas import LabelledTexts
 from harness.scorer.api import ClassScores, Scorer, TextRequest
-from suites.adversarial.attacks import case_seed, first_words
+from suites.adversarial.attacks import case_seed, cut_cases
 from suites.adversarial.corruptions import KINDS, WHY_NOT, Corrupted, Kind, changed_spans, corrupt, count_words
 from suites.adversarial.typo_metrics import measure_typos
 from suites.labels import true_classes
@@ -140,19 +140,10 @@ class Typos(Probe[TyposParams]):
     def cases(self, plan: Plan) -> list[Case]:
         """One case per text (or pair), each cut to `max_words`. Raises DataError where `side` needs pairs."""
         dataset = plan.data["examples"]
-        parts = [name for name in ("text", "pair") if name in dataset.frame]
-        if self.params.side == "second" and "pair" not in parts:
+        if self.params.side == "second" and "pair" not in dataset.frame:
             raise DataError(f"{dataset.source.source}: no column 'pair', but side is 'second'; leave side out")
         classes = true_classes(plan, "examples", EXAMPLES)
-        cut = {name: [first_words(text, self.params.max_words) for text in dataset.frame[name]] for name in parts}
-        return make_cases(
-            {
-                **{name: cut[name][row][0] for name in parts},
-                "label": label,
-                "words_cut": sum(cut[name][row][1] for name in parts),
-            }
-            for row, label in enumerate(classes)
-        )
+        return cut_cases(dataset.frame, classes, self.params.max_words)
 
     def run(self, scorer: Scorer, cases: Sequence[Case]) -> Iterator[RowDict]:
         """One row per case; each distinct text of all of them goes to the model once, together."""
