@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from typing import TypeVar
+
+from harness.scorer.lanes import ONE_LANE, Lanes
 
 T = TypeVar("T")
 ErrorTest = Callable[[RuntimeError], bool]
@@ -35,26 +40,51 @@ def run_batches(
     out_of_memory: ErrorTest,
     *,
     padding: int | None = None,
+    lanes: Lanes = ONE_LANE,
 ) -> Iterator[tuple[list[int], T | None]]:
     """Every row once, longest first (so that memory runs out at once or not at all): (row indices, result of `work`).
 
     A batch that ends in an `out_of_memory` error is tried again at half its rows, and the budget stays there;
     a single row that does not fit gives None. A batch holds at most `padding` tokens of padding, where given.
+    Where there are several lanes the work is cut so that all have as much to do.
     """
-    order = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
+    todo = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
+    share = _even_share(sum(lengths), budget.tokens, lanes.count)
+    running: deque[tuple[list[int], Future[T | None]]] = deque()
     start = 0
-    while start < len(order):
-        longest = lengths[order[start]]
-        batch = order[start : start + budget.rows(longest)]
-        if padding is not None:
-            waste = accumulate(longest - lengths[row] for row in batch)
-            batch = [row for row, wasted in zip(batch, waste, strict=True) if wasted <= padding]
-        result = _attempt(work, batch, out_of_memory)
-        if result is None and len(batch) > 1:
-            budget.halve(len(batch), longest)
-            continue
-        start += len(batch)
-        yield batch, result
+    try:
+        while start < len(todo) or running:
+            while start < len(todo) and len(running) < lanes.count:
+                batch = _next_batch(todo, start, lengths, min(budget.tokens, share), padding)
+                start += len(batch)
+                running.append((batch, lanes.start(partial(_attempt, work, batch, out_of_memory))))
+            batch, future = running.popleft()
+            result = future.result()
+            if result is None and len(batch) > 1:
+                budget.halve(len(batch), lengths[batch[0]])
+                start -= len(batch)
+                todo[start : start + len(batch)] = batch  # over rows that were taken
+                continue
+            yield batch, result
+    finally:
+        wait([future for _, future in running])
+
+
+def _even_share(tokens: int, budget: int, lanes: int) -> int:
+    """Tokens per batch, at most the budget, so that the batches come out at a multiple of the lanes."""
+    if lanes == 1:
+        return budget
+    rounds = max(1, -(-tokens // (budget * lanes)))
+    return -(-tokens // (rounds * lanes))
+
+
+def _next_batch(todo: Sequence[int], start: int, lengths: Sequence[int], tokens: int, padding: int | None) -> list[int]:
+    longest = lengths[todo[start]]
+    batch = list(todo[start : start + TokenBudget(tokens).rows(longest)])
+    if padding is None:
+        return batch
+    waste = accumulate(longest - lengths[row] for row in batch)
+    return [row for row, wasted in zip(batch, waste, strict=True) if wasted <= padding]
 
 
 def _attempt(work: Callable[[list[int]], T], batch: list[int], out_of_memory: ErrorTest) -> T | None:

@@ -13,7 +13,8 @@ import torch
 
 from harness.scorer.api import Counts
 from harness.scorer.batching import TokenBudget, run_batches
-from harness.scorer.memory import default_budget, default_padding, is_out_of_memory, release_memory
+from harness.scorer.lanes import ONE_LANE, Lanes, lanes_for
+from harness.scorer.memory import default_budget, default_padding, is_out_of_memory, release_memory, worth_a_lane
 from harness.scorer.positions import Ints
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Engine:
         self._start_budget = default_budget(self.device, self.model) if token_budget is None else token_budget
         self._padding = default_padding(self.device, self.model) if token_budget is None else None
         self._budgets: dict[str, TokenBudget] = {}
+        self._lanes = ONE_LANE
 
     def count(self, kind: str) -> Counts:
         """Work done for one kind of request."""
@@ -69,14 +71,17 @@ class Engine:
         *,
         padding: int | None = None,
         memory: int = 1,
+        side_by_side: bool = False,
     ) -> Iterator[tuple[list[int], T | None]]:
         """`run_batches` with the budget of the kind; counts rows, batches and halvings of what ran.
 
         A token takes `memory` times what it takes a forward pass: the budget starts at that part of the usual one.
+        `side_by_side`: `work` may run in several threads at once.
         """
+        lanes = self._lanes_of(lengths) if side_by_side else ONE_LANE
         budget = self._budgets.setdefault(kind, TokenBudget(max(1, self._start_budget // memory)))
         counts = self.count(kind)
-        for batch, result in run_batches(lengths, budget, work, self._ran_out, padding=padding):
+        for batch, result in run_batches(lengths, budget, work, self._ran_out, padding=padding, lanes=lanes):
             counts.halvings = budget.halvings
             if result is not None:
                 counts.rows += len(batch)
@@ -91,11 +96,14 @@ class Engine:
         *,
         side: Side = Side.RIGHT,
         memory: int = 1,
+        side_by_side: bool = False,
     ) -> Iterator[tuple[list[int], T | None]]:
         """Batches of one padded forward pass each, whose tokens are counted; of equal lengths where nothing may pad."""
         counts = self.count(kind)
         padding = 0 if side is Side.NONE else self._padding
-        for batch, result in self.batches(kind, lengths, work, padding=padding, memory=memory):
+        for batch, result in self.batches(
+            kind, lengths, work, padding=padding, memory=memory, side_by_side=side_by_side
+        ):
             if result is not None:
                 counts.tokens += sum(lengths[row] for row in batch)
                 counts.padded_tokens += len(batch) * lengths[batch[0]]
@@ -127,6 +135,15 @@ class Engine:
     def too_big(self, tokens: int) -> str:
         """The error of a single row that does not fit in memory."""
         return f"out of memory on {self.device} for a single row of {tokens} tokens"
+
+    def _lanes_of(self, lengths: Sequence[int]) -> Lanes:
+        """As many lanes as the caller may use, where each gets enough to do; else all threads share a batch."""
+        count = lanes_for(self.model, self.device)
+        if len(lengths) < 2 * count or sum(lengths) < count * worth_a_lane(self.model):
+            return ONE_LANE
+        if self._lanes.count != count:
+            self._lanes = Lanes(count)
+        return self._lanes
 
     def _ran_out(self, error: RuntimeError) -> bool:
         if not is_out_of_memory(error):

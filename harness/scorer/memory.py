@@ -45,6 +45,11 @@ def default_padding(device: str, model: Any) -> int | None:
     return _within(CPU_PADDING, _batch_cost(model)) if device == "cpu" else None
 
 
+def worth_a_lane(model: Any) -> float:
+    """Tokens that a thread of its own is worth: a few times what a batch costs."""
+    return 4 * _batch_cost(model)
+
+
 def _within(bounds: tuple[int, int], number: float) -> int:
     least, most = bounds
     return min(most, max(least, int(number)))

@@ -112,12 +112,13 @@ class PooledVectors:
         """The vector of each distinct row, read once: equal rows get the same bits. None: it does not fit in memory."""
         keys, distinct = list(rows), list(rows.values())
         found: dict[Key, Floats | None] = {}
+        side = self.side
 
         def work(batch: list[int]) -> Floats:
-            return self._forward([distinct[number] for number in batch], self.side)
+            return self._forward([distinct[number] for number in batch], side)
 
         lengths = [len(row.ids) for row in distinct]
-        for batch, vectors in self._engine.forwards(self._kind, lengths, work, side=self.side):
+        for batch, vectors in self._engine.forwards(self._kind, lengths, work, side=side, side_by_side=True):
             for at, number in enumerate(batch):
                 found[keys[number]] = None if vectors is None else vectors[at]
         return found
