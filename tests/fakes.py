@@ -75,6 +75,8 @@ def make_info(
 class FakeScorer:
     """Tokens are lower-cased words, numbered as they come; a text with `broken` in it has no usable answer."""
 
+    device = "cpu"
+
     def __init__(
         self, info: CheckpointInfo, *, classify: Classify = made_up_classes, logprob: LogProb = made_up_logprob
     ) -> None:

@@ -169,6 +169,11 @@ class Scorer(Protocol):
         ...
 
     @property
+    def device(self) -> str:
+        """Where the model computes: cpu, cuda, cuda:1, mps."""
+        ...
+
+    @property
     def counts(self) -> Counts:
         """Work done so far."""
         ...

@@ -57,9 +57,11 @@ class CausalScores:
         ]
         groups = share_prefixes(jobs)
         lengths = [len(group[0].read) for group in groups]
-        for batch, scores in self._engine.forwards(
-            KIND, lengths, lambda batch: self._score([groups[row] for row in batch])
-        ):
+
+        def work(batch: list[int]) -> list[TokenScores]:
+            return self._score([groups[row] for row in batch])
+
+        for batch, scores in self._engine.forwards(KIND, lengths, work, side_by_side=True):
             scored = [job for row in batch for job in groups[row]]
             if scores is None:
                 scores = [no_scores(self._engine.too_big(lengths[batch[0]]))] * len(scored)

@@ -59,6 +59,11 @@ class HFScorer:
         return self._info
 
     @property
+    def device(self) -> str:
+        """Where the model computes."""
+        return self._engine.device
+
+    @property
     def counts(self) -> Counts:
         """Work done so far, all kinds together; `by_kind` has the rows of each."""
         total = Counts(by_kind={kind: counts.rows for kind, counts in self._engine.counts.items()})

@@ -35,9 +35,11 @@ class MaskedScores:
         logprobs: list[Floats] = [np.empty(len(request.positions)) for request in requests]
         greedy: list[Bools] = [np.empty(len(request.positions), dtype=np.bool_) for request in requests]
         lengths = [len(requests[index].tokens) for index, _ in copies]
-        for batch, scores in self._engine.forwards(
-            KIND, lengths, lambda batch: self._score(requests, [copies[row] for row in batch]), side=self._side
-        ):
+
+        def work(batch: list[int]) -> tuple[Floats, Bools]:
+            return self._score(requests, [copies[row] for row in batch])
+
+        for batch, scores in self._engine.forwards(KIND, lengths, work, side=self._side, side_by_side=True):
             if scores is None:
                 errors[copies[batch[0]][0]] = self._engine.too_big(lengths[batch[0]])
                 continue

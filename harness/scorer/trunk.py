@@ -1,26 +1,26 @@
 """A language model taken apart into trunk (tokens to hidden states) and head (hidden states to logits).
 
 The head is pointwise over positions, `head(trunk(x))[i] == head(trunk(x)[i])`, so the vocabulary-sized work is done at
-the positions asked for only. To apply the head alone the model's own `forward` runs while the trunk stands aside and
-answers with given states, so soft-capping, scaling and the rest stay the model's own. Whether the parts equal the whole
-is checked on each checkpoint.
+the positions asked for only. To apply the head alone the model's own `forward` runs on a copy that shares all weights
+but whose trunk answers with given states, so soft-capping, scaling and the rest stay the model's own. Whether the parts
+equal the whole is checked on each checkpoint.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from copy import copy
 from typing import Any
 
 import torch
 
 
 class Trunk:
-    """The part of `model` below its head. Not for two threads at once."""
+    """The part of `model` below its head, at `path` in it; the model itself is left as it is."""
 
-    def __init__(self, model: Any, module: Any, output: type[Any]) -> None:
+    def __init__(self, model: Any, path: str, output: type[Any]) -> None:
         self._model = model
-        self._module = module
+        self._path = path.split(".")
+        self._module = model.get_submodule(path)
         self._output = output
         """What the module answers with; the head may read any of its fields."""
 
@@ -31,33 +31,30 @@ class Trunk:
     def head(self, states: torch.Tensor) -> torch.Tensor:
         """Logits of last hidden states [positions, hidden]: float32 [positions, vocabulary]."""
         blank = torch.zeros((1, len(states)), dtype=torch.long, device=states.device)
-        with self._answering(states[None]):
-            logits: torch.Tensor = self._model(input_ids=blank).logits[0]
+        logits: torch.Tensor = self._answering(states[None])(input_ids=blank).logits[0]
         return logits.float()
 
-    @contextmanager
-    def _answering(self, states: torch.Tensor) -> Iterator[None]:
-        """Let the module answer any call with `states` [1, positions, hidden]."""
-        own = self._module.__dict__.get("forward")  # accelerate's hooks live there
+    def _answering(self, states: torch.Tensor) -> Any:
+        """The model with a trunk that answers with `states` [1, positions, hidden]; only the path is copied."""
         answer = self._output(last_hidden_state=states)
-        self._module.forward = lambda *_, **__: answer
-        try:
-            yield
-        finally:
-            if own is None:
-                del self._module.forward
-            else:
-                self._module.forward = own
+        model = part = copy(self._model)
+        for name in self._path:
+            inner = copy(part._modules[name])
+            part._modules = {**part._modules, name: inner}
+            part = inner
+        part.forward = lambda *_, **__: answer
+        return model
 
 
 def find_trunk(model: Any, vocabulary: int) -> Trunk | None:
     """The trunk that with the head gives the numbers of the whole; None where the architecture has none."""
     base = model.base_model
     candidates = (base, base.decoder) if hasattr(base, "decoder") else (base,)  # OPT's head sits on the inner decoder
-    return next((trunk for module in candidates if (trunk := _checked(model, module, vocabulary))), None)
+    paths = [name for name, part in model.named_modules() if name and any(part is one for one in candidates)]
+    return next((trunk for path in paths if (trunk := _checked(model, path, vocabulary))), None)
 
 
-def _checked(model: Any, module: Any, vocabulary: int) -> Trunk | None:
+def _checked(model: Any, path: str, vocabulary: int) -> Trunk | None:
     """The module as trunk, if it passes on shuffled positions of random tokens."""
     ids = torch.randint(vocabulary, (2, 5), generator=torch.Generator().manual_seed(0)).to(model.device)
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
@@ -65,8 +62,8 @@ def _checked(model: Any, module: Any, vocabulary: int) -> Trunk | None:
     try:
         with torch.inference_mode():
             whole = model(**inputs).logits.flatten(0, 1)[order].float()
-            output = module(**inputs)
-            trunk = Trunk(model, module, type(output))
+            output = model.get_submodule(path)(**inputs)
+            trunk = Trunk(model, path, type(output))
             parts = trunk.head(output.last_hidden_state.flatten(0, 1)[order])
     except (AttributeError, TypeError, ValueError, RuntimeError, IndexError, KeyError):
         return None  # an architecture this was not made for is served whole

@@ -5,9 +5,14 @@ from typing import Any
 import pytest
 import torch
 
+from harness.scorer import engine
+from harness.scorer.api import MaskedRequest, TextRequest, TokenRequest
 from harness.scorer.batching import TokenBudget, run_batches
+from harness.scorer.hf import HFScorer
 from harness.scorer.lanes import Lanes, keeps_no_state, lanes_for
 from harness.scorer.memory import is_out_of_memory
+from harness.scorer.positions import NeededPositions
+from tests.scoring import ATOL, load, random_ids
 
 LENGTHS = [3, 9, 4, 9, 1, 2, 7, 5, 5, 6]
 
@@ -123,3 +128,51 @@ def test_a_model_whose_forward_pass_changes_it_runs_alone(config: dict[str, Any]
         assert lanes_for(model(**config), "cuda:0") == 1
     finally:
         torch.set_num_threads(usual)
+
+
+WORDS = ["the", "man", "said", "she", "was", "a", "good", "young", "doctor", "and", "i", "loved", "it"]
+TEXTS = [" ".join(WORDS[start:end]) for start in range(9) for end in range(start + 1, 13)]
+
+
+def everything(scorer: HFScorer) -> list[Any]:
+    """All that a checkpoint can be asked on several lanes, as one list of arrays."""
+    offers = {str(need) for need in scorer.info.offers}
+    found: list[Any] = [answer.vector for answer in scorer.embed([TextRequest(text) for text in TEXTS])]
+    if "masked LM" in offers:
+        asked = [MaskedRequest(ids, tuple(range(1, len(ids) - 1))) for ids in map(scorer.encode, TEXTS)]
+        found += [scores.logprobs for scores in scorer.pseudo_log_likelihood(asked)]
+    if "causal LM" in offers:
+        pairs = [TokenRequest(ids[:1], ids[1:]) for ids in map(scorer.encode, TEXTS) if len(ids) > 1]
+        found += [scores.logprobs for scores in scorer.token_logprobs(pairs)]
+    if "sequence classifier" in offers:
+        found += [scores.logits for scores in scorer.classify([TextRequest(text) for text in TEXTS])]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("kind", "head"), [("bert", "masked_lm"), ("opt", "causal_lm"), ("llama", "causal_lm"), ("bert", "classifier")]
+)
+def test_answers_are_the_same_on_several_lanes(kind: str, head: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = everything(HFScorer(load(kind, head), token_budget=64))
+    monkeypatch.setattr(engine, "worth_a_lane", lambda _: 1)
+    monkeypatch.setattr(engine, "lanes_for", lambda *_: 3)
+    together = everything(HFScorer(load(kind, head), token_budget=64))
+    assert len(together) == len(alone) > len(TEXTS)
+    for one, other in zip(together, alone, strict=True):
+        assert one == pytest.approx(other, abs=ATOL)
+
+
+def test_the_head_of_one_thread_leaves_the_trunk_of_another_alone() -> None:
+    model = load("gpt2", "causal_lm").model
+    trunk = NeededPositions(model, model.config.vocab_size)._trunk
+    assert trunk is not None
+    ids = torch.tensor([random_ids(9, 0, model.config.vocab_size)])
+    expected = trunk.run({"input_ids": ids}).last_hidden_state
+    during = []
+
+    def between(*_: Any) -> None:  # called inside the head
+        during.append(trunk.run({"input_ids": ids}).last_hidden_state)
+
+    model.lm_head.register_forward_pre_hook(between)
+    trunk.head(torch.zeros(3, model.config.hidden_size))
+    assert torch.equal(during[0], expected)
