@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.errors import UsageError
 
@@ -57,6 +57,14 @@ class HardeningPlugin(Protocol):
         """Harden as the spec file says; what is finished is kept, what was stopped goes on. Raises AssayError."""
         ...
 
+    def check(self, spec: Path) -> str:
+        """What the spec file asks for, in a phrase; runs nothing. Raises UsageError naming what is wrong with it."""
+        ...
+
+    def schema(self) -> dict[str, Any]:
+        """JSON schema of a spec file."""
+        ...
+
 
 def find_hardening(points: Iterable[EntryPoint] | None = None) -> HardeningPlugin:
     """The installed plug-in. Raises UsageError where there is none or it cannot be imported."""
@@ -64,8 +72,9 @@ def find_hardening(points: Iterable[EntryPoint] | None = None) -> HardeningPlugi
     for point in sorted(points if points is not None else entry_points(group=HARDEN), key=lambda point: point.name):
         try:
             plugin: HardeningPlugin = point.load()
-            if not callable(getattr(plugin, "harden", None)):
-                raise TypeError(f"{plugin!r} has no harden()")
+            for name in ("harden", "check", "schema"):
+                if not callable(getattr(plugin, name, None)):
+                    raise TypeError(f"{plugin!r} has no {name}()")
         except Exception as error:  # a plug-in may raise anything while it is imported
             broken = f" ({point.name} = {point.value}: {type(error).__name__}: {error})"
             continue

@@ -9,7 +9,9 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from harness.frozen import Frozen
 
 
 class Better(StrEnum):
@@ -21,10 +23,8 @@ class Better(StrEnum):
     NEITHER = "neither"
 
 
-class Metric(BaseModel):
+class Metric(Frozen):
     """A measured quantity. `key` is `suite/probe/metric`; the probe fills the last part, the audit the rest."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     key: str = Field(description="suite/probe/metric, the same in the spec, the policy, MLflow and the reports")
     value: float | None = Field(description="point estimate, None when it cannot be computed")

@@ -11,9 +11,10 @@ from itertools import combinations
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from harness import numbers
+from harness.frozen import Frozen
 from harness.validation import load_yaml
 
 
@@ -57,11 +58,7 @@ class When(StrEnum):
     PRIVACY_CLAIM = "privacy_claim"
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Evidence(_Frozen):
+class Evidence(Frozen):
     """How a gate reads its evidence."""
 
     confidence: float | None = Field(
@@ -83,7 +80,7 @@ class Evidence(_Frozen):
     draws: int = Field(default=10_000, ge=200, le=1_000_000, description="draws of a paired bootstrap")
 
 
-class Waiver(_Frozen):
+class Waiver(Frozen):
     """Somebody answers for a gate that does not pass, for a while. An expired one blocks."""
 
     until: date = Field(description="last day it holds, UTC")
@@ -91,7 +88,7 @@ class Waiver(_Frozen):
     reason: str = Field(min_length=1, description="why the release may go out all the same")
 
 
-class BaselineRule(_Frozen):
+class BaselineRule(Frozen):
     """At most so much worse than the baseline, by the rows both have."""
 
     max_regression: float = Field(
@@ -99,7 +96,7 @@ class BaselineRule(_Frozen):
     )
 
 
-class Gate(_Frozen):
+class Gate(Frozen):
     """One rule about one metric: exactly one of `min`, `max`, `within`, `baseline` and `measured`."""
 
     id: str = Field(min_length=1, description="name of the rule, unique in the policy")
@@ -172,7 +169,7 @@ class Gate(_Frozen):
         return matches(self.metric, key) and matches(self.slice, part)
 
 
-class Requirement(_Frozen):
+class Requirement(Frozen):
     """A metric that a release must have measured, whatever its value."""
 
     metric: str = Field(min_length=1, description="key, suite/probe/metric; * stands for any characters")
@@ -196,7 +193,7 @@ class Requirement(_Frozen):
         )
 
 
-class Policy(_Frozen):
+class Policy(Frozen):
     """The rules of a release."""
 
     name: str = Field(min_length=1, description="shown in verdicts and reports")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +29,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise UsageError(f"{path}{where}: not valid YAML ({getattr(error, 'problem', None) or error})") from error
+    if content is None:
+        raise UsageError(f"{path}: empty; it must hold a mapping of keys")
     if not isinstance(content, dict):
         raise UsageError(f"{path}: must hold a mapping of keys, not {type(content).__name__}")
     return content
@@ -44,6 +47,8 @@ def validated(model: type[M], values: Any, where: str) -> M:
         return model.model_validate(values)
     except ValidationError as error:
         raise UsageError(f"{where}: {_sentence(error, model)}") from error
+    except UsageError as error:  # of a file or a name that the values refer to
+        raise UsageError(f"{where}: {error}") from error
 
 
 def _sentence(error: ValidationError, model: type[BaseModel]) -> str:
@@ -57,8 +62,11 @@ def _sentence(error: ValidationError, model: type[BaseModel]) -> str:
         return f"unknown key {'.'.join(path)!r}{hint}{more}"
     if first["type"] == "missing":
         return f"missing key {'.'.join(path)!r}{more}"
-    given = f", got {str(first['input'])[:60]!r}" if path else ""
-    return f"{'.'.join(path) or 'content'}: {first['msg']}{given}{more}"
+    own = first["type"] == "value_error"  # a sentence of ours, about keys that it names
+    said = first["msg"].removeprefix("Value error, ") if own else first["msg"]
+    given = "" if not path or (own and isinstance(first["input"], Mapping)) else f", got {str(first['input'])[:60]!r}"
+    about = ".".join(path) or ("" if own else "content")
+    return f"{about}{': ' if about else ''}{said}{given}{more}"
 
 
 def _known_keys(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:

@@ -8,9 +8,10 @@ from datetime import date
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from harness.errors import Exit
+from harness.frozen import Frozen
 from harness.policy import Gate, Severity
 
 
@@ -31,11 +32,7 @@ class WaiverState(StrEnum):
     EXPIRED = "expired"
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Flips(_Frozen):
+class Flips(Frozen):
     """Cases whose outcome differs between candidate and baseline; ids of the first ones, in order of id."""
 
     worse: int = Field(ge=0, description="right in the baseline, wrong in the candidate")
@@ -44,7 +41,7 @@ class Flips(_Frozen):
     better_ids: tuple[str, ...] = Field(default=(), description="case ids, a bounded list")
 
 
-class Comparison(_Frozen):
+class Comparison(Frozen):
     """A metric of candidate and baseline over the cases both have."""
 
     metric: str = Field(description="suite/probe/metric")
@@ -69,7 +66,7 @@ class Comparison(_Frozen):
     note: str = Field(default="", description="why there is no comparison, or a caution")
 
 
-class BaselineRecord(_Frozen):
+class BaselineRecord(Frozen):
     """The audit a candidate was compared with."""
 
     ref: str = Field(description="as the user named it")
@@ -93,7 +90,7 @@ class Compared:
     warnings: tuple[str, ...] = ()
 
 
-class GateResult(_Frozen):
+class GateResult(Frozen):
     """What one gate decided about one metric, on which evidence.
 
     `outcome` is what the evidence says; `effective` what counts for the release after severity and waiver.
@@ -145,7 +142,7 @@ class GateResult(_Frozen):
         return self.waiver is WaiverState.EXPIRED
 
 
-class Verdict(_Frozen):
+class Verdict(Frozen):
     """The decision; every report renders this and decides nothing."""
 
     outcome: Outcome

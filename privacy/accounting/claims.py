@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from privacy.accounting.accountant import AccountantName, Bound, check_accountant, check_delta
@@ -35,26 +34,6 @@ class Claim:
     rdp: Bound
     agrees: bool
     """Whether the bounds are in the order that theory demands: none below PRV's lower end, PLD's least within SLACK."""
-    mechanism: Mechanism
-
-    @property
-    def unit(self) -> str:
-        """Whose guarantee it is."""
-        if self.mechanism.group == 1:
-            return "per record, add or remove one"
-        return f"per user of at most {self.mechanism.group} records, add or remove one user"
-
-    @property
-    def sentence(self) -> str:
-        """`epsilon ≤ 7.98 (PRV; PLD 7.95, RDP 8.61) at delta 1.4e-05 per record, add or remove one`; rounded up."""
-        at = f"at delta {round_up(self.delta)} {self.unit}"
-        if math.isinf(self.epsilon):
-            return f"no finite epsilon {at}: there is no noise or too little"
-        amplified = "" if self.mechanism.amplified else ", not amplified by sampling"
-        others = [self.second_opinion, *([] if self.accountant == "rdp" else [self.rdp])]
-        shown = ", ".join(_shown(bound) for bound in others if bound is not None)
-        named = self.accountant.upper() + (f"; {shown}" if shown else "")
-        return f"epsilon ≤ {round_up(self.epsilon)} ({named}) {at}{amplified}"
 
 
 def claim(mechanism: Mechanism, delta: float, accountant: AccountantName = "prv") -> Claim:
@@ -85,22 +64,12 @@ def claim(mechanism: Mechanism, delta: float, accountant: AccountantName = "prv"
         second_opinion=second,
         rdp=rdp,
         agrees=agrees,
-        mechanism=mechanism,
     )
 
 
 def chain_from(accountant: AccountantName) -> tuple[AccountantName, ...]:
     """`accountant`, then who is asked where it fails."""
     return CHAIN[CHAIN.index(accountant) :]
-
-
-def round_up(value: float) -> str:
-    """`value` for people, never less than it is: two decimals; none from 1000 on; two digits below 0.1."""
-    if value == 0 or math.isinf(value):
-        return f"{value:g}"
-    decimals = 0 if value >= 1000 else 2 if value >= 0.1 else 1 - math.floor(math.log10(value))
-    up = math.ceil(value * 10.0**decimals * (1 - 1e-12)) / 10.0**decimals  # 1e-12: 7.98 is not 7.99
-    return f"{up:.{decimals}f}" if value >= 0.1 else f"{up:.2g}"
 
 
 def of_users(mechanism: Mechanism) -> bool:
@@ -137,8 +106,3 @@ def _agree(bound: Bound, second: Bound | None, rdp: Bound) -> bool:
         return False
     tight = next((each.upper for each in every if each.accountant == "pld" and each.note != GENERIC), 0.0)
     return all(tight <= each.upper * 1.01 + SLACK for each in every)
-
-
-def _shown(bound: Bound) -> str:
-    generic = "group bound by " if bound.note == GENERIC else ""
-    return f"{generic}{bound.accountant.upper()} {round_up(bound.upper)}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from harness.frozen import Frozen
 
 
-class LedgerHeader(BaseModel):
+class LedgerHeader(Frozen):
     """The mechanism of each step and what it is applied to; fixed before the first step."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     run: str = Field(min_length=1, description="random id of the run")
     spec_digest: str = Field(description="sha256 of the training settings")

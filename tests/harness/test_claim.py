@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness.audit import start_audit
 from harness.checkpoint import CheckpointSource, inspect_checkpoint
@@ -92,6 +94,26 @@ def line(privacy: PrivacyClaim | None) -> str:
 )
 def test_the_claim_is_one_line(privacy: PrivacyClaim | None, expected: str) -> None:
     assert line(privacy) == expected
+
+
+def printed(epsilon: float) -> str:
+    return line(claim(epsilon=epsilon)).removeprefix("claims epsilon <= ").split(" ")[0]
+
+
+@given(st.floats(1e-9, 1e7))
+def test_printing_never_promises_more(epsilon: float) -> None:
+    assert epsilon * (1 - 1e-11) <= float(printed(epsilon)) <= epsilon * (1 + 1e-11) + 0.001
+
+
+def test_what_is_round_stays() -> None:
+    assert [printed(epsilon) for epsilon in (0.0, 0.1, 4.016, 7.98, 8.0, 1e-5)] == [
+        "0.000",
+        "0.100",
+        "4.016",
+        "7.980",
+        "8.000",
+        "0.001",
+    ]
 
 
 def test_what_is_not_known_is_said() -> None:

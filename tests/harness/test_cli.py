@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pandas as pd
@@ -120,20 +119,3 @@ def test_probes_lists_all_and_describes_one(
     _, out, _ = call(monkeypatch, capsys, "probes", "bias/crows_pairs")
     for word in ("paper", "needs", "cannot tell", "data", "causal LM or masked LM"):
         assert word in out
-
-
-@pytest.mark.parametrize("name", ["audit", "policy", "train"])
-def test_schemas_are_exported(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str) -> None:
-    code, out, _ = call(monkeypatch, capsys, "validate", "--schema", name)
-    assert code == 0
-    schema = json.loads(out)
-    assert schema["additionalProperties"] is False
-    assert schema["properties"]
-
-
-def test_the_examples_are_valid(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    examples = Path(__file__).parents[2] / "examples"
-    monkeypatch.chdir(examples.parent)
-    for path in ["bert.yaml", "gpt.yaml", "bert-policy.yaml", "gpt-policy.yaml"]:
-        code, out, err = call(monkeypatch, capsys, "validate", examples / "first_audit" / path)
-        assert (code, "valid" in out) == (0, True), err

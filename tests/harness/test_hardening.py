@@ -6,12 +6,16 @@ import subprocess
 import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from harness.cli import main
 from harness.errors import UsageError
 from harness.hardening import HARDEN, find_hardening
+
+HALF = SimpleNamespace(harden=print)
+"""A plug-in that hardens, and cannot tell a good spec from a bad one."""
 
 
 def test_the_installed_plug_in_is_found() -> None:
@@ -22,7 +26,8 @@ def test_the_installed_plug_in_is_found() -> None:
     ("value", "why"),
     [
         ("nowhere.module:plugin", "ModuleNotFoundError"),
-        ("harness.errors:UsageError", "has no harden"),
+        ("harness.errors:UsageError", r"has no harden\(\)"),
+        ("tests.harness.test_hardening:HALF", r"has no check\(\)"),
     ],
 )
 def test_a_broken_plug_in_is_named(value: str, why: str) -> None:

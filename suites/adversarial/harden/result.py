@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from harness.frozen import Frozen
 from harness.manifest import HardeningRecord
 
 if TYPE_CHECKING:
@@ -16,11 +17,7 @@ if TYPE_CHECKING:
 RESULT, MARKDOWN = "hardening.json", "hardening.md"
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Checkpoint(_Frozen):
+class Checkpoint(Frozen):
     """One of the compared checkpoints; paths are relative to the folder of the hardening."""
 
     name: str = Field(description="before, control or after")
@@ -31,7 +28,7 @@ class Checkpoint(_Frozen):
     audit: Path
 
 
-class Change(_Frozen):
+class Change(Frozen):
     """A metric of two checkpoints over the cases that both audits have; after - before."""
 
     metric: str = Field(description="suite/probe/metric")
@@ -54,7 +51,7 @@ class Change(_Frozen):
     note: str = ""
 
 
-class Comparison(_Frozen):
+class Comparison(Frozen):
     """The hardened checkpoint against another one."""
 
     of: str = "after"
@@ -62,7 +59,7 @@ class Comparison(_Frozen):
     changes: tuple[Change, ...]
 
 
-class HardeningReport(_Frozen):
+class HardeningReport(Frozen):
     """The content of hardening.json."""
 
     hardening: HardeningRecord

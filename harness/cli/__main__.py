@@ -1,0 +1,6 @@
+"""`torchrun -m harness.cli train ...`: the command line where there is no script `assay`."""
+
+from harness.cli import main
+
+if __name__ == "__main__":
+    main()

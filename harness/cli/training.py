@@ -1,0 +1,90 @@
+"""Commands that train: train, frontier, harden."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.arguments import Uri
+from harness.cli.tracking import log_training
+from harness.console import console, fail, say
+from harness.errors import Exit
+
+
+def train(
+    spec: Annotated[Path, typer.Argument(help="YAML file with a training spec.")],
+    if_missing: Annotated[
+        bool, typer.Option("--if-missing", help="Do nothing when the same training is done.")
+    ] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Overwrite the output folder.")] = False,
+    privacy: Annotated[
+        str | None,
+        typer.Option(
+            help="For example epsilon=8,delta=auto; over the spec's own; 'off' trains without.", show_default=False
+        ),
+    ] = None,
+    tracking_uri: Uri = None,
+) -> None:
+    """Fine-tune a checkpoint, with differential privacy if asked, and write the manifest that later audits read."""
+    from harness.console import training_progress
+    from privacy.training import train as run_training
+    from privacy.training.options import load_train_spec
+
+    settings = load_train_spec(spec, privacy)
+    if os.environ.get("RANK", "0") != "0":  # of several processes of a launcher only the first one speaks
+        run_training(settings, if_missing=if_missing, replace=replace)
+        return
+    with training_progress() as progress:
+        result = run_training(settings, progress=progress, if_missing=if_missing, replace=replace)
+    say(result.sentence)
+    log_training(result, tracking_uri)
+
+
+def frontier(
+    spec: Annotated[Path, typer.Argument(help="YAML file with a training spec; its output becomes the grid's folder.")],
+    epsilons: Annotated[str, typer.Option(help="Targets, separated by commas; inf: without privacy.")] = "8,3,1,inf",
+    seeds: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "0,1,2",
+    plain: Annotated[
+        Path | None,
+        typer.Option(help="Training spec of the runs without privacy, where they train best otherwise."),
+    ] = None,
+) -> None:
+    """Train over a grid of epsilons and seeds; what privacy costs, with intervals, as rows, a table and a plot."""
+    from harness.console import audit_progress, training_progress
+    from privacy.frontier.grid import make_grid, parse_epsilons, parse_seeds
+    from privacy.frontier.run import Watch, run_frontier
+    from privacy.frontier.table import terminal
+    from privacy.training.options import load_train_spec
+
+    without = load_train_spec(plain) if plain else None
+    grid = make_grid(load_train_spec(spec), parse_epsilons(epsilons), parse_seeds(seeds), plain=without)
+    try:
+        result = run_frontier(grid, Watch(say, training_progress, audit_progress))
+    except KeyboardInterrupt:
+        raise _interrupted() from None
+    console.print(terminal(result.frontier))
+    say("\n".join(map(str, result.files)))
+
+
+def harden(
+    spec: Annotated[Path, typer.Argument(help="YAML file with a hardening spec.")],
+    replace: Annotated[bool, typer.Option("--replace", help="Remove another hardening in the output folder.")] = False,
+) -> None:
+    """Train a classifier on adversarial texts, and say by paired rows what that bought and cost."""
+    from harness.console import audit_progress, training_progress
+    from harness.hardening import Watch, find_hardening
+
+    try:
+        result = find_hardening().harden(spec, Watch(say, training_progress, audit_progress), replace=replace)
+    except KeyboardInterrupt:
+        raise _interrupted() from None
+    console.print(result.terminal)
+    say("\n".join(map(str, result.files)))
+
+
+def _interrupted() -> typer.Exit:
+    fail("interrupted; what is finished is kept, go on with the same command")
+    return typer.Exit(Exit.INTERRUPTED)
