@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 
-from harness.data import Dataset, frame_digest, load_dataset
+from harness.data import Dataset, DataSource, frame_digest, load_dataset
 from harness.errors import DataError
 from harness.schemas import LabelledTexts, PairedTexts, Texts
 from privacy.training.labels import found_labels, label_indices
@@ -18,7 +19,7 @@ from privacy.training.spec import TrainSpec
 _UNIT = "privacy_unit"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TrainingData:
     """Members are trained on; non-members are of the same kind and are only named in the manifest."""
 
@@ -28,6 +29,15 @@ class TrainingData:
     """Class names by index; empty unless the task is classification."""
     units: tuple[str, ...] | None
     """Whose record each member is; None where every record is a privacy unit of its own."""
+    corpus_source: DataSource | None = None
+    """Other texts for the tokenizer of a fresh model; None: it learns from the members."""
+
+    @cached_property
+    def corpus(self) -> list[str]:
+        """What the tokenizer of a fresh model learns from; read when it is first asked for, and kept."""
+        if self.corpus_source is None:
+            return [*self.texts, *(self.pairs or [])]
+        return [str(text) for text in load_dataset(self.corpus_source, Texts).frame["text"]]
 
     @property
     def texts(self) -> list[str]:
@@ -59,7 +69,7 @@ def load_training_data(spec: TrainSpec) -> TrainingData:
             label_indices(
                 list(non_members.frame["label"]), names, non_members.source.label_map, non_members.source.source
             )
-    data = TrainingData(members, non_members, names, units)
+    data = TrainingData(members, non_members, names, units, spec.fresh.corpus if spec.fresh else None)
     if names:
         _check_classes(data)
     return data

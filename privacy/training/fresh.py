@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.data import load_dataset
 from harness.errors import UsageError
-from harness.schemas import Texts
 from privacy.training.data import TrainingData
 from privacy.training.fresh_spec import FreshModel
 from privacy.training.spec import TrainSpec
@@ -24,32 +22,34 @@ def make_fresh(spec: TrainSpec, fresh: FreshModel, data: TrainingData) -> tuple[
 
     Raises UsageError with privacy and no public corpus; DataError where the corpus gives no vocabulary.
     """
-    tokenizer = train_tokenizer(fresh.kind, _corpus(spec, fresh, data), fresh.vocabulary, fresh.max_tokens)
+    if spec.privacy is not None:
+        _refuse_private(fresh, data)
+    tokenizer = train_tokenizer(fresh.kind, data.corpus, fresh.vocabulary, fresh.max_tokens)
     return (_bert if fresh.kind == "bert" else _gpt)(fresh, tokenizer), tokenizer
 
 
-def _corpus(spec: TrainSpec, fresh: FreshModel, data: TrainingData) -> list[str]:
-    if fresh.corpus is None and spec.privacy is not None:
+def records_in_corpus(data: TrainingData) -> int:
+    """How many different texts of the corpus are training records."""
+    return len(set(data.corpus) & _records(data))
+
+
+def _refuse_private(fresh: FreshModel, data: TrainingData) -> None:
+    """A few short texts may be in both by chance; half of either is the same data."""
+    if fresh.corpus is None:
         raise UsageError(
             "fresh: a vocabulary learnt from the private records is outside the guarantee; "
             "name a public corpus in fresh.corpus"
         )
-    if fresh.corpus is None:
-        return [*data.texts, *(data.pairs or [])]
-    texts = [str(text) for text in load_dataset(fresh.corpus, Texts).frame["text"]]
-    if spec.privacy is not None:
-        _refuse_private(set(texts), {*data.texts, *(data.pairs or [])}, fresh.corpus.source)
-    return texts
-
-
-def _refuse_private(corpus: set[str], private: set[str], source: str) -> None:
-    """A few short texts may be in both by chance; half of either is the same data."""
-    shared = len(corpus & private)
-    if 2 * shared >= min(len(corpus), len(private)):
+    shared, texts = records_in_corpus(data), len(set(data.corpus))
+    if 2 * shared >= min(texts, len(_records(data))):
         raise UsageError(
-            f"fresh.corpus: {shared} of the {len(corpus)} texts of {source} are training records, and a vocabulary "
-            "learnt from private records is outside the guarantee; name a public corpus"
+            f"fresh.corpus: {shared} of the {texts} texts of {fresh.corpus.source} are training records, and a "
+            "vocabulary learnt from private records is outside the guarantee; name a public corpus"
         )
+
+
+def _records(data: TrainingData) -> set[str]:
+    return {*data.texts, *(data.pairs or [])}
 
 
 def _bert(fresh: FreshModel, tokenizer: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -19,11 +20,11 @@ from harness.probe import Need
 from privacy.training.data import TrainingData
 from privacy.training.fresh import make_fresh
 from privacy.training.fresh_spec import FreshModel
+from privacy.training.heads import needs_language_head
 from privacy.training.lora import adapt, merged
 from privacy.training.next_sentence import has_sentence_head
 from privacy.training.spec import TrainSpec
 
-_HEADS = {"masked_lm": Need.MASKED_LM, "causal_lm": Need.CAUSAL_LM}
 _CLASSES = {
     "classification": "AutoModelForSequenceClassification",
     "masked_lm": "AutoModelForMaskedLM",
@@ -34,9 +35,9 @@ _CLASSES = {
 def load_trainable(spec: TrainSpec, base: CheckpointInfo | None, data: TrainingData, limit: int) -> tuple[Any, Any]:
     """(model, tokenizer) in float32 on the CPU; with `spec.lora` frozen, under adapters. Save what `finished` gives.
 
-    A classifier keeps its head when it has exactly the classes of `data`; any other base is given a new head. What is
-    new (a head, adapters, a fresh model) is drawn from torch's global random state. The tokenizer of a classifier is
-    saved with `limit`, so that an audit cuts texts where training did.
+    A classifier keeps its head when it has exactly the classes of `data`; any other base is given a new head, as is a
+    bare encoder that becomes a masked LM. What is new (a head, adapters, a fresh model) is drawn from torch's global
+    random state. The tokenizer of a classifier is saved with `limit`, so that an audit cuts texts where training did.
 
     Raises CheckpointError when the base lacks the head of a language-model task, or its architecture that of the
     next-sentence objective; UsageError or DataError for a fresh model or adapters that cannot be made.
@@ -66,17 +67,16 @@ def _fresh(spec: TrainSpec, fresh: FreshModel, data: TrainingData) -> tuple[Any,
 
 
 def _from_base(spec: TrainSpec, base: CheckpointInfo, labels: tuple[str, ...]) -> tuple[Any, Any]:
-    need = _HEADS.get(spec.task)
-    if need is not None and need not in base.offers:
-        offers = ", ".join(sorted(base.offers)) or "nothing"
-        raise CheckpointError(
-            f"{base.source.source}: offers {offers}, but task {spec.task} goes on training a {need}; choose such a base"
-        )
+    bare = needs_language_head(spec, base)
     loaded = load_checkpoint(base, device="cpu", dtype="fp32")
     model, new = loaded.model, set[str]()
+    if bare:
+        model, new = _with_masked_head(loaded)
+        loaded = replace(loaded, model=model)
     if spec.next_sentence:
-        model, new = _with_sentence_head(loaded)
-    elif need is None and not (Need.SEQUENCE_CLASSIFIER in base.offers and base.labels == labels):
+        model, more = _with_sentence_head(loaded)
+        new |= more
+    elif spec.task == "classification" and not (Need.SEQUENCE_CLASSIFIER in base.offers and base.labels == labels):
         model, new = _with_classifier(loaded, labels)
     return (model if spec.lora is None else adapt(model, spec.lora, new)), loaded.tokenizer
 
@@ -99,6 +99,25 @@ def _with_classifier(loaded: LoadedCheckpoint, labels: tuple[str, ...]) -> tuple
     model.load_state_dict({name: value for name, value in stored.items() if name in missing}, strict=False)
     heads = {name for name, _ in model.named_parameters() if not name.startswith(trunk)}
     return model, heads | (pooler - stored.keys())
+
+
+def _with_masked_head(loaded: LoadedCheckpoint) -> tuple[Any, set[str]]:
+    """A masked LM on a copy of the trunk, and its new parameters; what its files hold of a head is taken from there."""
+    source = loaded.info.source.source
+    try:
+        model = _random(deepcopy(loaded.model.config), _CLASSES["masked_lm"])
+    except ValueError as error:  # transformers knows none for this architecture
+        raise CheckpointError(
+            f"{source}: {loaded.info.model_type} models have no masked-LM head; choose BERT"
+        ) from error
+    result = model.base_model.load_state_dict(loaded.model.base_model.state_dict(), strict=False)
+    strays = [*result.missing_keys, *(name for name in result.unexpected_keys if not name.startswith("pooler."))]
+    if strays:
+        raise CheckpointError(f"{source}: no masked-LM head fits its trunk ({strays[0]!r} has no counterpart)")
+    heads = {name for name, _ in model.named_parameters() if not name.startswith(f"{model.base_model_prefix}.")}
+    stored = _stored(loaded.info, model, heads)
+    model.load_state_dict(stored, strict=False)
+    return model, heads - stored.keys()
 
 
 def _with_sentence_head(loaded: LoadedCheckpoint) -> tuple[Any, set[str]]:

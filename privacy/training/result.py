@@ -21,6 +21,8 @@ class TrainResult:
     """Wall-clock time of this call."""
     truncated: int | None
     """Records cut at max_tokens; None when nothing was trained."""
+    note: str | None = None
+    """What whoever trains must know."""
 
     @property
     def sentence(self) -> str:
@@ -33,4 +35,5 @@ class TrainResult:
         losses = manifest.privacy.unprivatised.losses if manifest.privacy else manifest.losses
         loss = f", mean loss of the last epoch {losses[-1]:.3f} nats" if losses and losses[-1] is not None else ""
         claim = "\n" + claim_sentence(manifest.privacy) if manifest.privacy else ""
-        return f"{steps}{loss}{cut}{claim}"
+        note = f"\nnote: {self.note}" if self.note else ""
+        return f"{steps}{loss}{cut}{claim}{note}"

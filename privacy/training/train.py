@@ -8,6 +8,7 @@ from harness.checkpoint import CheckpointInfo, inspect_checkpoint
 from harness.errors import UsageError
 from harness.manifest import TrainingManifest
 from privacy.training.data import load_training_data
+from privacy.training.heads import new_head_note
 from privacy.training.job import Job, OnStep
 from privacy.training.result import TrainResult
 from privacy.training.save import check_output, finished_checkpoint, partial_folder, write_checkpoint
@@ -35,6 +36,7 @@ def train(
             return TrainResult(spec.output, done, False, time.monotonic() - started, None)
     check_output(spec, replace)
     base = inspect_checkpoint(spec.base) if spec.base else None
+    note = new_head_note(spec, base)
     job = Job(spec, base, data, _token_limit(spec, base), progress or (lambda step, steps, loss: None), started)
     if spec.privacy is None:
         manifest, truncated = _train_plainly(job)
@@ -42,7 +44,7 @@ def train(
         from privacy.training.train_privately import train_privately
 
         manifest, truncated = train_privately(job, spec.privacy, replace=replace)
-    return TrainResult(spec.output, manifest, True, time.monotonic() - started, truncated)
+    return TrainResult(spec.output, manifest, True, time.monotonic() - started, truncated, note)
 
 
 def _train_plainly(job: Job) -> tuple[TrainingManifest, int]:

@@ -7,9 +7,8 @@ import shutil
 from accelerate import Accelerator
 
 from harness.checkpoint.hardware import pick_device
-from harness.data import load_dataset
 from harness.manifest import TrainingManifest
-from harness.schemas import Texts
+from privacy.training.fresh import records_in_corpus
 from privacy.training.guarantee import claim_of, plan_guarantee
 from privacy.training.job import Job
 from privacy.training.privacy_spec import PrivacySpec
@@ -52,6 +51,5 @@ def _outside(job: Job) -> tuple[str, ...]:
     fresh = job.spec.fresh
     if fresh is None or fresh.corpus is None:
         return ()
-    corpus = {str(text) for text in load_dataset(fresh.corpus, Texts).frame["text"]}
-    shared = len(corpus & {*job.data.texts, *(job.data.pairs or [])})
+    shared = records_in_corpus(job.data)
     return (f"the tokenizer's vocabulary: {shared} texts of its corpus are training records",) if shared else ()

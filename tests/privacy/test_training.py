@@ -264,9 +264,9 @@ def test_a_learning_rate_that_breaks_the_loss_saves_nothing(base: Path, tmp_path
         ),
         (
             opinions(8, 0),
-            {"task": "masked_lm"},
+            {"task": "causal_lm"},
             CheckpointError,
-            "offers embeddings, but task masked_lm goes on training a masked LM",
+            "offers embeddings, but task causal_lm goes on training a causal LM",
         ),
         (opinions(8, 0), {"max_tokens": 4096}, UsageError, "max_tokens: 4096 is more than the 128"),
         (opinions(8, 0), {"device": "cuda"}, UsageError, "device 'cuda' is not there"),
