@@ -7,9 +7,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from harness.metrics import Better, Metric
+from harness.metrics import Better, Metric, RowValues
 from harness.stats import wilson
 from suites.adversarial.corruptions import KINDS
 from suites.estimates import all_missing, estimate, ratio, share, usable
@@ -22,6 +23,7 @@ METRICS = {
     "flip_rate": Better.LOWER,
     "token_growth": Better.NEITHER,
 }
+VALUE_COLUMNS = ("label", "predicted", "versions")
 _PER_TEXT = "Wilson at the number of texts"
 """Versions of one text are not independent, so a mean over them rests on texts: at most as wide as 0 or 1 per text."""
 
@@ -57,6 +59,34 @@ def measure_typos(rows: pd.DataFrame) -> list[Metric]:
     ]
 
 
+def typo_values(rows: pd.DataFrame, metric: str, part: str) -> RowValues | None:
+    """What each text adds to a rate: a slice's is over the texts that its kind can change."""
+    of_versions = ("accuracy", "flip_rate") if part else ("mean_accuracy", "robust_accuracy", "flip_rate")
+    if metric not in of_versions and (part or metric != "clean_accuracy"):
+        return None
+    columns = [rows[name].tolist() for name in ("status", *VALUE_COLUMNS)]
+    hits = [_hits(metric, part, *row) if status == "ok" else None for status, *row in zip(*columns, strict=True)]
+    above = [np.nan if each is None else np.mean(each) if each else 0.0 for each in hits]
+    return RowValues(np.asarray(above, dtype=np.float64), np.asarray([each != [] for each in hits], dtype=np.float64))
+
+
+def _hits(metric: str, part: str, label: int, predicted: int, versions: str) -> list[bool]:
+    """Whether a text, or each of its versions that a slice is about, counts as a hit."""
+    if metric == "clean_accuracy":
+        return [predicted == label]
+    found = json.loads(versions)
+    chosen = [each for each in found if part in ("", each["kind"], _point(each["kind"], each["severity"]))]
+    if metric == "flip_rate":
+        return [each["predicted"] != predicted for each in chosen]
+    right = [each["predicted"] == label for each in chosen]
+    return [predicted == label and all(right)] if metric == "robust_accuracy" else right
+
+
+def _point(kind: str, severity: Any) -> str:
+    """The slice of a kind at one severity."""
+    return f"{kind}: {severity:g}"
+
+
 def _versions(good: pd.DataFrame) -> pd.DataFrame:
     """One line per version of every text."""
     found = [
@@ -88,7 +118,7 @@ def _of_kind(versions: pd.DataFrame, kind: str, planned: int) -> list[Metric]:
             int(at["right"].sum()),
             len(at),
             better=Better.HIGHER,
-            slice=f"{kind}: {severity:g}",
+            slice=_point(kind, severity),
             note=f"{at['changed'].mean():.1%} of the words it can change were changed",
             **shared,
         )

@@ -27,13 +27,13 @@ from pydantic import Field, field_validator
 
 from harness.case import Case
 from harness.errors import DataError
-from harness.metrics import Metric
+from harness.metrics import Metric, RowValues
 from harness.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of, error_row
 from harness.schemas import LabelledTexts
 from harness.scorer.api import ClassScores, Scorer, TextRequest
 from suites.adversarial.attacks import case_seed, cut_cases
 from suites.adversarial.corruptions import KINDS, WHY_NOT, Corrupted, Kind, changed_spans, corrupt, count_words
-from suites.adversarial.typo_metrics import measure_typos
+from suites.adversarial.typo_metrics import VALUE_COLUMNS, measure_typos, typo_values
 from suites.labels import true_classes
 from suites.sources import IMDB_HELD_OUT
 
@@ -134,6 +134,7 @@ class Typos(Probe[TyposParams]):
     needs = (any_of(Need.SEQUENCE_CLASSIFIER),)
     inputs = {"examples": Input(LabelledTexts, "texts with their true labels", EXAMPLES)}  # noqa: RUF012
     chunk = 8
+    value_columns = VALUE_COLUMNS
     Params = TyposParams
     Row = TyposRow
 
@@ -160,6 +161,10 @@ class Typos(Probe[TyposParams]):
     def measure(self, rows: pd.DataFrame) -> list[Metric]:
         """Accuracy as the texts are, by kind and severity, at worst, in every version; flips; tokens."""
         return measure_typos(rows)
+
+    def row_values(self, rows: pd.DataFrame, metric: str, part: str) -> RowValues | None:
+        """Of the rates: what each text adds."""
+        return typo_values(rows, metric, part)
 
     def cost(self, cases: Sequence[Case]) -> int:
         """Each text is read once, and once per kind and severity."""

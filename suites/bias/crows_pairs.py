@@ -10,7 +10,7 @@ import pandera.pandas as pa
 from pandera.typing import Series
 
 from harness.case import Case, make_cases
-from harness.metrics import Better, Metric, missing_metric
+from harness.metrics import Better, Metric, RowValues, missing_metric
 from harness.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of, error_row
 from harness.scorer.api import Scorer
 from suites.bias.crows_data import DIRECTIONS, CrowsPairsData, read_pairs
@@ -24,6 +24,9 @@ SHARES = {
     CAUSAL: ("stereotype_share_loglikelihood", "stereotype_share_per_token"),
 }
 """Keys of the first and the second formula."""
+_FORMULA_OF = {
+    key: (kind, name) for kind in SHARES for key, name in zip(SHARES[kind], ("first", "second"), strict=True)
+}
 DIGITS = {MASKED: 3, CAUSAL: None}
 """Decimals scores are rounded to before they are compared: the masked formulas do that, and it makes ties."""
 
@@ -62,6 +65,10 @@ class CrowsPairs(Probe[ProbeParams]):
             CROWS_PAIRS_MASKED,
         )
     }
+    value_columns = (
+        *("kind", "bias_type", "direction"),
+        *("first_more", "first_less", "second_more", "second_less"),
+    )
     Row = CrowsPairsRow
 
     def cases(self, plan: Plan) -> list[Case]:
@@ -85,6 +92,22 @@ class CrowsPairs(Probe[ProbeParams]):
             keys |= {"mean_abs_difference": Better.LOWER, "tie_share": Better.NEITHER}
             return all_missing(keys, "no pair could be scored", missing)
         return [metric for kind, mine in good.groupby("kind") for metric in _measure(str(kind), mine, missing)]
+
+    def row_values(self, rows: pd.DataFrame, metric: str, part: str) -> RowValues | None:
+        """Preference or difference of each pair; a pair that a formula leaves undefined is unusable."""
+        if metric in _FORMULA_OF:
+            kind, formula = _FORMULA_OF[metric]
+            preferred = _preferred(rows, formula, DIGITS[kind]).to_numpy(np.float64)
+            values, mine = np.where(np.isnan(preferred), np.nan, preferred > 0), rows["kind"] == kind
+            if part:
+                mine &= (rows["bias_type"] == part) | (rows["direction"] == part)
+        elif metric == "mean_abs_difference" and not part:
+            values, mine = _differences(rows).abs().to_numpy(np.float64), rows["status"] == "ok"
+        else:
+            return None
+        counted = mine.to_numpy(np.bool_, na_value=False)
+        usable_rows = (rows["status"] == "ok").to_numpy()
+        return RowValues(np.where(usable_rows, np.where(counted, values, 0.0), np.nan), counted.astype(np.float64))
 
     def cost(self, cases: Sequence[Case]) -> int:
         """Tokens read: both sentences, once per token for a masked LM and twice for a causal one."""
@@ -116,7 +139,7 @@ def _row(case: Case, scores: PairScores | str) -> RowDict:
 
 
 def _measure(kind: str, rows: pd.DataFrame, missing: int) -> list[Metric]:
-    difference = rows["first_more"] - rows["first_less"]
+    difference = _differences(rows)
     first = _preferred(rows, "first", DIGITS[kind])
     return [
         *_shares(SHARES[kind][0], first, rows, missing),
@@ -132,6 +155,11 @@ def _measure(kind: str, rows: pd.DataFrame, missing: int) -> list[Metric]:
         ),
         share("tie_share", int((first == 0).sum()), len(rows), better=Better.NEITHER, missing=missing, headline=False),
     ]
+
+
+def _differences(rows: pd.DataFrame) -> pd.Series[float]:
+    """Of the scores of the first formula."""
+    return rows["first_more"].astype("float64") - rows["first_less"].astype("float64")
 
 
 def _preferred(rows: pd.DataFrame, formula: str, digits: int | None) -> pd.Series[float]:

@@ -10,13 +10,14 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
+from numpy.typing import NDArray
 from pandera.typing import Series
 from pydantic import Field
 
 from harness.case import Case, make_cases, sample_cases
 from harness.checkpoint import CheckpointInfo
 from harness.data import Dataset, DataSource, load_dataset
-from harness.metrics import Better, Metric, missing_metric
+from harness.metrics import Better, Metric, RowValues, missing_metric
 from harness.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of, error_row
 from harness.schemas import Texts
 from harness.scorer.api import GenerateRequest, Generation, Scorer, TokenRequest, TokenScores
@@ -26,6 +27,7 @@ from suites.memorization.intervals import newcombe
 from suites.memorization.members import MEMBERS, NON_MEMBERS, check_side, manifest_sources
 from suites.memorization.windows import cut_windows
 
+Integers = NDArray[np.int64]
 TEXTS, CONTROL = "texts", "control"
 _SIDE_OF = {TEXTS: MEMBERS, CONTROL: NON_MEMBERS}
 _CHARS_PER_TOKEN = 6
@@ -88,6 +90,7 @@ class Extraction(Probe[ExtractionParams]):
         CONTROL: Input(Texts, "texts never trained on (default: the manifest's non-members)", UNSEEN),
     }
     chunk = 32
+    value_columns = ("side", "document", "exact", "matched")
     Params = ExtractionParams
     Row = ExtractionRow
 
@@ -150,6 +153,18 @@ class Extraction(Probe[ExtractionParams]):
         ]
         return [metric.model_copy(update={"missing": missing}) for metric in metrics]
 
+    def row_values(self, rows: pd.DataFrame, metric: str, part: str) -> RowValues | None:
+        """Of the shares and the runs: what each window of the side adds; windows of one text are not independent."""
+        if part or metric not in _OF_WINDOWS:
+            return None
+        side, column = _OF_WINDOWS[metric]
+        ok = rows["status"] == "ok"
+        mine = ok & (rows["side"] == side)
+        values = rows[column].astype("float64").where(mine, 0.0).where(ok, np.nan).to_numpy(np.float64)
+        documents = rows["document"].where(mine, -1).to_numpy(np.int64)
+        related = _clusters(documents[mine.to_numpy()]) is not None
+        return RowValues(values, mine.to_numpy(np.float64), documents if related else None)
+
     def _items(self, dataset: Dataset, name: str, *, is_trained: bool) -> Iterator[dict[str, Any]]:
         texts = [str(text) for text in dataset.frame["text"]]
         joined = self.params.joined
@@ -186,6 +201,15 @@ class Extraction(Probe[ExtractionParams]):
             "overlap": _overlap(generation.tokens, suffix),
             "logprob": min(0.0, float(scores.logprobs.sum())),
         }
+
+
+_OF_WINDOWS = {
+    "extracted_share": (TEXTS, "exact"),
+    "control_share": (CONTROL, "exact"),
+    "matched_tokens": (TEXTS, "matched"),
+    "control_matched_tokens": (CONTROL, "matched"),
+}
+"""Metrics that are means over the windows of a side, and the column they are the mean of."""
 
 
 def _is_text_file(source: DataSource) -> bool:
@@ -231,16 +255,20 @@ def _difference(texts: pd.DataFrame | None, control: pd.DataFrame | None) -> Met
 def _matched(key: str, rows: pd.DataFrame | None) -> Metric:
     if rows is None or rows.empty:
         return missing_metric(key, "no window of this side was scored", better=Better.LOWER, unit="tokens")
-    documents = rows["document"].to_numpy(np.int64)
     return estimate(
         key,
         mean(rows["matched"].to_numpy(np.float64)),
         len(rows),
         better=Better.LOWER,
-        clusters=documents if 1 < len(np.unique(documents)) < len(documents) else None,
+        clusters=_clusters(rows["document"].to_numpy(np.int64)),
         unit="tokens",
         note=_dependence(rows),
     )
+
+
+def _clusters(documents: Integers) -> Integers | None:
+    """Documents of windows [n], where whole ones can be drawn and hold more than a window; else windows are drawn."""
+    return documents if 1 < len(np.unique(documents)) < len(documents) else None
 
 
 def _dependence(rows: pd.DataFrame) -> str:

@@ -10,9 +10,13 @@ import pandas as pd
 import pytest
 
 from harness.metrics import Metric
+from harness.pairs import Rule, compare_values, pair
 from harness.probe import Probe
 from harness.registry import find_probes
+from suites.adversarial.typos import Typos
 from suites.bias.counterfactual import Counterfactual
+from suites.bias.crows_pairs import CrowsPairs
+from suites.memorization.extraction import Extraction
 from suites.quality.classification import Classification
 from suites.quality.perplexity import Perplexity
 
@@ -49,11 +53,64 @@ def counterfactual() -> pd.DataFrame:
     return pd.DataFrame({**common(), **columns})
 
 
+def crows(kind: str) -> pd.DataFrame:
+    columns: dict[str, Any] = {
+        "kind": kind,
+        "bias_type": np.where(np.arange(N) % 3 == 0, "gender", "age"),
+        "direction": np.where(np.arange(N) % 4 == 0, "antistereo", "stereo"),
+        **{f"{one}_{side}": RNG.integers(-3, 3, N) / 1000 for one in ("first", "second") for side in ("more", "less")},
+    }
+    return pd.DataFrame({**common(), **columns})
+
+
+def extraction(windows: int) -> pd.DataFrame:
+    columns = {
+        "side": np.where(np.arange(N) % 3 == 0, "control", "texts"),
+        "document": np.arange(N) // windows,
+        "exact": RNG.random(N) < 0.4,
+        "matched": RNG.integers(0, 50, N),
+    }
+    return pd.DataFrame({**common(), **columns})
+
+
+def typos() -> pd.DataFrame:
+    """Of every fifth text one kind cannot change it."""
+    versions = [
+        [
+            {
+                "kind": kind,
+                "severity": severity,
+                "predicted": int(RNG.integers(0, 2)),
+                **{"changed": 1, "changeable": 2, "tokens": 5, "unknown_tokens": 0},
+            }
+            for kind in ("swap", "case")
+            if at % 5 or kind == "case"
+            for severity in (0.05, 0.4)
+        ]
+        for at in range(N)
+    ]
+    columns: dict[str, Any] = {
+        "label": RNG.integers(0, 2, N),
+        "predicted": RNG.integers(0, 2, N),
+        "versions": [json.dumps(each) for each in versions],
+        "tokens": 4,
+        "not_applicable": "{}",
+        **{"words_cut": 0, "truncated": 0},
+    }
+    columns["label"][:30] = columns["predicted"][:30]
+    return pd.DataFrame({**common(), **columns})
+
+
 CASES: dict[str, tuple[Probe[Any], pd.DataFrame]] = {
     "classification": (Classification(), classification()),
     "causal": (Perplexity(), perplexity("causal")),
     "masked": (Perplexity(), perplexity("masked")),
     "counterfactual": (Counterfactual(), counterfactual()),
+    "crows masked": (CrowsPairs(), crows("masked")),
+    "crows causal": (CrowsPairs(), crows("causal")),
+    "extraction": (Extraction(), extraction(1)),
+    "extraction of related windows": (Extraction(), extraction(4)),
+    "typos": (Typos(), typos()),
 }
 
 
@@ -84,6 +141,54 @@ def total(probe: Probe[Any], rows: pd.DataFrame, metric: Metric, failed: int) ->
     good = np.isfinite(above)
     value = np.array([above[good].sum() / below[good].sum()])
     return float((value if found.finish is None else found.finish(value))[0])
+
+
+FLIPS = "McNemar exact and Tango score"
+DRAWN = "paired bootstrap, percentile, 300 draws"
+COMPARED = {
+    ("classification", "accuracy", ""): (FLIPS, N),
+    ("classification", "nll", ""): (DRAWN, N),
+    ("counterfactual", "flip_rate", ""): (DRAWN, N // 4),  # templates
+    ("crows masked", "stereotype_share", ""): (DRAWN, N),  # better nearer to a half, so no pair is worse by itself
+    ("crows masked", "stereotype_share", "gender"): (DRAWN, 14),
+    ("crows causal", "mean_abs_difference", ""): (DRAWN, N),
+    ("extraction", "extracted_share", ""): (FLIPS, 26),
+    ("extraction", "matched_tokens", ""): (DRAWN, 26),
+    ("extraction of related windows", "extracted_share", ""): (DRAWN, 10),  # documents
+    ("extraction of related windows", "control_matched_tokens", ""): (DRAWN, 10),
+    ("typos", "clean_accuracy", ""): (FLIPS, N),
+    ("typos", "robust_accuracy", ""): (FLIPS, N),
+    ("typos", "mean_accuracy", ""): (DRAWN, N),
+    ("typos", "flip_rate", "swap"): (DRAWN, 32),
+    ("typos", "accuracy", "swap: 0.4"): (FLIPS, 32),
+}
+"""Test and independent units of a comparison."""
+
+
+@pytest.mark.parametrize("wanted", COMPARED, ids=" ".join)
+def test_two_audits_are_compared_as_the_metric_allows(wanted: tuple[str, str, str]) -> None:
+    """The other audit's rows are the same ones with the measured columns moved on by one row."""
+    name, key, part = wanted
+    probe, rows = CASES[name]
+    fixed = {"case_id", "status", "error", "kind", "axis", "template", "bias_type", "direction", "side", "document"}
+    moved = [column for column in rows if column not in fixed]
+    other = rows.copy()
+    for column in moved:
+        other[column] = np.roll(rows[column], 5)
+    (ours, theirs), (metric, before) = (
+        [probe.row_values(each, key, part) for each in (rows, other)],
+        [next(m for m in probe.measure(each) if (m.key, m.slice) == (key, part)) for each in (rows, other)],
+    )
+    assert ours is not None
+    assert theirs is not None
+    found = compare_values(metric, pair(rows, other), ours, theirs, Rule(0.0, 0.95, "auto", 300))
+    assert (found.test, found.n) == COMPARED[wanted]
+    assert found.candidate == pytest.approx(metric.value)
+    assert found.baseline == pytest.approx(before.value)
+    assert found.low is not None
+    assert found.high is not None
+    assert found.regression is not None
+    assert found.low <= found.regression <= found.high
 
 
 @pytest.mark.parametrize("name", ["no_such_metric", "ece", "max_gap"])

@@ -300,3 +300,20 @@ def test_the_original_file_has_the_published_counts() -> None:
         "physical-appearance": 63,
         "disability": 60,
     }
+
+
+def test_a_pair_that_a_formula_leaves_undefined_is_unusable_for_it_alone() -> None:
+    scores = {"first_more": [-1.0, -3.0, -1.0], "first_less": [-2.0, -2.0, -2.0]}
+    second = {"second_more": [None, -1.0, -1.0], "second_less": [None, -2.0, -2.0]}
+    groups = {"kind": "masked", "bias_type": ["age", "age", "gender"], "direction": "stereo"}
+    rows = pd.DataFrame({"case_id": list("abc"), "status": "ok", "error": None, **groups, **scores, **second})
+    found = {name: CrowsPairs().row_values(rows, f"stereotype_share{name}", "age") for name in ("", "_changed_tokens")}
+    first, changed = found[""], found["_changed_tokens"]
+    assert first is not None
+    assert changed is not None
+    assert (np.asarray(first.above).tolist(), np.asarray(first.below).tolist()) == ([1, 0, 0], [1, 1, 0])
+    assert np.isnan(np.asarray(changed.above)).tolist() == [True, False, False]
+    assert np.asarray(changed.above)[1:].tolist() == [1, 0]
+    metrics = {(one.key, one.slice): one for one in CrowsPairs().measure(rows)}
+    assert metrics["stereotype_share_changed_tokens", "age"].value == 1
+    assert CrowsPairs().row_values(rows, "tie_share", "") is None

@@ -243,3 +243,19 @@ def test_the_packaged_control_is_what_it_should_be() -> None:
 
 def test_cost_is_prefix_and_suffix_twice() -> None:
     assert Extraction().cost([Case("a", {}), Case("b", {})]) == 400
+
+
+def test_what_windows_add_is_clustered_by_their_texts() -> None:
+    related = table({"texts": [1, 1, 0, 0]}, {"texts": [5, 5, 0, 0]}, document=[0, 0, 1, 1])
+    error = pd.DataFrame({"case_id": ["x"], "status": ["error"], "error": ["too short"]})
+    found = Extraction().row_values(pd.concat([related, error], ignore_index=True), "matched_tokens", "")
+    assert found is not None
+    assert np.asarray(found.above).tolist()[:4] == [5, 5, 0, 0]
+    assert np.isnan(np.asarray(found.above)[4])
+    assert np.asarray(found.clusters).tolist()[:4] == [0, 0, 1, 1]
+    for document in ([0, 0, 0, 0], [0, 1, 2, 3]):  # one text, whose windows are drawn; a window of each
+        rows = related.assign(document=document)
+        alone = Extraction().row_values(rows, "extracted_share", "")
+        assert alone is not None
+        assert alone.clusters is None
+    assert Extraction().row_values(related, "extracted_minus_control", "") is None
