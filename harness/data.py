@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from harness.errors import DataError
 from harness.pypi import is_pypi, pypi_file
+from harness.schemas import EMPTY
 
 READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
     ".csv": lambda path: pd.read_csv(path, compression="infer", keep_default_na=False),
@@ -184,6 +186,13 @@ def _check(frame: pd.DataFrame, source: DataSource, schema: type[pa.DataFrameMod
         first = error.failure_cases.iloc[0]
         row = "" if pd.isna(first["index"]) else f" row {int(first['index']) + 1},"
         raise DataError(
-            f"{source.source}:{row} column {first['column']!r}: breaks the rule {first['check']!r} "
-            f"(value {str(first['failure_case'])[:60]!r}; {len(error.failure_cases)} such places)"
+            f"{source.source}:{row} column {first['column']!r}: {_broken(str(first['check']))} "
+            f"(value {str(first['failure_case'])[:60]!r}, {len(error.failure_cases)} in all)"
         ) from error
+
+
+def _broken(check: str) -> str:
+    """What a schema's check says: its own sentence, or the name of the rule."""
+    if check == "not_nullable":
+        return EMPTY
+    return f"breaks the rule {check!r}" if re.fullmatch(r"\w+(\(.*\))?", check) else check

@@ -70,7 +70,8 @@ def make_plan(spec: AuditSpec, found: Found | None = None) -> AuditPlan:
             not_applicable[probe_class.name] = str(reason)
     if not planned:
         reasons = "; ".join(f"{name}: {why}" for name, why in not_applicable.items()) or "none is installed"
-        raise UsageError(f"{spec.checkpoint.source}: no probe applies ({reasons})")
+        about = "".join(f"; {note.removesuffix('.')}" for note in info.notes)
+        raise UsageError(f"{spec.checkpoint.source}: no probe applies ({reasons}){about}")
     return AuditPlan(spec, info, tuple(planned), not_applicable, found.errors)
 
 

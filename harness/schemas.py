@@ -8,8 +8,12 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 
+EMPTY = "is empty; fill it in or leave the row out"
+"""What messages say of a cell without content."""
 
-def _has_text(values: Series[str]) -> Series[bool]:
+
+def has_text(values: Series[str]) -> Series[bool]:
+    """Which texts [n] hold more than white space."""
     return values.str.strip().str.len() > 0  # type: ignore[return-value]
 
 
@@ -18,11 +22,11 @@ class Texts(pa.DataFrameModel):
 
     text: Series[str] = pa.Field(coerce=True)
 
-    @pa.check("text")
+    @pa.check("text", error=EMPTY)
     @classmethod
     def not_empty(cls, values: Series[str]) -> Series[bool]:
         """A text of white space alone says nothing."""
-        return _has_text(values)
+        return has_text(values)
 
 
 class PairedTexts(Texts):
@@ -32,11 +36,17 @@ class PairedTexts(Texts):
 
 
 class LabelledTexts(PairedTexts):
-    """Texts (or text pairs) with the true label, by name or by index."""
+    """Texts, or text pairs in every row, with the true label, by name or by index."""
 
     label: Series[Any] = pa.Field(nullable=False)
 
-    @pa.check("label")
+    @pa.check("pair", error=EMPTY)
+    @classmethod
+    def both_given(cls, values: Series[str]) -> Series[bool]:
+        """A pair has two texts."""
+        return has_text(values)
+
+    @pa.check("label", error=EMPTY)
     @classmethod
     def is_given(cls, values: Series[Any]) -> Series[bool]:
         """An empty label is a missing one."""

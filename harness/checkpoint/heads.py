@@ -136,7 +136,8 @@ def _classifier(name: str, config: Any) -> HeadChoice:
     """Probes apply softmax over classes, which is wrong for one output or for labels that do not exclude each other."""
     kind = getattr(config, "problem_type", None)
     if config.num_labels < 2 or kind == "regression":
-        note = f"{name} has a regression head: no probe reads it, only embeddings are offered."
+        labels = "one label" if config.num_labels < 2 else "the problem type regression"
+        note = f"{name} has {labels}, so it is a regression head: no probe reads it, only embeddings are offered."
         return HeadChoice(Head.SEQUENCE_CLASSIFIER, offered=False, note=note)
     if kind == "multi_label_classification":
         note = (

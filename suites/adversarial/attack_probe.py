@@ -56,7 +56,10 @@ class AttackProbe(Probe[AttackParams]):
         """One case per text or pair, cut to `max_words`."""
         frame = plan.data["examples"].frame
         if "pair" in frame and not self.recipe.pairs:
-            raise DataError(f"{plan.data['examples'].source.source}: text pairs; {self.name} attacks single texts")
+            raise DataError(
+                f"{plan.data['examples'].source.source}: text pairs, and {self.name} attacks single texts; leave out "
+                "the column 'pair' or choose another recipe"
+            )
         classes = true_classes(plan, "examples", EXAMPLES)
         self.goal(plan.checkpoint.labels)
         return cut_cases(frame, classes, self.params.max_words)

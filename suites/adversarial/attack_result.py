@@ -19,15 +19,18 @@ OUTCOMES = {
 }
 
 
+class NothingToAttackError(ValueError):
+    """A text without a word; the message stands in its row as it is."""
+
+
 def attacked(attack: Any, case: Case) -> RowDict:
-    """The columns that the attack decides. Raises whatever breaks in it, ValueError without a word to attack."""
-    label = case.data["label"]
+    """The columns that the attack decides. Raises whatever breaks in it, NothingToAttackError without a word."""
+    label, text = case.data["label"], attacked_text(case)
+    if text.num_words == 0:
+        raise NothingToAttackError("the text has no word to attack; leave such texts out")
     attack.clear_cache()  # after a crash or a skip TextAttack leaves what belongs to another text
-    result = attack.attack(attacked_text(case), label)
+    result = attack.attack(text, label)
     first, queries = result.original_result, int(result.num_queries)
-    words = first.attacked_text.num_words
-    if words == 0:
-        raise ValueError("the text has no word to attack")
     outcome = OUTCOMES[type(result).__name__]
     return {
         "text": case.data["text"],
@@ -38,9 +41,10 @@ def attacked(attack: Any, case: Case) -> RowDict:
         "queries": queries,
         "budget_exhausted": outcome == "failed" and queries >= attack.goal_function.query_budget,
         "score": float(first.raw_output[label]),
-        "words": words,
+        "words": first.attacked_text.num_words,
         **({} if outcome == "skipped" else _perturbed(result, label)),
         "words_cut": case.data["words_cut"],
+        "stop_words": attack.stop_words,
     }
 
 

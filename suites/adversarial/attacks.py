@@ -18,14 +18,15 @@ from harness.case import Case, make_cases
 from harness.errors import AssayError, UsageError
 from harness.probe import ProbeParams, ProbeRow, RowDict, error_row
 from harness.scorer.api import Scorer
-from suites.adversarial.attack_result import OUTCOMES, attacked
+from suites.adversarial.attack_result import NothingToAttackError, attacked
 from suites.adversarial.recipes.parts import Goal, Parts, sentence_encoder
-from suites.adversarial.resources.finding import ResourceMissing, find
+from suites.adversarial.resources.finding import Found, ResourceMissing, find
+from suites.adversarial.search_columns import SearchColumns
 from suites.adversarial.semantics.columns import SemanticColumns
 from suites.adversarial.semantics.diff_spans import diff_spans, spans_to_json
 from suites.adversarial.semantics.measures import SemanticMeasures
 from suites.adversarial.semantics.params import SemanticsParams
-from suites.adversarial.textattack_env import missing, stop_words
+from suites.adversarial.textattack_env import missing
 
 if TYPE_CHECKING:
     from suites.adversarial.pooled.broker import Handler
@@ -65,46 +66,31 @@ class AttackParams(SearchParams):
 
 
 class AttackColumns(ProbeRow):
-    """One row per text.
+    """A text or pair, before and after.
 
-    Scores are the true class's probabilities; words and their changes are TextAttack's, edit_distance counts characters
-    (Levenshtein), queries are as TextAttack charges them, with the first look at the text. A skipped text (already
-    what the attack is after) has no perturbed one; of a failed or maximised attack it is the best found. words_cut were
-    left out before the attack (max_words), truncated counts tokens of the text that the model cannot read. stop_words
-    were not attacked; resources names what the attack was built from, and another makes another attack. seconds are
-    the search's own and its share of the models' (a batch serves many texts). diff_spans (JSON) are places in the
-    text, of a pair in both joined by a line break.
+    Scores are the true class's probabilities. A skipped text (already what the attack is after) has no perturbed one;
+    of a failed or maximised attack it is the best found. words_cut were left out before the attack (max_words),
+    truncated counts tokens of the text that the model cannot read.
     """
 
     text: Series[str]
     pair: Series[str] = pa.Field(nullable=True)
     perturbed_text: Series[str] = pa.Field(nullable=True)
     perturbed_pair: Series[str] = pa.Field(nullable=True)
-    diff_spans: Series[str] = pa.Field(nullable=True)
     label: Series[int] = pa.Field(ge=0)
     predicted: Series[int] = pa.Field(ge=0)
     final_predicted: Series[pd.Int64Dtype] = pa.Field(ge=0, nullable=True)
-    outcome: Series[str] = pa.Field(isin=list(OUTCOMES.values()))
-    queries: Series[int] = pa.Field(ge=1)
-    budget_exhausted: Series[bool]
     score: Series[float] = pa.Field(ge=0, le=1)
     perturbed_score: Series[float] = pa.Field(ge=0, le=1, nullable=True)
-    words: Series[int] = pa.Field(ge=1)
-    changed_words: Series[pd.Int64Dtype] = pa.Field(ge=0, nullable=True)
-    changed_share: Series[float] = pa.Field(ge=0, nullable=True)
-    edit_distance: Series[pd.Int64Dtype] = pa.Field(ge=0, nullable=True)
     words_cut: Series[int] = pa.Field(ge=0)
     truncated: Series[int] = pa.Field(ge=0)
-    seconds: Series[float] = pa.Field(ge=0)
-    seconds_search: Series[float] = pa.Field(ge=0)
-    seconds_victim: Series[float] = pa.Field(ge=0)
-    seconds_encoder: Series[float] = pa.Field(ge=0)
-    stop_words: Series[str]
-    resources: Series[str]
 
 
-class AttackRow(SemanticColumns, AttackColumns):
-    """One row per text: the attack's columns, then how far its text is from the original."""
+class AttackRow(SemanticColumns, SearchColumns, AttackColumns):
+    """One row per text: the text, what the search found, how far it is from the original.
+
+    diff_spans are places in the text, of a pair in both joined by a line break.
+    """
 
 
 def run_attacks(
@@ -126,15 +112,20 @@ def run_attacks(
     why = missing()
     if why is not None:
         raise UsageError(why)
-    why = why_impossible(resources, None if black_box else scorer)
-    if why is not None:
+    try:
+        found = look_up(resources)
+    except ResourceMissing as error:
+        yield from (error_row(case, str(error)) for case in cases)
+        return
+    if not black_box and scorer.why_no_gradients is not None:
+        why = f"the attack needs gradients: {scorer.why_no_gradients}"
         yield from (error_row(case, why) for case in cases)
         return
     from suites.adversarial.pooled.asking import handlers  # needs greenlet, which comes with TextAttack's extra
     from suites.adversarial.pooled.make import Setup
 
     setup = Setup(build, goal, scorer.info, params.query_budget, None if black_box else scorer)
-    common = built_from(resources)
+    common = built_from(found)
 
     def more(row: RowDict) -> RowDict:
         return {"truncated": max(0, len(scorer.encode(row["text"])) - scorer.max_tokens), **common}
@@ -147,14 +138,15 @@ def run_attacks(
         attacked,
         params,
         [case for case, read in zip(cases, reads, strict=True) if read],
-        handlers(scorer, sentence_encoder),
+        handlers(scorer, partial(sentence_encoder, device=scorer.device)),
         more,
         _texts,
         workers=params.workers if black_box and may_search_apart(resources) else 0,
+        ahead=black_box and scorer.device != "cpu",
     )
 
 
-UNREAD = "the model's tokenizer turns all of the text into unknown tokens"
+UNREAD = "the model's tokenizer turns all of the text into unknown tokens; leave such texts out"
 
 
 def is_readable(scorer: Scorer) -> Callable[[str], bool]:
@@ -170,21 +162,14 @@ def may_search_apart(resources: Sequence[str]) -> bool:
     return not any(name.startswith("masked-lm") for name in resources)
 
 
-def why_impossible(resources: Sequence[str], white_box: Scorer | None) -> str | None:
-    """What an attack lacks here: a resource, which may take a download to find out, or the model's gradients."""
-    try:
-        for name in resources:
-            find(name)
-    except ResourceMissing as error:
-        return str(error)
-    if white_box is not None and white_box.why_no_gradients is not None:
-        return f"the attack needs gradients: {white_box.why_no_gradients}"
-    return None
+def look_up(resources: Sequence[str]) -> list[Found]:
+    """What an attack is built from, which may take a download. Raises ResourceMissing."""
+    return [find(name) for name in resources]
 
 
-def built_from(resources: Sequence[str]) -> RowDict:
-    """The columns that say what an attack is built from. Raises ResourceMissing."""
-    return {"stop_words": stop_words().name, "resources": "; ".join(find(name).described for name in resources)}
+def built_from(resources: Sequence[Found]) -> RowDict:
+    """The column that says what an attack is built from."""
+    return {"resources": "; ".join(found.described for found in resources)}
 
 
 def pooled_rows(
@@ -197,6 +182,7 @@ def pooled_rows(
     texts: TextsOf,
     *,
     workers: int,
+    ahead: bool,
 ) -> Iterator[RowDict]:
     """One row per case, the same whatever the other cases, as they end.
 
@@ -209,6 +195,7 @@ def pooled_rows(
         more: columns that follow from those of `work`.
         texts: the texts that are compared.
         workers: processes that search; 0: this one.
+        ahead: search in this process while answers are computed; pays where that takes no core of the search's.
     """
     from suites.adversarial.pooled.broker import Broker
     from suites.adversarial.pooled.make import make_attacks
@@ -222,6 +209,7 @@ def pooled_rows(
         concurrent=params.concurrent,
         workers=workers,
         limit=params.seconds,
+        ahead=ahead,
     )
     rows = (_row(one, more, texts) for one in ended)
     yield from rows if params.semantics is None else _with_semantics(rows, SemanticMeasures(params.semantics), texts)
@@ -231,6 +219,8 @@ def _row(ended: Finished[Case, RowDict], more: Columns, texts: TextsOf) -> RowDi
     case, error = ended.job, ended.error
     if isinstance(error, (AssayError, OSError)):  # not the fault of a case: the audit has to stop
         raise error
+    if isinstance(error, NothingToAttackError):
+        return error_row(case, str(error))
     if error is not None:  # whatever breaks inside an attack leaves robustness unknown, not proven
         return error_row(case, f"{type(error).__name__}: {error}")
     waited = ended.clock.waited

@@ -8,6 +8,7 @@ greedy decoding begins with the answer.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -19,15 +20,16 @@ from harness.case import Case, make_cases
 from harness.data import DataSource
 from harness.errors import DataError, UsageError
 from harness.metrics import Metric, RowValues
-from harness.probe import About, Input, Need, Plan, Probe, RowDict, any_of
+from harness.probe import About, Input, Need, Plan, Probe, ProbeRow, RowDict, any_of
+from harness.schemas import EMPTY, has_text
 from harness.scorer.api import Scorer
-from suites.adversarial.attack_result import OUTCOMES
-from suites.adversarial.attacks import SearchParams, built_from, may_search_apart, pooled_rows
+from suites.adversarial.attacks import SearchParams, built_from, look_up, may_search_apart, pooled_rows
 from suites.adversarial.prompt_answers import CHANNEL, AnswerScorer
 from suites.adversarial.prompt_attack import PromptBuild, PromptGoalName, attacked_prompt
 from suites.adversarial.prompt_metrics import SHARES, VALUE_COLUMNS, measure_prompts, prompt_values
 from suites.adversarial.recipes import RECIPES, UNTARGETED, Recipe
 from suites.adversarial.recipes.parts import sentence_encoder
+from suites.adversarial.search_columns import SearchColumns
 from suites.adversarial.semantics.columns import SemanticColumns
 from suites.adversarial.textattack_env import missing
 
@@ -45,11 +47,11 @@ class PromptAnswers(pa.DataFrameModel):
     answer: Series[str] = pa.Field(coerce=True)
     context: Series[str] | None = pa.Field(coerce=True)
 
-    @pa.check("prompt", "answer")
+    @pa.check("prompt", "answer", error=EMPTY)
     @classmethod
     def not_empty(cls, values: Series[str]) -> Series[bool]:
         """White space alone asks and answers nothing."""
-        return values.str.strip().str.len() > 0  # type: ignore[return-value]
+        return has_text(values)
 
 
 class PromptParams(SearchParams):
@@ -84,14 +86,12 @@ class PromptParams(SearchParams):
         return template
 
 
-class PromptRow(SemanticColumns):
-    """One row per prompt, which the model reads with `before` and `after` around it.
+class PromptColumns(ProbeRow):
+    """A prompt, which the model reads with `before` and `after` around it, before and after.
 
     matched: greedy decoding begins with the answer; logprob: the mean natural-log probability of the answer's
     answer_tokens tokens; score: what the search makes larger. A skipped prompt (answer goal: not matched to begin
-    with) has no perturbed one; of a failed attack it is the last found. Words, changes, edit_distance, queries,
-    seconds, stop_words and resources are as in rows of attacks on classifiers; recipe is its name and version.
-    diff_spans (JSON) and the semantic columns are of the prompt alone.
+    with) has no perturbed one; of a failed attack it is the last found. recipe is its name and version.
     """
 
     prompt: Series[str]
@@ -99,10 +99,6 @@ class PromptRow(SemanticColumns):
     after: Series[str]
     answer: Series[str]
     perturbed_prompt: Series[str] = pa.Field(nullable=True)
-    diff_spans: Series[str] = pa.Field(nullable=True)
-    outcome: Series[str] = pa.Field(isin=list(OUTCOMES.values()))
-    queries: Series[int] = pa.Field(ge=1)
-    budget_exhausted: Series[bool]
     matched: Series[bool]
     final_matched: Series[pd.BooleanDtype] = pa.Field(nullable=True)
     logprob: Series[float] = pa.Field(le=0)
@@ -110,17 +106,11 @@ class PromptRow(SemanticColumns):
     answer_tokens: Series[int] = pa.Field(ge=1)
     score: Series[float] = pa.Field(ge=0, le=1)
     perturbed_score: Series[float] = pa.Field(ge=0, le=1, nullable=True)
-    words: Series[int] = pa.Field(ge=1)
-    changed_words: Series[pd.Int64Dtype] = pa.Field(ge=0, nullable=True)
-    changed_share: Series[float] = pa.Field(ge=0, nullable=True)
-    edit_distance: Series[pd.Int64Dtype] = pa.Field(ge=0, nullable=True)
-    seconds: Series[float] = pa.Field(ge=0)
-    seconds_search: Series[float] = pa.Field(ge=0)
-    seconds_victim: Series[float] = pa.Field(ge=0)
-    seconds_encoder: Series[float] = pa.Field(ge=0)
-    stop_words: Series[str]
-    resources: Series[str]
     recipe: Series[str]
+
+
+class PromptRow(SemanticColumns, SearchColumns, PromptColumns):
+    """One row per prompt; diff_spans, words and the semantic columns are of the prompt alone."""
 
 
 class Prompt(Probe[PromptParams]):
@@ -186,16 +176,20 @@ class Prompt(Probe[PromptParams]):
 
         params, recipe = self.params, self.recipe
         build = PromptBuild(recipe.build, params.goal, params.drop)
-        common = {**built_from(recipe.resources), "recipe": f"{recipe.name} {recipe.version}"}
+        common = {**built_from(look_up(recipe.resources)), "recipe": f"{recipe.name} {recipe.version}"}
         yield from pooled_rows(
             Setup(build, UNTARGETED, scorer.info, params.query_budget),
             attacked_prompt,
             params,
             cases,
-            {**handlers(scorer, sentence_encoder), CHANNEL: AnswerScorer(scorer, params.separator)},
+            {
+                **handlers(scorer, partial(sentence_encoder, device=scorer.device)),
+                CHANNEL: AnswerScorer(scorer, params.separator),
+            },
             lambda _: common,
             _texts,
             workers=params.workers if may_search_apart(recipe.resources) else 0,
+            ahead=scorer.device != "cpu",
         )
 
     def measure(self, rows: pd.DataFrame) -> list[Metric]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from harness.case import Case
 from harness.probe import RowDict
-from suites.adversarial.attack_result import OUTCOMES, changed_words
+from suites.adversarial.attack_result import OUTCOMES, NothingToAttackError, changed_words
 from suites.adversarial.attacks import Build
 from suites.adversarial.pooled.lean_text import lean_text_class
 from suites.adversarial.recipes.parts import Goal, Parts
@@ -46,15 +46,15 @@ def after_goal(function: Any, attack: Any, textattack: Any) -> Any:
 
 
 def attacked_prompt(attack: Any, case: Case) -> RowDict:
-    """The columns that the attack decides. Raises whatever breaks in it, ValueError without a word to attack."""
+    """The columns that the attack decides. Raises whatever breaks in it, NothingToAttackError without a word."""
     data, goal = case.data, attack.goal_function
+    prompt = lean_text_class(load_textattack())(data["prompt"])
+    if prompt.num_words == 0:
+        raise NothingToAttackError("the prompt has no word to attack; leave such prompts out")
     attack.clear_cache()  # after a crash or a skip TextAttack leaves what belongs to another text
     goal.around = (data["before"], data["after"])
-    result = attack.attack(lean_text_class(load_textattack())(data["prompt"]), data["answer"])
+    result = attack.attack(prompt, data["answer"])
     first, queries = result.original_result, int(result.num_queries)
-    words = first.attacked_text.num_words
-    if words == 0:
-        raise ValueError("the prompt has no word to attack")
     outcome = OUTCOMES[type(result).__name__]
     scores: AnswerScores = first.raw_output
     return {
@@ -66,7 +66,8 @@ def attacked_prompt(attack: Any, case: Case) -> RowDict:
         "logprob": scores.logprob,
         "answer_tokens": scores.tokens,
         "score": float(first.score),
-        "words": words,
+        "words": first.attacked_text.num_words,
+        "stop_words": attack.stop_words,
         **({} if outcome == "skipped" else _perturbed(result)),
     }
 

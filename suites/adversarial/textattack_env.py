@@ -98,18 +98,6 @@ def nltk_stop_words(chosen: StopWords) -> Iterator[None]:
         corpus.stopwords = before  # type: ignore[attr-defined]
 
 
-@contextmanager
-def nltk_downloads_off() -> Iterator[None]:
-    """Parts of TextAttack built inside do not fetch nltk data (WordSwapWordNet asks for other languages' words)."""
-    nltk = importlib.import_module("nltk")
-    before = nltk.download
-    nltk.download = lambda *_, **__: False  # type: ignore[attr-defined]
-    try:
-        yield
-    finally:
-        nltk.download = before  # type: ignore[attr-defined]
-
-
 class _Corpus:
     """What TextAttack uses of `nltk.corpus.stopwords`."""
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import json
 from pathlib import Path
 from typing import Any
 
@@ -202,3 +203,14 @@ def test_a_folder_that_is_no_audit(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text("{}")
     with pytest.raises(UsageError, match="damaged at audit_id"):
         AuditFolder(tmp_path).manifest()
+
+
+def test_what_the_checkpoint_lacks_is_said_where_no_probe_applies(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path / "one", "bert", "classifier")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "problem_type": "regression"}))
+    spec = AuditSpec.model_validate({"checkpoint": str(folder), "probes": ["toy/share"]})
+    with pytest.raises(UsageError) as caught:
+        make_plan(spec, FOUND)
+    assert "needs a sequence classifier; the checkpoint offers embeddings" in str(caught.value)
+    assert "BertForSequenceClassification has the problem type regression, so it" in str(caught.value)

@@ -9,7 +9,7 @@ import pytest
 
 from harness.data import DataSource, load_dataset
 from harness.errors import DataError
-from harness.schemas import LabelledTexts, Texts
+from harness.schemas import EMPTY, LabelledTexts, Texts
 
 ROWS = [{"text": f"text {i}", "label": i % 2} for i in range(10)]
 
@@ -85,8 +85,10 @@ def test_paragraphs_of_a_text_file(tmp_path: Path) -> None:
         ("a.csv", b"body,label\nx,1\n", {}, "missing column 'text'.*'body'"),
         ("a.csv", b"review,label\nx,1\n", {"columns": {"text": "reveiw"}}, "did you mean 'review'"),
         ("a.csv", b"text,label\n\xff\xfe,1\n", {}, "not UTF-8"),
-        ("a.csv", b"text,label\nx,1\n  ,0\n", {}, "row 2, column 'text': breaks the rule 'not_empty'"),
-        ("a.csv", b"text,label\nx,\n", {}, "row 1, column 'label': breaks the rule 'is_given'"),
+        ("a.csv", b"text,label\nx,1\n  ,0\n", {}, rf"row 2, column 'text': {EMPTY} \(value '  ', 1 in all\)"),
+        ("a.csv", b"text,label\nx,\n", {}, rf"row 1, column 'label': {EMPTY} \(value '', 1 in all\)"),
+        ("a.csv", b"text,pair,label\nx,y,1\nx,,1\n", {}, rf"row 2, column 'pair': {EMPTY}"),
+        ("a.jsonl", b'{"text": null, "label": 1}\n', {}, rf"row 1, column 'text': {EMPTY}"),
         ("a.jsonl", b"{not json}\n", {}, "cannot be read as jsonl"),
         ("a.parquet", b"nope", {}, "cannot be read as parquet"),
         ("a.csv.gz", b"nope", {}, "cannot be read as csv"),

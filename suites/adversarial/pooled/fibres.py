@@ -1,10 +1,10 @@
-"""Runs many attacks in one thread: each in a greenlet that pauses where it asks, until a whole round is answered."""
+"""An attack in a greenlet: it pauses where it asks, so that many take turns in one thread."""
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -24,16 +24,31 @@ class OutOfTime(Exception):  # noqa: N818  says what happened
 
 @dataclass(slots=True)
 class Clock:
-    """Seconds of one attack: waiting for each channel (its share of the work), and its own. `limit` ends it."""
+    """Seconds of one attack: waiting for each channel (its share of the work), and its own up to its last pause.
+
+    `limit` ends it; `resumed` says since when it runs, None while it does not.
+    """
 
     limit: float | None = None
     own: float = 0.0
     waited: dict[str, float] = field(default_factory=dict)
+    resumed: float | None = None
 
     @property
     def total(self) -> float:
-        """Own seconds and the share of others' work."""
-        return self.own + sum(self.waited.values())
+        """Own seconds, those of now included, and the share of others' work."""
+        running = 0.0 if self.resumed is None else time.perf_counter() - self.resumed
+        return self.own + running + sum(self.waited.values())
+
+    def resume(self) -> None:
+        """From now on own seconds are counted."""
+        self.resumed = time.perf_counter()
+
+    def pause(self) -> None:
+        """The seconds since `resume` were own ones."""
+        assert self.resumed is not None
+        self.own += time.perf_counter() - self.resumed
+        self.resumed = None
 
     def check(self) -> None:
         """Raises OutOfTime."""
@@ -51,7 +66,7 @@ class Finished(Generic[Job, Result]):
     error: Exception | None = None
 
 
-class _Fibre(Generic[Job, Slot, Result]):
+class Fibre(Generic[Job, Slot, Result]):
     """One attack with random numbers and a clock of its own."""
 
     def __init__(self, job: Job, slot: Slot, work: Callable[[Slot, Job], Result], seed: int, limit: float | None):
@@ -65,20 +80,19 @@ class _Fibre(Generic[Job, Slot, Result]):
         """Run until the next request or the end. Raises what is not an Exception (KeyboardInterrupt)."""
         before = _get_random()
         _set_random(self._random)
-        start = time.perf_counter()
         _running.append(self.clock)
+        self.clock.resume()
         try:
             asked = self._greenlet.switch() if reply is None else self._greenlet.switch(reply)
         except Exception as error:  # a finding about this attack, for the caller to judge
-            self.clock.own += time.perf_counter() - start
             self.finished = Finished(self.job, self.clock, error=error)
         else:
-            self.clock.own += time.perf_counter() - start
             if self._greenlet.dead:
                 self.finished = Finished(self.job, self.clock, result=asked)
             else:
                 self.waiting_for = asked
         finally:
+            self.clock.pause()
             _running.pop()
             self._random = _get_random()
             _set_random(before)
@@ -92,6 +106,12 @@ class _Fibre(Generic[Job, Slot, Result]):
 _running: list[Clock] = []
 
 
+def check_time() -> None:
+    """Raises OutOfTime inside an attack that has used up its seconds; elsewhere nothing happens."""
+    if _running:
+        _running[-1].check()
+
+
 def ask(channel: str, items: Sequence[Hashable]) -> tuple[Any, ...]:
     """Answers to `items`, from inside an attack. Raises the first answer that is an Exception, and OutOfTime."""
     clock = _running[-1]
@@ -102,61 +122,6 @@ def ask(channel: str, items: Sequence[Hashable]) -> tuple[Any, ...]:
         if isinstance(answer, Exception):
             raise answer
     return reply.answers
-
-
-def run_fibres(
-    jobs: Iterable[tuple[Job, int]],
-    slots: Sequence[Slot],
-    work: Callable[[Slot, Job], Result],
-    serve: Callable[[Sequence[Request]], Sequence[Reply]],
-    *,
-    limit: float | None = None,
-) -> Generator[Finished[Job, Result], None, None]:
-    """Each job (with the seed of its random numbers) once, at most one per slot at a time, in the order they end.
-
-    `serve` gets one request of every attack that waits. Jobs are taken only when a slot is free.
-    """
-    todo, free = iter(jobs), list(slots)
-    active: list[_Fibre[Job, Slot, Result]] = []
-    try:
-        while True:
-            active += _start(todo, free, work, limit)
-            if not active:
-                return
-            for fibre in active:
-                if fibre.finished is None and fibre.waiting_for is None:
-                    fibre.advance(None)
-            yield from _ended(active, free)
-            requests = [fibre.waiting_for for fibre in active if fibre.waiting_for is not None]
-            waiting = list(active)
-            for fibre, reply in zip(waiting, serve(requests) if requests else (), strict=True):
-                fibre.waiting_for = None
-                fibre.advance(reply)
-            yield from _ended(active, free)
-    finally:
-        for fibre in active:
-            fibre.stop()
-
-
-def _start(
-    todo: Iterator[tuple[Job, int]], free: list[Slot], work: Callable[[Slot, Job], Result], limit: float | None
-) -> list[_Fibre[Job, Slot, Result]]:
-    started = []
-    while free:
-        got = next(todo, None)
-        if got is None:
-            break
-        job, seed = got
-        started.append(_Fibre(job, free.pop(), work, seed, limit))
-    return started
-
-
-def _ended(active: list[_Fibre[Job, Slot, Result]], free: list[Slot]) -> Iterator[Finished[Job, Result]]:
-    for fibre in [fibre for fibre in active if fibre.finished is not None]:
-        active.remove(fibre)
-        free.append(fibre.slot)
-        assert fibre.finished is not None
-        yield fibre.finished
 
 
 RandomState = tuple[Any, Any]

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from suites.adversarial.faster import Memo, speed_up
 from suites.adversarial.pooled.asking import AskingScorer, asked_vectors
 from suites.adversarial.pooled.lean_goal import lean_goal
+from suites.adversarial.pooled.time_limit import keep_to_time
 from suites.adversarial.recipes.parts import Goal, Parts
-from suites.adversarial.textattack_env import load_textattack, nltk_stop_words, stop_words
+from suites.adversarial.textattack_env import StopWords, load_textattack, nltk_stop_words, stop_words
 from suites.adversarial.victim import Victim
 
 if TYPE_CHECKING:
@@ -52,10 +53,22 @@ def make_attacks(setup: Setup, count: int) -> list[Any]:
         attack.goal_function.batch_size = EVERY_QUERY
         if setup.query_budget is not None:
             attack.goal_function.query_budget = setup.query_budget
+        attack.stop_words = _left_alone(attack, chosen)
         lean_goal(attack)
         speed_up(attack, memo)
+        keep_to_time(attack)
         attacks.append(attack)
     return attacks
+
+
+def _left_alone(attack: Any, chosen: StopWords) -> str:
+    """Which stop words the attack does not change: some recipes have their own, and the rule holds for swaps alone."""
+    rules = [rule for rule in attack.pre_transformation_constraints if hasattr(rule, "stopwords")]
+    held = [rule.stopwords for rule in rules if rule.check_compatibility(attack.transformation)]
+    if not held:
+        return "none"
+    same = held[0] == set(chosen.words)
+    return chosen.name if same else StopWords("the recipe's own list", sorted(held[0])).name
 
 
 def _victim(setup: Setup) -> Victim:

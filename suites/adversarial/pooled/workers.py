@@ -18,7 +18,8 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from suites.adversarial.pooled.broker import Broker, Reply, Request
-from suites.adversarial.pooled.fibres import Clock, Finished, run_fibres
+from suites.adversarial.pooled.fibres import Clock, Finished
+from suites.adversarial.pooled.rounds import run_fibres
 
 Make = Callable[[int], Sequence[Any]]
 """That many attacks, built in the process that calls it. Must be picklable, as must jobs and results."""

@@ -155,15 +155,15 @@ def word_vectors(found: Found) -> WordVectors:
     return WordVectors([vectors.words[at] for at in kept], vectors.matrix[kept])
 
 
-def sentence_encoder(path: str | Path | None = None) -> Encode:
+def sentence_encoder(path: str | Path | None = None, *, device: str = "auto") -> Encode:
     """The sentence-encoder resource in memory. Raises ResourceMissing, UsageError."""
-    return _load_encoder(find("sentence-encoder", path))
+    return _load_encoder(find("sentence-encoder", path), device)
 
 
-def _load_encoder(found: Found) -> Encode:
+def _load_encoder(found: Found, device: str = "auto") -> Encode:
     from harness.scorer.hf import HFScorer
 
-    scorer = HFScorer(_loaded(found))
+    scorer = HFScorer(_loaded(found, device))
 
     def encode(texts: Sequence[str]) -> NDArray[np.float32]:
         """Mean of the last hidden states, special tokens included, as all-MiniLM was trained."""
@@ -183,8 +183,8 @@ def _load_masked_lm(found: Found) -> MaskedLM:
     return MaskedLM(loaded.model, loaded.tokenizer, min(_LONGEST, loaded.info.max_tokens))
 
 
-def _loaded(found: Found) -> LoadedCheckpoint:
+def _loaded(found: Found, device: str = "auto") -> LoadedCheckpoint:
     """In float32 whatever the device: thresholds must not hang on rounding."""
     from harness.checkpoint import CheckpointSource, inspect_checkpoint, load_checkpoint
 
-    return load_checkpoint(inspect_checkpoint(CheckpointSource(source=str(found.path))), dtype="fp32")
+    return load_checkpoint(inspect_checkpoint(CheckpointSource(source=str(found.path))), device=device, dtype="fp32")

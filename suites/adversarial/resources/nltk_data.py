@@ -1,4 +1,4 @@
-"""Resources laid out as nltk wants them, in a folder of Assay's cache that is put first in nltk's search path.
+"""WordNet laid out as nltk wants it, in a folder of Assay's cache that is put first in nltk's search path.
 
 nltk 3.10 refuses to read outside the folders of its search path, so files that lie elsewhere are copied there once.
 """
@@ -8,11 +8,9 @@ from __future__ import annotations
 import gzip
 import importlib
 import io
-import json
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -20,7 +18,6 @@ from harness.errors import UsageError
 from harness.files import make_folder
 from harness.pypi import cache_home
 from suites.adversarial.resources.finding import Found
-from suites.adversarial.resources.tagger import PENN_TO_UNIVERSAL, read_tagger
 
 _SETS = {"adj": 3, "adv": 4, "noun": 1, "verb": 2}
 _LEXICOGRAPHERS = (
@@ -54,34 +51,13 @@ def wordnet_reader(found: Found) -> Any:
     Where files lack, lexnames is written out and the others (exceptions, sense index, counts) are empty: without
     exceptions irregular forms ("went") have no lemma; without the others only look-ups by sense key fail.
     """
-    folder = _prepared(found, "corpora/wordnet", lambda target: _lay_wordnet(found.path, target))
+    folder = _prepared(found)
     _search_first(folder)
     reader = importlib.import_module("nltk.corpus.reader.wordnet").WordNetCorpusReader
     try:
         return reader(str(folder / "corpora" / "wordnet"), _NoOtherLanguages())
     except (ValueError, KeyError, IndexError, AssertionError, LookupError) as error:
         raise UsageError(f"{found.path}: nltk cannot read this WordNet ({error}); get another copy") from error
-
-
-def tagger_folder(found: Found) -> Path:
-    """Puts a found POS tagger where `nltk.pos_tag` looks, with the universal tag set; returns the nltk_data folder."""
-
-    def lay(target: Path) -> None:
-        tagger = read_tagger(found.path)
-        for part, value in (("weights", tagger.weights), ("tagdict", tagger.tagdict), ("classes", tagger.classes)):
-            file = target / f"averaged_perceptron_tagger_eng.{part}.json"
-            file.write_text(json.dumps(value), encoding="utf-8")
-        universal = target.parent / "universal_tagset"
-        universal.mkdir()
-        lines = [f"{tag}\t{coarse}\n" for tag, coarse in PENN_TO_UNIVERSAL.items()]
-        (universal / "en-ptb.map").write_text("".join(lines), encoding="utf-8")
-
-    folder = _prepared(found, "taggers/averaged_perceptron_tagger_eng", lay)
-    _search_first(folder)
-    forget = getattr(getattr(importlib.import_module("nltk.tag"), "_get_tagger", None), "cache_clear", None)
-    if forget is not None:  # nltk keeps the tagger it loaded first
-        forget()
-    return folder
 
 
 class _NoOtherLanguages:
@@ -99,17 +75,17 @@ def _search_first(folder: Path) -> None:
     path.insert(0, str(folder))
 
 
-def _prepared(found: Found, inner: str, lay: Callable[[Path], None]) -> Path:
-    """An nltk_data folder for this very resource, laid out once; complete or absent."""
+def _prepared(found: Found) -> Path:
+    """An nltk_data folder for this very WordNet, laid out once; complete or absent."""
     home = make_folder(cache_home() / "nltk")
     folder = home / f"{found.name}-{found.digest[:16]}"
     if folder.is_dir():
         return folder
     with tempfile.TemporaryDirectory(dir=home) as scratch:
         root = Path(scratch) / "root"
-        target = root / inner
+        target = root / "corpora" / "wordnet"
         target.mkdir(parents=True)
-        lay(target)
+        _lay_wordnet(found.path, target)
         try:
             root.rename(folder)
         except OSError:  # another process was first

@@ -16,13 +16,13 @@ from harness.probe import Need
 from harness.rows import RowStore
 from harness.scorer.api import TextRequest
 from suites.adversarial.attack_probe import AttackProbe
-from suites.adversarial.attack_probes import A2T, PWWS, DeepWordBug, InputReduction, TextFooler
-from suites.adversarial.attacks import AttackParams, AttackRow, may_search_apart
+from suites.adversarial.attack_probes import A2T, PWWS, CheckListInvariance, DeepWordBug, InputReduction, TextFooler
+from suites.adversarial.attacks import UNREAD, AttackParams, AttackRow, may_search_apart
 from suites.adversarial.recipes import RECIPES
-from suites.adversarial.resources.finding import ResourceMissing
+from suites.adversarial.resources.finding import ResourceMissing, find
 from suites.adversarial.semantics.diff_spans import apply_spans, spans_from_json
 from suites.adversarial.semantics.params import SemanticsParams
-from suites.adversarial.textattack_env import missing
+from suites.adversarial.textattack_env import missing, stop_words
 from tests.fakes import FakeScorer, make_info, plan
 from tests.suites.adversarial.recipes.ingredients import resources, scorer
 
@@ -190,6 +190,34 @@ def test_rows_name_what_the_attack_was_built_from() -> None:
     assert attacked(DeepWordBug(AttackParams(semantics=None)), scorer(), cases()[:1])["resources"].tolist() == [""]
 
 
+@pytest.mark.parametrize(
+    ("probe", "named"),
+    [
+        (DeepWordBug, stop_words().name),
+        (TextFooler, "the recipe's own list, "),
+        (CheckListInvariance, "none"),
+        (InputReduction, "none"),
+    ],
+)
+def test_rows_name_the_words_that_the_recipe_leaves_alone(probe: type[AttackProbe], named: str) -> None:
+    """TextFooler brings its own list; TextAttack's rule holds for swaps alone, so not for input reduction."""
+    (row,) = attacked(probe(AttackParams(semantics=None)), scorer(), cases()[:1]).to_dict("records")
+    assert row["stop_words"].startswith(named)
+
+
+def test_a_resource_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the rows and to say what is missing; the parts that an attack is built from find their own."""
+    asked: list[str] = []
+
+    def counted(name: str) -> Any:
+        asked.append(name)
+        return find(name)
+
+    monkeypatch.setattr("suites.adversarial.attacks.find", counted)
+    attacked(TextFooler(AttackParams(semantics=None)), scorer(), cases()[:2])
+    assert asked == list(RECIPES["textfooler"].resources)
+
+
 def test_a_reduction_reports_what_is_left(tmp_path: Any) -> None:
     def keeps_good(request: TextRequest) -> tuple[float, float, float]:
         return (0.1, 0.1, 0.8) if "good" in request.text.split() else (0.8, 0.1, 0.1)
@@ -245,8 +273,17 @@ def test_a_model_without_gradients_is_an_error_of_white_box_attacks() -> None:
 def test_a_text_of_unknown_tokens_is_an_error() -> None:
     found = made(DeepWordBug(), scorer().info, text=["\u4f60\u597d \u597d", "a good film"], label=["1", "1"])
     rows = attacked(DeepWordBug(AttackParams(semantics=None)), scorer(), found)
-    assert rows["error"].iloc[0] == "the model's tokenizer turns all of the text into unknown tokens"
+    assert rows["error"].iloc[0] == UNREAD
     assert rows["status"].iloc[1] == "ok"
+
+
+@pytest.mark.parametrize("probe", [InputReduction, CheckListInvariance, DeepWordBug])
+def test_a_text_without_a_word_is_an_error(probe: type[AttackProbe]) -> None:
+    found = made(probe(), CLASSIFIER, text=["!!! ?!"], label=["pos"])
+    (row,) = attacked(probe(AttackParams(semantics=None)), FakeScorer(CLASSIFIER, classify=thirds), found).to_dict(
+        "records"
+    )
+    assert row["error"] == "the text has no word to attack; leave such texts out"
 
 
 def test_a_masked_language_model_is_in_one_process_only() -> None:

@@ -16,8 +16,9 @@ from nltk.tag.perceptron import PerceptronTagger
 
 from harness.errors import UsageError
 from suites.adversarial.resources.finding import find
-from suites.adversarial.resources.nltk_data import tagger_folder, wordnet_reader
+from suites.adversarial.resources.nltk_data import wordnet_reader
 from suites.adversarial.resources.tagger import Tagger, read_tagger
+from tests.suites.adversarial.nltk_tagger import put_tagger
 
 _POS = {"adj": "a", "adv": "r", "noun": "n", "verb": "v"}
 _HEADER = "  1 This is not WordNet 3.0 Copyright 2006 but a test.  \n"
@@ -109,8 +110,7 @@ def test_tags_are_those_of_nltks_tagger(trained: PerceptronTagger, tmp_path: Pat
 
 def test_nltks_json_and_the_pickle_are_the_same_tagger(trained: PerceptronTagger, tmp_path: Path) -> None:
     (tmp_path / "t.pickle").write_bytes(pickle.dumps(parts(trained), protocol=2))
-    found = find("pos-tagger", tmp_path / "t.pickle")
-    folder = tagger_folder(found) / "taggers" / "averaged_perceptron_tagger_eng"
+    folder = put_tagger(read_tagger(tmp_path / "t.pickle"), tmp_path / "nltk_data")
     assert read_tagger(folder) == read_tagger(tmp_path / "t.pickle")
     assert find("pos-tagger", folder).path == folder
     sentence = ["The", "good", "film", "wins"]

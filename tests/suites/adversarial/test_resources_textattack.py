@@ -19,9 +19,10 @@ def refuse(*_): raise AssertionError("the network was asked")
 socket.socket.connect = socket.getaddrinfo = refuse
 import numpy as np
 from suites.adversarial.resources.finding import find
-from suites.adversarial.resources.nltk_data import tagger_folder, wordnet_reader
+from suites.adversarial.resources.nltk_data import wordnet_reader
+from suites.adversarial.resources.tagger import read_tagger
 from suites.adversarial.resources.vectors import WordVectors, textattack_embedding
-from suites.adversarial.textattack_env import nltk_downloads_off
+from tests.suites.adversarial.nltk_tagger import put_tagger
 home = Path(sys.argv[1])
 vectors = WordVectors(["bad", "good", "fine", "nice"], np.array([[-1, 0.1], [1, 0], [1, 0.1], [1, 0.3]]))
 embedding = textattack_embedding(vectors)
@@ -29,10 +30,11 @@ from textattack.constraints.grammaticality import PartOfSpeech
 from textattack.shared import AttackedText
 from textattack.transformations import WordSwapEmbedding, WordSwapWordNet
 wordnet_reader(find("wordnet", home / "wn"))
-tagger_folder(find("pos-tagger", home / "tagger"))
+put_tagger(read_tagger(find("pos-tagger", home / "tagger").path), home / "nltk_data")
 text = AttackedText("a good film")
-with nltk_downloads_off():
-    swaps = [WordSwapEmbedding(max_candidates=2, embedding=embedding), WordSwapWordNet()]
+import nltk
+nltk.download = lambda *_, **__: False  # other languages' words, which stock asks for and does without
+swaps = [WordSwapEmbedding(max_candidates=2, embedding=embedding), WordSwapWordNet()]
 found = [swap(text, indices_to_modify=[1]) for swap in swaps]
 print(json.dumps({"swaps": [[new.text for new in new] for new in found],
                   "kept": [PartOfSpeech()(new, text) for new in found[0]]}))

@@ -11,7 +11,8 @@ import pytest
 
 from harness.errors import AssayError
 from suites.adversarial.pooled.broker import Broker, Request
-from suites.adversarial.pooled.fibres import Finished, OutOfTime, run_fibres
+from suites.adversarial.pooled.fibres import Finished, OutOfTime
+from suites.adversarial.pooled.rounds import run_fibres
 from suites.adversarial.pooled.run import run_pool
 from suites.adversarial.pooled.workers import WorkerDied
 from tests.suites.adversarial.pooled import toy

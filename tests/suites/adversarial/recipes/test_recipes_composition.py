@@ -5,17 +5,18 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import nltk.data
 import pytest
 
 from suites.adversarial.gradient_victim import gradient_swaps_allowed
 from suites.adversarial.recipes import RECIPES, UNTARGETED
-from suites.adversarial.resources.finding import find
-from suites.adversarial.resources.nltk_data import tagger_folder
 from suites.adversarial.textattack_env import load_textattack, nltk_stop_words
-from tests.suites.adversarial.recipes.ingredients import SENTENCES, STOP_WORDS, parts, resources, victim
+from tests.suites.adversarial.nltk_tagger import put_tagger
+from tests.suites.adversarial.recipes.ingredients import SENTENCES, STOP_WORDS, parts, victim
 
 TWINS = {
     "textfooler": "TextFoolerJin2019",
@@ -170,8 +171,11 @@ def test_textfooler_adjusted_differs_from_textfooler_in_thresholds_alone() -> No
 
 
 @pytest.mark.parametrize("tagset", ["universal", None])
-def test_parts_of_speech_are_judged_as_by_stock(tagset: str | None) -> None:
-    tagger_folder(find("pos-tagger", resources()["pos-tagger"]))
+def test_parts_of_speech_are_judged_as_by_stock(
+    tagset: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nltk.data, "path", list(nltk.data.path))
+    put_tagger(parts().tagger(), tmp_path)
     textattack = load_textattack()
     components = importlib.import_module("suites.adversarial.recipes.components")
     ours = components.ResourcePartOfSpeech(parts().tagger(), tagset=tagset)
