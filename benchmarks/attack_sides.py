@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -15,6 +15,7 @@ from harness.case import Case
 from harness.checkpoint import LoadedCheckpoint
 from harness.scorer.api import TextRequest
 from harness.scorer.hf import HFScorer
+from harness.scorer.lanes import ONE_LANE, Lanes
 from suites.adversarial.attack_result import OUTCOMES, attacked
 from suites.adversarial.attacks import case_seed
 from suites.adversarial.pooled.asking import handlers
@@ -26,7 +27,7 @@ from suites.adversarial.recipes.parts import Parts
 from suites.adversarial.resources.finding import find
 from suites.adversarial.textattack_env import load_textattack, nltk_stop_words, stop_words
 
-FLOOR_BUDGETS = (1024, 2048, 4096)
+FLOOR_BUDGETS = (1024, 2048, 4096, 16384)
 """Tokens per batch tried for the floor; the fastest is it."""
 
 Outcome = tuple[str, int, str | None]
@@ -49,36 +50,53 @@ class Run:
         return sum(queries for _, queries, _ in self.outcomes.values())
 
 
+@dataclass(slots=True)
+class Asked:
+    """Distinct texts that models were asked, and when (perf_counter) the victim was asked first."""
+
+    victim: list[str] = field(default_factory=list)
+    encoder: list[str] = field(default_factory=list)
+    first: float | None = None
+
+
 class Recorder(HFScorer):
     """A scorer that keeps the texts it was asked."""
 
-    asked: list[str]
+    asked: Asked
 
     def classify(self, requests: Any) -> Any:
         """As HFScorer."""
-        self.asked += [request.text for request in requests]
+        if self.asked.first is None:
+            self.asked.first = time.perf_counter()
+        self.asked.victim += [request.text for request in requests]
         return super().classify(requests)
 
 
 def ours(
     setup: Setup, loaded: LoadedCheckpoint, encoder: Callable[[], Any], cases: Sequence[Case], workers: int = 0
-) -> tuple[Run, list[str]]:
-    """The pooled engine, and the distinct texts the victim was asked. Building is not timed."""
+) -> tuple[Run, Asked]:
+    """The pooled engine, and what the models were asked. Building is not timed, worker processes' start is."""
     scorer = Recorder(loaded)
-    scorer.asked = []
-    scorer.classify([TextRequest("warm up")])
-    before, scorer.asked = scorer.counts, []
-    encode = encoder()
+    scorer.asked = Asked()
+    scorer.classify([TextRequest("warm up")] * 4)
+    before, scorer.asked = scorer.counts, Asked()
+    stock_encode = encoder()
+
+    def encode(texts: list[str]) -> Any:
+        scorer.asked.encoder += texts
+        return stock_encode(texts)
+
     broker = Broker(handlers(scorer, lambda: encode))
     attacks = make_attacks(setup, min(64, len(cases))) if workers == 0 else []
     jobs = [(case, case_seed(0, case.id)) for case in cases]
     make = partial(make_attacks, setup) if workers else lambda _: attacks
     start = time.perf_counter()
-    ended = list(run_pool(jobs, make, attacked, broker, concurrent=64, workers=workers))
+    ended = list(run_pool(jobs, make, attacked, broker, concurrent=64, workers=workers, ahead=loaded.device != "cpu"))
     seconds = time.perf_counter() - start
     outcomes = {one.job.id: _CRASHED if one.result is None else _outcome(one.result) for one in ended}
     counts = scorer.counts
-    stages = {"search": sum(one.clock.own for one in ended)}
+    stages = {"before the first query": (scorer.asked.first or start) - start}
+    stages |= {"search": sum(one.clock.own for one in ended)}
     stages |= {name: found.seconds for name, found in broker.counts.items() if found.calls}
     rows = (counts.rows - before.rows) / max(1, counts.batches - before.batches)
     padding = (counts.padded_tokens - before.padded_tokens) / max(1, counts.tokens - before.tokens)
@@ -119,40 +137,58 @@ def peer_encoder() -> Any:
     from transformers import AutoModel, AutoTokenizer
 
     folder = str(find("sentence-encoder").path)
-    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval().to(device)
 
     def encode(texts: Sequence[str]) -> Any:
         order = sorted(range(len(texts)), key=lambda at: -len(texts[at]))
         vectors = torch.empty(len(texts), model.config.hidden_size)
         for start in range(0, len(order), 32):
             batch = order[start : start + 32]
-            inputs = tokenizer([texts[at] for at in batch], padding=True, truncation=True, return_tensors="pt")
+            inputs = tokenizer([texts[at] for at in batch], padding=True, truncation=True, return_tensors="pt").to(
+                device
+            )
             with torch.inference_mode():
                 states = model(**inputs).last_hidden_state
             mask = inputs["attention_mask"][..., None]
-            vectors[batch] = (states * mask).sum(1) / mask.sum(1)
+            vectors[batch] = ((states * mask).sum(1) / mask.sum(1)).cpu()
         return vectors.numpy()
 
     return encode
 
 
 def floor(loaded: LoadedCheckpoint, texts: Sequence[str]) -> float:
-    """Seconds of the bare model on the distinct texts, in batches of one exact length, tokenised beforehand."""
+    """Seconds of the bare model on the distinct texts, in batches of one exact length, tokenised beforehand.
+
+    The fastest of some batch sizes, and on a CPU of all threads on one batch and of a batch for each.
+    """
+    if not texts:
+        return 0.0
     encoded = loaded.tokenizer(list(dict.fromkeys(texts)), truncation=True, max_length=loaded.info.max_tokens)
     by_length: dict[int, list[list[int]]] = defaultdict(list)
     for ids in encoded["input_ids"]:
         by_length[len(ids)].append(ids)
+    ways = [ONE_LANE, Lanes(torch.get_num_threads())] if loaded.device == "cpu" else [ONE_LANE]
+    return min(_bare(loaded, by_length, budget, lanes) for budget in FLOOR_BUDGETS for lanes in ways)
 
-    def run(budget: int) -> float:
-        start = time.perf_counter()
-        with torch.inference_mode():
-            for length, rows in by_length.items():
-                size = max(1, budget // length)
-                for at in range(0, len(rows), size):
-                    loaded.model(input_ids=torch.tensor(rows[at : at + size]))
-        return time.perf_counter() - start
 
-    return min(run(budget) for budget in FLOOR_BUDGETS)
+def _bare(loaded: LoadedCheckpoint, by_length: Mapping[int, list[list[int]]], budget: int, lanes: Lanes) -> float:
+    def forward(rows: list[list[int]]) -> Any:
+        return loaded.model(input_ids=torch.tensor(rows, device=loaded.device))
+
+    start = time.perf_counter()
+    with torch.inference_mode():
+        size = {length: max(1, budget // length) for length in by_length}
+        batches = [
+            rows[at : at + size[length]]
+            for length, rows in by_length.items()
+            for at in range(0, len(rows), size[length])
+        ]
+        for future in [lanes.start(partial(forward, batch)) for batch in batches]:
+            future.result()
+    if loaded.device.startswith("cuda"):
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
 
 
 _CRASHED: Outcome = ("error", 0, None)
@@ -227,8 +263,3 @@ def same(left: Run, right: Run) -> int:
     """Examples of both runs that ended with another outcome, number of queries or text."""
     shared = left.outcomes.keys() & right.outcomes.keys()
     return sum(left.outcomes[key] != right.outcomes[key] for key in shared)
-
-
-def subset(run: Run, seconds: float, cases: Sequence[Case]) -> Run:
-    """The part of a run that concerns some cases."""
-    return Run(seconds, {case.id: run.outcomes[case.id] for case in cases})

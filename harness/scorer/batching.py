@@ -13,6 +13,8 @@ from typing import TypeVar
 from harness.scorer.lanes import ONE_LANE, Lanes
 
 T = TypeVar("T")
+_QUEUED = 2
+"""Batches per lane that are under way: the next is there when one is done."""
 ErrorTest = Callable[[RuntimeError], bool]
 
 
@@ -51,10 +53,11 @@ def run_batches(
     todo = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
     share = _even_share(sum(lengths), budget.tokens, lanes.count)
     running: deque[tuple[list[int], Future[T | None]]] = deque()
+    queued = 1 if lanes.count == 1 else _QUEUED * lanes.count
     start = 0
     try:
         while start < len(todo) or running:
-            while start < len(todo) and len(running) < lanes.count:
+            while start < len(todo) and len(running) < queued:
                 batch = _next_batch(todo, start, lengths, min(budget.tokens, share), padding)
                 start += len(batch)
                 running.append((batch, lanes.start(partial(_attempt, work, batch, out_of_memory))))
