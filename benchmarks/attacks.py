@@ -133,7 +133,9 @@ def _compare(
     yield from _floors(case, loaded, asked, mine, targets.floor)
     if "random" in case and not encoder and not torch.cuda.is_available():
         helped, _ = ours(setup, loaded, sentence_encoder, cases, workers=1)
-        yield _cell(f"{case}: with a worker process, against padding=True (queries/s)", helped, fair, targets.fair, differ)
+        yield _cell(
+            f"{case}: with a worker process, against padding=True (queries/s)", helped, fair, targets.fair, differ
+        )
 
 
 def _floors(case: str, loaded: LoadedCheckpoint, asked: Asked, mine: Run, target: float | None) -> Iterator[Cell]:

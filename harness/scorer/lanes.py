@@ -1,7 +1,7 @@
 """Batches side by side on a CPU, each computed by one thread.
 
-Threads that share one batch wait for each other after every operation; threads with a batch each do not. Two cores
-classify short texts 1.1 to 1.4 times faster so (`benchmarks/lanes.py`).
+Threads that share one batch wait for each other after every operation; threads with a batch each do not. Two idle
+cores score short texts 1.03 to 1.18 times faster so (`benchmarks/lanes.py`), busy ones more.
 """
 
 from __future__ import annotations
