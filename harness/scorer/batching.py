@@ -70,6 +70,8 @@ def run_batches(
                 continue
             yield batch, result
     finally:
+        for _, future in running:
+            future.cancel()  # which what runs already ignores
         wait([future for _, future in running])
 
 
