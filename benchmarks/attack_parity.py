@@ -22,17 +22,16 @@ from typing import Any
 import numpy as np
 
 from benchmarks import masked_lm
-from benchmarks.attack_sides import ours, textattacks
+from benchmarks.attack_sides import VICTIM, loaded_from, ours, textattacks
 from benchmarks.data import data_file
 from benchmarks.report import RESULTS, Cell, write
 from harness.case import Case, make_cases
-from harness.checkpoint import CheckpointSource, LoadedCheckpoint, inspect_checkpoint, load_checkpoint
+from harness.checkpoint import LoadedCheckpoint
 from suites.adversarial.pooled.make import Setup
 from suites.adversarial.recipes import INPUT_REDUCTION, RECIPES, UNTARGETED, Recipe
 from suites.adversarial.recipes.parts import Encode, sentence_encoder
 
 PEERS = ("textattack",)
-VICTIM = Path("checkpoints") / "imdb-minilm"
 TEXTS = 200
 BUDGET = 60
 """Most queries of one text, but for those of WHOLE: some recipes take thousands."""
@@ -50,7 +49,7 @@ REMEMBERED = 200_000
 def run() -> list[Cell]:
     """Examples that agree, per recipe: those run now and those kept from before."""
     folder = os.environ.setdefault("ASSAY_RESOURCES", str(masked_lm.FOLDER))
-    loaded = load_checkpoint(inspect_checkpoint(CheckpointSource(source=str(VICTIM))), dtype="fp32")
+    loaded = loaded_from(VICTIM)
     black_box = [name for name, recipe in RECIPES.items() if recipe.black_box]
     chosen = os.environ.get("ASSAY_RECIPES", "")
     names = sorted(chosen.split(",") if chosen else black_box, key=lambda name: name in LAST)

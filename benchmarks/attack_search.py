@@ -11,16 +11,15 @@ import json
 import os
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from benchmarks.attack_parity import VICTIM, mr
+from benchmarks.attack_parity import mr
+from benchmarks.attack_sides import VICTIM, loaded_from
 from benchmarks.data import SCRATCH
 from benchmarks.report import Cell, write
 from benchmarks.search_spaces import DELETE, GLOVE, GRADIENT, SLOW, WORDNET, Space, build
 from benchmarks.search_table import NOT_ATTACKED, Row, method_cell, order_cells, space_cell
 from harness.case import Case
-from harness.checkpoint import CheckpointSource, LoadedCheckpoint, inspect_checkpoint, load_checkpoint
 from harness.scorer.api import ClassScores, TextRequest
 from harness.scorer.hf import HFScorer
 from suites.adversarial.attack_result import attacked, attacked_text
@@ -97,7 +96,7 @@ class _Runner:
     """Attacks with one victim, which is asked about each text once in all runs of this process."""
 
     def __init__(self) -> None:
-        self._loaded = _victim()
+        self._loaded = loaded_from(VICTIM)
         self._scorer = HFScorer(self._loaded)
         self._known: dict[TextRequest, ClassScores] = {}
 
@@ -133,10 +132,6 @@ class _Runner:
         if new:
             self._known.update(zip(new, self._scorer.classify(new), strict=True))
         return [self._known[request] for request in requests]
-
-
-def _victim() -> LoadedCheckpoint:
-    return load_checkpoint(inspect_checkpoint(CheckpointSource(source=str(Path(VICTIM)))), dtype="fp32")
 
 
 def _row(attack: Any, case: Case) -> Row:

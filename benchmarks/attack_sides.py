@@ -7,12 +7,13 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from harness.case import Case
-from harness.checkpoint import LoadedCheckpoint
+from harness.checkpoint import CheckpointSource, LoadedCheckpoint, inspect_checkpoint, load_checkpoint
 from harness.scorer.api import TextRequest
 from harness.scorer.hf import HFScorer
 from harness.scorer.lanes import ONE_LANE, Lanes
@@ -27,6 +28,8 @@ from suites.adversarial.recipes.parts import Parts
 from suites.adversarial.resources.finding import find
 from suites.adversarial.textattack_env import load_textattack, nltk_stop_words, stop_words
 
+VICTIM = Path("checkpoints") / "imdb-minilm"
+"""The sentiment classifier that `make audit` trains."""
 FLOOR_BUDGETS = (1024, 2048, 4096, 16384)
 """Tokens per batch tried for the floor; the fastest is it."""
 
@@ -57,6 +60,11 @@ class Asked:
     victim: list[str] = field(default_factory=list)
     encoder: list[str] = field(default_factory=list)
     first: float | None = None
+
+
+def loaded_from(folder: Path) -> LoadedCheckpoint:
+    """A checkpoint in float32."""
+    return load_checkpoint(inspect_checkpoint(CheckpointSource(source=str(folder))), dtype="fp32")
 
 
 class Recorder(HFScorer):

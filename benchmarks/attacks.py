@@ -14,16 +14,15 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks.attack_sides import Asked, Run, floor, ours, peer_encoder, same, textattacks
+from benchmarks.attack_sides import VICTIM, Asked, Run, floor, loaded_from, ours, peer_encoder, same, textattacks
 from benchmarks.data import data_file
 from benchmarks.report import Cell, write
 from harness.case import Case, make_cases
-from harness.checkpoint import CheckpointSource, LoadedCheckpoint, inspect_checkpoint, load_checkpoint
+from harness.checkpoint import LoadedCheckpoint
 from harness.scorer.api import TextRequest
 from harness.scorer.hf import HFScorer
 from suites.adversarial.attacks import first_words
@@ -33,8 +32,6 @@ from suites.adversarial.recipes.parts import Goal, Parts, sentence_encoder, word
 from suites.adversarial.resources.finding import find
 
 PEERS = ("textattack",)
-VICTIM = Path("checkpoints") / "imdb-minilm"
-"""The sentiment classifier that `make audit` trains."""
 MOST_WORDS = 250
 
 
@@ -143,7 +140,7 @@ def _floors(case: str, loaded: LoadedCheckpoint, asked: Asked, mine: Run, target
     bare = floor(loaded, asked.victim)
     used = {"victim": round(bare, 2), "distinct_queries": len(set(asked.victim))}
     if asked.encoder:
-        encoder = floor(_loaded(find("sentence-encoder").path), asked.encoder)
+        encoder = floor(loaded_from(find("sentence-encoder").path), asked.encoder)
         used |= {"encoder": round(encoder, 2), "distinct_windows": len(set(asked.encoder))}
         bare += encoder
         case = f"{case}: seconds over the bare victim's and encoder's on the same texts"
@@ -191,14 +188,10 @@ def _look_up_neighbours(cases: Sequence[Case]) -> None:
 @cache
 def victim(name: str) -> LoadedCheckpoint:
     """The checkpoint under attack, once per process."""
-    real = _loaded(VICTIM)
+    real = loaded_from(VICTIM)
     real.tokenizer.model_max_length = READS
     real = replace(real, info=replace(real.info, max_tokens=READS))
     return real if name not in SHAPES else replace(real, model=_untrained(real, **SHAPES[name]))
-
-
-def _loaded(path: Path) -> LoadedCheckpoint:
-    return load_checkpoint(inspect_checkpoint(CheckpointSource(source=str(path))), dtype="fp32")
 
 
 def _untrained(like: LoadedCheckpoint, **shape: int) -> Any:
