@@ -17,7 +17,7 @@ import pandas as pd
 import yaml
 
 from harness.baseline import compare, find_baseline
-from harness.checkpoint import CheckpointInfo, load_checkpoint
+from harness.checkpoint import NOTHING, CheckpointInfo, Permissions, load_checkpoint
 from harness.claim import TrainingRecord
 from harness.errors import AssayError, UsageError
 from harness.executors import make_executor
@@ -83,10 +83,13 @@ def start_audit(plan: AuditPlan, command: Sequence[str] = ()) -> AuditFolder:
     return folder
 
 
-def resume_plan(folder: AuditFolder, found: Found | None = None) -> AuditPlan:
-    """Plan an interrupted audit again. Raises UsageError when checkpoint, data or probes have changed since."""
+def resume_plan(folder: AuditFolder, found: Found | None = None, *, permissions: Permissions = NOTHING) -> AuditPlan:
+    """Plan an interrupted audit again; what its manifest says was allowed counts for nothing.
+
+    Raises UsageError when checkpoint, data or probes have changed since.
+    """
     manifest = folder.manifest()
-    plan = make_plan(AuditSpec.model_validate(manifest.spec), found)
+    plan = make_plan(AuditSpec.model_validate(manifest.spec), found, permissions=permissions)
     if plan.info.fingerprint.digest != manifest.checkpoint.fingerprint:
         raise UsageError(f"{folder.path}: the checkpoint has changed since the audit began; start a new audit")
     recorded = {record.name: (record.cases_digest, record.version) for record in manifest.probes}
@@ -257,6 +260,8 @@ def _checkpoint_record(info: CheckpointInfo) -> CheckpointRecord:
         tokenizer=print_.tokenizer,
         fingerprint=print_.digest,
         notes=info.notes,
+        permissions=info.permissions.notes(),
+        isolation=info.isolation.sentence,
         training=TrainingRecord.of(info.manifest) if info.manifest else None,
     )
 

@@ -48,7 +48,8 @@ def show_plan(plan: AuditPlan, *, cost: bool) -> None:
         f"           {info.architecture or info.model_type}, {info.parameters / 1e6:.1f} M parameters, "
         f"offers {', '.join(sorted(info.offers)) or 'nothing'}, fingerprint {info.fingerprint.digest[:12]}"
     )
-    for note in info.notes:
+    say(f"           isolation: {info.isolation.sentence}")
+    for note in (*info.permissions.notes(), *info.notes):
         say(f"           note: {note}")
     table = Table("probe", "cases", "data", box=None, header_style="bold", pad_edge=False)
     if cost:

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from harness.case import Case, sample_cases
-from harness.checkpoint import CheckpointInfo, inspect_checkpoint
+from harness.checkpoint import NOTHING, CheckpointInfo, Permissions, inspect_checkpoint
 from harness.data import Dataset, DataSource, load_dataset
 from harness.errors import DataError, UsageError
 from harness.metrics import Metric
@@ -52,11 +52,14 @@ class _NoDefaultError(Exception):
     """A probe was not asked for by name, and the spec gives it no data it can use."""
 
 
-def make_plan(spec: AuditSpec, found: Found | None = None) -> AuditPlan:
-    """Plan `spec`. Raises UsageError: unknown probe, bad params, bad data, or no probe that applies."""
+def make_plan(spec: AuditSpec, found: Found | None = None, *, permissions: Permissions = NOTHING) -> AuditPlan:
+    """Plan `spec` under what the user allows the checkpoint.
+
+    Raises UsageError: unknown probe, bad params, bad data, or no probe that applies.
+    """
     found = found or find_probes()
     chosen = _chosen(spec, found)
-    info = inspect_checkpoint(spec.checkpoint)
+    info = inspect_checkpoint(spec.checkpoint, permissions)
     planned: list[PlannedProbe] = []
     not_applicable: dict[str, str] = {}
     for probe_class, wanted in chosen:

@@ -50,6 +50,8 @@ class CheckpointRecord(_Record):
     tokenizer: str = Field(description="sha256 over the tokenizer")
     fingerprint: str = Field(description="sha256 over the three")
     notes: tuple[str, ...] = ()
+    permissions: tuple[str, ...] = Field(default=(), description="what the user allowed it, and what that did")
+    isolation: str = Field(default="", description="what confined the process that read it first")
     training: TrainingRecord | None = Field(default=None, description="None: no training manifest belongs to it")
 
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.checkpoint import CheckpointSource, inspect_checkpoint
+from harness.checkpoint import NOTHING, CheckpointSource, Permissions, inspect_checkpoint
 from harness.errors import UsageError
 from harness.gate import Outcome, Verdict
 from harness.mlflow_session import TrackingError, mlflow_session
@@ -54,7 +54,15 @@ class Release:
 
 
 def release(
-    folder: AuditFolder, verdict: Verdict, uri: str, run_id: str, name: str, alias: str, *, by: str = ""
+    folder: AuditFolder,
+    verdict: Verdict,
+    uri: str,
+    run_id: str,
+    name: str,
+    alias: str,
+    *,
+    by: str = "",
+    permissions: Permissions = NOTHING,
 ) -> Release:
     """Register the checkpoint of a logged audit.
 
@@ -66,13 +74,14 @@ def release(
         name: of the registered model, made when needed.
         alias: to move, for example `production`.
         by: who releases; the login name unless given.
+        permissions: what the checkpoint may do while its fingerprint is taken again.
 
     Raises:
         UsageError: where the checkpoint is not the one that was audited.
         TrackingError: where the store is away or refuses.
     """
     manifest = folder.manifest()
-    source = _checked_source(folder, manifest)
+    source = _checked_source(folder, manifest, permissions)
     with mlflow_session(uri) as client:
         version = _find_version(client, name, manifest.audit_id)
         if version is None:
@@ -120,10 +129,10 @@ def version_tags(manifest: AuditManifest, verdict: Verdict, by: str) -> dict[str
     }
 
 
-def _checked_source(folder: AuditFolder, manifest: AuditManifest) -> CheckpointSource:
+def _checked_source(folder: AuditFolder, manifest: AuditManifest, permissions: Permissions) -> CheckpointSource:
     """The audited checkpoint's source, whose files must still be the audited ones."""
     source = CheckpointSource.model_validate(manifest.spec["checkpoint"])
-    found = inspect_checkpoint(source).fingerprint.digest
+    found = inspect_checkpoint(source, permissions).fingerprint.digest
     if found != manifest.checkpoint.fingerprint:
         raise UsageError(
             f"{source.source}: the checkpoint has changed since {folder.path.name} audited it "

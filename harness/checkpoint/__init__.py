@@ -1,14 +1,20 @@
-"""Find, check, fingerprint and load a checkpoint. An untrusted one runs no code and takes no memory unchecked."""
+"""Find, check, fingerprint and load a checkpoint: staged, vetted and tried in a confined process first."""
 
 from harness.checkpoint.inspect import inspect_checkpoint
-from harness.checkpoint.load import load_checkpoint
+from harness.checkpoint.isolated.client import start as start_isolation
+from harness.checkpoint.load import load_checkpoint, staged_bytes
+from harness.checkpoint.permissions import NOTHING, Permissions
 from harness.checkpoint.source import CheckpointInfo, CheckpointSource, Fingerprint, LoadedCheckpoint
 
 __all__ = [
+    "NOTHING",
     "CheckpointInfo",
     "CheckpointSource",
     "Fingerprint",
     "LoadedCheckpoint",
+    "Permissions",
     "inspect_checkpoint",
     "load_checkpoint",
+    "staged_bytes",
+    "start_isolation",
 ]

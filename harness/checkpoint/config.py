@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.checkpoint.files import CONFIG, read_json
+from harness.checkpoint.permissions import Permissions
 from harness.checkpoint.reason import reason
-from harness.checkpoint.source import CheckpointSource
+from harness.checkpoint.staging import Staged
 from harness.errors import CheckpointError
+from harness.limits import capped
 
-_STEERING = {
-    "auto_map",
-    "transformers_weights",
-    "attn_implementation",
-    "_attn_implementation",
-    "experts_implementation",
-}
-"""Keys by which a config could make transformers fetch other weights, kernels or code."""
 _COUNTS = re.compile(r"layer|block|group|expert|head|label|depth|stage|attention_types", re.IGNORECASE)
 _COUNT_FLOOR = 10_000
+_MOST_LABELS = 1_000_000
+"""However many a head has: their names take 100 bytes each before any weight is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,47 +33,48 @@ class ModelConfig:
     notes: tuple[str, ...] = ()
 
 
-def build_config(raw: Mapping[str, Any], source: CheckpointSource, path: Path, *, bound: int) -> ModelConfig:
-    """Config object from `config.json`.
+def build_config(staged: Staged) -> ModelConfig:
+    """Config object from the config.json that `stage` wrote.
 
-    Args:
-        raw: the content of config.json.
-        source: for what it allows.
-        path: of config.json, for messages.
-        bound: most layers, heads, labels … that the weights can hold.
-
-    Raises:
-        CheckpointError: unknown model type, remote code, quantised weights, or absurd counts.
+    Raises CheckpointError: no class can be built from it.
     """
     from transformers import CONFIG_MAPPING
 
-    model_type, auto_map = raw.get("model_type"), raw.get("auto_map")
-    architecture = _architecture(raw, path)
-    if not isinstance(model_type, str) or (model_type not in CONFIG_MAPPING and not auto_map):
-        raise CheckpointError(f"{path}: {_why_unknown(model_type)}")
-    check_counts(raw, path, max(bound, _COUNT_FLOOR))
-    if "quantization_config" in raw:
-        raise CheckpointError(f"{path}: the weights are quantised; Assay reads unquantised safetensors and GGUF")
-    if model_type not in CONFIG_MAPPING:
-        _refuse_remote_code(source, path, model_type)
-        return ModelConfig(_Namespace(raw), architecture, remote=True, notes=(_REMOTE_NOTE,))
-    clean = {key: value for key, value in raw.items() if key not in _STEERING}
+    path = staged.model / CONFIG
+    values = read_json(path)
+    architecture = (values.get("architectures") or [""])[0]
+    if staged.remote:
+        return ModelConfig(_Namespace(values), architecture, remote=True, notes=staged.notes)
+    model_type = values["model_type"]
     try:
-        config = CONFIG_MAPPING[model_type].from_dict(_for_this_version(clean))
+        config = CONFIG_MAPPING[model_type].from_dict(_for_this_version(values))
     except Exception as error:  # a config class raises whatever its arithmetic on wrong values raises
         raise CheckpointError(f"{path}: no valid {model_type} config ({reason(error)})") from error
     _check_labels(config, path)
-    notes = (
-        (f"The checkpoint ships code for {model_type}, which transformers knows itself: ignored.",) if auto_map else ()
-    )
-    return ModelConfig(config, architecture, notes=notes)
+    return ModelConfig(config, architecture, notes=staged.notes)
 
 
-def check_counts(raw: Mapping[str, Any], path: Path, bound: int) -> None:
-    """Refuse counts above `bound`: building a config loops over layers and labels before any shape can be compared."""
+def check_counts(raw: Mapping[str, Any], path: Path, *, tensors: int, labels: int, largest: int) -> None:
+    """Refuse counts above what the weights hold: building a config loops over them before any shape is compared.
+
+    Args:
+        raw: the config, or the metadata of a GGUF file.
+        path: for messages.
+        tensors: how many tensors there are; each layer, expert and group has one at least.
+        labels: outputs of the classifier head among them.
+        largest: their largest dimension; heads are parts of one.
+    """
     for key, value in integers(raw):
-        if value > bound and _COUNTS.search(key):
-            raise CheckpointError(f"{path}: {key} is {value:,}, more than the weights can hold; the config is wrong")
+        if not _COUNTS.search(key):
+            continue
+        if "label" in key.lower():
+            bound = min(max(labels, _COUNT_FLOOR), _MOST_LABELS)
+        else:
+            bound = max(largest if "head" in key.lower() else tensors, _COUNT_FLOOR)
+        if value > capped(bound):
+            raise CheckpointError(
+                f"{path}: {key[:60]} is {value:,}, more than the weights can hold; the config is wrong"
+            )
 
 
 class _Namespace:
@@ -88,42 +87,37 @@ class _Namespace:
         self.num_labels = len(self.id2label) or int(raw.get("num_labels", 2))
 
 
-_REMOTE_NOTE = "Python code shipped with the checkpoint is run, as --allow-remote-code says."
-
-
-def _architecture(raw: Mapping[str, Any], path: Path) -> str:
-    named = raw.get("architectures") or [""]
-    if not isinstance(named, list) or not isinstance(named[0], str):
-        raise CheckpointError(f"{path}: 'architectures' is not a list of class names")
-    return named[0]
-
-
-def _why_unknown(model_type: Any) -> str:
+def why_unknown(model_type: Any) -> str:
+    """Why a model type says nothing to transformers, as the end of a sentence."""
     import transformers
 
     if not isinstance(model_type, str):
         return "names no model_type; it is not the config of a transformers model"
-    return f"model type {model_type!r} is unknown to transformers {transformers.__version__}; a newer one may know it"
+    return (
+        f"model type {model_type[:60]!r} is unknown to transformers {transformers.__version__}; a newer one may know it"
+    )
 
 
-def _refuse_remote_code(source: CheckpointSource, path: Path, model_type: str) -> None:
-    if not source.allow_remote_code:
+def refuse_remote_code(permissions: Permissions, path: Path, model_type: str) -> None:
+    """Raises CheckpointError unless the user allows shipped code to run."""
+    if not permissions.remote_code:
         raise CheckpointError(
-            f"{path}: refused, model type {model_type!r} is only known to Python code shipped with the checkpoint; "
-            "allow it with --allow-remote-code if you trust its author"
+            f"{path}: refused, model type {model_type[:60]!r} is only known to Python code shipped with the "
+            "checkpoint; allow it with --allow-remote-code if you trust its author"
         )
 
 
 def integers(value: Any, key: str = "") -> Iterator[tuple[str, int]]:
     """Every integer below `value`, with the innermost key it stands under."""
-    if isinstance(value, Mapping):
-        for name, item in value.items():
-            yield from integers(item, key if name.isdigit() else str(name))
-    elif isinstance(value, list):
-        for item in value:
-            yield from integers(item, key)
-    elif isinstance(value, int | float) and not isinstance(value, bool) and value == value // 1:
-        yield key, int(value)
+    todo = [(key, value)]  # a stack of its own: what is nested deep must not exhaust Python's
+    while todo:
+        name, item = todo.pop()
+        if isinstance(item, Mapping):
+            todo += [(name if str(inner).isdigit() else str(inner), below) for inner, below in item.items()]
+        elif isinstance(item, list):
+            todo += [(name, below) for below in item]
+        elif isinstance(item, int | float) and not isinstance(item, bool) and math.isfinite(item) and item == item // 1:
+            yield name, int(item)
 
 
 def _check_labels(config: Any, path: Path) -> None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import json
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from harness.checkpoint.source import CheckpointSource
+from harness.checkpoint.permissions import Permissions
+from harness.checkpoint.regular import is_there, parse_object, read_bytes
 from harness.errors import CheckpointError
 
+CONFIG, ADAPTER_CONFIG = "config.json", "adapter_config.json"
 SAFETENSORS, SAFETENSORS_INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLE, PICKLE_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
-MAX_JSON_BYTES = 64 * 2**20
-"""Far above any real config or shard index; a tokenizer.json is read by its own library."""
+MAX_JSON_BYTES = 16 * 2**20
+"""Far above any real config (21,000 labels are 1 MB) or shard index (100,000 tensors are 8 MB)."""
+_FILE_NAME = re.compile(r"[\w-][\w.-]{0,199}", re.ASCII)
 
 
 class Format(StrEnum):
@@ -34,58 +37,60 @@ class Layout:
     files: tuple[Path, ...]
     index: dict[str, str] | None = None
     """Tensor name -> file name, where the weights are sharded."""
+    index_file: str | None = None
 
 
-def lay_out(path: Path, source: CheckpointSource) -> Layout:
+def lay_out(path: Path, permissions: Permissions) -> Layout:
     """The weight files of a folder or .gguf file, safetensors before all. Raises CheckpointError: none, or refused."""
     if path.is_file():
         if path.suffix == ".gguf":
             return Layout(path.parent, Format.GGUF, (path,))
         raise CheckpointError(f"{path}: a checkpoint is a folder or a .gguf file; give the folder this file lies in")
-    if (path / SAFETENSORS).is_file():
+    if is_there(path / SAFETENSORS):
         return Layout(path, Format.SAFETENSORS, (path / SAFETENSORS,))
-    if (path / SAFETENSORS_INDEX).is_file():
+    if is_there(path / SAFETENSORS_INDEX):
         return _sharded(path, SAFETENSORS_INDEX, Format.SAFETENSORS)
-    if (path / PICKLE).is_file() or (path / PICKLE_INDEX).is_file():
-        return _pickled(path, source)
+    if is_there(path / PICKLE) or is_there(path / PICKLE_INDEX):
+        return _pickled(path, permissions)
     return _only_gguf(path)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object. Raises CheckpointError naming the file when it is missing, oversized, or not one."""
-    try:
-        if path.stat().st_size > MAX_JSON_BYTES:
-            raise CheckpointError(f"{path}: {path.stat().st_size:,} bytes, which no such file needs; refused")
-        value = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path}: missing; a checkpoint needs it, so copy the whole folder") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: cannot be read as JSON ({str(error)[:120]}); download it again") from error
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{path}: holds no JSON object; download it again")
-    return value
+def read_json(path: Path, within: tuple[Path, ...] = (), most: int = MAX_JSON_BYTES) -> dict[str, Any]:
+    """A JSON object of at most `most` bytes; a link must end in one of `within`.
+
+    Raises CheckpointError naming the file when it is missing, oversized, no regular file, or not one.
+    """
+    return parse_object(read_bytes(path, most, within), path)
+
+
+def allowed_in(folder: Path) -> tuple[Path, ...]:
+    """Where links of a checkpoint's folder may end: in it, or among the blobs of the hub's own cache layout."""
+    home = folder.resolve()
+    if home.parent.name == "snapshots" and home.parent.parent.name.startswith("models--"):
+        return home, home.parent.parent / "blobs"
+    return (home,)
 
 
 def _sharded(folder: Path, name: str, format: Format) -> Layout:
-    index = read_json(folder / name).get("weight_map")
+    index = read_json(folder / name, allowed_in(folder)).get("weight_map")
     if not isinstance(index, dict) or not index or not all(isinstance(file, str) for file in index.values()):
         raise CheckpointError(f"{folder / name}: has no weight_map from tensors to files; download it again")
     names = sorted(set(index.values()))
     for file in names:
-        if Path(file).name != file:
-            raise CheckpointError(f"{folder / name}: names {file!r}, which lies outside the folder; refused")
-        if not (folder / file).is_file():
+        if _FILE_NAME.fullmatch(file) is None:
+            raise CheckpointError(f"{folder / name}: names {file[:200]!r}, which lies outside the folder; refused")
+        if not is_there(folder / file):
             raise CheckpointError(f"{folder / file}: missing, though {name} names it; download it again")
-    return Layout(folder, format, tuple(folder / file for file in names), index)
+    return Layout(folder, format, tuple(folder / file for file in names), index, name)
 
 
-def _pickled(folder: Path, source: CheckpointSource) -> Layout:
-    if not source.allow_pickle:
+def _pickled(folder: Path, permissions: Permissions) -> Layout:
+    if not permissions.pickle:
         raise CheckpointError(
             f"{folder}: refused, its weights are pickled and loading them can run code; convert them to safetensors, "
             "or allow it with --allow-pickle if you trust their author"
         )
-    if (folder / PICKLE).is_file():
+    if is_there(folder / PICKLE):
         return Layout(folder, Format.PICKLE, (folder / PICKLE,))
     return _sharded(folder, PICKLE_INDEX, Format.PICKLE)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -12,17 +12,22 @@ from typing import Any, BinaryIO
 from harness.checkpoint.files import read_json
 from harness.checkpoint.source import Fingerprint
 from harness.checkpoint.tensors import Tensor
+from harness.checkpoint.tokenizer_files import MAX_VOCABULARY_BYTES
 from harness.errors import CheckpointError
 
 _BLOCK = 2**20
 _VOLATILE = {
     "_name_or_path", "name_or_path", "transformers_version", "torch_dtype", "dtype", "_attn_implementation_autoset",
-    "backend", "is_local", "local_files_only",
 }  # fmt: skip
+"""At the top of a config: never handed on (harness.checkpoint.architectures), and different after every saving."""
+_SAVED_BY = {"backend", "is_local", "local_files_only", "name_or_path"}
+"""At the top of a tokenizer's settings: who saved it and from where."""
 _STATE = {"truncation", "padding"}
-"""What the last call of a tokenizer left in tokenizer.json; it says nothing about how text is cut into tokens."""
-_TOKENIZER_JSON = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json")
-_TOKENIZER_BYTES = ("vocab.txt", "merges.txt", "*.model", "*.jinja")
+"""What the last call of a tokenizer left in tokenizer.json; never handed on."""
+_SETTINGS = "tokenizer_config.json"
+_OTHER_JSON = ("special_tokens_map.json", "added_tokens.json", "vocab.json", "emoji.json")
+_GENERATION = "generation_config.json"
+_BYTES = ("vocab.txt", "merges.txt", "bpe.codes", "*.model", "*.jinja", "*.py")
 
 
 def fingerprint(weights: str, config: str, tokenizer: str) -> Fingerprint:
@@ -58,23 +63,25 @@ def digest_texts(texts: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()
 
 
-def digest_config(raw: Any) -> str:
-    """Over the content of a config, without paths, versions and the dtype it was saved in."""
-    return hashlib.sha256(_canonical(_settled(raw)).encode()).hexdigest()
+def digest_config(raw: Mapping[str, Any], folder: Path) -> str:
+    """Over a config without paths, versions and the dtype it was saved in, and over the files handed on beside it."""
+    own = _canonical({key: value for key, value in raw.items() if key not in _VOLATILE})
+    beside = [file for file in (folder / _GENERATION, *sorted(folder.glob("*.py"))) if file.is_file()]
+    if not beside:
+        return hashlib.sha256(own.encode()).hexdigest()
+    return digest_texts([own, *(f"{file.name} {digest_files([file])}" for file in beside)])
 
 
 def digest_tokenizer(folder: Path) -> str:
-    """Over the content of the tokenizer's files."""
+    """Over the content of every tokenizer file in a private folder."""
     total = hashlib.sha256()
-    for name in ("tokenizer.json", *_TOKENIZER_JSON):
+    for name in ("tokenizer.json", _SETTINGS, *_OTHER_JSON):
         if (folder / name).is_file():
-            content = _load(folder / name)
-            if name == "tokenizer.json":
-                content = {key: value for key, value in content.items() if key not in _STATE}
-            elif name == "special_tokens_map.json":
-                content = {key: _text_of(value) for key, value in content.items()}
-            total.update(f"{name}\n{_canonical(_settled(content))}\n".encode())
-    for file in sorted({file for pattern in _TOKENIZER_BYTES for file in folder.glob(pattern)}):
+            content = read_json(folder / name, most=MAX_VOCABULARY_BYTES)
+            left_out = {"tokenizer.json": _STATE, _SETTINGS: _SAVED_BY}.get(name, frozenset[str]())
+            kept = {key: value for key, value in content.items() if key not in left_out}
+            total.update(f"{name}\n{_canonical(kept)}\n".encode())
+    for file in sorted({file for pattern in _BYTES for file in folder.glob(pattern)}):
         total.update(f"{file.name}\n{digest_files([file])}\n".encode())
     return total.hexdigest()
 
@@ -88,29 +95,6 @@ def _feed(total: hashlib._Hash, handle: BinaryIO, tensor: Tensor) -> None:
             raise CheckpointError(f"{tensor.file}: became shorter while it was read; audit a copy nobody writes to")
         total.update(block)
         left -= len(block)
-
-
-def _load(path: Path) -> dict[str, Any]:
-    if path.name != "tokenizer.json":
-        return read_json(path)
-    try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: cannot be read as JSON ({str(error)[:120]}); download it again") from error
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{path}: holds no JSON object; download it again")
-    return value
-
-
-def _text_of(token: Any) -> Any:
-    """A special token is written as text, or as an object whose other fields tokenizer.json repeats."""
-    return token.get("content", token) if isinstance(token, dict) else token
-
-
-def _settled(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _settled(item) for key, item in value.items() if key not in _VOLATILE}
-    return [_settled(item) for item in value] if isinstance(value, list) else value
 
 
 def _canonical(value: Any) -> str:

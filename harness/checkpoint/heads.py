@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -51,6 +52,12 @@ _BY_SUFFIX = {
 _DISCRIMINATORS = ("Electra", "Funnel", "Splinter")
 """Their pre-training head does not predict tokens."""
 _OWN_TEXT_TO_TEXT = ("ForConditionalGeneration", "ForSeq2SeqLM", "ForImageTextToText")
+_TEXT_TO_TEXT = frozenset({
+    "bart", "bigbird_pegasus", "blenderbot", "blenderbot-small", "encoder-decoder", "fsmt", "led", "longt5",
+    "m2m_100", "marian", "mbart", "mt5", "nllb-moe", "pegasus", "pegasus_x", "plbart", "prophetnet",
+    "switch_transformers", "t5", "t5gemma", "umt5",
+})  # fmt: skip
+"""Model types that are encoder-decoders whatever their config says."""
 _BY_TASK = {
     "SEQ_CLS": Head.SEQUENCE_CLASSIFIER,
     "CAUSAL_LM": Head.CAUSAL_LM,
@@ -59,22 +66,18 @@ _BY_TASK = {
 }
 
 
-def head_of(architecture: str, config: Any, where: str) -> HeadChoice:
-    """The head of the class that `config.architectures` names.
-
-    Args:
-        architecture: its first entry, '' where there is none.
-        config: transformers.PretrainedConfig.
-        where: the checkpoint, for messages.
-
-    Raises:
-        CheckpointError: an encoder-decoder or multimodal model.
-    """
-    if architecture.endswith(_OWN_TEXT_TO_TEXT) or getattr(config, "is_encoder_decoder", False):
+def refuse_text_to_text(architecture: str, raw: Mapping[str, Any], where: str) -> None:
+    """Raises CheckpointError for an encoder-decoder or multimodal model, by its class or its raw config."""
+    model_type = raw.get("model_type")
+    if architecture.endswith(_OWN_TEXT_TO_TEXT) or raw.get("is_encoder_decoder") or model_type in _TEXT_TO_TEXT:
         raise CheckpointError(
-            f"{where}: {architecture or config.model_type} is an encoder-decoder or multimodal model; "
+            f"{where}: {architecture or str(model_type)[:60]} is an encoder-decoder or multimodal model; "
             "Assay audits encoders (BERT) and decoders (GPT) of text"
         )
+
+
+def head_of(architecture: str, config: Any) -> HeadChoice:
+    """The head of the class that `config.architectures` names first; '' where it names none."""
     head = _named_head(architecture, config)
     if head is Head.NONE:
         return HeadChoice(head, note=_why_no_head(architecture))

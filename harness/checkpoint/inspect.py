@@ -2,38 +2,44 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from harness.checkpoint.adapter import Adapter
-from harness.checkpoint.files import Format
-from harness.checkpoint.fingerprint import (
-    digest_config,
-    digest_files,
-    digest_tensors,
-    digest_texts,
-    digest_tokenizer,
-    fingerprint,
-)
+from harness.checkpoint.identity import fingerprint_of
+from harness.checkpoint.isolated.api import Isolation
+from harness.checkpoint.isolated.client import ask, start
+from harness.checkpoint.permissions import NOTHING, Permissions
 from harness.checkpoint.quiet import quiet
 from harness.checkpoint.resolve import resolve
 from harness.checkpoint.shapes import parameter_count, position_limit
-from harness.checkpoint.source import CheckpointInfo, CheckpointSource, Fingerprint
+from harness.checkpoint.source import CheckpointInfo, CheckpointSource
+from harness.checkpoint.stage import stage
+from harness.checkpoint.staging import Staged
 from harness.checkpoint.survey import Survey, survey
 from harness.checkpoint.tensors import Tensor
 from harness.checkpoint.tokenizer import tokenizer_limit
 from harness.manifest import MANIFEST_NAME, TrainingManifest, read_manifest
 from harness.probe import Need
 
+_SPREAD = 40
+"""Bytes of memory for each byte of a vocabulary's file: what tokenizers of 10 MB took, doubled."""
+_WEIGHTS = {".safetensors", ".bin", ".gguf"}
 _DEFAULT_TOKENS = 512
 """Where neither model nor tokenizer sets a limit (XLNet): what such models were pre-trained on."""
 
 
-def inspect_checkpoint(source: CheckpointSource) -> CheckpointInfo:
-    """Find and check a checkpoint without loading weights or running its code. Raises CheckpointError."""
-    path = resolve(source)
-    with quiet():
-        found = survey(path, source)
-    print_ = _fingerprint(found)
+def inspect_checkpoint(source: CheckpointSource, permissions: Permissions = NOTHING) -> CheckpointInfo:
+    """Find and check a checkpoint without loading weights or running its code.
+
+    Its bytes are copied to a private folder and parsed first by a confined process. Raises CheckpointError.
+    """
+    start()
+    path = resolve(source, permissions)
+    staged = stage(path, source, permissions)
+    with quiet(), staged.named():
+        isolation = _examined(staged)
+        found = survey(staged)
+        print_ = fingerprint_of(found, staged)
     manifest, why_none = _manifest(path, print_.weights)
     limit, assumed = _max_tokens(found)
     offers = {Need.EMBEDDINGS}
@@ -41,7 +47,8 @@ def inspect_checkpoint(source: CheckpointSource) -> CheckpointInfo:
         offers.add(found.choice.head.need)
     if manifest is not None:
         offers.add(Need.TRAINING_MANIFEST)
-    return CheckpointInfo(
+    notes = (*found.notes, *(note for note in (why_none, assumed) if note))
+    info = CheckpointInfo(
         source=source,
         path=path,
         architecture=_architecture(found),
@@ -52,28 +59,32 @@ def inspect_checkpoint(source: CheckpointSource) -> CheckpointInfo:
         parameters=_parameters(found),
         fingerprint=print_,
         manifest=manifest,
-        notes=(*found.notes, *(note for note in (why_none, assumed) if note)),
+        permissions=permissions,
+        isolation=isolation,
+        staged=staged,
+        notes=notes,
     )
+    unopened = _unopened(info)
+    return info if unopened is None else replace(info, notes=(*info.notes, unopened))
 
 
-def _fingerprint(found: Survey) -> Fingerprint:
-    if found.gguf is not None:
-        whole = digest_files(found.layout.files)
-        return fingerprint(whole, whole, whole)
-    safe = found.layout.format is Format.SAFETENSORS
-    weights = digest_tensors(found.tensors) if safe else digest_files(found.layout.files)
-    config = digest_config(found.raw)
-    if found.adapter is not None:
-        weights = digest_texts([digest_tensors(found.adapter.tensors), weights])
-        config = digest_texts([digest_config(_lasting(found.adapter)), config])
-    return fingerprint(weights, config, digest_tokenizer(found.tokenizer or found.layout.folder))
+def _unopened(info: CheckpointInfo) -> str | None:
+    """A note on data that its manifest names and that is not opened."""
+    sources = (info.manifest.members, info.manifest.non_members) if info.manifest is not None else ()
+    names = [
+        source.source.split("#")[0][:200] for source in sources if source is not None and not info.may_open(source)
+    ]
+    if not names:
+        return None
+    return f"Its training manifest names data outside its folder ({names[0]}): not opened without --trust-manifest."
 
 
-def _lasting(adapter: Adapter) -> dict[str, object]:
-    """Adapter settings without where the base lies (its content is digested) and the version that saved them."""
-    return {
-        key: value for key, value in adapter.settings.items() if key not in {"base_model_name_or_path", "peft_version"}
-    }
+def _examined(staged: Staged) -> Isolation:
+    """What confined the process that parsed it first. Raises CheckpointError where that process refused it."""
+    if staged.remote:
+        return Isolation("none", why="its own code is run, as --allow-remote-code says")
+    size = sum(file.stat().st_size for file in staged.private.rglob("*") if file.suffix not in _WEIGHTS)
+    return ask("examine", staged, size=_SPREAD * size, model_type=str(staged.raw.get("model_type", "")))
 
 
 def _manifest(path: Path, weights: str) -> tuple[TrainingManifest | None, str | None]:
@@ -110,7 +121,9 @@ def _architecture(found: Survey) -> str:
 
 
 def _model_type(found: Survey) -> str:
-    return found.gguf.architecture if found.gguf is not None else str(found.raw["model_type"])
+    if found.gguf is not None:
+        return found.gguf.architecture
+    return str(found.model.config.model_type) if found.model is not None else ""
 
 
 def _labels(found: Survey) -> tuple[str, ...]:

@@ -9,39 +9,49 @@ from pathlib import Path
 from typing import Any
 
 from harness.checkpoint.adapter import merge
+from harness.checkpoint.architectures import TEXT_MODELS
 from harness.checkpoint.files import Format
 from harness.checkpoint.hardware import ITEMSIZE, check_memory, pick_device, pick_dtype, torch_dtype
 from harness.checkpoint.heads import Head
-from harness.checkpoint.quiet import quiet
+from harness.checkpoint.identity import fingerprint_of
+from harness.checkpoint.isolated.client import ask
+from harness.checkpoint.quiet import offline, quiet
 from harness.checkpoint.reason import reason
 from harness.checkpoint.shapes import build_empty, total_bytes
 from harness.checkpoint.source import CheckpointInfo, LoadedCheckpoint
+from harness.checkpoint.stage import stage
+from harness.checkpoint.staging import Staged
 from harness.checkpoint.survey import Survey, survey
-from harness.checkpoint.tokenizer import load_gguf_tokenizer, load_tokenizer, settle_inputs, settle_padding
+from harness.checkpoint.tokenizer import settle_inputs, settle_padding, tokenizer_of
 from harness.errors import AssayError, CheckpointError
 
 _OF_A_LAYER = re.compile(r"\.\d+\.")
+_SMALL = 500_000_000
+"""Numbers up to which a trial for a GPU is done in the audit's own number format, and above which in bf16."""
 
 
 def load_checkpoint(info: CheckpointInfo, *, device: str = "auto", dtype: str = "auto") -> LoadedCheckpoint:
-    """Load what `inspect_checkpoint` found.
+    """Load what `inspect_checkpoint` found: the very bytes its fingerprint is over.
 
     Args:
-        info: the checkpoint; its files are checked again, as they may have changed.
+        info: the checkpoint; where its bytes were not kept they are staged and fingerprinted again.
         device: auto, cpu, cuda or mps.
         dtype: auto, fp32, bf16 or fp16.
 
     Raises:
-        CheckpointError: it does not fit in memory, lacks weights, or cannot be read.
+        CheckpointError: it has changed, does not fit in memory, lacks weights, or cannot be read.
         UsageError: the device is not there.
     """
     where = pick_device(device)
-    with quiet():
-        found = survey(info.path, info.source)
+    staged = staged_bytes(info)
+    with quiet(), staged.named():
+        found = survey(staged)
         kind = pick_dtype(dtype, where, found.tensors)
+        if not found.remote:
+            _try_first(info, staged, found, kind, where)
         try:
-            model, notes = _load_model(found, kind, where)
-            tokenizer = _load_tokenizer(found)
+            model, notes = load_model(found, kind, where)
+            tokenizer = tokenizer_of(found)
             model = model.to(where).eval()
         except AssayError:
             raise
@@ -54,9 +64,32 @@ def load_checkpoint(info: CheckpointInfo, *, device: str = "auto", dtype: str = 
     return LoadedCheckpoint(info=info, model=model, tokenizer=tokenizer, device=where, dtype=kind)
 
 
-def _load_model(found: Survey, dtype: str, device: str) -> tuple[Any, list[str]]:
-    if found.gguf is not None:
-        return _load_gguf(found, dtype, device), []
+def staged_bytes(info: CheckpointInfo) -> Staged:
+    """The private copy that was inspected, else a new one of the same fingerprint. Raises CheckpointError."""
+    if info.staged is not None and info.staged.there:
+        return info.staged
+    staged = stage(info.path, info.source, info.permissions)
+    with quiet(), staged.named():
+        if fingerprint_of(survey(staged), staged) != info.fingerprint:
+            raise CheckpointError(f"{info.path}: has changed since it was inspected; audit a copy nobody writes to")
+    return staged
+
+
+def _try_first(info: CheckpointInfo, staged: Staged, found: Survey, dtype: str, device: str) -> None:
+    """A load and one forward pass in the confined process, as the audit will do it where that is on the CPU."""
+    numbers = sum(tensor.size for tensor in found.tensors) or sum(file.stat().st_size for file in found.layout.files)
+    kind = dtype if device == "cpu" or numbers < _SMALL else "bf16"
+    size = numbers * (ITEMSIZE[kind] + (4 if found.gguf is not None else ITEMSIZE[kind]))
+    ask("trial", staged, size=size, model_type=info.model_type, dtype=kind)
+
+
+def load_model(found: Survey, dtype: str, device: str) -> tuple[Any, list[str]]:
+    """transformers.PreTrainedModel with every weight in place, and notes. Raises what its loader raises."""
+    with offline():
+        return (_load_gguf(found, dtype, device), []) if found.gguf is not None else _load_folder(found, dtype, device)
+
+
+def _load_folder(found: Survey, dtype: str, device: str) -> tuple[Any, list[str]]:
     import transformers
 
     if found.empty is not None:
@@ -81,7 +114,9 @@ def _load_gguf(found: Survey, dtype: str, device: str) -> Any:
     folder, name = str(found.layout.folder), found.layout.files[0].name
     numbers = sum(tensor.size for tensor in found.tensors)
     check_memory(numbers * (4 + ITEMSIZE[dtype]), device, str(found.path))
-    config = AutoConfig.from_pretrained(folder, gguf_file=name, local_files_only=True)
+    config = AutoConfig.from_pretrained(folder, gguf_file=name, local_files_only=True, trust_remote_code=False)
+    if config.model_type not in TEXT_MODELS:
+        raise CheckpointError(f"{found.path}: {config.model_type} is no text architecture that Assay reads")
     build_empty(config, Head.CAUSAL_LM, str(found.path), numbers=numbers, tensors=len(found.tensors))
     model, report = AutoModelForCausalLM.from_pretrained(
         folder,
@@ -89,18 +124,13 @@ def _load_gguf(found: Survey, dtype: str, device: str) -> Any:
         gguf_file=name,
         dtype=torch_dtype(dtype),
         local_files_only=True,
+        trust_remote_code=False,
         output_loading_info=True,
     )
     _refuse_incomplete(found, report["missing_keys"])
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     return model
-
-
-def _load_tokenizer(found: Survey) -> Any:
-    if found.gguf is not None:
-        return load_gguf_tokenizer(found.layout.files[0], found.gguf.metadata)
-    return load_tokenizer(found.tokenizer or found.layout.folder, remote=found.remote)
 
 
 def _refuse_incomplete(found: Survey, missing: Iterable[str]) -> None:

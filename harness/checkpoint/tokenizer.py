@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.checkpoint.files import read_json
+from harness.checkpoint.quiet import offline
 from harness.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from harness.checkpoint.survey import Survey
 
 _VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 _SETTINGS = "tokenizer_config.json"
@@ -33,6 +37,14 @@ def tokenizer_limit(folder: Path) -> int | None:
     return int(limit) if isinstance(limit, int | float) and 0 < limit < _UNLIMITED else None
 
 
+def tokenizer_of(found: Survey) -> Any:
+    """transformers.PreTrainedTokenizerBase of a checkpoint found sound."""
+    with offline():
+        if found.gguf is not None:
+            return load_gguf_tokenizer(found.layout.files[0], found.gguf.metadata)
+        return load_tokenizer(found.tokenizer or found.layout.folder, remote=found.remote)
+
+
 def load_tokenizer(folder: Path, *, remote: bool = False) -> Any:
     """transformers.PreTrainedTokenizerBase of a folder; its own code runs only where `remote`."""
     from transformers import AutoTokenizer
@@ -50,7 +62,9 @@ def load_gguf_tokenizer(file: Path, metadata: Mapping[str, Any]) -> Any:
     """
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name, local_files_only=True)
+    tokenizer = AutoTokenizer.from_pretrained(
+        str(file.parent), gguf_file=file.name, local_files_only=True, trust_remote_code=False
+    )
     for name, key in {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding"}.items():
         token = metadata.get(f"tokenizer.ggml.{key}_token_id")
         if isinstance(token, int) and token < len(tokenizer):

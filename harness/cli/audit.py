@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli.arguments import (
+    Base,
     Checkpoint,
     Device,
     Dtype,
@@ -23,6 +24,7 @@ from harness.cli.arguments import (
     Seed,
     Spec,
     Suite,
+    Trust,
     Uri,
     audit_folder,
 )
@@ -50,13 +52,17 @@ def run(
     dtype: Dtype = None,
     allow_pickle: Pickle = False,
     allow_remote_code: Remote = False,
+    trust_manifest: Trust = False,
+    base: Base = None,
 ) -> None:
     """Audit a checkpoint: run its probes, measure, decide, report and log."""
     from harness.audit import start_audit
+    from harness.checkpoint import Permissions
     from harness.plan import make_plan
 
     options = given_options(checkpoint, suite, policy, output, tracking_uri, seed, limit, minutes, device, dtype)
-    plan = make_plan(spec_with(spec, options, allow_pickle, allow_remote_code))
+    allowed = Permissions(allow_pickle, allow_remote_code, trust_manifest)
+    plan = make_plan(spec_with(spec, options, base), permissions=allowed)
     show_plan(plan, cost=False)
     folder = start_audit(plan, ["assay", *sys.argv[1:]])
     say(f"audit {folder.path.name}; if it stops: assay resume {folder.path}")
@@ -72,27 +78,42 @@ def plan(
     seed: Seed = None,
     allow_pickle: Pickle = False,
     allow_remote_code: Remote = False,
+    trust_manifest: Trust = False,
+    base: Base = None,
     like: Annotated[
         str | None,
         typer.Option(help="Audit whose values and intervals the gates' needs go by.", show_default=False),
     ] = None,
 ) -> None:
     """Dry run: probes, cases, data, time, and which gates so many cases can decide. Loads no weights."""
+    from harness.checkpoint import Permissions
     from harness.console import show_power
     from harness.plan import make_plan, power_of
 
     options = given_options(checkpoint, suite, policy, None, None, seed, limit, None, None, None)
-    made = make_plan(spec_with(spec, options, allow_pickle, allow_remote_code))
+    allowed = Permissions(allow_pickle, allow_remote_code, trust_manifest)
+    made = make_plan(spec_with(spec, options, base), permissions=allowed)
     show_plan(made, cost=True)
     show_power(power_of(made, audit_folder(like, made.spec.output).metrics() if like else ()))
 
 
-def resume(run: Run = "latest", output: Home = Path("audits")) -> None:
-    """Go on with an audit that was interrupted or killed. Repeats nothing that is finished."""
+def resume(
+    run: Run = "latest",
+    output: Home = Path("audits"),
+    allow_pickle: Pickle = False,
+    allow_remote_code: Remote = False,
+    trust_manifest: Trust = False,
+) -> None:
+    """Go on with an audit that was interrupted or killed. Repeats nothing that is finished.
+
+    What the first command line allowed is allowed again only if this one says so: a folder may come from anywhere.
+    """
     from harness.audit import resume_plan
+    from harness.checkpoint import Permissions
 
     folder = audit_folder(run, output)
-    _finish(resume_plan(folder), folder)
+    allowed = Permissions(allow_pickle, allow_remote_code, trust_manifest)
+    _finish(resume_plan(folder, permissions=allowed), folder)
 
 
 def _finish(plan: AuditPlan, folder: AuditFolder) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.arguments import Home, Run, Uri, audit_folder
+from harness.cli.arguments import Home, Pickle, Remote, Run, Uri, audit_folder
 from harness.cli.tracking import logged
 from harness.console import say
 from harness.errors import Exit, UsageError
@@ -66,14 +66,19 @@ def release(
     by: Annotated[str, typer.Option(help="Who releases (default: the login name).", show_default=False)] = "",
     output: Home = Path("audits"),
     tracking_uri: Uri = None,
+    allow_pickle: Pickle = False,
+    allow_remote_code: Remote = False,
 ) -> None:
     """Register an audited checkpoint in MLflow's model registry; the alias moves on a pass only."""
+    from harness.checkpoint import Permissions
     from harness.release import release as register
 
     folder = audit_folder(run, output)
     verdict = _release_verdict(folder, policy, baseline, tracking_uri)
     uri, run_id = logged(folder, tracking_uri)
-    done = register(folder, verdict, uri, run_id, name, alias, by=by)
+    done = register(
+        folder, verdict, uri, run_id, name, alias, by=by, permissions=Permissions(allow_pickle, allow_remote_code)
+    )
     say(done.sentence)
     raise typer.Exit(done.verdict.exit_code)
 

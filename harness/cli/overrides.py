@@ -38,23 +38,20 @@ def given_options(
     return {key: value for key, value in values.items() if value is not None}
 
 
-def spec_with(path: Path | None, options: dict[str, Any], allow_pickle: bool, allow_remote_code: bool) -> AuditSpec:
-    """The spec in a file, if there is one, under the options given. Raises UsageError."""
+def spec_with(path: Path | None, options: dict[str, Any], base: str | None = None) -> AuditSpec:
+    """The spec in a file, if there is one, under the options given; `base` is that of an adapter. Raises UsageError."""
     from harness.spec import AuditSpec
     from harness.validation import read_yaml, validated
 
-    base = read_yaml(path) if path else {}
-    values = {**base, **options}
+    written = read_yaml(path) if path else {}
+    values = {**written, **options}
     for key in ("limits", "tracking"):  # an option replaces its own key, not its siblings in the file
-        if isinstance(base.get(key), dict) and key in options:
+        if isinstance(written.get(key), dict) and key in options:
             given = {name: value for name, value in options[key].items() if value is not None}
-            values[key] = {**base[key], **given}
+            values[key] = {**written[key], **given}
     if "checkpoint" not in values:
         raise UsageError("nothing to audit: give a spec file or --checkpoint")
-    allowed = {
-        name: True for name, on in (("allow_pickle", allow_pickle), ("allow_remote_code", allow_remote_code)) if on
-    }
-    if allowed:
+    if base is not None:
         source = values["checkpoint"]
-        values["checkpoint"] = {**(source if isinstance(source, dict) else {"source": source}), **allowed}
+        values["checkpoint"] = {**(source if isinstance(source, dict) else {"source": source}), "base": base}
     return validated(AuditSpec, values, str(path or "command line"))

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.arguments import Uri
+from harness.cli.arguments import Pickle, Remote, Uri
 from harness.cli.tracking import log_training
 from harness.console import console, fail, say
 from harness.errors import Exit
@@ -27,18 +27,22 @@ def train(
         ),
     ] = None,
     tracking_uri: Uri = None,
+    allow_pickle: Pickle = False,
+    allow_remote_code: Remote = False,
 ) -> None:
     """Fine-tune a checkpoint, with differential privacy if asked, and write the manifest that later audits read."""
+    from harness.checkpoint import Permissions
     from harness.console import training_progress
     from privacy.training import train as run_training
     from privacy.training.options import load_train_spec
 
     settings = load_train_spec(spec, privacy)
+    allowed = Permissions(allow_pickle, allow_remote_code)
     if os.environ.get("RANK", "0") != "0":  # of several processes of a launcher only the first one speaks
-        run_training(settings, if_missing=if_missing, replace=replace)
+        run_training(settings, if_missing=if_missing, replace=replace, permissions=allowed)
         return
     with training_progress() as progress:
-        result = run_training(settings, progress=progress, if_missing=if_missing, replace=replace)
+        result = run_training(settings, progress=progress, if_missing=if_missing, replace=replace, permissions=allowed)
     say(result.sentence)
     log_training(result, tracking_uri)
 

@@ -251,6 +251,8 @@ def provenance(report: ReportInput) -> list[tuple[str, str]]:
         ("checkpoint", checkpoint.source),
         ("architecture", f"{checkpoint.architecture or checkpoint.model_type}, {checkpoint.parameters:,} parameters"),
         ("checkpoint fingerprint", checkpoint.fingerprint),
+        *(("permission", permission) for permission in checkpoint.permissions),
+        ("isolation", checkpoint.isolation or "not recorded"),
         ("policy", _policy(report)),
         *([("baseline", baseline_line(report))] if report.verdict.baseline is not None else []),
         *([("decided on", f"{report.verdict.decided_on}")] if report.verdict.decided_on is not None else []),

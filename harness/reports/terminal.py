@@ -143,6 +143,8 @@ def _verdict(console: Console, report: ReportInput) -> None:
     verdict = report.verdict
     policy = f" (policy {plain(verdict.policy)})" if verdict.policy else ""
     console.print(Text.assemble(("\nTraining: ", "bold"), training(report.manifest), overflow="fold"))
+    for permission in report.manifest.checkpoint.permissions:
+        console.print(Text(plain(permission), "yellow", overflow="fold"))
     head = Text.assemble(("\nVerdict: ", "bold"), (OUTCOME_WORDS[verdict.outcome], _STYLES[verdict.outcome]), policy)
     console.print(head)
     console.print(Text(plain(verdict.reason), overflow="fold"))

@@ -11,7 +11,7 @@ import torch
 import transformers
 from safetensors import safe_open
 
-from harness.checkpoint import CheckpointInfo, LoadedCheckpoint, load_checkpoint
+from harness.checkpoint import CheckpointInfo, LoadedCheckpoint, load_checkpoint, staged_bytes
 from harness.checkpoint.quiet import quiet
 from harness.checkpoint.survey import survey
 from harness.checkpoint.tokenizer import settle_padding
@@ -139,7 +139,8 @@ def _stored(info: CheckpointInfo, model: Any, names: Iterable[str]) -> dict[str,
 
     bert-base-uncased, for one, holds a pooler and a next-sentence head, which a masked LM leaves unread.
     """
-    files = {tensor.name: tensor.file for tensor in survey(info.path, info.source).tensors}
+    staged = staged_bytes(info)  # kept while its files are read
+    files = {tensor.name: tensor.file for tensor in survey(staged).tensors}
     found = {}
     for name in names:
         spellings = (name, name.removeprefix(f"{model.base_model_prefix}."))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from harness.checkpoint import CheckpointInfo, inspect_checkpoint
+from harness.checkpoint import NOTHING, CheckpointInfo, Permissions, inspect_checkpoint
 from harness.errors import UsageError
 from harness.manifest import TrainingManifest
 from privacy.training.data import load_training_data
@@ -18,13 +18,19 @@ DEFAULT_MAX_TOKENS = 512
 
 
 def train(
-    spec: TrainSpec, *, progress: OnStep | None = None, if_missing: bool = False, replace: bool = False
+    spec: TrainSpec,
+    *,
+    progress: OnStep | None = None,
+    if_missing: bool = False,
+    replace: bool = False,
+    permissions: Permissions = NOTHING,
 ) -> TrainResult:
     """Fine-tune as `spec` says. The output appears whole or not at all; an existing one is refused unless `replace`.
 
     With `if_missing` (and not `replace`) the same training already finished there is returned as it is. Without
     privacy the same spec gives bit-equal weights on the same CPU and number of threads (CUDA kernels may differ in the
-    last bits); with privacy no two runs are alike, and one that was stopped goes on where it was.
+    last bits); with privacy no two runs are alike, and one that was stopped goes on where it was. `permissions`: what
+    the user allows the base.
 
     Raises UsageError, CheckpointError or DataError before training; AuditError when the loss stops being a number.
     """
@@ -35,7 +41,7 @@ def train(
         if done is not None:
             return TrainResult(spec.output, done, False, time.monotonic() - started, None)
     check_output(spec, replace)
-    base = inspect_checkpoint(spec.base) if spec.base else None
+    base = inspect_checkpoint(spec.base, permissions) if spec.base else None
     note = new_head_note(spec, base)
     job = Job(spec, base, data, _token_limit(spec, base), progress or (lambda step, steps, loss: None), started)
     if spec.privacy is None:

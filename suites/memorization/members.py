@@ -15,21 +15,31 @@ MEMBERS, NON_MEMBERS = "members", "non_members"
 
 
 def manifest_sources(checkpoint: CheckpointInfo) -> dict[str, DataSource]:
-    """Sources of members and non-members, where the checkpoint's manifest names them."""
+    """Sources of members and non-members, where the checkpoint's manifest names some that may be opened."""
     manifest = checkpoint.manifest
     if manifest is None:
         return {}
     named = {MEMBERS: manifest.members, NON_MEMBERS: manifest.non_members}
-    return {side: source for side, source in named.items() if source is not None}
+    return {side: source for side, source in named.items() if source is not None and checkpoint.may_open(source)}
 
 
 def load_side(
-    manifest: TrainingManifest, side: str, schema: type[pa.DataFrameModel], loaded: Mapping[str, Dataset]
+    checkpoint: CheckpointInfo,
+    manifest: TrainingManifest,
+    side: str,
+    schema: type[pa.DataFrameModel],
+    loaded: Mapping[str, Dataset],
 ) -> Dataset:
     """One side's records, taken from `loaded` where it is there. Raises DataError unless they are those of training."""
     source = manifest.members if side == MEMBERS else manifest.non_members
     if source is None:
         raise DataError("the training manifest names no held-out records; train with held_out to audit membership")
+    if side not in loaded and not checkpoint.may_open(source):
+        raise DataError(
+            f"the training manifest names records outside the checkpoint's folder "
+            f"({source.source.split('#')[0][:200]}), which it may not have opened; allow it with --trust-manifest, or "
+            f"give data: {{{side}: …}} yourself"
+        )
     dataset = loaded[side] if side in loaded else load_dataset(source, schema)
     check_side(manifest, side, dataset)
     return dataset

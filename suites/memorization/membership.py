@@ -86,7 +86,7 @@ class Membership(Probe[MembershipParams]):
         limits = {MEMBERS: self.params.members, NON_MEMBERS: self.params.non_members}
         chosen: list[Case] = []
         for side, limit in limits.items():
-            dataset = load_side(manifest, side, LabelledTexts, plan.data)
+            dataset = load_side(plan.checkpoint, manifest, side, LabelledTexts, plan.data)
             chosen += sample_cases(make_cases(_items(dataset, side, plan.checkpoint.labels)), limit, plan.seed)
         return chosen
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from harness.checkpoint import CheckpointSource, LoadedCheckpoint, inspect_checkpoint, load_checkpoint
+from harness.checkpoint import CheckpointSource, LoadedCheckpoint, Permissions, inspect_checkpoint, load_checkpoint
 from harness.errors import CheckpointError
 from harness.probe import Need
 from tests.tiny import make_checkpoint
@@ -44,8 +45,13 @@ def edit(path: Path, **changes: Any) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
+def source_of(folder: Path) -> CheckpointSource:
+    """The adapter with its base as a user names it: the folder beside it."""
+    return CheckpointSource(source=str(folder), base=str(folder.parent / "base"))
+
+
 def load(folder: Path, **allowed: bool) -> LoadedCheckpoint:
-    return load_checkpoint(inspect_checkpoint(CheckpointSource(source=str(folder), **allowed)), device="cpu")
+    return load_checkpoint(inspect_checkpoint(source_of(folder), Permissions(**allowed)), device="cpu")
 
 
 @pytest.mark.parametrize(
@@ -72,7 +78,7 @@ def test_merged_adapter_gives_the_numbers_of_the_live_one(tmp_path: Path, kind: 
 
 def test_fingerprint_covers_adapter_and_base(tmp_path: Path) -> None:
     folder, _ = make_adapter(tmp_path, "gpt2", "causal_lm")
-    source = CheckpointSource(source=str(folder))
+    source = source_of(folder)
     before = inspect_checkpoint(source).fingerprint
     for file in (tmp_path / "base" / "model.safetensors", folder / "adapter_model.safetensors"):
         raw = bytearray(file.read_bytes())
@@ -86,7 +92,7 @@ def test_fingerprint_covers_adapter_and_base(tmp_path: Path) -> None:
 
 def test_fingerprint_does_not_depend_on_how_the_base_is_named(tmp_path: Path) -> None:
     folder, _ = make_adapter(tmp_path, "gpt2", "causal_lm")
-    source = CheckpointSource(source=str(folder))
+    source = source_of(folder)
     before = inspect_checkpoint(source).fingerprint
     edit(folder / "adapter_config.json", base_model_name_or_path=str(tmp_path / "base"))
     assert inspect_checkpoint(source).fingerprint == before
@@ -110,8 +116,6 @@ def test_base_is_checked_too(tmp_path: Path) -> None:
         ({"layer_replication": [[0, 10**9]]}, "layer_replication builds another model"),
         ({"peft_type": "PROMPT_TUNING"}, "cannot be merged"),
         ({"task_type": "SEQ_2_SEQ_LM"}, "task_type 'SEQ_2_SEQ_LM' are not read"),
-        ({"base_model_name_or_path": None}, "names no base model"),
-        ({"base_model_name_or_path": "./gone/base"}, "no such folder"),
         ({"r": 2}, "cannot be loaded|do not belong together"),
     ],
 )
@@ -124,8 +128,8 @@ def test_adapter_that_does_not_fit(tmp_path: Path, changes: dict[str, Any], sent
 
 def test_adapter_of_another_base(tmp_path: Path) -> None:
     folder, _ = make_adapter(tmp_path, "gpt2", "causal_lm")
-    make_checkpoint(tmp_path / "other", "llama", "causal_lm")
-    edit(folder / "adapter_config.json", base_model_name_or_path="../other")
+    shutil.rmtree(tmp_path / "base")
+    make_checkpoint(tmp_path / "base", "llama", "causal_lm")
     with pytest.raises(CheckpointError, match=r"cannot be loaded|do not belong together"):
         load(folder)
 
@@ -151,18 +155,36 @@ def test_pickled_adapter_is_refused(tmp_path: Path) -> None:
     folder, _ = make_adapter(tmp_path, "gpt2", "causal_lm")
     (folder / "adapter_model.safetensors").rename(folder / "adapter_model.bin")
     with pytest.raises(CheckpointError, match="pickled adapters are refused"):
-        load(folder, allow_pickle=True)
+        load(folder, pickle=True)
 
 
 def test_adapter_on_an_adapter_is_refused(tmp_path: Path) -> None:
     folder, _ = make_adapter(tmp_path, "gpt2", "causal_lm")
     edit(folder / "adapter_config.json", base_model_name_or_path=".")
     with pytest.raises(CheckpointError, match="is itself an adapter"):
-        load(folder)
+        inspect_checkpoint(CheckpointSource(source=str(folder)))
+
+
+@pytest.mark.parametrize(
+    "named", ["../base", "./gone", "/etc", "someone/some-model", "pypi:a==1!b", "x" * 300, "a\0b", 3]
+)
+def test_an_adapter_cannot_name_a_base_elsewhere(tmp_path: Path, named: Any) -> None:
+    folder, _ = make_adapter(tmp_path, "gpt2", "causal_lm")
+    edit(folder / "adapter_config.json", base_model_name_or_path=named)
+    with pytest.raises(CheckpointError, match=r"--base"):
+        inspect_checkpoint(CheckpointSource(source=str(folder)))
+
+
+def test_base_inside_the_adapters_folder_needs_no_word(tmp_path: Path) -> None:
+    folder, _ = make_adapter(tmp_path, "gpt2", "causal_lm")
+    beside = load(folder).info.fingerprint
+    shutil.move(tmp_path / "base", folder / "base")
+    edit(folder / "adapter_config.json", base_model_name_or_path="base")
+    assert inspect_checkpoint(CheckpointSource(source=str(folder))).fingerprint == beside
 
 
 def test_message_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, _ = make_adapter(tmp_path, "gpt2", "causal_lm")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(CheckpointError, match=r"pip install 'assay\[peft\]'"):
-        inspect_checkpoint(CheckpointSource(source=str(folder)))
+        inspect_checkpoint(source_of(folder))

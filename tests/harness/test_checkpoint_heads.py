@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from harness.checkpoint import CheckpointInfo, CheckpointSource, inspect_checkpoint, load_checkpoint
-from harness.checkpoint.heads import Head, head_of
+from harness.checkpoint.heads import Head, head_of, refuse_text_to_text
 from harness.data import DataSource
 from harness.errors import CheckpointError
 from harness.manifest import MANIFEST_NAME, TrainingManifest
@@ -56,7 +56,7 @@ def config(**values: Any) -> SimpleNamespace:
     ],
 )
 def test_head_by_class(architecture: str, settings: dict[str, Any], head: Head) -> None:
-    choice = head_of(architecture, config(**settings), "here")
+    choice = head_of(architecture, config(**settings))
     assert choice.head is head
     assert (choice.note is None) == (head is not Head.NONE), "a head that is not offered is explained"
 
@@ -71,7 +71,7 @@ def test_head_by_class(architecture: str, settings: dict[str, Any], head: Head) 
 )
 def test_encoder_decoders_and_multimodal_models_are_refused(architecture: str, settings: dict[str, Any]) -> None:
     with pytest.raises(CheckpointError, match=rf"here: {architecture} is an encoder-decoder or multimodal model"):
-        head_of(architecture, config(**settings), "here")
+        refuse_text_to_text(architecture, settings, "here")
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_encoder_decoders_and_multimodal_models_are_refused(architecture: str, s
     ],
 )
 def test_classifiers_without_one_label_per_text_are_not_offered(settings: dict[str, Any], why: str) -> None:
-    choice = head_of("BertForSequenceClassification", config(**settings), "here")
+    choice = head_of("BertForSequenceClassification", config(**settings))
     assert choice.head is Head.SEQUENCE_CLASSIFIER
     assert not choice.offered
     assert why in (choice.note or "")
@@ -108,7 +108,7 @@ def test_pre_training_checkpoint_is_a_masked_lm(tmp_path: Path) -> None:
 
 def test_xlnet_note_says_why(tmp_path: Path) -> None:
     notes = inspect(make_checkpoint(tmp_path, "xlnet", "causal_lm")).notes
-    assert "permutation language model" in notes[0]
+    assert "permutation language model" in notes[-1]
 
 
 def test_base_note_says_how_to_get_a_head(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness.checkpoint import CheckpointSource, inspect_checkpoint, resolve
+from harness.checkpoint import CheckpointSource, Permissions, inspect_checkpoint, resolve
 from harness.errors import CheckpointError
 from tests.tiny import make_checkpoint
 
@@ -60,14 +60,14 @@ def test_hub_name(hub: Hub) -> None:
         ({}, "tf_model.h5", False),
         ({}, "training_args.bin", False),
         ({}, "onnx/model.safetensors", False),
-        ({"allow_pickle": True}, "pytorch_model-00001-of-00002.bin", True),
-        ({"allow_pickle": True}, "training_args.bin", False),
-        ({"allow_pickle": True}, "modeling_own.py", False),
-        ({"allow_remote_code": True}, "modeling_own.py", True),
+        ({"pickle": True}, "pytorch_model-00001-of-00002.bin", True),
+        ({"pickle": True}, "training_args.bin", False),
+        ({"pickle": True}, "modeling_own.py", False),
+        ({"remote_code": True}, "modeling_own.py", True),
     ],
 )
 def test_only_allowed_files_are_downloaded(hub: Hub, allowed: dict[str, bool], file: str, taken: bool) -> None:
-    resolve.resolve(CheckpointSource(source="someone/some-model", **allowed))
+    resolve.resolve(CheckpointSource(source="someone/some-model"), Permissions(**allowed))
     assert hub.takes(file) is taken
 
 
