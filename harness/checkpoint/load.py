@@ -11,6 +11,7 @@ from typing import Any
 from harness.checkpoint.adapter import merge
 from harness.checkpoint.architectures import TEXT_MODELS
 from harness.checkpoint.files import Format
+from harness.checkpoint.gguf_once import read_once
 from harness.checkpoint.hardware import ITEMSIZE, check_memory, pick_device, pick_dtype, torch_dtype
 from harness.checkpoint.heads import Head
 from harness.checkpoint.identity import fingerprint_of
@@ -50,8 +51,9 @@ def load_checkpoint(info: CheckpointInfo, *, device: str = "auto", dtype: str = 
         if not found.remote:
             _try_first(info, staged, found, kind, where)
         try:
-            model, notes = load_model(found, kind, where)
-            tokenizer = tokenizer_of(found)
+            with read_once(found.gguf):
+                model, notes = load_model(found, kind, where)
+                tokenizer = tokenizer_of(found)
             model = model.to(where).eval()
         except AssayError:
             raise
@@ -85,7 +87,7 @@ def _try_first(info: CheckpointInfo, staged: Staged, found: Survey, dtype: str, 
 
 def load_model(found: Survey, dtype: str, device: str) -> tuple[Any, list[str]]:
     """transformers.PreTrainedModel with every weight in place, and notes. Raises what its loader raises."""
-    with offline():
+    with offline(), read_once(found.gguf):
         return (_load_gguf(found, dtype, device), []) if found.gguf is not None else _load_folder(found, dtype, device)
 
 

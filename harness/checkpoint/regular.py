@@ -38,13 +38,17 @@ def open_regular(path: Path, most: int, within: tuple[Path, ...] = ()) -> Iterat
     """
     try:
         end = confined(path, within)
-        handle = os.fdopen(os.open(end, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC), "rb")
+        number = os.open(end, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: missing; a checkpoint needs it, so copy the whole folder") from error
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: cannot be opened ({_why(error)})") from error
-    with handle:
-        _check(os.fstat(handle.fileno()), path, capped(most))
+    try:
+        _check(os.fstat(number), path, capped(most))
+    except CheckpointError:
+        os.close(number)
+        raise
+    with os.fdopen(number, "rb") as handle:
         yield handle
 
 

@@ -12,7 +12,7 @@ from harness.errors import CheckpointError
 from harness.pypi import is_pypi, pypi_file
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9_][\w.-]*(/[\w.-]+)?")
-SAFE_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.safetensors")
+SAFE_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.safetensors", "privacy_ledger.jsonl")
 PICKLE_FILES = ("pytorch_model*.bin",)
 CODE_FILES = ("*.py",)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.checkpoint.files import read_json
+from harness.checkpoint.gguf_once import read_once
 from harness.checkpoint.quiet import offline
 from harness.errors import CheckpointError
 
@@ -39,7 +40,7 @@ def tokenizer_limit(folder: Path) -> int | None:
 
 def tokenizer_of(found: Survey) -> Any:
     """transformers.PreTrainedTokenizerBase of a checkpoint found sound."""
-    with offline():
+    with offline(), read_once(found.gguf):
         if found.gguf is not None:
             return load_gguf_tokenizer(found.layout.files[0], found.gguf.metadata)
         return load_tokenizer(found.tokenizer or found.layout.folder, remote=found.remote)

@@ -58,13 +58,15 @@ def trial(staged: Staged, request: dict[str, Any]) -> None:
     """Weights too, and one forward pass. Raises what is wrong."""
     import torch
 
+    from harness.checkpoint.gguf_once import read_once
     from harness.checkpoint.load import load_model
     from harness.checkpoint.survey import survey
     from harness.checkpoint.tokenizer import settle_inputs, tokenizer_of
 
     found = survey(staged)
-    model = load_model(found, request["dtype"], "cpu")[0].eval()
-    tokenizer = tokenizer_of(found)
+    with read_once(found.gguf):
+        model = load_model(found, request["dtype"], "cpu")[0].eval()
+        tokenizer = tokenizer_of(found)
     settle_inputs(tokenizer, model)
     inputs = tokenizer(_SENTENCE, return_tensors="pt", truncation=False)
     if inputs["input_ids"].shape[1]:
