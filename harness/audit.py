@@ -6,10 +6,10 @@ import os
 import shlex
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import EntryPoint, PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ import yaml
 from harness.baseline import compare, find_baseline
 from harness.checkpoint import NOTHING, CheckpointInfo, Permissions, load_checkpoint
 from harness.claim import TrainingRecord
+from harness.claim_check import UNCHECKED, check_claim
+from harness.claim_metric import claim_metrics
 from harness.errors import AssayError, UsageError
 from harness.executors import make_executor
 from harness.files import make_folder, write_text
@@ -57,8 +59,13 @@ class AuditResult:
     verdict: Verdict
 
 
-def start_audit(plan: AuditPlan, command: Sequence[str] = ()) -> AuditFolder:
-    """Create the audit's folder with its manifest and spec. Raises UsageError when it cannot be written."""
+def start_audit(
+    plan: AuditPlan, command: Sequence[str] = (), claims: Iterable[EntryPoint] | None = None
+) -> AuditFolder:
+    """Create the audit's folder with its manifest and spec. Raises UsageError when it cannot be written.
+
+    `claims` stands in for the installed entry points that verify privacy claims.
+    """
     now = datetime.now(UTC)
     audit_id = f"{now:%Y%m%dT%H%M%SZ}-{_slug(plan.spec.title)}-{os.urandom(2).hex()}"
     folder = AuditFolder(make_folder(plan.spec.output / audit_id))
@@ -69,7 +76,7 @@ def start_audit(plan: AuditPlan, command: Sequence[str] = ()) -> AuditFolder:
         name=plan.spec.title,
         spec=plan.spec.canonical(),
         spec_digest=plan.spec.digest(),
-        checkpoint=_checkpoint_record(plan.info),
+        checkpoint=_checkpoint_record(plan.info, claims),
         probes=tuple(_probe_record(planned) for planned in plan.probes),
         not_applicable=dict(plan.not_applicable),
         plugin_errors=dict(plan.plugin_errors),
@@ -117,9 +124,11 @@ def run_audit(plan: AuditPlan, folder: AuditFolder, on_progress: OnProgress = la
 
 def conclude(plan: AuditPlan, folder: AuditFolder) -> AuditResult:
     """Measure rows, decide, write the reports. Needs no model."""
+    recorded = folder.manifest()
     metrics = [metric for planned in plan.probes for metric in measure(planned, folder)]
+    metrics += claim_metrics(recorded.checkpoint.training)
     folder.write_metrics(metrics)
-    manifest = folder.manifest().model_copy(
+    manifest = recorded.model_copy(
         update={"status": Status.FINISHED, "why": "", "finished": datetime.now(UTC).isoformat(timespec="seconds")}
     )
     verdict = first_verdict(folder, manifest, metrics, plan.spec.policy)
@@ -246,7 +255,7 @@ def _slug(name: str) -> str:
     return "".join(char if char.isalnum() else "-" for char in name.lower()).strip("-")[:40] or "audit"
 
 
-def _checkpoint_record(info: CheckpointInfo) -> CheckpointRecord:
+def _checkpoint_record(info: CheckpointInfo, claims: Iterable[EntryPoint] | None) -> CheckpointRecord:
     print_ = info.fingerprint
     return CheckpointRecord(
         source=info.source.source,
@@ -262,8 +271,17 @@ def _checkpoint_record(info: CheckpointInfo) -> CheckpointRecord:
         notes=info.notes,
         permissions=info.permissions.notes(),
         isolation=info.isolation.sentence,
-        training=TrainingRecord.of(info.manifest) if info.manifest else None,
+        training=_training_record(info, claims),
     )
+
+
+def _training_record(info: CheckpointInfo, claims: Iterable[EntryPoint] | None) -> TrainingRecord | None:
+    manifest = info.manifest
+    if manifest is None:
+        return None
+    claimed = manifest.privacy is not None
+    check = check_claim(info.path, manifest, info.fingerprint.weights, claims) if claimed else UNCHECKED
+    return TrainingRecord.of(manifest, check)
 
 
 def _probe_record(planned: PlannedProbe) -> ProbeRecord:

@@ -6,7 +6,11 @@ import math
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from harness.claim_check import UNCHECKED, ClaimCheck
 from harness.manifest import PrivacyClaim, TrainingManifest
+
+_ROUNDED = 1e12
+"""Numbers beyond this have no three decimals in double precision; a thousand times the largest is infinite."""
 
 
 class ClaimRecord(BaseModel):
@@ -20,8 +24,31 @@ class ClaimRecord(BaseModel):
     second_accountant: str | None = None
     second_opinion: float | None = Field(default=None, description="upper bound of the second accountant")
     unit: str = Field(description="what is protected")
+    units: int | None = Field(default=None, description="how many there are")
     outside: tuple[str, ...] = Field(default=(), description="parts of the checkpoint that the claim does not cover")
     note: str | None = None
+    check: ClaimCheck = Field(default=UNCHECKED, description="whether it follows from the ledger beside the weights")
+
+    @property
+    def is_made(self) -> bool:
+        """Whether privacy is claimed at all: an infinite epsilon is no claim, one that is no number is a bad one."""
+        return self.epsilon != math.inf
+
+    @property
+    def doubt(self) -> str:
+        """Why nothing may rest on the claim; '' when it is verified, or when none is made."""
+        if not self.is_made:
+            return ""
+        if not self.check.verified:
+            return self.check.reason
+        return "" if self.epsilon >= 0 else f"its epsilon is {self.epsilon:g}"
+
+    @property
+    def bound(self) -> float | None:
+        """Upper bound on epsilon that may be relied on: the larger of claimed and recomputed. None: no such bound."""
+        if not self.is_made or self.doubt or self.check.epsilon is None:
+            return None
+        return max(self.epsilon, self.check.epsilon)
 
 
 class TrainingRecord(BaseModel):
@@ -32,12 +59,13 @@ class TrainingRecord(BaseModel):
     privacy: ClaimRecord | None = Field(description="None: trained without differential privacy")
 
     @classmethod
-    def of(cls, manifest: TrainingManifest) -> TrainingRecord:
-        """The record of a checkpoint with this manifest."""
+    def of(cls, manifest: TrainingManifest, check: ClaimCheck = UNCHECKED) -> TrainingRecord:
+        """The record of a checkpoint with this manifest, whose claim was checked with this result."""
         claim = manifest.privacy
         if claim is None:
             return cls(privacy=None)
-        return cls(privacy=ClaimRecord(**{name: getattr(claim, name) for name in ClaimRecord.model_fields}))
+        copied = {name: getattr(claim, name) for name in ClaimRecord.model_fields if name != "check"}
+        return cls(privacy=ClaimRecord(**copied, check=check))
 
 
 def training_line(training: TrainingRecord | None, *, has_manifest: bool = False) -> str:
@@ -48,13 +76,18 @@ def training_line(training: TrainingRecord | None, *, has_manifest: bool = False
     claim = training.privacy
     if claim is None:
         return "without differential privacy"
-    if math.isinf(claim.epsilon):
-        parts = ["with clipped gradients but no noise: no privacy guarantee"]
+    if not claim.is_made:
+        verified = "with clipped gradients but no noise: no privacy guarantee"
+        parts = [verified if claim.check.verified else "no privacy guarantee is claimed"]
+    elif claim.doubt:
+        parts = [
+            f"epsilon not verifiable: {claim.doubt} (the manifest says {claim.epsilon:.6g} at delta {claim.delta:.3g})"
+        ]
     else:
         opinion = _opinions([(claim.second_accountant, claim.second_opinion)])
         parts = [
             f"claims epsilon <= {_up(claim.epsilon)} ({claim.accountant.upper()}{opinion}) at delta "
-            f"{claim.delta:.3g}, for {claim.unit}"
+            f"{claim.delta:.3g}, for {claim.unit}; recomputed from its ledger"
         ]
     return "; ".join([*parts, *_limits(claim)])
 
@@ -89,7 +122,7 @@ def _opinions(others: list[tuple[str | None, float | None]]) -> str:
 
 def _up(value: float) -> str:
     """Three decimals, rounded up: an upper bound must not be shown smaller than it is."""
-    return f"{math.ceil(value * 1000 * (1 - 1e-12)) / 1000:.3f}" if math.isfinite(value) else f"{value}"
+    return f"{math.ceil(value * 1000 * (1 - 1e-12)) / 1000:.3f}" if abs(value) < _ROUNDED else f"{value}"
 
 
 def _limits(claim: PrivacyClaim | ClaimRecord) -> list[str]:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness import numbers
-from harness.metrics import Metric
+from harness.claim_metric import rests_on_claim
+from harness.metrics import PROVEN, Metric
 from harness.multiple import interval_at, p_value
 from harness.policy import Deciding, Gate, OnMissing, When, matches
 from harness.verdict import Compared, GateResult, Outcome
@@ -26,6 +27,8 @@ class Facts:
     incomplete: Mapping[str, str]
     compared: Compared
     privacy_claim: bool
+    claim_doubt: str = ""
+    """Why the checkpoint's privacy claim is not verified; '' when it is, or when it makes none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,8 @@ def drafts(gate: Gate, facts: Facts) -> list[Draft]:
     """One result for each metric and slice that the gate is about; one that says so when there is none."""
     if gate.when is When.PRIVACY_CLAIM and not facts.privacy_claim:
         return [_draft(gate, Outcome.PASS, "not asked for: the checkpoint makes no privacy claim")]
+    if facts.claim_doubt and (gate.when is When.PRIVACY_CLAIM or rests_on_claim(gate.metric)):
+        return [_doubted(gate, facts)]
     if not gate.is_pattern:
         return [_one(gate, gate.metric, gate.slice, facts)]
     covered = sorted({(each.key, each.slice) for each in facts.metrics if gate.covers(each.key, each.slice)})
@@ -81,6 +86,8 @@ def _one(gate: Gate, key: str, part: str, facts: Facts) -> Draft:
     same_key = [metric for metric in facts.metrics if metric.key == key]
     found = [metric for metric in same_key if metric.slice == part]
     about: dict[str, Any] = {"metric": key, "slice": part}
+    if facts.claim_doubt and rests_on_claim(key):
+        return _doubted(gate, facts, **about)
     unfinished = _unfinished(key.rpartition("/")[0], facts)
     if len(found) != 1:
         return _missing(gate, unfinished or _not_found(key, part, facts.metrics, same_key, len(found)), **about)
@@ -99,6 +106,8 @@ def _one(gate: Gate, key: str, part: str, facts: Facts) -> Draft:
 
 def _absolute(gate: Gate, metric: Metric, about: dict[str, Any]) -> Draft:
     name = _name(metric.key, metric.slice)
+    if metric.interval == PROVEN and metric.value is not None:
+        return _proven(gate, metric.value, name, about)
     if metric.low is None and metric.high is None:
         return _draft(gate, Outcome.INCONCLUSIVE, f"{name} has no confidence interval", **about)
     lacking, fix = _lacking(gate, name, metric.n, metric.missing, "observations")
@@ -110,6 +119,15 @@ def _absolute(gate: Gate, metric: Metric, about: dict[str, Any]) -> Draft:
     estimate = _Estimate(value, low, high, level, f"(n={metric.n}) of {name}", metric.n)
     about |= {"low": low, "high": high, "p": p_value(metric, *gate.allowed), "alpha": (1 - level) / 2}
     return _compare(gate, estimate, about)
+
+
+def _proven(gate: Gate, value: float, name: str, about: dict[str, Any]) -> Draft:
+    """A number without error decides alone: no interval, no least number of examples, no test to correct."""
+    lowest, highest = gate.allowed
+    digits = max(numbers.telling_digits(value, limit) for limit in gate.allowed if math.isfinite(limit))
+    outcome, relation = (Outcome.PASS, "satisfies") if lowest <= value <= highest else (Outcome.BLOCK, "violates")
+    reason = f"the proven bound {numbers.number(value, digits)} of {name} {relation} {gate.rule}"
+    return _draft(gate, outcome, reason, **about)
 
 
 def _against_baseline(gate: Gate, metric: Metric, compared: Compared, about: dict[str, Any]) -> Draft:
@@ -221,6 +239,13 @@ def _missing(gate: Gate, why: str, *, fix: str = "", **about: Any) -> Draft:
     )
     draft = _draft(gate, outcome, why, fix=fix, **about)
     return draft.warn(f"gate {gate.id!r} passes unmeasured: {why}") if outcome is Outcome.PASS else draft
+
+
+def _doubted(gate: Gate, facts: Facts, **about: Any) -> Draft:
+    """A gate that rests on a privacy claim which nobody could verify: it never passes, whatever `on_missing` says."""
+    outcome = Outcome.BLOCK if gate.on_missing is OnMissing.BLOCK else Outcome.INCONCLUSIVE
+    why = f"the privacy claim of the checkpoint is not verifiable: {facts.claim_doubt}"
+    return _draft(gate, outcome, why, fix="audit it with the ledger and the manifest that its training wrote", **about)
 
 
 def _draft(gate: Gate, outcome: Outcome, reason: str, **about: Any) -> Draft:

@@ -27,6 +27,7 @@ def decide(
     incomplete: Mapping[str, str] | None = None,
     compared: Compared | None = None,
     privacy_claim: bool = False,
+    claim_doubt: str = "",
     today: date | None = None,
 ) -> Verdict:
     """The verdict of `policy` on `metrics`.
@@ -42,12 +43,13 @@ def decide(
         incomplete: probes that did not finish -> why.
         compared: the candidate's rows beside the baseline's.
         privacy_claim: whether the checkpoint claims differential privacy.
+        claim_doubt: why that claim is not verified; '' when it is. No gate that rests on it passes otherwise.
         today: the day waivers are judged by; None: no waiver holds.
     """
     if policy is None or not policy.all_gates:
         named = {"policy": policy.name, "policy_digest": policy.digest()} if policy else {}
         return Verdict(outcome=Outcome.INCONCLUSIVE, reason=NO_POLICY, **named)
-    facts = Facts(metrics, incomplete or {}, compared or Compared(), privacy_claim)
+    facts = Facts(metrics, incomplete or {}, compared or Compared(), privacy_claim, claim_doubt)
     found = _correct([draft for gate in policy.all_gates for draft in drafts(gate, facts)], policy.correction)
     weighed = [_weigh(draft, today) for draft in found]
     results = tuple(draft.result for draft in weighed)

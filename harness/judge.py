@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime
 
 from harness.baseline import compare, find_baseline
+from harness.claim import ClaimRecord
 from harness.errors import AssayError
 from harness.gate import Policy, Verdict, decide
 from harness.metrics import Metric
@@ -31,19 +31,23 @@ def first_verdict(
 
 def judge(policy: Policy | None, manifest: AuditManifest, metrics: list[Metric], compared: Compared | None) -> Verdict:
     """The verdict on a measured audit, today: what its manifest says of the gates' other facts, and `decide`."""
+    claim = _claim(manifest)
     return decide(
         policy,
         metrics,
         incomplete=manifest.incomplete,
         compared=compared,
-        privacy_claim=_claims_privacy(manifest),
+        privacy_claim=claim is not None,
+        claim_doubt=claim.doubt if claim else "",
         today=datetime.now(UTC).date(),
     )
 
 
-def _claims_privacy(manifest: AuditManifest) -> bool:
+def _claim(manifest: AuditManifest) -> ClaimRecord | None:
+    """What the checkpoint claims; None where it claims no privacy."""
     training = manifest.checkpoint.training
-    return training is not None and training.privacy is not None and math.isfinite(training.privacy.epsilon)
+    claim = training.privacy if training else None
+    return claim if claim is not None and claim.is_made else None
 
 
 def store_of(folder: AuditFolder, uri: str | None) -> str | None:

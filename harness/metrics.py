@@ -13,6 +13,9 @@ from pydantic import Field, model_validator
 
 from harness.frozen import Frozen
 
+PROVEN = "proven bound, not estimated"
+"""`Metric.interval` of a number that is computed exactly: no confidence level applies to it."""
+
 
 class Better(StrEnum):
     """Which way is better."""

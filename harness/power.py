@@ -15,6 +15,7 @@ import numpy as np
 from scipy.special import betainc, betaincinv, ndtri
 
 from harness import numbers
+from harness.claim_metric import CLAIM_METRIC
 from harness.metrics import Metric
 from harness.paired import POWER, flip_regression
 from harness.policy import Deciding, Gate, Policy, matches
@@ -75,6 +76,8 @@ def _gate_power(
     gate: Gate, planned: Mapping[str, Planned], not_planned: Mapping[str, str], earlier: Sequence[Metric]
 ) -> GatePower:
     probe, _, last = gate.metric.rpartition("/")
+    if gate.metric == CLAIM_METRIC:
+        return GatePower(gate, None, None, "decided by the privacy ledger of the checkpoint, at any number of cases")
     if gate.is_pattern:
         fitting = [name for name in planned if matches(gate.metric, f"{name}/") or matches(probe, name)]
         cases = min((planned[name].cases for name in fitting), default=None)

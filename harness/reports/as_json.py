@@ -27,6 +27,6 @@ def render(report: ReportInput) -> str:
         "masked": dict(report.masked),
     }
     if report.level is not Level.SUMMARY:
-        content["manifest"] = report.manifest.model_dump(mode="json")
+        content["manifest"] = json.loads(report.manifest.model_dump_json())  # writes an infinite epsilon as a string
         content["examples"] = [asdict(example) for example in report.examples]
     return json.dumps(content, indent=2, allow_nan=False) + "\n"

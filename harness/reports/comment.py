@@ -26,7 +26,6 @@ from harness.reports.content import (
     probe_sections,
     provenance,
     regression,
-    training,
 )
 from harness.reports.markdown import code, table, text
 from harness.verdict import Comparison, GateResult
@@ -112,8 +111,8 @@ def _folds(report: ReportInput) -> Iterator[tuple[str, str]]:
     absent = [*report.manifest.not_applicable.items(), *unfinished]
     if absent:
         yield "What did not run", _list(absent)
-    entries = [*provenance(report), ("training", training(report.manifest))]
-    yield "Provenance", table(("what", "value"), [(quiet(label), code(value)) for label, value in entries])
+    entries = [(quiet(label), code(value)) for label, value in provenance(report)]
+    yield "Provenance", table(("what", "value"), entries)
 
 
 def _list(entries: Iterable[tuple[str, str]]) -> str:

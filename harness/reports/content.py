@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness import claim, numbers
-from harness.metrics import Better, Metric
+from harness.claim_metric import CLAIM_PROBE
+from harness.metrics import PROVEN, Better, Metric
 from harness.policy import Deciding, Gate, Severity
 from harness.probe import About, Need
 from harness.record import AuditManifest, ProbeRecord
@@ -31,6 +32,7 @@ _DECIDES: Mapping[Deciding, str] = {
     Deciding.BEST: "the best end of the interval decides",
     Deciding.POINT: "the estimate decides, without its interval",
 }
+_NO_PROBE: Mapping[str, str] = {CLAIM_PROBE: "the privacy claim of the checkpoint, recomputed from its ledger"}
 _ORDER = {Outcome.BLOCK: 0, Outcome.INCONCLUSIVE: 1, Outcome.PASS: 2}
 EXAMPLES_NOTE = (
     "Rows that turned worse than in the baseline, and the first rows of each probe by case id, whatever came of them. "
@@ -86,7 +88,7 @@ def probe_sections(report: ReportInput) -> list[ProbeSection]:
         ProbeSection(
             name=plain(name),
             about=_about(report.abouts.get(name)),
-            work=_work(records[name]) if name in records else "not planned by this audit",
+            work=_work(records[name]) if name in records else _NO_PROBE.get(name, "not planned by this audit"),
             incomplete=plain(report.manifest.incomplete.get(name, "")),
             lines=tuple(_line(metric, report.verdict.gates) for metric in metrics),
         )
@@ -234,7 +236,7 @@ def metric_notes(metric: Metric) -> list[str]:
 
 
 def training(manifest: AuditManifest) -> str:
-    """How the checkpoint was trained, as its training manifest claims: no audit proves it."""
+    """How the checkpoint was trained, as its manifest claims, and whether the claim follows from its ledger."""
     checkpoint = manifest.checkpoint
     return plain(claim.training_line(checkpoint.training, has_manifest=Need.TRAINING_MANIFEST in checkpoint.offers))
 
@@ -253,6 +255,7 @@ def provenance(report: ReportInput) -> list[tuple[str, str]]:
         ("checkpoint fingerprint", checkpoint.fingerprint),
         *(("permission", permission) for permission in checkpoint.permissions),
         ("isolation", checkpoint.isolation or "not recorded"),
+        ("training", training(manifest)),
         ("policy", _policy(report)),
         *([("baseline", baseline_line(report))] if report.verdict.baseline is not None else []),
         *([("decided on", f"{report.verdict.decided_on}")] if report.verdict.decided_on is not None else []),
@@ -283,11 +286,16 @@ def _line(metric: Metric, gates: tuple[GateResult, ...]) -> MetricLine:
         name=_with_slice(metric.key.rpartition("/")[2], metric.slice),
         value=numbers.number(metric.value),
         interval=numbers.interval(metric.low, metric.high),
-        method=f"{plain(metric.interval) or 'method not stated'}, {numbers.percent(metric.level)}" if bounded else "",
+        method=_method(metric) if bounded else "",
         unit=plain(metric.unit),
         direction=direction(metric),
         gates=tuple(item for item in gates if (item.metric, item.slice) == (metric.key, metric.slice)),
     )
+
+
+def _method(metric: Metric) -> str:
+    method = plain(metric.interval) or "method not stated"
+    return method if metric.interval == PROVEN else f"{method}, {numbers.percent(metric.level)}"
 
 
 def _by_regression(comparison: Comparison) -> tuple[bool, float]:

@@ -14,17 +14,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from harness.files import explain
+from harness.limits import to_raise
 from privacy.ledger.errors import LedgerError
 from privacy.ledger.header import LedgerHeader
 
 _NOTHING = "0" * 64
 """What the first line has for the hash of the line before."""
 _NEW_RUN = "put back an untouched copy, or start a new run in another folder and count what this one spent in full"
+
+_LONGEST = 2**16
+"""Bytes of a line. A header has about 1,000, a step 200."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +57,8 @@ class Chain:
 
 def header_line(header: LedgerHeader) -> tuple[bytes, str]:
     """The first line and its hash."""
-    return _seal({"header": header.model_dump(mode="json")}, _NOTHING)
+    content = header.model_dump(mode="json", exclude_unset=True)  # a field that an older ledger lacks stays away
+    return _seal({"header": content}, _NOTHING)
 
 
 def step_line(step: int, previous: str) -> tuple[bytes, str]:
@@ -59,30 +66,48 @@ def step_line(step: int, previous: str) -> tuple[bytes, str]:
     return _seal({"step": step}, previous)
 
 
-def read_chain(path: Path) -> Chain:
-    """Read and verify a ledger without opening it for training. Raises LedgerError naming the first wrong line."""
+def read_chain(path: Path, most: int | None = None) -> Chain:
+    """Read and verify a ledger without opening it for training; a stranger's only up to `most` bytes.
+
+    Raises LedgerError naming the first wrong line, or what keeps it from being read.
+    """
+    with _opened(path, most) as file:
+        first = file.readline(_LONGEST)
+        header = _read_header(path, first)
+        head, spent, size = header_line(header)[1], 0, len(first)
+        while line := file.readline(_LONGEST):
+            expected, head = step_line(spent, head)
+            spent += 1
+            if line == expected:
+                size += len(line)
+                continue
+            torn = line.rstrip(b"\0")  # a power cut may leave zeros where content was to be
+            if not expected.startswith(torn) or not _only_zeros(file):
+                raise _changed(path, spent + 1)
+            return _within_plan(path, Chain(header, spent, head, expected[len(torn) :], size + len(torn)))
+    return _within_plan(path, Chain(header, spent, head, size=size))
+
+
+def _opened(path: Path, most: int | None) -> BinaryIO:
+    """The ledger, open; a pipe or a device is refused before anything is read of it."""
     try:
-        lines = path.read_bytes().split(b"\n")
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        found = os.fstat(handle)
     except FileNotFoundError as error:
         raise LedgerError(f"{path}: there is no privacy ledger; nothing was spent here, or {_NEW_RUN}") from error
     except OSError as error:
         raise explain(error, path) from error
-    *whole, tail = lines
-    header = _read_header(path, whole[0] if whole else b"")
-    head = header_line(header)[1]
-    for step, line in enumerate(whole[1:]):
-        expected, head = step_line(step, head)
-        if line + b"\n" != expected:
-            raise _changed(path, step + 2)
-    spent = len(whole) - 1
-    size = sum(map(len, whole)) + len(whole)
-    if tail:
-        expected, head = step_line(spent, head)
-        torn = tail.rstrip(b"\0")  # a power cut may leave zeros where content was to be
-        if not expected.startswith(torn):
-            raise _changed(path, spent + 2)
-        return _within_plan(path, Chain(header, spent + 1, head, expected[len(torn) :], size + len(torn)))
-    return _within_plan(path, Chain(header, spent, head, size=size))
+    if stat.S_ISREG(found.st_mode) and (most is None or found.st_size <= most):
+        return os.fdopen(handle, "rb")
+    os.close(handle)
+    if not stat.S_ISREG(found.st_mode):
+        raise LedgerError(f"{path}: not a file, so no privacy ledger; {_NEW_RUN}")
+    raise LedgerError(f"{path}: {found.st_size:,} bytes are more than the {most:,} read of a ledger; {to_raise()}")
+
+
+def _only_zeros(file: BinaryIO) -> bool:
+    """Whether nothing but zeros follows."""
+    return all(not part.strip(b"\0") for part in iter(lambda: file.read(_LONGEST), b""))
 
 
 def _read_header(path: Path, line: bytes) -> LedgerHeader:
@@ -90,7 +115,7 @@ def _read_header(path: Path, line: bytes) -> LedgerHeader:
         header = LedgerHeader.model_validate(json.loads(line)["header"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:  # ValidationError is a ValueError
         raise _changed(path, 1) from error
-    if header_line(header)[0] != line + b"\n":
+    if header_line(header)[0] != line:
         raise _changed(path, 1)
     return header
 

@@ -27,3 +27,5 @@ class LedgerHeader(Frozen):
     unit: str = Field(description="what the guarantee protects: record, or user by which column")
     processes: int = Field(ge=1, description="processes the run began with")
     created: str = Field(description="when, UTC, ISO 8601")
+    units: int | None = Field(default=None, ge=1, description="how many units there are; null in older ledgers")
+    group: int | None = Field(default=None, ge=1, description="most records of one unit; null in older ledgers")

@@ -25,7 +25,8 @@ LEDGER_NAME = "privacy_ledger.jsonl"
 _NORMS = "progress.norms"
 _SAME = ("spec_digest", "data_digest", "base_fingerprint", "records", "noise_multiplier", "delta")
 """What must not change between two starts of one run."""
-_FRESH = "made from scratch"
+FROM_SCRATCH = "made from scratch"
+"""What a ledger has for the base of a fresh model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,7 @@ def ledger_header(
         run=secrets.token_hex(8),
         spec_digest=spec.digest(),
         data_digest=data_digest,
-        base_fingerprint=base or _FRESH,
+        base_fingerprint=base or FROM_SCRATCH,
         sampling=guarantee.sampling.label,
         records=guarantee.records,
         expected_batch_size=spec.batch_size,
@@ -146,4 +147,6 @@ def ledger_header(
         unit=guarantee.unit.name,
         processes=processes,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
+        units=guarantee.unit.count,
+        group=guarantee.unit.group,
     )

@@ -9,6 +9,9 @@ from harness.errors import DataError
 from privacy.training.data import TrainingData
 from privacy.training.privacy_spec import PrivacySpec
 
+EACH_RECORD = "each record"
+"""Name of the unit where no column names whose records they are."""
+
 
 @dataclass(frozen=True, slots=True)
 class Unit:
@@ -25,7 +28,7 @@ class Unit:
 def privacy_unit(spec: PrivacySpec, data: TrainingData) -> Unit:
     """The unit of `data`. Raises DataError when a unit has more records than `max_per_unit`."""
     if data.units is None:
-        return Unit("each record", len(data.members), 1)
+        return Unit(EACH_RECORD, len(data.members), 1)
     records = Counter(data.units)
     most = max(records.values())
     if spec.max_per_unit is not None and most > spec.max_per_unit:

@@ -1,0 +1,112 @@
+"""What the ledger has on record, compared with what the manifest says; and the mechanism that it makes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.manifest import PrivacyClaim, TrainingManifest
+from privacy.accounting import AccountantName, Mechanism
+from privacy.accounting.accountant import check_accountant
+from privacy.accounting.errors import AccountingError
+from privacy.ledger.chain import Chain
+from privacy.ledger.header import LedgerHeader
+from privacy.sampling import PoissonSampling, Sampling, ShuffledSampling
+from privacy.sampling.errors import SamplingError
+from privacy.training.session import FROM_SCRATCH
+from privacy.training.spec import config_digest
+from privacy.training.units import EACH_RECORD
+from privacy.verification.errors import NotVerifiableError
+
+Pairs = dict[str, tuple[Any, Any]]
+"""What it is -> as the ledger has it, as the manifest has it."""
+
+
+def check_header(chain: Chain, manifest: TrainingManifest, claim: PrivacyClaim) -> None:
+    """Raises NotVerifiableError where ledger and manifest are not of one finished run, or say different things."""
+    header = chain.header
+    if chain.spent != claim.steps:
+        raise NotVerifiableError(
+            f"the privacy ledger holds {chain.spent} noisy steps, the manifest claims {claim.steps}"
+        )
+    if chain.head != claim.ledger:
+        raise NotVerifiableError("the last line of the privacy ledger is not the one that the manifest names")
+    if chain.spent != header.steps:  # else a ledger cut at any line would prove a run of fewer steps
+        raise NotVerifiableError(
+            f"the privacy ledger holds {chain.spent} of the {header.steps!s:.30} noisy steps planned, so lines were "
+            "taken off its end or its run was not finished"
+        )
+    _same(
+        {
+            "noise_multiplier": (header.noise_multiplier, claim.noise_multiplier),
+            "sample_rate": (header.rate, claim.sample_rate),
+            "delta": (header.delta, claim.delta),
+            "records": (header.records, claim.records),
+            "expected_batch_size": (header.expected_batch_size, claim.expected_batch_size),
+            "sampling": (header.sampling, claim.sampling),
+            "clipping": (header.clipping, claim.clipping),
+            "max_grad_norm": (header.max_grad_norm, claim.max_grad_norm),
+            "target_epsilon": (header.target_epsilon, claim.target_epsilon),
+            "unit": (header.unit, claim.unit),
+            **_units(header, claim),
+            "number of steps": (chain.spent, manifest.steps),
+            "number of records": (header.records, manifest.members_n),
+            "digest of the records": (header.data_digest, manifest.members_digest),
+            "checkpoint it started from": (header.base_fingerprint, manifest.base_fingerprint or FROM_SCRATCH),
+            "digest of the settings": (header.spec_digest, config_digest(manifest.config)),
+        }
+    )
+
+
+def mechanism_of(chain: Chain, manifest: TrainingManifest, claim: PrivacyClaim) -> tuple[Mechanism, AccountantName]:
+    """What was released by the ledger's own numbers, and the accountant that the settings asked for.
+
+    Raises NotVerifiableError where it is not what the claim says, or no mechanism.
+    """
+    header = chain.header
+    settings = manifest.config.get("privacy")
+    if not isinstance(settings, dict):
+        raise NotVerifiableError("the settings in the manifest are those of a training without privacy")
+    try:
+        sampling = _sampling(header)
+        mechanism = sampling.mechanism(header.noise_multiplier, chain.spent, claim.group)
+        check_accountant(asked := str(settings.get("accountant")))
+    except (SamplingError, AccountingError) as error:
+        raise NotVerifiableError(f"the privacy ledger describes no mechanism ({error})") from error
+    _same(
+        {
+            "sample_rate": (mechanism.rate, header.rate),
+            "compositions": (mechanism.compositions, claim.compositions),
+            "neighbours": (sampling.neighbours, claim.neighbours),
+            "engine": (settings.get("engine"), claim.engine),
+        }
+    )
+    return mechanism, asked  # type: ignore[return-value]  # checked just above
+
+
+def _units(header: LedgerHeader, claim: PrivacyClaim) -> Pairs:
+    """A ledger from before units were recorded proves only that of records, each its own unit."""
+    if header.unit == EACH_RECORD:
+        return {"units": (header.records, claim.units), "group": (1, claim.group)}
+    if header.units is None or header.group is None:
+        raise NotVerifiableError("its privacy ledger does not record how many records a unit has, only newer ones do")
+    return {"units": (header.units, claim.units), "group": (header.group, claim.group)}
+
+
+def _sampling(header: LedgerHeader) -> Sampling:
+    """The sampling that the header names."""
+    if header.sampling == PoissonSampling.label:
+        return PoissonSampling(header.records, header.expected_batch_size, header.steps)
+    if header.sampling != ShuffledSampling.label:
+        raise NotVerifiableError(f"the privacy ledger names a sampling that is unknown ({header.sampling:.40})")
+    once = ShuffledSampling(header.records, header.expected_batch_size, 1).steps
+    if header.steps % once:
+        raise NotVerifiableError(f"the privacy ledger plans {header.steps} steps, no whole number of epochs of {once}")
+    return ShuffledSampling(header.records, header.expected_batch_size, header.steps // once)
+
+
+def _same(pairs: Pairs) -> None:
+    for name, (recorded, claimed) in pairs.items():
+        if recorded != claimed:
+            raise NotVerifiableError(
+                f"the manifest says {name} is {claimed!s:.40}, the privacy ledger {recorded!s:.40}"
+            )

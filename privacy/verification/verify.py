@@ -1,0 +1,66 @@
+"""verify_claim(): the answer that the entry point group `assay.claims` asks for.
+
+What it proves: the ledger is whole, the manifest's numbers are the ledger's, and epsilon follows from them. What it
+cannot prove: that the training which the ledger tells of took place, or made these weights. A ledger has no key, so one
+that was made up together with its manifest, all numbers following from each other, is not told from a true one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.claim_check import ClaimCheck
+from harness.limits import LEDGER_BYTES, capped
+from harness.manifest import PrivacyClaim, TrainingManifest
+from privacy.ledger.chain import Chain, read_chain
+from privacy.ledger.errors import LedgerError
+from privacy.training.session import LEDGER_NAME
+from privacy.verification.bounds import check_bounds
+from privacy.verification.errors import NotVerifiableError
+from privacy.verification.numbers import check_numbers
+from privacy.verification.recompute import Recompute, recompute_apart
+from privacy.verification.recorded import check_header, mechanism_of
+
+
+def verify_claim(
+    folder: Path, manifest: TrainingManifest, weights: str, recompute: Recompute = recompute_apart
+) -> ClaimCheck:
+    """Whether the claim in `manifest` follows from the ledger in `folder`, whose weights have the digest `weights`.
+
+    Reads at most LEDGER_BYTES and raises nothing. `recompute` is who runs the accountant; the default keeps to
+    ACCOUNTING_SECONDS and ACCOUNTING_BYTES.
+    """
+    claim = manifest.privacy
+    if claim is None:
+        return ClaimCheck.fails("the training manifest claims no privacy")
+    try:
+        return ClaimCheck.holds(_recomputed(folder, manifest, claim, weights, recompute))
+    except NotVerifiableError as error:
+        return ClaimCheck.fails(str(error), error.epsilon)
+    except Exception as error:  # numbers of a stranger: whatever they break, the claim is not verified
+        return ClaimCheck.fails(f"its numbers cannot be computed with ({type(error).__name__}: {error})")
+
+
+def _recomputed(
+    folder: Path, manifest: TrainingManifest, claim: PrivacyClaim, weights: str, recompute: Recompute
+) -> float:
+    if manifest.weights != weights:
+        raise NotVerifiableError("the training manifest belongs to other weights")
+    check_numbers(claim)
+    chain = _ledger(folder)
+    check_header(chain, manifest, claim)
+    mechanism, asked = mechanism_of(chain, manifest, claim)
+    return check_bounds(claim, recompute(mechanism, chain.header.delta, asked))
+
+
+def _ledger(folder: Path) -> Chain:
+    path = folder / LEDGER_NAME
+    try:
+        chain = read_chain(path, most=capped(LEDGER_BYTES))
+    except LedgerError as error:
+        raise NotVerifiableError(f"{LEDGER_NAME}: {str(error).removeprefix(f'{path}: ').partition(';')[0]}") from error
+    except OSError as error:
+        raise NotVerifiableError(f"{LEDGER_NAME} cannot be read ({error.strerror})") from error
+    if chain.missing:
+        raise NotVerifiableError(f"{LEDGER_NAME}: the last line is torn, so its run was not finished")
+    return chain
