@@ -28,7 +28,7 @@ def claim_metrics(training: TrainingRecord | None) -> list[Metric]:
             value=bound,
             low=bound,
             high=bound,
-            n=claim.units or 0,
+            n=max(0, claim.units or 0),
             better=Better.LOWER,
             interval=PROVEN,
             note=f"upper bound at delta {claim.delta:.3g}, for {claim.unit}; recomputed from the ledger, not estimated",

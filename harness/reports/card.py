@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from harness import numbers
-from harness.metrics import Metric
+from harness.metrics import PROVEN, Metric
 from harness.probe import Need
 from harness.record import ProbeRecord
 from harness.reports.api import ReportInput
@@ -95,7 +95,7 @@ def _interval(metric: Metric) -> dict[str, float | int | str | None]:
         "n": metric.n,
         "low": metric.low,
         "high": metric.high,
-        "level": metric.level,
+        "level": None if metric.interval == PROVEN else metric.level,
         "method": plain(metric.interval),
     }
 

@@ -35,7 +35,7 @@ def render(report: ReportInput) -> bytes:
         raise UsageError(f"a reproduction pack discloses paths and settings; give --level {Level.REPRODUCTION}")
     files = {
         "README.md": _readme(report),
-        "manifest.json": _json(report.manifest.model_dump(mode="json")),
+        "manifest.json": f"{report.manifest.model_dump_json(indent=2)}\n",
         "metrics.json": _json([metric.model_dump(mode="json") for metric in report.metrics]),
         "policy.yaml": _yaml(_policy(report)),
         "spec.yaml": _yaml(report.manifest.spec),

@@ -102,7 +102,7 @@ def _opened(path: Path, most: int | None) -> BinaryIO:
     os.close(handle)
     if not stat.S_ISREG(found.st_mode):
         raise LedgerError(f"{path}: not a file, so no privacy ledger; {_NEW_RUN}")
-    raise LedgerError(f"{path}: {found.st_size:,} bytes are more than the {most:,} read of a ledger; {to_raise()}")
+    raise LedgerError(f"{path}: {found.st_size:,} bytes are more than the {most:,} read of a ledger ({to_raise()})")
 
 
 def _only_zeros(file: BinaryIO) -> bool:

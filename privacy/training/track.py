@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from harness.checkpoint import CheckpointInfo, CheckpointSource, inspect_checkpoint
+from harness.claim_check import UNCHECKED, ClaimCheck
 from harness.errors import AuditError, CheckpointError, UsageError
 from harness.files import make_folder, write_text
 from harness.manifest import MANIFEST_NAME, TrainingManifest
@@ -40,6 +41,8 @@ class _Training:
     folder: Path
     info: CheckpointInfo
     manifest: TrainingManifest
+    check: ClaimCheck
+    """Of its privacy claim: `assay sync` logs whatever lies in a folder."""
     rows: pd.DataFrame | None
     """None where those beside the checkpoint are lost, or another training's."""
     id: str
@@ -89,9 +92,17 @@ def _read(output: Path) -> _Training:
             raise TrackingError(f"{output}: holds no training manifest of its weights; only a training is logged")
         rows = read_step_rows(output, manifest.weights)
         finished = int((output / MANIFEST_NAME).stat().st_mtime * 1000)
-        return _Training(output, info, manifest, rows, _identity(output), finished)
+        return _Training(output, info, manifest, _checked(info, manifest), rows, _identity(output), finished)
     except (CheckpointError, AuditError) as error:
         raise TrackingError(str(error)) from error
+
+
+def _checked(info: CheckpointInfo, manifest: TrainingManifest) -> ClaimCheck:
+    if manifest.privacy is None:
+        return UNCHECKED
+    from privacy.verification.verify import verify_claim  # it imports torch
+
+    return verify_claim(info.path, manifest, info.fingerprint.weights)
 
 
 def _identity(output: Path) -> str:
@@ -105,8 +116,8 @@ def _log(client: MlflowClient, uri: str, experiment: str, training: _Training) -
     start = training.finished - round(1000 * (manifest.seconds or 0))
     run = find_or_create(client, found, TRAINING_ID, training.id, name=folder.name, start=start)
     run_id = str(run.info.run_id)
-    tags = training_tags(training.id, folder, training.info, manifest)
-    entries = metric_entries(manifest, training.rows, training.finished)
+    tags = training_tags(training.id, folder, training.info, manifest, training.check)
+    entries = metric_entries(manifest, training.rows, training.finished, training.check)
     log_entries(client, run, training_params(manifest), tags, entries)
     client.log_inputs(run_id, dataset_inputs(manifest))
     for path in (folder / name for name in _ARTIFACTS):

@@ -12,6 +12,7 @@ import pandas as pd
 
 from harness.checkpoint.source import CheckpointInfo
 from harness.claim import TrainingRecord, training_line
+from harness.claim_check import ClaimCheck
 from harness.manifest import TrainingManifest
 from harness.mlflow_run import checkpoint_tags, common_tags, dataset_input, flat
 from privacy.training.spec import config_digest
@@ -37,13 +38,15 @@ def training_params(manifest: TrainingManifest) -> dict[str, str]:
     return dict(flat({key: value for key, value in manifest.config.items() if key not in _ELSEWHERE}))
 
 
-def training_tags(training_id: str, folder: Path, info: CheckpointInfo, manifest: TrainingManifest) -> dict[str, str]:
+def training_tags(
+    training_id: str, folder: Path, info: CheckpointInfo, manifest: TrainingManifest, check: ClaimCheck
+) -> dict[str, str]:
     """What a run is searched by: the checkpoint, as its audits name it; what it was made from; what is claimed."""
     tags = {
         TRAINING_ID: training_id,
         "assay.spec_digest": config_digest(manifest.config),
         "assay.task": manifest.task,
-        "assay.training": training_line(TrainingRecord.of(manifest)),
+        "assay.training": training_line(TrainingRecord.of(manifest, check)),
         "assay.data.members": manifest.members_digest,
         **checkpoint_tags(str(folder), info.fingerprint.digest, info.fingerprint),
         **common_tags(manifest.versions),
@@ -56,13 +59,16 @@ def training_tags(training_id: str, folder: Path, info: CheckpointInfo, manifest
     }
     tags |= {key: text for key, text in optional.items() if text}
     claim = manifest.privacy
-    if claim is not None:
+    if claim is not None and check.verified:
         tags |= {f"assay.privacy.{name}": getattr(claim, name) for name in ("unit", "accountant", "sampling", "ledger")}
     return tags
 
 
-def training_metrics(manifest: TrainingManifest) -> dict[str, float]:
-    """Numbers of the whole training; those without a value, and bounds that are infinite, have no entry."""
+def training_metrics(manifest: TrainingManifest, check: ClaimCheck) -> dict[str, float]:
+    """Numbers of the whole training; those without a value, and bounds that are infinite, have no entry.
+
+    A claim that is not verified has none either: a number without its doubt would read as a guarantee.
+    """
     values: dict[str, float | None] = {
         "training/steps": manifest.steps,
         "training/records": manifest.members_n,
@@ -71,7 +77,7 @@ def training_metrics(manifest: TrainingManifest) -> dict[str, float]:
     }
     claim = manifest.privacy
     if claim is not None:
-        values |= {f"privacy/{name}": getattr(claim, name) for name in _CLAIMED}
+        values |= {f"privacy/{name}": getattr(claim, name) for name in _CLAIMED if check.verified}
         facts = claim.unprivatised
         values |= {f"{UNPRIVATISED}{name}": getattr(facts, name) for name in ("clipped", "non_finite", "drawn")}
         values |= {f"{UNPRIVATISED}gradient_norm/quantile_{key}": value for key, value in facts.norm_quantiles.items()}
@@ -89,14 +95,14 @@ def loss_curve(rows: pd.DataFrame, most: int = MOST_POINTS) -> Iterator[tuple[in
         yield int(part["step"].iloc[-1]), float(np.average(part["loss"], weights=part["finite"]))
 
 
-def metric_entries(manifest: TrainingManifest, rows: pd.DataFrame | None, at: int) -> list[Metric]:
+def metric_entries(manifest: TrainingManifest, rows: pd.DataFrame | None, at: int, check: ClaimCheck) -> list[Metric]:
     """Metrics and curves, all at one Unix time (ms), so that logging them again adds nothing to the store."""
     from mlflow.entities import Metric
 
     private = manifest.privacy
     prefix = UNPRIVATISED if private else "training/"
     epochs = private.unprivatised.losses if private else manifest.losses
-    entries = [Metric(key, value, at, 0) for key, value in training_metrics(manifest).items()]
+    entries = [Metric(key, value, at, 0) for key, value in training_metrics(manifest, check).items()]
     entries += [Metric(f"{prefix}epoch_loss", loss, at, epoch) for epoch, loss in enumerate(epochs) if loss is not None]
     if rows is not None:
         entries += [Metric(f"{prefix}loss", loss, at, step) for step, loss in loss_curve(rows)]

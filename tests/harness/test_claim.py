@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from harness.audit import start_audit
 from harness.checkpoint import CheckpointSource, inspect_checkpoint
 from harness.claim import TrainingRecord, claim_sentence, training_line
+from harness.claim_check import ClaimCheck
 from harness.manifest import MANIFEST_NAME, PrivacyClaim, TrainingManifest, Unprivatised
 from harness.plan import AuditPlan
 from harness.record import AuditManifest
@@ -72,19 +73,23 @@ def manifest(weights: str, privacy: PrivacyClaim | None) -> TrainingManifest:
     )
 
 
-def line(privacy: PrivacyClaim | None) -> str:
-    return training_line(TrainingRecord.of(manifest("w", privacy)))
+def line(privacy: PrivacyClaim | None, check: ClaimCheck | None = None) -> str:
+    found = check or ClaimCheck.holds(0.0 if privacy is None or math.isnan(privacy.epsilon) else abs(privacy.epsilon))
+    return training_line(TrainingRecord.of(manifest("w", privacy), found))
 
 
 @pytest.mark.parametrize(
     ("privacy", "expected"),
     [
         (None, "without differential privacy"),
-        (claim(), "claims epsilon <= 7.926 (PRV; PLD 7.926) at delta 1e-05, for each record"),
+        (
+            claim(),
+            "claims epsilon <= 7.926 (PRV; PLD 7.926) at delta 1e-05, for each record; recomputed from its ledger",
+        ),
         (
             claim(outside=("the vocabulary", "the labels"), note="PLD failed"),
             "claims epsilon <= 7.926 (PRV; PLD 7.926) at delta 1e-05, for each record; "
-            "not covered: the vocabulary; the labels; note: PLD failed",
+            "recomputed from its ledger; not covered: the vocabulary; the labels; note: PLD failed",
         ),
         (
             claim(epsilon=math.inf, noise_multiplier=0.0),
@@ -124,7 +129,8 @@ def test_what_is_not_known_is_said() -> None:
 def test_the_record_holds_nothing_that_noise_does_not_protect() -> None:
     content = json.loads(TrainingRecord.of(manifest("w", claim())).model_dump_json())
     opinions = {"accountant", "second_accountant", "second_opinion"}
-    assert set(content["privacy"]) == {"epsilon", "delta", "unit", "outside", "note"} | opinions
+    assert set(content["privacy"]) == {"epsilon", "delta", "unit", "units", "outside", "note", "check"} | opinions
+    assert set(content["privacy"]["check"]) == {"verified", "reason", "epsilon"}
 
 
 def test_no_guarantee_survives_json() -> None:
@@ -151,12 +157,16 @@ def test_an_audit_records_what_the_manifest_claims(tmp_path: Path) -> None:
     found = []
     for digest, privacy in (("other", claim()), (weights, None), (weights, claim())):
         (folder / MANIFEST_NAME).write_text(manifest(digest, privacy).model_dump_json())
-        record = start_audit(AuditPlan(spec, inspect_checkpoint(spec.checkpoint), (), {}, {})).manifest().checkpoint
+        record = (
+            start_audit(AuditPlan(spec, inspect_checkpoint(spec.checkpoint), (), {}, {}), claims=())
+            .manifest()
+            .checkpoint
+        )
         found.append(training_line(record.training))
     assert found == [
         "unknown: no training manifest belongs to these weights",
         "without differential privacy",
-        "claims epsilon <= 7.926 (PRV; PLD 7.926) at delta 1e-05, for each record",
+        "epsilon not verifiable: no installed package can recompute it (the manifest says 7.9251 at delta 1e-05)",
     ]
 
 

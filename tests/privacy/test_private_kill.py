@@ -15,6 +15,7 @@ from harness.manifest import read_manifest
 from privacy.accounting import Mechanism, claim
 from privacy.ledger import Chain, read_chain
 from privacy.training.session import LEDGER_NAME, session_folder
+from tests.privacy.claim_cases import genuine
 from tests.privacy.toys import make_base, opinions, write_rows
 
 STEPS, SAVE_EVERY = 120, 7
@@ -64,8 +65,7 @@ def test_no_step_is_forgotten(spec: Path, tmp_path: Path) -> None:
     assert process.wait(timeout=120) == 0, process.stderr and process.stderr.read().decode()
     manifest = read_manifest(tmp_path / "out")
     assert manifest is not None
-    found = manifest.privacy
-    assert found is not None
+    found = genuine(tmp_path / "out")
     assert (manifest.steps, found.steps) == (STEPS, STEPS)
     assert found.steps_lost <= 2 * SAVE_EVERY, "more was lost than lay between two saved states"
     assert found.epsilon <= 4

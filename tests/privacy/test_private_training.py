@@ -13,7 +13,6 @@ from safetensors.torch import load_file
 
 from harness.checkpoint import CheckpointSource, inspect_checkpoint, load_checkpoint
 from harness.errors import AuditError, UsageError
-from harness.manifest import PrivacyClaim, read_manifest
 from privacy.accounting import Mechanism, claim
 from privacy.clipping import per_sample_loss
 from privacy.ledger import LedgerError, read_chain
@@ -22,6 +21,7 @@ from privacy.training import TrainSpec, train
 from privacy.training import run as run_module
 from privacy.training.objective import Objective
 from privacy.training.session import LEDGER_NAME, session_folder
+from tests.privacy.claim_cases import genuine
 from tests.privacy.toys import make_base, make_spec, opinions, write_rows
 
 EXACT = {"noise_multiplier": 0.0, "max_grad_norm": 1e6, "sampling": "shuffle"}
@@ -35,13 +35,6 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def privately(folder: Path, base: Path, privacy: dict[str, Any], **fields: Any) -> TrainSpec:
     return make_spec(folder, base, privacy=privacy, **{"batch_size": 16, "epochs": 2, **fields})
-
-
-def claimed(output: Path) -> PrivacyClaim:
-    manifest = read_manifest(output)
-    assert manifest is not None
-    assert manifest.privacy is not None
-    return manifest.privacy
 
 
 def weights(output: Path) -> dict[str, torch.Tensor]:
@@ -59,7 +52,7 @@ def trained(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_claim_keeps_to_the_target_and_can_be_recomputed(trained: Path) -> None:
-    found = claimed(trained)
+    found = genuine(trained)
     assert 7.9 < found.epsilon <= 8
     assert found.delta == pytest.approx(1 / (10 * 64))
     again = claim(Mechanism(found.noise_multiplier, found.sample_rate, found.compositions), found.delta)
@@ -73,7 +66,7 @@ def test_the_claim_keeps_to_the_target_and_can_be_recomputed(trained: Path) -> N
 
 def test_the_ledger_beside_the_weights_proves_the_steps(trained: Path) -> None:
     chain = read_chain(trained / LEDGER_NAME)
-    found = claimed(trained)
+    found = genuine(trained)
     assert (chain.spent, chain.head) == (found.steps, found.ledger)
     assert chain.header.noise_multiplier == found.noise_multiplier
     assert not session_folder(trained).exists()
@@ -158,7 +151,7 @@ def test_empty_batches_step_and_add_noise(base: Path, tmp_path: Path) -> None:
     seen: list[int] = []
     train(spec, progress=lambda step, steps, loss: seen.append(step))
     assert seen == list(range(1, 65))
-    found = claimed(spec.output)
+    found = genuine(spec.output)
     assert found.steps == 64
     assert found.unprivatised.drawn < 3 * 64  # one record a step on average, so about 23 steps had none
 
@@ -179,7 +172,7 @@ def test_a_record_without_a_finite_loss_contributes_zero_and_is_counted(
 
     monkeypatch.setattr(run_module, "_objective", poisoned)
     result = train(privately(tmp_path, base, EXACT, epochs=1))
-    found = claimed(result.folder)
+    found = genuine(result.folder)
     assert (found.unprivatised.drawn, found.unprivatised.non_finite) == (64, 32)
     assert "32 of 64 records drawn had no finite gradient and contributed zero" in result.sentence
     assert all(value.isfinite().all() for value in weights(result.folder).values())
@@ -189,8 +182,8 @@ def test_a_user_with_several_records_is_protected_as_a_whole(base: Path, tmp_pat
     rows = [{**row, "author": f"a{index // 2}"} for index, row in enumerate(opinions(64, seed=1))]
     data = str(write_rows(tmp_path / "owned.jsonl", rows))
     privacy = {"noise_multiplier": 2.0}
-    each = claimed(train(privately(tmp_path, base, privacy, data=data, output=tmp_path / "each")).folder)
-    user = claimed(
+    each = genuine(train(privately(tmp_path, base, privacy, data=data, output=tmp_path / "each")).folder)
+    user = genuine(
         train(privately(tmp_path, base, {**privacy, "unit": "author"}, data=data, output=tmp_path / "user")).folder
     )
     assert (each.unit, each.units, each.group) == ("each record", 64, 1)
@@ -202,7 +195,7 @@ def test_a_user_with_several_records_is_protected_as_a_whole(base: Path, tmp_pat
 
 
 def test_shuffled_training_claims_no_amplification(base: Path, tmp_path: Path) -> None:
-    found = claimed(train(privately(tmp_path, base, {"noise_multiplier": 2.0, "sampling": "shuffle"})).folder)
+    found = genuine(train(privately(tmp_path, base, {"noise_multiplier": 2.0, "sampling": "shuffle"})).folder)
     assert (found.sampling, found.sample_rate, found.compositions) == ("shuffled, no amplification", 1.0, 2)
     poisson = claim(Mechanism(2.0, 16 / 64, 8), found.delta)
     assert found.epsilon > poisson.epsilon
@@ -210,7 +203,7 @@ def test_shuffled_training_claims_no_amplification(base: Path, tmp_path: Path) -
 
 @pytest.mark.parametrize("clipping", ["per-layer", "automatic", "adaptive"])
 def test_every_rule_trains(base: Path, tmp_path: Path, clipping: str) -> None:
-    found = claimed(train(privately(tmp_path, base, {"epsilon": 8, "clipping": clipping})).folder)
+    found = genuine(train(privately(tmp_path, base, {"epsilon": 8, "clipping": clipping})).folder)
     assert found.clipping == clipping
     assert found.epsilon <= 8
 
@@ -252,7 +245,7 @@ def test_a_crashed_run_goes_on_and_counts_what_was_lost(base: Path, tmp_path: Pa
     steps: list[int] = []
     result = train(spec, progress=lambda step, total, loss: steps.append(step))
     assert steps == [6, 7, 8]
-    found = claimed(spec.output)
+    found = genuine(spec.output)
     assert (found.steps, found.steps_lost) == (8, 1)
     assert found.epsilon <= 8
     assert "1 of 8 steps were lost in crashes" in result.sentence
@@ -263,7 +256,7 @@ def test_ctrl_c_between_two_steps_loses_none(base: Path, tmp_path: Path) -> None
     with pytest.raises(KeyboardInterrupt):
         train(spec, progress=crash_at(3, KeyboardInterrupt))
     train(spec)
-    found = claimed(spec.output)
+    found = genuine(spec.output)
     assert (found.steps, found.steps_lost) == (8, 0)
 
 
@@ -275,6 +268,7 @@ def test_going_on_gives_what_an_undisturbed_run_gives(base: Path, tmp_path: Path
         train(stopped, progress=crash_at(3))
     train(stopped)
     assert_close(weights(stopped.output), weights(whole.output))
+    assert genuine(stopped.output).epsilon == math.inf
 
 
 def test_an_unfinished_run_is_not_taken_over_by_other_settings(base: Path, tmp_path: Path) -> None:
@@ -319,7 +313,7 @@ def test_a_run_that_is_going_on_is_not_replaced(base: Path, tmp_path: Path) -> N
                 train(spec, replace=True)
 
     train(spec, progress=second)
-    assert claimed(spec.output).steps_lost == 0
+    assert genuine(spec.output).steps_lost == 0
 
 
 def test_a_vocabulary_that_saw_private_records_is_outside_the_claim(tmp_path: Path) -> None:
@@ -330,5 +324,5 @@ def test_a_vocabulary_that_saw_private_records_is_outside_the_claim(tmp_path: Pa
     settings = {"epochs": 1, "batch_size": 16, "privacy": {"noise_multiplier": 1.0}, "output": tmp_path / "trained"}
     spec = TrainSpec.model_validate({**values, **settings, "device": "cpu"})
     result = train(spec, progress=lambda *_: public.unlink(missing_ok=True))  # it is read once, before the first step
-    assert claimed(spec.output).outside == ("the tokenizer's vocabulary: 10 texts of its corpus are training records",)
+    assert genuine(spec.output).outside == ("the tokenizer's vocabulary: 10 texts of its corpus are training records",)
     assert "not covered: the tokenizer's vocabulary" in result.sentence

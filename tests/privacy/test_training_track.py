@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
 import sqlite3
@@ -18,6 +19,7 @@ import yaml
 from harness.audit import conclude, start_audit
 from harness.checkpoint import CheckpointSource, inspect_checkpoint
 from harness.claim import TrainingRecord, training_line
+from harness.claim_check import ClaimCheck
 from harness.cli import main
 from harness.manifest import MANIFEST_NAME, TrainingManifest, read_manifest
 from harness.mlflow_session import TrackingError, mlflow_session
@@ -121,7 +123,8 @@ def test_a_run_can_be_searched_by_what_was_trained_and_how(home: Path, base: Pat
     assert tags["assay.privacy.unit"] == "each record"
     assert tags["assay.privacy.accountant"] == manifest.privacy.accountant
     assert tags["assay.privacy.sampling"] == manifest.privacy.sampling
-    assert tags["assay.training"] == training_line(TrainingRecord.of(manifest))
+    checked = ClaimCheck.holds(manifest.privacy.epsilon)
+    assert tags["assay.training"] == training_line(TrainingRecord.of(manifest, checked))
     assert params["privacy.max_grad_norm"] == "0.7"
     assert params["batch_size"] == "2"
     assert not any(key.startswith(("data", "output")) for key in params)
@@ -200,9 +203,21 @@ def test_a_bound_that_is_infinite_is_no_metric(made: Path) -> None:
     manifest, _ = rows_of(made / "private")
     assert manifest.privacy is not None
     unbounded = manifest.privacy.model_copy(update={"epsilon": float("inf"), "rdp": None})
-    metrics = training_metrics(manifest.model_copy(update={"privacy": unbounded}))
+    metrics = training_metrics(manifest.model_copy(update={"privacy": unbounded}), ClaimCheck.holds(1.0))
     assert not {"privacy/epsilon", "privacy/rdp"} & set(metrics)
     assert metrics["privacy/delta"] == manifest.privacy.delta
+
+
+def test_a_claim_that_does_not_follow_is_no_metric(home: Path) -> None:
+    """`assay sync` logs whatever lies in a folder."""
+    path = home / "private" / MANIFEST_NAME
+    content = json.loads(path.read_text())
+    content["privacy"]["epsilon"] = 0.001
+    path.write_text(json.dumps(content))
+    run, _, _ = log(home, "private")
+    assert run.data.tags["assay.training"].startswith("epsilon not verifiable: epsilon is ")
+    assert not [key for key in run.data.metrics if key.startswith("privacy/")]
+    assert not [key for key in run.data.tags if key.startswith("assay.privacy.")]
 
 
 def test_rows_that_are_lost_cost_only_the_curve(home: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from harness.claim import ClaimRecord, TrainingRecord
+from harness.claim_check import ClaimCheck
 from harness.gate import Gate, GateResult, Outcome, Policy, Verdict, decide
 from harness.metrics import Better, Metric
 from harness.policy import Severity
@@ -68,6 +69,7 @@ def training(text: str = "") -> TrainingRecord:
         unit=f"each record{text}",
         outside=(f"the vocabulary{text}",),
         note=text or None,
+        check=ClaimCheck.holds(7.9251),
     )
     return TrainingRecord(privacy=claim)
 

@@ -76,7 +76,8 @@ def test_it_says_everything_an_auditor_asks() -> None:
         "only one group is in the data",
         "promised to users",
         "ImportError: no y",
-        "Training: claims epsilon <= 7.926 (PRV; PLD 7.926) at delta 1e-05, for each record; not covered: the vocab",
+        "Training: claims epsilon <= 7.926 (PRV; PLD 7.926) at delta 1e-05, for each record; "
+        "recomputed from its ledger; not covered: the vocab",
         "assay run audit.yaml",
         "f" * 64,
         "texts.csv, 200 rows, digest " + "d" * 64,

@@ -64,7 +64,8 @@ def test_it_says_what_it_cannot_tell_and_what_did_not_run() -> None:
         "x = y:z ImportError: no y",
         "low-gender: BLOCK the 95 % interval [0.4000, 0.6000]",
         "fair: INCONCLUSIVE other/auc did not finish",
-        "Training: claims epsilon <= 7.926 (PRV; PLD 7.926) at delta 1e-05, for each record; not covered: the vocab",
+        "Training: claims epsilon <= 7.926 (PRV; PLD 7.926) at delta 1e-05, for each record; "
+        "recomputed from its ledger; not covered: the vocab",
         "Verdict: BLOCK (policy release) 1 of 4 gates blocked; low-gender: ",
     ]:
         assert expected in said, expected
