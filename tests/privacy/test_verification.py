@@ -20,7 +20,7 @@ from harness.manifest import MANIFEST_NAME, PrivacyClaim, TrainingManifest, read
 from privacy.accounting import Mechanism
 from privacy.accounting.claims import claim as bounds
 from privacy.ledger.chain import header_line
-from privacy.training.session import LEDGER_NAME
+from privacy.training.session import FROM_SCRATCH, LEDGER_NAME
 from privacy.training.units import Unit
 from privacy.verification import recompute
 from privacy.verification.bounds import TOLERANCE
@@ -248,6 +248,12 @@ def test_an_older_ledger_proves_records_but_not_users(tmp_path: Path) -> None:
         made.ledger.write_bytes(content)
         found = made.checked(made.claiming(ledger=head))
         assert found.verified is verified, found.reason
+
+
+def test_a_model_made_from_scratch_has_no_base(own: Run) -> None:
+    manifest = rewritten(own, base_fingerprint=FROM_SCRATCH)
+    assert not own.checked(manifest).verified
+    assert own.checked(manifest.model_copy(update={"base_fingerprint": None})).verified
 
 
 def deep() -> bytes:
