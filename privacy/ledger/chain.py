@@ -14,14 +14,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from harness.files import explain
-from harness.limits import to_raise
 from privacy.ledger.errors import LedgerError
 from privacy.ledger.header import LedgerHeader
 
@@ -66,43 +63,36 @@ def step_line(step: int, previous: str) -> tuple[bytes, str]:
     return _seal({"step": step}, previous)
 
 
-def read_chain(path: Path, most: int | None = None) -> Chain:
-    """Read and verify a ledger without opening it for training; a stranger's only up to `most` bytes.
+def read_chain(path: Path) -> Chain:
+    """Read and verify a ledger of one's own without opening it for training.
 
     Raises LedgerError naming the first wrong line, or what keeps it from being read.
     """
-    with _opened(path, most) as file:
-        first = file.readline(_LONGEST)
-        header = _read_header(path, first)
-        head, spent, size = header_line(header)[1], 0, len(first)
-        while line := file.readline(_LONGEST):
-            expected, head = step_line(spent, head)
-            spent += 1
-            if line == expected:
-                size += len(line)
-                continue
-            torn = line.rstrip(b"\0")  # a power cut may leave zeros where content was to be
-            if not expected.startswith(torn) or not _only_zeros(file):
-                raise _changed(path, spent + 1)
-            return _within_plan(path, Chain(header, spent, head, expected[len(torn) :], size + len(torn)))
-    return _within_plan(path, Chain(header, spent, head, size=size))
-
-
-def _opened(path: Path, most: int | None) -> BinaryIO:
-    """The ledger, open; a pipe or a device is refused before anything is read of it."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        found = os.fstat(handle)
+        with path.open("rb") as file:
+            return verified_chain(file, path)
     except FileNotFoundError as error:
         raise LedgerError(f"{path}: there is no privacy ledger; nothing was spent here, or {_NEW_RUN}") from error
     except OSError as error:
         raise explain(error, path) from error
-    if stat.S_ISREG(found.st_mode) and (most is None or found.st_size <= most):
-        return os.fdopen(handle, "rb")
-    os.close(handle)
-    if not stat.S_ISREG(found.st_mode):
-        raise LedgerError(f"{path}: not a file, so no privacy ledger; {_NEW_RUN}")
-    raise LedgerError(f"{path}: {found.st_size:,} bytes are more than the {most:,} read of a ledger ({to_raise()})")
+
+
+def verified_chain(file: BinaryIO, path: Path) -> Chain:
+    """The ledger in an open file, line by line; `path` is what errors call it. Raises as `read_chain`."""
+    first = file.readline(_LONGEST)
+    header = _read_header(path, first)
+    head, spent, size = header_line(header)[1], 0, len(first)
+    while line := file.readline(_LONGEST):
+        expected, head = step_line(spent, head)
+        spent += 1
+        if line == expected:
+            size += len(line)
+            continue
+        torn = line.rstrip(b"\0")  # a power cut may leave zeros where content was to be
+        if not expected.startswith(torn) or not _only_zeros(file):
+            raise _changed(path, spent + 1)
+        return _within_plan(path, Chain(header, spent, head, expected[len(torn) :], size + len(torn)))
+    return _within_plan(path, Chain(header, spent, head, size=size))
 
 
 def _only_zeros(file: BinaryIO) -> bool:

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.checkpoint.files import allowed_in
+from harness.checkpoint.regular import open_regular
 from harness.claim_check import ClaimCheck
-from harness.limits import LEDGER_BYTES, capped
+from harness.errors import CheckpointError
+from harness.limits import LEDGER_BYTES
 from harness.manifest import PrivacyClaim, TrainingManifest
-from privacy.ledger.chain import Chain, read_chain
+from privacy.ledger.chain import Chain, verified_chain
 from privacy.ledger.errors import LedgerError
 from privacy.training.session import LEDGER_NAME
 from privacy.verification.bounds import check_bounds
@@ -56,9 +59,12 @@ def _recomputed(
 def _ledger(folder: Path) -> Chain:
     path = folder / LEDGER_NAME
     try:
-        chain = read_chain(path, most=capped(LEDGER_BYTES))
+        with open_regular(path, LEDGER_BYTES, allowed_in(folder)) as file:
+            chain = verified_chain(file, Path(LEDGER_NAME))
     except LedgerError as error:
-        raise NotVerifiableError(f"{LEDGER_NAME}: {str(error).removeprefix(f'{path}: ').partition(';')[0]}") from error
+        raise NotVerifiableError(str(error).partition(";")[0]) from error
+    except CheckpointError as error:
+        raise NotVerifiableError(str(error).removeprefix(f"{folder}/")) from error
     except OSError as error:
         raise NotVerifiableError(f"{LEDGER_NAME} cannot be read ({error.strerror})") from error
     if chain.missing:
