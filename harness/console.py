@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.segment import Segment
 from rich.table import Table
+from rich.text import Text
 
 from harness.errors import AssayError
-from harness.loglines import inert
+from harness.loglines import LONGEST, clean, inert
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,18 +29,49 @@ if TYPE_CHECKING:
     from harness.reports.api import Level
     from harness.resources import ResourcePlugin
 
-console = Console(highlight=False, soft_wrap=False)
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+class _Stream:
+    """Standard output or error as it is when written to; every line inert, every character one that it can show."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def write(self, text: str) -> int:
+        """Write `text`; what the stream's encoding lacks is written out."""
+        stream = getattr(sys, self._name)
+        encoding = getattr(stream, "encoding", None) or "utf-8"
+        shown = inert(text).encode(encoding, errors="backslashreplace").decode(encoding)
+        return int(stream.write(shown))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(getattr(sys, self._name), name)
+
+
+class _CleanConsole(Console):
+    """Whatever is printed here (lines, tables, bars) is cleaned last, so that no caller can forget it."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Segments as rich makes them, each text cleaned; its own control segments stay."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(clean(segment.text, 2 * LONGEST), segment.style)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Texts of cells and lines, cleaned before they are measured; with markup, where it is escaped already."""
+        return super().render_str(clean(text, 2 * LONGEST), **options)
+
+
+console: Console = _CleanConsole(file=cast(IO[str], _Stream("stdout")), highlight=False, soft_wrap=False)
+errors: Console = _CleanConsole(file=cast(IO[str], _Stream("stderr")), highlight=False, soft_wrap=True)
 
 
 def say(text: str) -> None:
     """A line for the user, printed as it is."""
-    console.print(escape(inert(text)), soft_wrap=True)
+    console.print(escape(clean(text)), soft_wrap=True)
 
 
 def fail(text: str) -> None:
     """A sentence about what went wrong, on standard error."""
-    errors.print(f"[bold red]assay:[/] {escape(inert(text))}")
+    errors.print(f"[bold red]assay:[/] {escape(clean(text))}")
 
 
 def show_plan(plan: AuditPlan, *, cost: bool) -> None:

@@ -1,13 +1,60 @@
-"""Text for a log that a CI runner reads along: no line of it is a command to the runner."""
+"""Text for a terminal and for a log that a CI runner reads along: it steers neither.
+
+`clean` is for text from outside (names, labels, messages of libraries), `inert` for finished lines, whatever made them.
+"""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 
-_COMMAND = re.compile(r"^([ \t]*:)(?=:)|(#)(?=#\[)", re.MULTILINE)
-"""GitHub's runner obeys lines that begin with `::` and, of old, `##[` wherever it stands in a line."""
+LONGEST = 20_000
+"""Characters of one text that are shown: a screenful of the widest terminal, far above any sentence of Assay's."""
+_HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb"
+    "\U000e0000-\U000e007f]"
+)
+"""Controls, marks of direction, other line ends, halves of characters, and characters that only hide."""
+_COMMAND = re.compile(r"##\[|##vso\[|section_(?:start|end):")
+_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_BREAK = "\u200b"
+
+
+def clean(text: str, longest: int = LONGEST) -> str:
+    r"""`text` with what steers a terminal written out, e.g. \x1b, and cut where it is too long to be read."""
+    left_out = len(text) - longest
+    shown = _HIDDEN.sub(_written_out, text[:longest])
+    return f"{shown}… ({left_out:,} characters left out)" if left_out > 0 else shown
 
 
 def inert(text: str) -> str:
-    """`text` with an invisible character inside what a runner would obey; it looks the same."""
-    return _COMMAND.sub("\\g<0>\u200b", text)
+    """`text` with an invisible character inside what a runner would obey; it looks the same.
+
+    GitHub's runner trims a line of every Unicode white space and obeys it where it then begins with `::`; of old it
+    obeys `##[` anywhere, as Azure's does `##vso[`, and GitLab's folds a log at `section_start:`.
+    """
+    if "::" not in text and "##" not in text and "section_" not in text:
+        return text
+    return "".join(map(_inert_line, text.splitlines(keepends=True)))
+
+
+def _inert_line(line: str) -> str:
+    line = _COMMAND.sub(lambda match: match.group()[0] + _BREAK + match.group()[1:], line)
+    seen = _ANSI.sub("", line)
+    if not _trimmed(seen).startswith("::"):
+        return line
+    at = line.index("::")
+    return f"{line[: at + 1]}{_BREAK}{line[at + 1 :]}"
+
+
+def _trimmed(text: str) -> str:
+    """Without what any runner could take for blank at its start: white space, controls, characters of no width."""
+    for at, char in enumerate(text):
+        if not char.isspace() and unicodedata.category(char) not in {"Cc", "Cf", "Zs", "Zl", "Zp"}:
+            return text[at:]
+    return ""
+
+
+def _written_out(match: re.Match[str]) -> str:
+    code = ord(match.group())
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from harness import claim, numbers
 from harness.claim_metric import CLAIM_PROBE
+from harness.loglines import LONGEST
 from harness.metrics import PROVEN, Better, Metric
 from harness.policy import Deciding, Gate, Severity
 from harness.probe import About, Need
@@ -73,9 +74,14 @@ class ProbeSection:
 
 
 def plain(text: object) -> str:
-    """`text` on one line, without control or unassigned characters, escapes, lone surrogates and direction marks."""
-    kept = (" " if unicodedata.category(char) in ("Cc", "Cn", "Cs", "Zl", "Zp") else char for char in str(text))
-    return " ".join("".join(char for char in kept if char not in _DIRECTIONAL).split())
+    """`text` on one line, without control or unassigned characters, escapes, lone surrogates and direction marks.
+
+    What is too long to be read is cut, and says so.
+    """
+    whole = str(text)
+    kept = (" " if unicodedata.category(char) in ("Cc", "Cn", "Cs", "Zl", "Zp") else char for char in whole[:LONGEST])
+    shown = " ".join("".join(char for char in kept if char not in _DIRECTIONAL).split())
+    return f"{shown}… ({len(whole) - LONGEST:,} characters left out)" if len(whole) > LONGEST else shown
 
 
 def probe_sections(report: ReportInput) -> list[ProbeSection]:

@@ -37,7 +37,7 @@ def print_report(console: Console, report: ReportInput) -> None:
     """Metrics with their gates, what the numbers cannot tell, what did not run, and last the verdict."""
     with console.capture() as captured:
         _print(console, report)
-    console.out(inert(captured.get()), end="", highlight=False)
+    console.file.write(inert(captured.get()))  # not printed again: rich's own styling is in it
 
 
 def _print(console: Console, report: ReportInput) -> None:
