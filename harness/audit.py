@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import subprocess
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from harness.checkpoint import NOTHING, CheckpointInfo, Permissions, load_checkp
 from harness.claim import TrainingRecord
 from harness.claim_check import UNCHECKED, check_claim
 from harness.claim_metric import claim_metrics
+from harness.commit import git_commit
 from harness.errors import AssayError, UsageError
 from harness.executors import make_executor
 from harness.files import make_folder, write_text
@@ -314,13 +314,3 @@ def package_versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def git_commit() -> str | None:
-    """Commit of the working folder, '+dirty' when it has changes; None outside git."""
-    command = ["git", "describe", "--always", "--dirty=+dirty", "--abbrev=40", "--match="]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path.cwd())
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip() or None

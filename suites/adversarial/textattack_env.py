@@ -22,6 +22,7 @@ from typing import Any
 
 from harness.errors import UsageError
 from harness.pypi import cache_home
+from harness.surroundings import empty_working_folder
 from suites.adversarial.resources.finding import find
 
 INSTALL = "pip install 'assay[adversarial]'"
@@ -115,11 +116,13 @@ def _import_textattack() -> None:
     try:
         for name in ("huggingface_hub", "datasets", "transformers"):
             importlib.import_module(name)  # they fix their cache folders on import, so before these are redirected
+        chosen = stop_words()  # the user's list may be named relative to the working folder
         with ExitStack() as stack:
+            stack.enter_context(empty_working_folder())  # matplotlib, which flair imports, reads a matplotlibrc there
             stack.enter_context(_environment_kept())
             stack.enter_context(_loggers_kept())
             stack.enter_context(_flair_or_stand_in())
-            stack.enter_context(nltk_stop_words(stop_words()))
+            stack.enter_context(nltk_stop_words(chosen))
             os.environ["TA_CACHE_DIR"] = str(cache)
             importlib.import_module("textattack")
     except ImportError as error:
@@ -128,7 +131,7 @@ def _import_textattack() -> None:
 
 def _prepared_cache() -> Path:
     """A folder for TextAttack's own cache, marked as if its downloads had been made."""
-    folder = cache_home() / "textattack"
+    folder = cache_home().absolute() / "textattack"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / _MARKER).touch()

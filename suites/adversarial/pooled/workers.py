@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from harness.surroundings import shielded
 from suites.adversarial.pooled.broker import Broker, Reply, Request
 from suites.adversarial.pooled.fibres import Clock, Finished
 from suites.adversarial.pooled.rounds import run_fibres
@@ -106,7 +107,8 @@ class Workers:
     def _spawn(self) -> _Worker:
         here, there = multiprocessing.Pipe()
         process = multiprocessing.get_context("spawn").Process(target=_main, args=(there, *self._start), daemon=True)
-        process.start()
+        with shielded():  # it starts with `python -c`, which imports from the working folder first
+            process.start()
         there.close()
         return _Worker(process, here)
 

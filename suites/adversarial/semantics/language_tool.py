@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import http.client
 import json
-import shutil
 import socket
 import subprocess
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from harness.errors import UsageError
+from harness.surroundings import find_program
 from suites.adversarial.resources.finding import ResourceMissing
 from suites.adversarial.semantics.unmeasured import Unmeasured
 
@@ -29,7 +29,7 @@ class LanguageToolErrors:
     """
 
     def __init__(self, folder: Path) -> None:
-        java = shutil.which("java")
+        java = find_program("java")
         if java is None:
             raise ResourceMissing("LanguageTool needs Java; install a Java runtime")
         self._port = _free_port()
