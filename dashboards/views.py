@@ -16,8 +16,8 @@ from dashboards.audits import Audit, Entry
 from harness import numbers
 from harness.gate import GateResult, Outcome, Verdict
 from harness.metrics import Metric
-from harness.mlflow_session import shown_uri
 from harness.reports.content import training
+from harness.stores import shown_uri
 from harness.tracking import gate_counts
 
 BADGES = {Outcome.PASS: "✔ pass", Outcome.BLOCK: "✖ block", Outcome.INCONCLUSIVE: "? inconclusive"}

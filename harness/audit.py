@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import EntryPoint, PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import pandas as pd

@@ -42,7 +42,7 @@ def find_baseline(ref: str, output: Path, uri: str | None = None) -> Baseline:
         if folder.is_dir():
             return Baseline(AuditFolder(folder), ref)
     if "@" in ref or _RUN_ID.fullmatch(ref):
-        from harness.mlflow_run import default_uri
+        from harness.stores import default_uri
         from harness.tracked import fetch_run, run_of_alias
 
         where = uri or default_uri(output)

@@ -1,8 +1,8 @@
 """The git commit of the working folder, which is untrusted: its git settings can name programs that git would run.
 
-HEAD and its branch are read as plain files. Whether files have changed since, git is asked, but of a repository made for
-the question: its settings are ours, only the objects and a copy of the index are the folder's. Filters, monitors, hooks,
-drivers, aliases, included settings, remotes and submodules live in settings, so none of them is known there.
+HEAD and its branch are read as plain files. Whether files have changed since is asked of git, but in a repository made
+for the question: its settings are ours, only the objects and a copy of the index are the folder's. Filters, monitors,
+hooks, drivers, aliases, included settings, remotes and submodules live in settings, so none of them is known there.
 """
 
 from __future__ import annotations

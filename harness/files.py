@@ -19,13 +19,22 @@ _REFUSALS = {
 _FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
 
 
-def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
+def write_atomic(path: Path, write: Callable[[Path], None], *, private: bool = False) -> None:
     """Let `write` fill a temporary sibling, flush it to disk, and rename it to `path`.
 
-    Raises AuditError when the disk is full, UsageError when the folder cannot be written.
+    Args:
+        path: to replace.
+        write: fills the path it is given.
+        private: readable by its owner only, for a file that may lie in a folder others can read.
+
+    Raises:
+        AuditError: when the disk is full.
+        UsageError: when the folder cannot be written.
     """
     scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        if private:
+            os.close(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
         write(scratch)
         _flush(scratch)
         scratch.replace(path)
@@ -35,20 +44,24 @@ def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
         raise explain(error, path) from error
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, *, private: bool = False) -> None:
     """Atomically replace `path` by UTF-8 `text`."""
-    write_bytes(path, text.encode())
+    write_bytes(path, text.encode(), private=private)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes, *, private: bool = False) -> None:
     """Atomically replace `path` by `content`."""
-    write_atomic(path, lambda scratch: _write(scratch, content))
+    write_atomic(path, lambda scratch: _write(scratch, content), private=private)
 
 
-def make_folder(path: Path) -> Path:
-    """Create `path` with its parents. Raises UsageError naming it when that cannot be done."""
+def make_folder(path: Path, *, shared: bool = False) -> Path:
+    """Create `path` with its parents. Raises UsageError naming it when that cannot be done.
+
+    What is created can be entered by its owner only, since rows are as confidential as the data; `shared` leaves that
+    to the umask. A folder that exists keeps its mode.
+    """
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        _create(path, 0o777 if shared else 0o700)
     except OSError as error:
         raise explain(error, path) from error
     if not os.access(path, os.W_OK):
@@ -65,6 +78,14 @@ def explain(error: OSError, path: Path) -> Exception:
     if error.errno in _REFUSALS:
         return UsageError(f"{path}: {_REFUSALS[error.errno]}; choose a folder you can write")
     return error
+
+
+def _create(path: Path, mode: int) -> None:
+    """`Path.mkdir` gives its mode to the last folder only."""
+    if not path.is_dir():
+        if path.parent != path:
+            _create(path.parent, mode)
+        path.mkdir(mode=mode, exist_ok=True)
 
 
 def _write(path: Path, content: bytes) -> None:

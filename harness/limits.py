@@ -73,3 +73,11 @@ def capped(default: int) -> int:
 def to_raise() -> str:
     """The end of every sentence about a cap: how to raise it."""
     return f"if it can be trusted, raise every cap with {VARIABLE}={2 * factor():g}"
+
+
+TRACKED_BYTES = 8 * 2**30
+"""An audit downloaded from MLflow, all of it, and one part of its rows. Ten million rows of reviews are 4 GiB."""
+TRACKED_SMALL_BYTES = 64 * 2**20
+"""Its manifest, metrics or verdict. A metric takes 1 KB, and few audits have a thousand."""
+TRACKED_FILES = 100_000
+"""Its parts of rows; one is written for each `Probe.chunk` cases."""

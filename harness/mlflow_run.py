@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,8 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from harness.mlflow_session import TrackingError, shown_uri
+from harness.files import make_folder
+from harness.mlflow_session import TrackingError
 from harness.pypi import is_pypi
+from harness.stores import shown_uri, sqlite_path
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -19,9 +22,13 @@ if TYPE_CHECKING:
 LOGGED = "assay.logged"
 _DIGEST_LENGTH = 36
 """MLflow keeps at most so many characters of a dataset's digest."""
-_PARAM_LENGTH, _TAG_LENGTH, _NAME_LENGTH = 500, 2000, 500
-_METRICS_PER_CALL, _ENTRIES_PER_CALL = 1000, 50
-"""MLflow takes at most 1000 metrics, and 100 params and tags together, in one call."""
+_PARAM_LENGTH, _TAG_LENGTH, _NAME_LENGTH, _KEY_LENGTH = 6000, 2000, 500, 250
+"""MLflow's own limits, in characters, but for tags, of which it takes 8000 and a list of runs shows the first few."""
+_METRICS_PER_CALL, _ENTRIES_PER_CALL = 250, 15
+"""MLflow takes at most 1000 metrics, and 100 params and tags together, in one call of at most 1 MB; with every
+character written as \\uXXXX these come to 0.4 and 0.5 MB."""
+NOT_LOGGED = "assay.not_logged"
+"""Tag with the keys that the store refused."""
 
 
 class _Fingerprint(Protocol):
@@ -33,11 +40,6 @@ class _Fingerprint(Protocol):
     def config(self) -> str: ...
     @property
     def tokenizer(self) -> str: ...
-
-
-def default_uri(output: Path) -> str:
-    """The sqlite store beside the audits of `output`."""
-    return f"sqlite:///{output.absolute() / 'mlflow.db'}"
 
 
 def checkpoint_tags(source: str, digest: str, parts: _Fingerprint) -> dict[str, str]:
@@ -65,8 +67,8 @@ def experiment_id(client: MlflowClient, uri: str, name: str) -> str:
     """Id of the experiment, created when needed; a local sqlite store keeps its artifacts beside itself."""
     found = client.get_experiment_by_name(name)
     if found is None:
-        store = Path(uri.removeprefix("sqlite:///")).absolute() if uri.startswith("sqlite:///") else None
-        location = (store.parent / "mlartifacts").as_uri() if store else None
+        store = sqlite_path(uri)
+        location = make_folder(store.parent / "mlartifacts").as_uri() if store else None
         return str(client.create_experiment(name, artifact_location=location))
     if found.lifecycle_stage == "deleted":
         raise TrackingError(f"{shown_uri(uri)}: the experiment {name!r} is deleted; restore it or name another")
@@ -93,16 +95,38 @@ def log_entries(
     client: MlflowClient, run: Run, params: Mapping[str, str], tags: Mapping[str, str], metrics: Sequence[Metric]
 ) -> None:
     """Add what the run lacks; a param that is there stays as it is."""
+    from mlflow.entities import Metric as Entry
     from mlflow.entities import Param, RunTag
 
     run_id = run.info.run_id
-    new_tags = [RunTag(key, text[:_TAG_LENGTH]) for key, text in tags.items()]
-    new_params = [Param(key, text[:_PARAM_LENGTH]) for key, text in params.items() if key not in run.data.params]
-    for start in range(0, max(len(new_tags), len(new_params)), _ENTRIES_PER_CALL):
-        part = slice(start, start + _ENTRIES_PER_CALL)
-        client.log_batch(run_id, params=new_params[part], tags=new_tags[part], synchronous=True)
-    for start in range(0, len(metrics), _METRICS_PER_CALL):
-        client.log_batch(run_id, metrics[start : start + _METRICS_PER_CALL], synchronous=True)
+    new_params = {safe(key): text[:_PARAM_LENGTH] for key, text in params.items() if safe(key) not in run.data.params}
+    entries = {
+        "tags": [RunTag(safe(key), text[:_TAG_LENGTH]) for key, text in tags.items()],
+        "params": [Param(key, text) for key, text in new_params.items()],
+        "metrics": [Entry(safe(each.key), each.value, each.timestamp, each.step) for each in metrics],
+    }
+    refused = [key for kind, all_of in entries.items() for key in _log(client, run_id, kind, all_of)]
+    if refused:
+        client.set_tag(run_id, NOT_LOGGED, ", ".join(refused)[:_TAG_LENGTH])
+
+
+def _log(client: MlflowClient, run_id: str, kind: str, entries: Sequence[Any]) -> Iterator[str]:
+    """Log entries of a kind in batches; the keys of those that the store refuses, which cost no others."""
+    from mlflow.exceptions import MlflowException
+
+    size = _METRICS_PER_CALL if kind == "metrics" else _ENTRIES_PER_CALL
+    for start in range(0, len(entries), size):
+        batch = list(entries[start : start + size])
+        try:
+            client.log_batch(run_id, **{kind: batch}, synchronous=True)
+        except MlflowException as error:
+            if error.error_code != "INVALID_PARAMETER_VALUE":
+                raise
+            if len(batch) == 1:
+                yield batch[0].key
+            else:
+                for each in batch:
+                    yield from _log(client, run_id, kind, [each])
 
 
 def dataset_input(source: Mapping[str, Any], digest: str, rows: int, context: str) -> DatasetInput:
@@ -137,8 +161,27 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str
 
 
 def safe(name: str) -> str:
-    """`name` in the characters MLflow allows in keys on every platform."""
-    return re.sub(r"[^\w\-. /]", "_", name)
+    """`name` as a key MLflow takes on every platform: its characters, a path that leads nowhere else, its length.
+
+    One that is cut ends in a digest of the whole, so that two long names stay two keys.
+    """
+    parts = re.sub(r"[^\w\-. /]", "_", name).split("/")
+    key = "/".join("_" if part in ("", ".", "..") else part for part in parts)
+    return key if len(key) <= _KEY_LENGTH else f"{key[: _KEY_LENGTH - 9]}-{_digest(name)}"
+
+
+def distinct_keys(names: Sequence[str]) -> dict[str, str]:
+    """`safe` of each name; those that would become one key get a digest of their own, but for the first."""
+    taken: dict[str, str] = {}
+    for name in names:
+        key = safe(name)
+        if taken.setdefault(key, name) != name:
+            taken[safe(f"{key[: _KEY_LENGTH - 9]}-{_digest(name)}")] = name
+    return {name: key for key, name in taken.items()}
+
+
+def _digest(name: str) -> str:
+    return hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:8]
 
 
 def milliseconds(moment: str | None) -> int | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from harness.errors import AssayError
+from harness.sqlite_store import make_store
+from harness.stores import checked_uri
+from harness.stores import shown_uri as shown_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -39,12 +41,14 @@ def mlflow_session(uri: str) -> Iterator[MlflowClient]:
 
     Two sessions may overlap in threads only where SETTINGS are in the environment already.
     """
+    checked_uri(uri)
     added = {key: value for key, value in SETTINGS.items() if key not in os.environ}
     os.environ.update(added)
     try:
         with _quiet():
             from mlflow import MlflowClient
 
+            make_store(uri)
             yield MlflowClient(tracking_uri=uri, registry_uri=uri)
     except AssayError:
         raise
@@ -53,11 +57,6 @@ def mlflow_session(uri: str) -> Iterator[MlflowClient]:
     finally:
         for key in added:
             os.environ.pop(key, None)
-
-
-def shown_uri(uri: str) -> str:
-    """`uri` without a password."""
-    return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", uri)
 
 
 @contextmanager

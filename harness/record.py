@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from harness.claim import TrainingRecord
 from harness.errors import UsageError
 from harness.files import write_text
 from harness.metrics import Metric
 from harness.rows import read_rows
+from harness.stores import clean_note, without_secrets
 from harness.verdict import Verdict
 
 MANIFEST = "manifest.json"
@@ -115,6 +116,18 @@ class AuditManifest(_Record):
     command: str = Field(default="", description="command line that reproduces the audit")
     work: tuple[WorkRecord, ...] = ()
 
+    @field_validator("spec")
+    @classmethod
+    def _clean_spec(cls, spec: dict[str, Any]) -> dict[str, Any]:
+        """Without a password that an early version of Assay let through, so that no report repeats it."""
+        tracking = spec.get("tracking")
+        return {**spec, "tracking": clean_note(tracking)} if isinstance(tracking, dict) else spec
+
+    @field_validator("command")
+    @classmethod
+    def _clean_command(cls, command: str) -> str:
+        return without_secrets(command)
+
 
 @dataclass(frozen=True, slots=True)
 class AuditFolder:
@@ -167,7 +180,7 @@ class AuditFolder:
     def tracking(self) -> dict[str, str]:
         """Where the audit was logged: tracking URI, run id; empty when it was not."""
         path = self.path / "tracking.json"
-        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+        return clean_note(dict(json.loads(path.read_text(encoding="utf-8")))) if path.is_file() else {}
 
     def write_tracking(self, entry: dict[str, str]) -> None:
         """Replace the tracking entry atomically."""

@@ -12,8 +12,9 @@ import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from harness.artifacts import artifacts_of
 from harness.checkpoint import NOTHING, CheckpointSource, Permissions, inspect_checkpoint
 from harness.errors import UsageError
 from harness.gate import Outcome, Verdict
@@ -85,7 +86,7 @@ def release(
     with mlflow_session(uri) as client:
         version = _find_version(client, name, manifest.audit_id)
         if version is None:
-            version = _register(client, name, run_id, source, manifest)
+            version = _register(client, uri, name, run_id, source, manifest)
         for key, value in version_tags(manifest, verdict, by or _login()).items():
             client.set_model_version_tag(name, version.version, key, value)
         previous = _alias_version(client, name, alias)
@@ -147,28 +148,29 @@ def _find_version(client: MlflowClient, name: str, audit_id: str) -> ModelVersio
 
 
 def _register(
-    client: MlflowClient, name: str, run_id: str, source: CheckpointSource, manifest: AuditManifest
+    client: MlflowClient, uri: str, name: str, run_id: str, source: CheckpointSource, manifest: AuditManifest
 ) -> ModelVersion:
     """A new version: the checkpoint's files where they are a local folder, else a note of where they are."""
-    _upload(client, run_id, source, manifest)
+    repository = artifacts_of(client, uri, run_id)
+    _upload(repository, source, manifest)
     if not client.search_registered_models(f"name = '{_quotable(name)}'"):
         client.create_registered_model(name, description="Released by Assay; versions say by which audit.")
-    artifacts = f"{client.get_run(run_id).info.artifact_uri}/{ARTIFACTS}"
+    artifacts = f"{client.get_run(run_id).info.artifact_uri}/{ARTIFACTS}"  # as the registry knows it
     return client.create_model_version(name, artifacts, run_id, tags={AUDIT_ID: manifest.audit_id})
 
 
-def _upload(client: MlflowClient, run_id: str, source: CheckpointSource, manifest: AuditManifest) -> None:
+def _upload(repository: Any, source: CheckpointSource, manifest: AuditManifest) -> None:
     path = Path(source.source)
     if path.is_dir():
         for file in sorted(path.iterdir()):
             if file.is_file() and not any(part in file.name for part in _WEIGHTLESS):
-                client.log_artifact(run_id, str(file), ARTIFACTS)
+                repository.log_artifact(str(file), ARTIFACTS)
         return
     with tempfile.TemporaryDirectory() as scratch:
         note = Path(scratch) / "checkpoint.json"
         where = {"source": source.model_dump(mode="json"), "fingerprint": manifest.checkpoint.fingerprint}
         note.write_text(json.dumps(where, indent=2) + "\n", encoding="utf-8")
-        client.log_artifact(run_id, str(note), ARTIFACTS)
+        repository.log_artifact(str(note), ARTIFACTS)
 
 
 def _alias_version(client: MlflowClient, name: str, alias: str) -> str:

@@ -7,11 +7,12 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from harness.checkpoint import CheckpointSource
 from harness.data import DataSource
 from harness.gate import Policy, load_policy
+from harness.stores import checked_uri
 from harness.validation import read_yaml, validated
 
 
@@ -43,8 +44,16 @@ class Limits(_Strict):
 class Tracking(_Strict):
     """Where the finished audit is logged."""
 
-    uri: str | None = Field(default=None, description="MLflow tracking URI; default sqlite in the output; 'off': none")
+    uri: str | None = Field(
+        default=None,
+        description="MLflow store, 'off' for none; default: MLFLOW_TRACKING_URI, else sqlite in the output",
+    )
     experiment: str = Field(default="assay", description="MLflow experiment")
+
+    @field_validator("uri")
+    @classmethod
+    def _without_secrets(cls, uri: str | None) -> str | None:
+        return None if uri is None else checked_uri(uri, "tracking.uri")
 
 
 class AuditSpec(_Strict):

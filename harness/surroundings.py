@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 _SAFE, _PATH = "PYTHONSAFEPATH", "PYTHONPATH"
@@ -52,9 +53,7 @@ def shield() -> None:
 def started_as_module() -> bool:
     """Whether this process is `python -m harness.cli`, without -P: the working folder then leads its import path."""
     words = sys.orig_argv
-    return not sys.flags.safe_path and any(
-        pair == ("-m", "harness.cli") for pair in zip(words, words[1:], strict=False)
-    )
+    return not sys.flags.safe_path and any(pair == ("-m", "harness.cli") for pair in pairwise(words))
 
 
 @contextmanager

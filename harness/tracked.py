@@ -12,18 +12,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.artifacts import artifacts_of, download
 from harness.files import make_folder
 from harness.gate import Outcome
-from harness.mlflow_session import TrackingError, mlflow_session, shown_uri
+from harness.mlflow_session import TrackingError, mlflow_session
 from harness.pypi import cache_home
 from harness.record import MANIFEST, AuditFolder
+from harness.stores import shown_uri
 from harness.tracking import AUDIT_ID, LOGGED
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
-
-_CHECKPOINT = "checkpoint"
-"""Artifacts of a run that are no part of its audit: the released weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ def tracked_audits(uri: str, limit: int = 500) -> list[TrackedAudit]:
 
 
 def fetch_audit(uri: str, audit: TrackedAudit) -> AuditFolder:
-    """The audit's artifacts as a folder in the cache, downloaded once per logging. Raises TrackingError."""
+    """The audit without its reports as a folder in the cache, downloaded once per logging. Raises TrackingError."""
     if not re.fullmatch(r"[\w\-]+", audit.run_id):  # it becomes a folder name
         raise TrackingError(f"{shown_uri(uri)}: refused a run with the id {audit.run_id[:60]!r}")
     home = make_folder(cache_home() / "tracked" / _short(uri))
@@ -68,9 +67,8 @@ def fetch_audit(uri: str, audit: TrackedAudit) -> AuditFolder:
         scratch = Path(tempfile.mkdtemp(dir=home))
         try:
             with mlflow_session(uri) as client:
-                for entry in client.list_artifacts(audit.run_id):
-                    if entry.path != _CHECKPOINT:
-                        client.download_artifacts(audit.run_id, entry.path, str(scratch))
+                where = f"{shown_uri(uri)}: run {audit.run_id}"
+                download(artifacts_of(client, uri, audit.run_id), scratch, where)
             if not (scratch / MANIFEST).is_file():
                 raise TrackingError(
                     f"{shown_uri(uri)}: run {audit.run_id} holds no {MANIFEST}; it was not logged whole"

@@ -7,8 +7,9 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from harness.artifacts import artifacts_of
 from harness.errors import AssayError
 from harness.gate import Outcome, Verdict
 from harness.mlflow_run import (
@@ -17,13 +18,12 @@ from harness.mlflow_run import (
     common_tags,
     dataset_input,
     dataset_name,
-    default_uri,
+    distinct_keys,
     experiment_id,
     find_or_create,
     flat,
     log_entries,
     milliseconds,
-    safe,
 )
 from harness.mlflow_session import TrackingError, mlflow_session
 from harness.record import AuditFolder, AuditManifest, DatasetRecord, Status, audits_in
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from harness.metrics import Metric
 
-__all__ = ["AUDIT_ID", "LOGGED", "TrackingError", "default_uri", "log_audit", "pending"]
+__all__ = ["AUDIT_ID", "LOGGED", "TrackingError", "log_audit", "pending"]
 
 AUDIT_ID = "assay.audit_id"
 _ARTIFACTS = ("spec.yaml", "manifest.json", "metrics.json", "verdict.json", "report.*")
@@ -56,7 +56,7 @@ def log_audit(folder: AuditFolder, uri: str, experiment: str) -> str:
         run_id = str(run.info.run_id)
         _log_entries(client, run, manifest, metrics, verdict)
         client.log_inputs(run_id, dataset_inputs(manifest))
-        _log_artifacts(client, run_id, folder.path)
+        _log_artifacts(artifacts_of(client, uri, run_id), folder.path)
         client.set_terminated(run_id, status="FINISHED", end_time=milliseconds(manifest.finished))
     folder.write_tracking({"uri": uri, "run_id": run_id, "experiment": experiment, "state": "logged"})
     return run_id
@@ -111,10 +111,11 @@ def metric_values(metrics: Sequence[Metric]) -> dict[str, float]:
     for metric in metrics:
         if not metric.headline or metric.value is None:
             continue
-        key = metric.key + (f"/slice/{safe(metric.slice)}" if metric.slice else "")
+        key = metric.key + (f"/slice/{metric.slice}" if metric.slice else "")
         parts = {"": metric.value, "/low": metric.low, "/high": metric.high, "/n": float(metric.n)}
         values.update({key + end: number for end, number in parts.items() if number is not None})
-    return values
+    keys = distinct_keys(list(values))
+    return {keys[name]: number for name, number in values.items()}
 
 
 def dataset_inputs(manifest: AuditManifest) -> list[DatasetInput]:
@@ -167,13 +168,13 @@ def _log_entries(
     log_entries(client, run, audit_params(manifest), audit_tags(manifest, verdict), entries)
 
 
-def _log_artifacts(client: MlflowClient, run_id: str, audit: Path) -> None:
+def _log_artifacts(artifacts: Any, audit: Path) -> None:
     """The folder as it is, so that a downloaded copy is an audit folder again."""
     for pattern in _ARTIFACTS:
         for path in sorted(audit.glob(pattern)):
-            client.log_artifact(run_id, str(path))
+            artifacts.log_artifact(str(path))
     if (audit / "rows").is_dir():
-        client.log_artifacts(run_id, str(audit / "rows"), "rows")
+        artifacts.log_artifacts(str(audit / "rows"), "rows")
 
 
 def _datasets(manifest: AuditManifest) -> Iterator[tuple[str, DatasetRecord]]:

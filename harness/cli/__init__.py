@@ -5,7 +5,7 @@ from harness.surroundings import shield, started_as_module
 if started_as_module():
     shield()  # before anything else is imported: see there
 
-from harness.cli.commands import app  # noqa: E402
-from harness.cli.entry import main  # noqa: E402
+from harness.cli.commands import app
+from harness.cli.entry import main
 
 __all__ = ["app", "main"]

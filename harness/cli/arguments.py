@@ -17,7 +17,10 @@ Checkpoint = Annotated[str | None, typer.Option(help="Folder, hub name or pypi: 
 Suite = Annotated[str | None, typer.Option(help="Suites or probes, separated by commas.", show_default=False)]
 PolicyFile = Annotated[Path | None, typer.Option("--policy", help="YAML file with gates.", show_default=False)]
 Output = Annotated[Path | None, typer.Option(help="Folder of audits (default: audits).", show_default=False)]
-Uri = Annotated[str | None, typer.Option("--tracking-uri", help="MLflow URI, or 'off'.", show_default=False)]
+Uri = Annotated[
+    str | None,
+    typer.Option("--tracking-uri", help="MLflow URI, or 'off'.", show_default=False, callback=lambda uri: _store(uri)),
+]
 Seed = Annotated[int | None, typer.Option(help="Seed of sampling, attacks and bootstrap.", show_default=False)]
 Limit = Annotated[int | None, typer.Option(help="At most so many cases per probe.", show_default=False)]
 Minutes = Annotated[float | None, typer.Option(help="Take no new case after so many minutes.", show_default=False)]
@@ -31,6 +34,13 @@ Trust = Annotated[
 Base = Annotated[str | None, typer.Option(help="Full model of an adapter: folder, hub name or pypi: source.")]
 Run = Annotated[str, typer.Argument(help="Audit id, its folder, or 'latest'.")]
 Home = Annotated[Path, typer.Option("--output", help="Folder of audits.")]
+
+
+def _store(uri: str | None) -> str | None:
+    """What --tracking-uri names. Raises UsageError where it holds a secret."""
+    from harness.stores import checked_uri
+
+    return None if uri is None else checked_uri(uri, "--tracking-uri")
 
 
 def audit_folder(run: str, output: Path) -> AuditFolder:

@@ -59,7 +59,9 @@ def run(
     from harness.audit import start_audit
     from harness.checkpoint import Permissions
     from harness.plan import make_plan
+    from harness.stores import store_of_environment
 
+    store_of_environment()  # what is wrong with it should be heard now, not when the audit is done
     options = given_options(checkpoint, suite, policy, output, tracking_uri, seed, limit, minutes, device, dtype)
     allowed = Permissions(allow_pickle, allow_remote_code, trust_manifest)
     plan = make_plan(spec_with(spec, options, base), permissions=allowed)
@@ -110,7 +112,9 @@ def resume(
     """
     from harness.audit import resume_plan
     from harness.checkpoint import Permissions
+    from harness.stores import store_of_environment
 
+    store_of_environment()
     folder = audit_folder(run, output)
     allowed = Permissions(allow_pickle, allow_remote_code, trust_manifest)
     _finish(resume_plan(folder, permissions=allowed), folder)

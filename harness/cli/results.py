@@ -93,8 +93,9 @@ def report(
 def dashboard(output: Home = Path("audits"), tracking_uri: Uri = None, port: int = 8501) -> None:
     """Open the dashboard over a folder of audits."""
     from dashboards.launch import launch
+    from harness.stores import store_of_environment
 
-    raise typer.Exit(launch(output, tracking_uri, port))
+    raise typer.Exit(launch(output, tracking_uri or store_of_environment(), port))
 
 
 def _gated(

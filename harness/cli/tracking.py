@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from harness.cli.arguments import Home, Uri
 from harness.console import fail, say
-from harness.errors import UsageError
+from harness.errors import AssayError, Exit, UsageError
 
 if TYPE_CHECKING:
     from harness.record import AuditFolder
@@ -19,18 +23,31 @@ def sync(output: Home = Path("audits"), tracking_uri: Uri = None) -> None:
     from privacy.training.track import pending_trainings
 
     audits, trainings = pending(output), pending_trainings(output)
-    for folder in audits:
-        log_audit(folder, tracking_uri, must=True)
-    for trained in trainings:
-        _send_training(trained, tracking_uri)
-    sent = [f"{len(found)} {name}" for found, name in ((audits, "audits"), (trainings, "trainings")) if found]
-    say(f"{' and '.join(sent)} sent" if sent else f"{output}: nothing waits to be sent")
+    failed = [each for each in audits if not _sent(each.path, partial(log_audit, each, tracking_uri, must=True))]
+    left = [each for each in trainings if not _sent(each, partial(_send_training, each, tracking_uri))]
+    done = {"audits": len(audits) - len(failed), "trainings": len(trainings) - len(left)}
+    sent = " and ".join(f"{count} {name}" for name, count in done.items() if count)
+    if failed or left:
+        fail(f"{len(failed) + len(left)} of {len(audits) + len(trainings)} could not be sent; they wait in {output}")
+        say(f"{sent or 'nothing'} sent")
+        raise typer.Exit(Exit.FAILED)
+    say(f"{sent} sent" if sent else f"{output}: nothing waits to be sent")
+
+
+def _sent(path: Path, send: Callable[[], None]) -> bool:
+    """Whether one could be sent; one that cannot must not keep the others here."""
+    try:
+        send()
+    except (AssayError, ValueError, OSError) as error:  # a damaged note, a store that is away, a folder that is gone
+        fail(f"{path.name}: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
+        return False
+    return True
 
 
 def log_audit(folder: AuditFolder, uri: str | None, *, must: bool = False) -> None:
     """Log to MLflow; when the server is away, keep the audit for `assay sync` (or fail, when `must`)."""
-    from harness.mlflow_session import shown_uri
-    from harness.tracking import TrackingError, default_uri
+    from harness.stores import default_uri, shown_uri
+    from harness.tracking import TrackingError
     from harness.tracking import log_audit as send
 
     if uri == "off":
@@ -75,8 +92,7 @@ def log_training(result: Any, uri: str | None) -> None:
 
 
 def _send_training(folder: Path, uri: str | None) -> None:
-    from harness.mlflow_session import shown_uri
-    from harness.tracking import default_uri
+    from harness.stores import default_uri, shown_uri
     from privacy.training.track import log_training as send
     from privacy.training.track import tracking_note
 

@@ -33,9 +33,11 @@ def train(
     """Fine-tune a checkpoint, with differential privacy if asked, and write the manifest that later audits read."""
     from harness.checkpoint import Permissions
     from harness.console import training_progress
+    from harness.stores import store_of_environment
     from privacy.training import train as run_training
     from privacy.training.options import load_train_spec
 
+    store_of_environment()  # what is wrong with it should be heard now, not when the model is trained
     settings = load_train_spec(spec, privacy)
     allowed = Permissions(allow_pickle, allow_remote_code)
     if os.environ.get("RANK", "0") != "0":  # of several processes of a launcher only the first one speaks

@@ -108,7 +108,7 @@ def render_again(
     """
     writers, errors = find_writers(points)
     chosen = choose_writers(writers, errors, formats, report.level)
-    names, folder = _file_names(writers), make_folder(output)
+    names, folder = _file_names(writers), make_folder(output, shared=True)
     paths = {}
     for writer in chosen:
         try:
@@ -130,7 +130,7 @@ def update_card(report: ReportInput, card: Path) -> None:
     from harness.reports.card import update
 
     try:
-        before = card.read_text(encoding="utf-8") if card.exists() else ""
+        before = card.read_text(encoding="utf-8-sig") if card.exists() else ""
         after = update(before, report)
     except (OSError, ValueError, YAMLError) as error:  # no UTF-8 is a ValueError too
         raise UsageError(f"{card}: not a model card that can be read ({error})") from error

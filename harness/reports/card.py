@@ -42,6 +42,7 @@ def update(card: str, report: ReportInput) -> str:
     """`card` with its section and results from Assay replaced, or added at the end; the rest stays as it is."""
     from huggingface_hub import ModelCard
 
+    card = card.removeprefix("\ufeff")  # a byte order mark, which would hide the metadata that begin the card
     found = ModelCard(card or "---\n{}\n---\n")
     data: Any = found.data
     theirs = [result for result in data.eval_results or [] if result.task_name != _OURS]

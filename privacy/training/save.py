@@ -70,7 +70,7 @@ def partial_folder(output: Path) -> Iterator[Path]:
     partial = output.with_name(f"{output.name}.partial-{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        partial.mkdir()
+        partial.mkdir(mode=0o700)
         yield partial
         _put_in_place(partial, output)
     except OSError as error:

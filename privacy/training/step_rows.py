@@ -57,7 +57,7 @@ def write_step_rows(output: Path, progress: RunProgress, weights: str) -> None:
     """Replace the rows of `output` atomically; `weights` is the digest of the weights that they made."""
     frame = pd.DataFrame(StepRow.validate(step_frame(progress)))
     frame.attrs[_WEIGHTS] = weights
-    write_atomic(step_rows_path(output), lambda scratch: frame.to_parquet(scratch, index=False))
+    write_atomic(step_rows_path(output), lambda scratch: frame.to_parquet(scratch, index=False), private=True)
 
 
 def read_step_rows(output: Path, weights: str) -> pd.DataFrame | None:

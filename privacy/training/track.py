@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from harness.artifacts import artifacts_of
 from harness.checkpoint import CheckpointInfo, CheckpointSource, inspect_checkpoint
 from harness.claim_check import UNCHECKED, ClaimCheck
 from harness.errors import AuditError, CheckpointError, UsageError
@@ -17,6 +18,7 @@ from harness.files import make_folder, write_text
 from harness.manifest import MANIFEST_NAME, TrainingManifest
 from harness.mlflow_run import experiment_id, find_or_create, log_entries
 from harness.mlflow_session import TrackingError, mlflow_session
+from harness.stores import clean_note, sqlite_path
 from privacy.training.step_rows import read_step_rows, step_rows_path
 from privacy.training.tracked_run import (
     TRAINING_ID,
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _ARTIFACTS = (MANIFEST_NAME, "privacy_ledger.jsonl")
-_SQLITE = "sqlite:///"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ def log_training(output: Path, uri: str, experiment: str = "assay") -> str:
 def tracking_note(output: Path) -> dict[str, str]:
     """Where the training of `output` was logged, or waits to be; empty where nobody tried."""
     try:
-        note = dict(json.loads(_note_path(output).read_text(encoding="utf-8")))
+        note = clean_note(dict(json.loads(_note_path(output).read_text(encoding="utf-8"))))
         return note if note["training_id"] == _identity(output) else {}
     except (OSError, ValueError, KeyError):  # a damaged note is as good as none: logging again finds the run
         return {}
@@ -120,22 +121,24 @@ def _log(client: MlflowClient, uri: str, experiment: str, training: _Training) -
     entries = metric_entries(manifest, training.rows, training.finished, training.check)
     log_entries(client, run, training_params(manifest), tags, entries)
     client.log_inputs(run_id, dataset_inputs(manifest))
+    artifacts = artifacts_of(client, uri, run_id)
     for path in (folder / name for name in _ARTIFACTS):
         if path.is_file():
-            client.log_artifact(run_id, str(path))
+            artifacts.log_artifact(str(path))
     if training.rows is not None:
         where = UNPRIVATISED.rstrip(".") if manifest.privacy else "training"
-        client.log_artifact(run_id, str(step_rows_path(folder)), where)
+        artifacts.log_artifact(str(step_rows_path(folder)), where)
     client.set_terminated(run_id, status="FINISHED", end_time=training.finished)
     return run_id
 
 
 def _make_room(uri: str) -> None:
     """The folder of a local sqlite store: a training may come before the first audit, which makes it otherwise."""
-    if not uri.startswith(_SQLITE):
+    store = sqlite_path(uri)
+    if store is None:
         return
     try:
-        make_folder(Path(uri.removeprefix(_SQLITE)).absolute().parent)
+        make_folder(store.parent)
     except (UsageError, OSError) as error:
         raise TrackingError(str(error)) from error
 
@@ -145,4 +148,4 @@ def _note_path(output: Path) -> Path:
 
 
 def _write_note(output: Path, note: dict[str, str]) -> None:
-    write_text(_note_path(output), json.dumps(note, indent=2) + "\n")
+    write_text(_note_path(output), json.dumps(note, indent=2) + "\n", private=True)

@@ -14,7 +14,7 @@ from harness.gate import Outcome
 from harness.mlflow_session import mlflow_session
 from harness.policy import Severity, Waiver
 from harness.record import AuditFolder, Status
-from harness.tracking import default_uri
+from harness.stores import default_uri
 from harness.verdict import WaiverState
 from tests.audit_folder import GATES, PASSING_GATES, make_audit
 from tests.harness.test_cli import call

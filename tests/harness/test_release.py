@@ -14,7 +14,8 @@ from harness.gate import Outcome, Policy, Verdict, decide
 from harness.mlflow_session import TrackingError, mlflow_session
 from harness.record import AuditFolder
 from harness.release import release
-from harness.tracking import default_uri, log_audit
+from harness.stores import default_uri
+from harness.tracking import log_audit
 from tests.audit_folder import GATES, PASSING_GATES, make_audit
 from tests.tiny import make_checkpoint
 

@@ -25,8 +25,9 @@ from harness.manifest import MANIFEST_NAME, TrainingManifest, read_manifest
 from harness.mlflow_session import TrackingError, mlflow_session
 from harness.plan import AuditPlan
 from harness.spec import AuditSpec
+from harness.stores import default_uri
 from harness.tracked import tracked_audits
-from harness.tracking import default_uri, log_audit
+from harness.tracking import log_audit
 from privacy.training import train
 from privacy.training.session import LEDGER_NAME
 from privacy.training.step_rows import read_step_rows, step_rows_path
