@@ -205,9 +205,9 @@ def test_a_server_cannot_have_a_local_folder_copied(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
     secret = make_audit(tmp_path / "private").path
     (secret / "rows" / "key").mkdir()
-    with hostile_server(hostile_run(secret.as_uri() if form == "uri" else str(secret))) as uri:
-        with pytest.raises(TrackingError, match="none of the store's"):
-            fetch_run(uri, "abc")
+    run = hostile_run(secret.as_uri() if form == "uri" else str(secret))
+    with hostile_server(run) as uri, pytest.raises(TrackingError, match="none of the store's"):
+        fetch_run(uri, "abc")
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
 
 

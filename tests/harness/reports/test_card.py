@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from huggingface_hub import ModelCard
 from hypothesis import given, settings
 from markdown_it import MarkdownIt
 
+from harness.reports import update_card
 from harness.reports.api import ReportInput
 from harness.reports.card import BEGIN, END, render, update
 from harness.reports.content import outcome_label, plain
@@ -87,3 +89,13 @@ def test_hostile_text_stays_within_its_value(hostile: str) -> None:
     assert set(data) == {"model-index"}
     assert data["model-index"][0]["name"] == plain(f"toy{hostile}")
     assert READER.render(card.text).count("<h2>") == 1
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_metadata_survive_a_byte_order_mark(tmp_path: Path, ends: str) -> None:
+    card = tmp_path / "README.md"
+    card.write_bytes(b"\xef\xbb\xbf" + MINE.replace("\n", ends).encode())
+    update_card(by_hand(), card)
+    text = card.read_text(encoding="utf-8")
+    assert ModelCard(text).data.license == "mit"
+    assert text == update(MINE, by_hand()).replace("\r", "") == update(f"\ufeff{MINE}", by_hand())
