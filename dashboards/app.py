@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
+from dashboards.door import admits
+
 st.set_page_config(page_title="Assay", page_icon="⚖️", layout="wide")
+st.set_option("client.disableDataExport", True)  # its own CSV holds cells that a spreadsheet would run; ours does not
+if not admits(st.context.headers.to_dict()):
+    st.error("This dashboard is asked for by a name it does not answer to. Open it as http://localhost.")
+    st.stop()
 st.navigation(
     [
         st.Page("screens/audits.py", title="Audits", icon=":material/list:", url_path="audits", default=True),

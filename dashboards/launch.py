@@ -2,48 +2,73 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
+from dashboards.door import allowed_hosts
 from dashboards.settings import OUTPUT, TRACKING_URI
 from harness.mlflow_session import SETTINGS
+from harness.pypi import cache_home
+from harness.stores import absolute_uri
+from harness.surroundings import python_environment
 
-APP = Path(__file__).parent / "app.py"
+APP = Path(__file__).absolute().parent / "app.py"
+ADDRESS = "127.0.0.1"
+"""Only this machine can reach the server: rows may hold private text."""
 
 
-def launch(output: Path, tracking_uri: str | None, port: int, *, address: str = "127.0.0.1") -> int:
+def launch(output: Path, tracking_uri: str | None, port: int) -> int:
     """Serve the dashboard over `output` until interrupted; returns the server's exit status.
 
-    Only this machine can reach it unless `address` says otherwise: rows may hold private text.
+    The server's working folder is an empty one: Streamlit would take settings and secrets from the user's, which may
+    be a checkpoint's.
     """
-    server = subprocess.Popen(command(port, address), env={**os.environ, **environment(output, tracking_uri)})
-    before = signal.signal(signal.SIGTERM, lambda *_: server.terminate())  # or the server would outlive its launcher
-    try:
-        return server.wait()
-    except KeyboardInterrupt:  # Ctrl-C is how a dashboard is closed; the server got it as well
-        server.wait()
-        return 0
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    with tempfile.TemporaryDirectory(prefix="assay-dashboard-") as empty:
+        variables = {**python_environment(), **environment(output, tracking_uri)}
+        server = subprocess.Popen(command(port), env=variables, cwd=empty)
+        before = signal.signal(signal.SIGTERM, lambda *_: server.terminate())  # or it would outlive its launcher
+        try:
+            return server.wait()
+        except KeyboardInterrupt:  # Ctrl-C is how a dashboard is closed; the server got it as well
+            server.wait()
+            return 0
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
 
-def command(port: int, address: str) -> list[str]:
-    """The command line of the server; -P keeps modules lying in the working folder from being imported."""
+def command(port: int) -> list[str]:
+    """The command line of the server. What matters is said here, where no file of settings can say otherwise."""
     options = {
         "server.port": str(port),
-        "server.address": address,
+        "server.address": ADDRESS,
         "server.headless": "true",
+        "server.enableCORS": "true",  # protects from other origins, whatever it is called
+        "server.enableXsrfProtection": "true",
+        "server.corsAllowedOrigins": f"http://localhost:{port}",
         "server.fileWatcherType": "none",
+        "server.runOnSave": "false",
+        "server.enableStaticServing": "false",
+        "server.enableAgentApi": "false",
+        "server.scriptHealthCheckEnabled": "false",
+        "server.maxUploadSize": "1",  # there is nothing to upload
         "browser.gatherUsageStats": "false",
         "client.toolbarMode": "viewer",
+        "client.disableDataExport": "true",
+        "global.developmentMode": "false",  # in which every origin is welcome
     }
     flags = [part for name, value in options.items() for part in (f"--{name}", value)]
-    return [sys.executable, "-P", "-m", "streamlit", "run", str(APP), *flags]
+    hosts = [part for name in allowed_hosts() for part in ("--server.allowedHosts", name)]
+    return [sys.executable, "-P", "-m", "streamlit", "run", str(APP), *flags, *hosts]
 
 
 def environment(output: Path, tracking_uri: str | None) -> dict[str, str]:
-    """Variables that tell the server what to show."""
-    return {**SETTINGS, OUTPUT: str(output.absolute()), TRACKING_URI: tracking_uri or ""}
+    """Variables that tell the server what to show; no path in them depends on the working folder."""
+    return {
+        **SETTINGS,
+        OUTPUT: str(output.absolute()),
+        TRACKING_URI: absolute_uri(tracking_uri) if tracking_uri else "",
+        "ASSAY_CACHE": str(cache_home().absolute()),
+    }

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from harness.csv_cells import csv_text
 from harness.rows import row_parts
 
 PAGE = 50
@@ -121,8 +122,8 @@ def find_case(table: Any, case_id: str) -> dict[str, Any] | None:
 
 
 def csv_bytes(table: Any, positions: Any) -> bytes:
-    """The selected rows as CSV, UTF-8, nested values as JSON."""
-    return frame(table.take(positions)).to_csv(index=False).encode()
+    """The selected rows as CSV, UTF-8, nested values as JSON; no cell of it is a formula."""
+    return csv_text(frame(table.take(positions))).encode(errors="surrogatepass")
 
 
 def text_columns(table: Any) -> list[str]:

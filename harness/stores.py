@@ -91,6 +91,16 @@ def sqlite_path(uri: str) -> Path | None:
     return Path(uri.removeprefix(SQLITE).partition("?")[0]).absolute() if uri.startswith(SQLITE) else None
 
 
+def absolute_uri(uri: str) -> str:
+    """`uri`, a file or folder in it by its absolute path."""
+    database = sqlite_path(uri)
+    if database is not None and uri != SQLITE:
+        return SQLITE + str(database) + "".join(uri.removeprefix(SQLITE).partition("?")[1:])
+    if uri.startswith("databricks") or uri == "uc" or _SCHEME.match(uri):
+        return uri
+    return str(Path(uri).absolute())
+
+
 def _split(uri: str) -> tuple[str, str]:
     """Scheme in lower case, '' for none, and what follows it and its slashes; _PATH where all of it names a file."""
     found = _SCHEME.match(uri)

@@ -54,7 +54,7 @@ def _page(table: Any, positions: Any, key: str, folder: Path, readable: bool) ->
         file_name=f"{folder.name}-{key.split('-')[0].replace('/', '-')}.csv",
         mime="text/csv",
         on_click="ignore",
-        help="The rows the filters leave, in full. A spreadsheet may run a text that begins with = as a formula.",
+        help="The rows the filters leave, in full. A text that a spreadsheet would run has an apostrophe before it.",
         disabled=len(positions) == 0,
     )
     shown = rt.page(table, positions, page)

@@ -2,8 +2,14 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -12,9 +18,11 @@ from dashboards import launch as module
 from dashboards.launch import APP, command, environment, launch
 from dashboards.settings import Settings, read_settings
 
+ROOT = Path(__file__).parents[2]
+
 
 def test_the_server_is_private_quiet_and_local() -> None:
-    words = command(8599, "127.0.0.1")
+    words = command(8599)
     assert words[:5] == [sys.executable, "-P", "-m", "streamlit", "run"]
     assert Path(words[5]) == APP
     options = dict(zip(words[6::2], words[7::2], strict=True))
@@ -22,14 +30,26 @@ def test_the_server_is_private_quiet_and_local() -> None:
     assert options["--server.address"] == "127.0.0.1"
     assert options["--server.headless"] == "true"
     assert options["--browser.gatherUsageStats"] == "false"
+    assert options["--server.enableCORS"] == options["--server.enableXsrfProtection"] == "true"
+    assert options["--server.enableAgentApi"] == options["--global.developmentMode"] == "false"
+    hosts = [after for word, after in pairwise(words) if word == "--server.allowedHosts"]
+    assert hosts == ["localhost", "127.0.0.1", "::1"]
 
 
 def test_settings_travel_through_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for uri in ("http://mlflow.example", None):
-        for key, value in environment(Path("out"), uri).items():
+    monkeypatch.setenv("ASSAY_CACHE", "cache")
+    stores = {
+        "http://mlflow.example": "http://mlflow.example",
+        "sqlite:///audits/mlflow.db": f"sqlite:///{tmp_path / 'audits' / 'mlflow.db'}",
+        "./mlruns": str(tmp_path / "mlruns"),
+        None: None,
+    }
+    for given, shown in stores.items():
+        for key, value in environment(Path("out"), given).items():
             monkeypatch.setenv(key, value)
-        assert read_settings() == Settings(tmp_path / "out", uri)
+        assert read_settings() == Settings(tmp_path / "out", shown)
+        assert os.environ["ASSAY_CACHE"] == str(tmp_path / "cache")
 
 
 @pytest.mark.parametrize("status", [0, 3])
@@ -44,6 +64,11 @@ def test_launch_returns_the_status_of_the_server(status: int, tmp_path: Path, mo
 def test_a_terminated_launcher_takes_the_server_along(tmp_path: Path) -> None:
     script = f"""
 import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 from dashboards import launch as module
 server = "import os, sys, time; print(os.getpid(), flush=True); time.sleep(60)"
@@ -57,3 +82,96 @@ sys.exit(module.launch(Path({str(tmp_path)!r}), None, 8599))
     launcher.wait(timeout=30)
     with pytest.raises(ProcessLookupError):
         os.kill(server, 0)
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """Port of a dashboard that was started in a folder whose settings, secrets and modules are hostile."""
+    model = tmp_path_factory.mktemp("model")
+    (model / ".streamlit").mkdir()
+    (model / ".streamlit" / "config.toml").write_text(
+        "[server]\nenableCORS = false\nenableXsrfProtection = false\nallowedHosts = ['*']\naddress = '0.0.0.0'\n"
+        "corsAllowedOrigins = ['http://evil.example']\nenableAgentApi = true\n[global]\ndevelopmentMode = true\n"
+    )
+    (model / ".streamlit" / "secrets.toml").write_text("PYTHONPATH = '/nowhere'\n")
+    for name in ("streamlit", "uvicorn", "pandas", "matplotlibrc"):
+        (model / f"{name}.py").write_text(f"open({str(model / 'ran')!r}, 'w')\n")
+    with closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        number = int(free.getsockname()[1])
+    code = f"from pathlib import Path\nfrom dashboards.launch import launch\nlaunch(Path('audits'), None, {number})"
+    variables = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(model.parent)}
+    started = subprocess.Popen(
+        [sys.executable, "-P", "-c", code],
+        cwd=model,
+        env=variables,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        _wait(number, started)
+        yield number
+        assert not (model / "ran").exists()
+    finally:
+        started.terminate()
+        started.wait(timeout=30)
+
+
+def _wait(port: int, started: subprocess.Popen[bytes]) -> None:
+    for _ in range(600):
+        assert started.poll() is None
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=5) as answer:
+                assert answer.status == 200
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError("the dashboard did not start")
+
+
+def handshake(port: int, host: str, origin: str | None, path: str = "/_stcore/stream") -> int:
+    """Status of a request for a WebSocket; 101: it is open."""
+    lines = [
+        f"GET {path} HTTP/1.1",
+        f"Host: {host}",
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Protocol: streamlit",
+        *([f"Origin: {origin}"] if origin else []),
+    ]
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall("\r\n".join([*lines, "", ""]).encode())
+        return int(connection.recv(4096).split()[1])
+
+
+def test_a_page_of_the_dashboard_is_served(port: int) -> None:
+    assert handshake(port, f"127.0.0.1:{port}", f"http://127.0.0.1:{port}") == 101
+    assert handshake(port, f"localhost:{port}", f"http://localhost:{port}") == 101
+
+
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        ("evil.example:{port}", "http://evil.example:{port}"),  # a name that leads to 127.0.0.1
+        ("evil.example", None),
+        ("127.0.0.1.evil.example:{port}", "http://127.0.0.1.evil.example:{port}"),
+        ("127.0.0.1:{port}", "http://evil.example"),
+        ("localhost:{port}", "http://evil.example:{port}"),
+        ("localhost@evil.example", None),
+        ("127.0.0.1:{port}", "null"),
+    ],
+)
+def test_a_stranger_gets_no_socket(port: int, host: str, origin: str | None) -> None:
+    given = origin.format(port=port) if origin else None
+    assert handshake(port, host.format(port=port), given) == 403
+
+
+def test_the_server_listens_on_this_machine_only(port: int) -> None:
+    listening = Path("/proc/net/tcp")
+    if not listening.exists():
+        pytest.skip("needs /proc/net/tcp")
+    entries = [line.split() for line in listening.read_text().splitlines()[1:]]
+    bound = [entry[1] for entry in entries if entry[3] == "0A" and entry[1].endswith(f":{port:04X}")]
+    assert bound == [f"0100007F:{port:04X}"]

@@ -223,3 +223,12 @@ def test_an_audit_stays_chosen_from_page_to_page(output: Path) -> None:
     app.selectbox(key="audit-audit").set_value("20260101T000000Z-oldest-0002").run()
     assert "20260101T000000Z-oldest-0002" in app.query_params["audit"]
     assert "case" not in app.query_params
+
+
+def test_a_stranger_sees_nothing(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_audit(output)
+    monkeypatch.setattr("dashboards.door.admits", lambda _headers: False)
+    app = visit()
+    assert "does not answer to" in texts(app)
+    assert not app.title
+    assert BLOCKED not in texts(app) + tables(app)

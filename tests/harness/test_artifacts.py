@@ -149,7 +149,7 @@ def test_what_is_larger_than_an_audit_is_cut_short(tmp_path: Path, monkeypatch: 
     listing: dict[str | None, list[Entry]] = {None: [Entry("manifest.json")]}
     if name.startswith("rows"):
         listing = {None: [Entry("rows", True)], "rows": [Entry("rows/p", True)], "rows/p": [Entry(name)]}
-    with pytest.raises(ArtifactError, match="is not downloaded|too large"):
+    with pytest.raises(ArtifactError, match=r"is not downloaded|too large"):
         download(Repository(listing, size=10**6), tmp_path, "store: run r")
     assert sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()) < 10**5
 
