@@ -35,8 +35,8 @@ fi
 exec {python} -m harness.cli "$@"
 """
 _PYTHON = """#!/bin/sh
-case "$1 $2" in
-  '-m pip') printf '%s\\n' "$@" >"$FAKES/pip" ;;
+case "$1 $2 $3" in
+  '-P -m pip') printf '%s\\n' "$@" >"$FAKES/pip" ;;
   *) exec {python} "$@" ;;
 esac
 """

@@ -3,6 +3,6 @@
 . "$(dirname "$0")/common.sh"
 
 if [ -n "${ASSAY_INSTALL:-}" ]; then
-  python3 -m pip install --quiet --disable-pip-version-check -- "$ASSAY_INSTALL"
+  python3 -P -m pip install --quiet --disable-pip-version-check -- "$ASSAY_INSTALL"
 fi
 command -v assay >/dev/null || fail 'there is no assay here; say in ASSAY_INSTALL (the input install) what pip installs'

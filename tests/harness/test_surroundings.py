@@ -72,6 +72,18 @@ def test_a_command_imports_nothing_from_the_working_folder(trap: Path, words: li
     assert not (trap / "ran").exists()
 
 
+def test_a_plug_in_declared_in_the_working_folder_is_none(trap: Path) -> None:
+    folder = trap / "evil-1.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: evil\nVersion: 1\n")
+    (folder / "entry_points.txt").write_text("[assay.probes]\nevil.evil = evil:Evil\n")
+    (trap / "evil.py").write_text(f"open({str(trap / 'ran')!r}, 'w')\n")
+    done = run(["-m", "harness.cli", "probes"], trap)
+    assert done.returncode == 0, done.stderr
+    assert "evil" not in done.stdout + done.stderr
+    assert not (trap / "ran").exists()
+
+
 def test_what_a_command_starts_imports_nothing_from_the_working_folder(trap: Path) -> None:
     """As the script `assay` does: its own folder leads the path, and the variables are the user's."""
     script = trap.parent / "assay.py"

@@ -33,9 +33,14 @@ class LanguageToolErrors:
         if java is None:
             raise ResourceMissing("LanguageTool needs Java; install a Java runtime")
         self._port = _free_port()
-        command = [java, "-cp", str(folder / SERVER), "org.languagetool.server.HTTPServer", "--port", str(self._port)]
+        home = folder.absolute()
+        command = [java, "-cp", str(home / SERVER), "org.languagetool.server.HTTPServer", "--port", str(self._port)]
         self._server = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command,
+            cwd=home,  # Java takes settings from its working folder
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         atexit.register(self.close)
         try:
