@@ -97,5 +97,6 @@ def test_metadata_survive_a_byte_order_mark(tmp_path: Path, ends: str) -> None:
     card.write_bytes(b"\xef\xbb\xbf" + MINE.replace("\n", ends).encode())
     update_card(by_hand(), card)
     text = card.read_text(encoding="utf-8")
-    assert ModelCard(text).data.to_dict()["license"] == "mit"
+    card_of: Any = ModelCard(text)
+    assert card_of.data.license == "mit"
     assert text == update(MINE, by_hand()).replace("\r", "") == update(f"\ufeff{MINE}", by_hand())
