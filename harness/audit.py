@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import EntryPoint, PackageNotFoundError, version
@@ -20,13 +21,15 @@ from harness.claim import TrainingRecord
 from harness.claim_check import UNCHECKED, check_claim
 from harness.claim_metric import claim_metrics
 from harness.commit import git_commit
-from harness.errors import AssayError, UsageError
+from harness.errors import AssayError, AuditError, UsageError
 from harness.executors import make_executor
 from harness.files import make_folder, write_text
 from harness.gate import Policy, Verdict
 from harness.judge import first_verdict, judge, store_of
-from harness.metrics import Metric
-from harness.plan import AuditPlan, PlannedProbe, make_plan
+from harness.metrics import Better, Metric, missing_metric
+from harness.plan import AuditPlan, PlannedProbe, make_plan, metric_names
+from harness.plugins import PluginError, guarded
+from harness.probe import Probe
 from harness.record import (
     AuditFolder,
     AuditManifest,
@@ -110,25 +113,48 @@ def resume_plan(folder: AuditFolder, found: Found | None = None, *, permissions:
 
 def run_audit(plan: AuditPlan, folder: AuditFolder, on_progress: OnProgress = lambda *_: None) -> AuditResult:
     """Run what has no row yet, then measure and decide. On any failure the manifest says why, and rows stay."""
-    try:
+    with _told(folder):
         _execute(plan, folder, on_progress)
+        return conclude(plan, folder)
+
+
+@contextmanager
+def _told(folder: AuditFolder) -> Iterator[None]:
+    """Whatever ends the work inside, the manifest says so before it is raised."""
+    try:
+        yield
     except KeyboardInterrupt:
         _mark(folder, Status.INTERRUPTED, "interrupted by the user")
         raise
-    except Exception as error:  # recorded, then raised again: the folder must say why it is not finished
+    except Exception as error:  # recorded, then raised again
         _mark(folder, Status.FAILED, f"{type(error).__name__}: {error}")
         raise
-    return conclude(plan, folder)
+    except BaseException as error:  # sys.exit in a plug-in, a panic in a Rust library
+        why = f"something it called ended it: {type(error).__name__}: {error}"
+        _mark(folder, Status.FAILED, why)
+        raise AuditError(f"{folder.path.name}: {why}; what is finished is kept") from error
 
 
 def conclude(plan: AuditPlan, folder: AuditFolder) -> AuditResult:
     """Measure rows, decide, write the reports. Needs no model."""
     recorded = folder.manifest()
-    metrics = [metric for planned in plan.probes for metric in measure(planned, folder)]
+    metrics: list[Metric] = []
+    unmeasured: dict[str, str] = {}
+    for planned in plan.probes:
+        try:
+            metrics += measure(planned, folder)
+        except PluginError as error:  # this probe's numbers are missing, with the reason; the others stand
+            unmeasured[planned.probe.name] = f"its rows could not be measured ({error})"
+            metrics += _missing(planned.probe, unmeasured[planned.probe.name])
     metrics += claim_metrics(recorded.checkpoint.training)
     folder.write_metrics(metrics)
     manifest = recorded.model_copy(
-        update={"status": Status.FINISHED, "why": "", "finished": datetime.now(UTC).isoformat(timespec="seconds")}
+        update={
+            "status": Status.FINISHED,
+            "why": "",
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "incomplete": {**recorded.incomplete, **unmeasured},
+        }
     )
     verdict = first_verdict(folder, manifest, metrics, plan.spec.policy)
     folder.write_verdict(verdict)
@@ -174,14 +200,24 @@ def regate(
 
 
 def measure(planned: PlannedProbe, folder: AuditFolder) -> list[Metric]:
-    """Metrics of one probe from its rows; cases without a row are counted as missing."""
+    """Metrics of one probe from its rows; cases without a row are counted as missing.
+
+    Raises PluginError where the probe cannot measure them, AuditError where they are damaged.
+    """
     probe = planned.probe
     rows = _in_order(RowStore(folder.path, probe.name, probe.Row).read(), planned)
     unrun = len(planned.cases) - len(rows)
-    metrics = [metric.with_prefix(probe.name) for metric in probe.measure(rows)]
+    measured = guarded(lambda: probe.measure(rows), limit=None)  # a million rows may take minutes
+    metrics = [metric.with_prefix(probe.name) for metric in measured]
     return [
         metric if metric.slice else metric.model_copy(update={"missing": metric.missing + unrun}) for metric in metrics
     ]
+
+
+def _missing(probe: Probe[Any], why: str) -> list[Metric]:
+    """Every metric the probe is known to give, without a value."""
+    keys = sorted(metric_names(probe)) or ["measured"]
+    return [missing_metric(f"{probe.name}/{key}", why, better=Better.NEITHER) for key in keys]
 
 
 def _in_order(rows: pd.DataFrame, planned: PlannedProbe) -> pd.DataFrame:

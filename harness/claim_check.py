@@ -14,6 +14,7 @@ from typing import Protocol, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from harness.manifest import TrainingManifest
+from harness.plugins import load
 
 CLAIMS = "assay.claims"
 _LONGEST = 400
@@ -80,7 +81,7 @@ def check_claim(
 
 def _ask(point: EntryPoint, folder: Path, manifest: TrainingManifest, weights: str) -> ClaimCheck:
     try:
-        answer = point.load()(folder, manifest, weights)
+        answer = load(point)(folder, manifest, weights)
         if not isinstance(answer, ClaimCheck):
             raise TypeError(f"it answered with a {type(answer).__name__}, not a ClaimCheck")
         return answer

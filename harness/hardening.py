@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.errors import UsageError
+from harness.plugins import PluginError, load
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -71,12 +72,12 @@ def find_hardening(points: Iterable[EntryPoint] | None = None) -> HardeningPlugi
     broken = ""
     for point in sorted(points if points is not None else entry_points(group=HARDEN), key=lambda point: point.name):
         try:
-            plugin: HardeningPlugin = point.load()
+            plugin: HardeningPlugin = load(point)
             for name in ("harden", "check", "schema"):
                 if not callable(getattr(plugin, name, None)):
-                    raise TypeError(f"{plugin!r} has no {name}()")
-        except Exception as error:  # a plug-in may raise anything while it is imported
-            broken = f" ({point.name} = {point.value}: {type(error).__name__}: {error})"
+                    raise PluginError(f"{plugin!r} has no {name}()")
+        except PluginError as error:
+            broken = f" ({point.name} = {point.value}: {error})"
             continue
         return plugin
     raise UsageError(f"no installed suite hardens checkpoints{broken}; reinstall assay")

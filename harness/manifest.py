@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from harness.data import DataSource
 from harness.errors import CheckpointError
 
 MANIFEST_NAME = "training_manifest.json"
+_MAX_BYTES = 16 * 2**20
+"""A manifest with the losses of 100,000 epochs has 2 MB."""
 
 
 class Unprivatised(BaseModel):
@@ -130,13 +133,16 @@ class TrainingManifest(BaseModel):
 def read_manifest(folder: Path) -> TrainingManifest | None:
     """The manifest lying in a checkpoint folder, or None. Raises CheckpointError when it cannot be read."""
     path = folder / MANIFEST_NAME
-    if not path.is_file():
+    if not os.path.lexists(path):
         return None
+    from harness.checkpoint.regular import read_bytes
+
+    content = read_bytes(path, _MAX_BYTES)
     try:
-        return TrainingManifest.model_validate_json(path.read_bytes())
-    except (ValidationError, OSError) as error:
+        return TrainingManifest.model_validate_json(content)
+    except (ValidationError, ValueError, RecursionError) as error:
         first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
-        where = ".".join(str(part) for part in first["loc"])
+        where = ".".join(str(part) for part in first["loc"])[:200]
         raise CheckpointError(
-            f"{path}: not a training manifest ({where}: {first['msg']}); restore it or delete it to audit without one"
+            f"{path}: not a training manifest ({where}: {first['msg'][:200]}); restore or delete it"
         ) from error

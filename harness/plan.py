@@ -12,8 +12,9 @@ import pandas as pd
 from harness.case import Case, sample_cases
 from harness.checkpoint import NOTHING, CheckpointInfo, Permissions, inspect_checkpoint
 from harness.data import Dataset, DataSource, load_dataset
-from harness.errors import DataError, UsageError
+from harness.errors import AssayError, AuditError, DataError, UsageError
 from harness.metrics import Metric
+from harness.plugins import PluginError, guarded
 from harness.power import GatePower, Planned, plan_power
 from harness.probe import Plan, Probe
 from harness.registry import Found, ProbeClass, find_probes, pick
@@ -63,7 +64,10 @@ def make_plan(spec: AuditSpec, found: Found | None = None, *, permissions: Permi
     planned: list[PlannedProbe] = []
     not_applicable: dict[str, str] = {}
     for probe_class, wanted in chosen:
-        why = probe_class.why_not(info.offers)
+        try:
+            why = guarded(lambda each=probe_class: each.why_not(info.offers))  # type: ignore[misc]
+        except PluginError as error:
+            why = f"it could not say whether it applies ({error})"
         if why is not None:
             not_applicable[probe_class.name] = why
             continue
@@ -86,18 +90,17 @@ def power_of(plan: AuditPlan, earlier: Sequence[Metric] = ()) -> list[GatePower]
     if plan.spec.policy is None:
         return []
     planned = {
-        each.probe.name: Planned(len(each.cases), _metric_names(each.probe), each.probe.shares) for each in plan.probes
+        each.probe.name: Planned(len(each.cases), metric_names(each.probe), each.probe.shares) for each in plan.probes
     }
     return plan_power(plan.spec.policy, planned, plan.not_applicable, earlier)
 
 
-def _metric_names(probe: Probe[Any]) -> frozenset[str]:
-    """Last parts of the keys of a probe's metrics, as it names them when it has no rows."""
+def metric_names(probe: Probe[Any]) -> frozenset[str]:
+    """Last parts of the keys of a probe's metrics, as it names them when it has no rows; none where it cannot."""
+    empty = pd.DataFrame(columns=list(probe.Row.to_schema().columns))
     try:
-        return frozenset(
-            metric.key for metric in probe.measure(pd.DataFrame(columns=list(probe.Row.to_schema().columns)))
-        )
-    except Exception:  # a plug-in that cannot measure nothing only costs the hint
+        return frozenset(metric.key for metric in guarded(lambda: probe.measure(empty)))
+    except PluginError:
         return frozenset()
 
 
@@ -127,7 +130,7 @@ def _plan_probe(spec: AuditSpec, info: CheckpointInfo, probe_class: ProbeClass, 
     given = {name: source for name, source in {**spec.data, **wanted.data}.items() if name in probe.inputs}
     try:
         data = _datasets(probe, {**probe.default_data(info), **given})
-        cases = probe.cases(Plan(info, spec.seed, data))
+        cases = _cases(probe, Plan(info, spec.seed, data))
         if not cases:
             raise DataError(f"{probe.name}: the data give no case; see `assay probes {probe.name}` for what it needs")
     except DataError as error:
@@ -136,6 +139,17 @@ def _plan_probe(spec: AuditSpec, info: CheckpointInfo, probe_class: ProbeClass, 
         raise _NoDefaultError(str(error)) from error
     limit = wanted.limit or spec.limits.cases
     return PlannedProbe(probe, sample_cases(cases, limit, spec.seed), len(cases), data)
+
+
+def _cases(probe: Probe[Any], plan: Plan) -> list[Case]:
+    """The probe's cases. Raises AssayError as the probe does; AuditError for anything else: its fault, named."""
+    try:
+        return probe.cases(plan)
+    except (AssayError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # a plug-in may raise anything, sys.exit included
+        why = f"{type(error).__name__}: {error}"
+        raise AuditError(f"{probe.name}: gave no cases ({why}); this is a fault of the probe") from error
 
 
 def _datasets(probe: Probe[Any], sources: Mapping[str, DataSource]) -> dict[str, Dataset]:

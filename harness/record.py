@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
 
+from harness.checkpoint.regular import is_there
 from harness.claim import TrainingRecord
 from harness.errors import UsageError
 from harness.files import write_text
 from harness.metrics import Metric
+from harness.reading import is_folder, read_record
 from harness.rows import read_rows
 from harness.stores import clean_note, without_secrets
 from harness.verdict import Verdict
 
 MANIFEST = "manifest.json"
 _METRICS: TypeAdapter[list[Metric]] = TypeAdapter(list[Metric])
+_VERDICT = TypeAdapter(Verdict)
+_NOTE: TypeAdapter[Mapping[str, str]] = TypeAdapter(Mapping[str, str])
 
 
 class Status(StrEnum):
@@ -129,6 +133,9 @@ class AuditManifest(_Record):
         return without_secrets(command)
 
 
+_MANIFEST = TypeAdapter(AuditManifest)
+
+
 @dataclass(frozen=True, slots=True)
 class AuditFolder:
     """Reads (and, for the audit that owns it, writes) one audit's folder."""
@@ -141,15 +148,10 @@ class AuditFolder:
         return self.path / MANIFEST
 
     def manifest(self) -> AuditManifest:
-        """The manifest. Raises UsageError when the folder is not an audit or the file is damaged."""
-        if not self.manifest_path.is_file():
+        """The manifest. Raises UsageError when the folder is not an audit, AuditError when the file is damaged."""
+        if not is_there(self.manifest_path):
             raise UsageError(f"{self.path}: not an audit (no {MANIFEST}); `assay show` lists the audits of a folder")
-        try:
-            return AuditManifest.model_validate_json(self.manifest_path.read_bytes())
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise UsageError(f"{self.manifest_path}: damaged at {where or 'the top'} ({first['msg']})") from error
+        return read_record(self.manifest_path, _MANIFEST)
 
     def write_manifest(self, manifest: AuditManifest) -> None:
         """Replace the manifest atomically."""
@@ -158,7 +160,7 @@ class AuditFolder:
     def metrics(self) -> list[Metric]:
         """Measured metrics; empty when the audit has not been measured yet."""
         path = self.path / "metrics.json"
-        return _METRICS.validate_json(path.read_bytes()) if path.is_file() else []
+        return read_record(path, _METRICS) if is_there(path) else []
 
     def write_metrics(self, metrics: list[Metric]) -> None:
         """Replace the metrics atomically."""
@@ -167,7 +169,7 @@ class AuditFolder:
     def verdict(self) -> Verdict | None:
         """The verdict, or None before it was decided."""
         path = self.path / "verdict.json"
-        return Verdict.model_validate_json(path.read_bytes()) if path.is_file() else None
+        return read_record(path, _VERDICT) if is_there(path) else None
 
     def write_verdict(self, verdict: Verdict) -> None:
         """Replace the verdict atomically."""
@@ -180,7 +182,7 @@ class AuditFolder:
     def tracking(self) -> dict[str, str]:
         """Where the audit was logged: tracking URI, run id; empty when it was not."""
         path = self.path / "tracking.json"
-        return clean_note(dict(json.loads(path.read_text(encoding="utf-8")))) if path.is_file() else {}
+        return clean_note(read_record(path, _NOTE)) if is_there(path) else {}
 
     def write_tracking(self, entry: dict[str, str]) -> None:
         """Replace the tracking entry atomically."""
@@ -189,7 +191,7 @@ class AuditFolder:
 
 def audits_in(output: Path) -> Iterator[AuditFolder]:
     """Audits directly below `output`, newest first by their id (which starts with the UTC time)."""
-    if output.is_dir():
+    if is_folder(output):
         for path in sorted(output.iterdir(), reverse=True):
-            if (path / MANIFEST).is_file():
+            if is_there(path / MANIFEST):
                 yield AuditFolder(path)

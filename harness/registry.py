@@ -9,6 +9,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from harness.errors import UsageError
+from harness.plugins import PluginError, load
 from harness.probe import Probe
 
 PROBES = "assay.probes"
@@ -30,10 +31,10 @@ def find_probes(points: Iterable[EntryPoint] | None = None) -> Found:
     errors: dict[str, str] = {}
     for point in sorted(points if points is not None else entry_points(group=PROBES), key=lambda p: (p.name, p.value)):
         try:
-            probe = point.load()
+            probe = load(point)
             _check(probe)
-        except Exception as error:  # a plug-in may raise anything while it is imported; the rest must carry on
-            errors[f"{point.name} = {point.value}"] = f"{type(error).__name__}: {error}"
+        except (PluginError, TypeError) as error:
+            errors[f"{point.name} = {point.value}"] = str(error)
             continue
         if probe.name in probes and probes[probe.name] is not probe:
             errors[f"{point.name} = {point.value}"] = f"the name {probe.name!r} is taken by {probes[probe.name]}"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.errors import UsageError
+from harness.plugins import PluginError, load
 
 RESOURCES = "assay.resources"
 
@@ -56,11 +57,11 @@ def find_resources(
     errors: dict[str, str] = {}
     for point in sorted(points if points is not None else entry_points(group=RESOURCES), key=lambda p: p.name):
         try:
-            plugin = point.load()
+            plugin = load(point)
             if not (callable(getattr(plugin, "rows", None)) and isinstance(getattr(plugin, "suite", None), str)):
-                raise TypeError(f"{plugin!r} has no suite and rows()")
-        except Exception as error:  # a plug-in may raise anything while it is imported; the rest must carry on
-            errors[f"{point.name} = {point.value}"] = f"{type(error).__name__}: {error}"
+                raise PluginError(f"{plugin!r} has no suite and rows()")
+        except PluginError as error:
+            errors[f"{point.name} = {point.value}"] = str(error)
             continue
         plugins[plugin.suite] = plugin
     return plugins, errors

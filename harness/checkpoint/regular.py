@@ -40,7 +40,7 @@ def open_regular(path: Path, most: int, within: tuple[Path, ...] = ()) -> Iterat
         end = confined(path, within)
         number = os.open(end, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError as error:
-        raise CheckpointError(f"{path}: missing; a checkpoint needs it, so copy the whole folder") from error
+        raise CheckpointError(f"{path}: missing, though it is needed; copy the whole folder") from error
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: cannot be opened ({_why(error)})") from error
     try:
@@ -58,7 +58,7 @@ def confined(path: Path, within: tuple[Path, ...]) -> Path:
         return path
     end = path.resolve(strict=False)
     if not any(end.is_relative_to(folder) for folder in within):
-        raise CheckpointError(f"{path}: a link that leaves the checkpoint's folder; copy the file itself there")
+        raise CheckpointError(f"{path}: a link that leaves its folder; copy the file itself there")
     return end
 
 

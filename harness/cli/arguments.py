@@ -45,6 +45,7 @@ def _store(uri: str | None) -> str | None:
 
 def audit_folder(run: str, output: Path) -> AuditFolder:
     """The audit a user means by a path, an id below `output`, or 'latest'."""
+    from harness.reading import is_folder
     from harness.record import AuditFolder, audits_in
 
     if run == "latest":
@@ -53,4 +54,7 @@ def audit_folder(run: str, output: Path) -> AuditFolder:
             raise UsageError(f"{output}: holds no audit yet; start one with `assay run`")
         return newest
     path = Path(run)
-    return AuditFolder(path if path.is_dir() else output / run)
+    folder = path if is_folder(path) else output / run
+    if not is_folder(folder):
+        raise UsageError(f"{run[:200]}: not an audit; `assay show` lists the audits of a folder")
+    return AuditFolder(folder)

@@ -32,6 +32,7 @@ from harness.cli.overrides import given_options, spec_with
 from harness.cli.tracking import log_audit
 from harness.console import fail, say, show_plan
 from harness.errors import Exit
+from harness.outcome import decided, verdict_due
 
 if TYPE_CHECKING:
     from harness.plan import AuditPlan
@@ -62,6 +63,7 @@ def run(
     from harness.stores import store_of_environment
 
     store_of_environment()  # what is wrong with it should be heard now, not when the audit is done
+    verdict_due()
     options = given_options(checkpoint, suite, policy, output, tracking_uri, seed, limit, minutes, device, dtype)
     allowed = Permissions(allow_pickle, allow_remote_code, trust_manifest)
     plan = make_plan(spec_with(spec, options, base), permissions=allowed)
@@ -115,6 +117,7 @@ def resume(
     from harness.stores import store_of_environment
 
     store_of_environment()
+    verdict_due()
     folder = audit_folder(run, output)
     allowed = Permissions(allow_pickle, allow_remote_code, trust_manifest)
     _finish(resume_plan(folder, permissions=allowed), folder)
@@ -134,4 +137,4 @@ def _finish(plan: AuditPlan, folder: AuditFolder) -> None:
     show_outcome(result.manifest, result.metrics, result.verdict)
     log_audit(folder, plan.spec.tracking.uri)
     say(f"report     {folder.path / 'report.html'}\ndashboard  assay dashboard --output {plan.spec.output}")
-    raise typer.Exit(result.verdict.exit_code)
+    raise typer.Exit(decided(result.verdict.exit_code))

@@ -2,31 +2,70 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+import typer
+
 from harness.cli.commands import app
-from harness.console import fail
+from harness.console import errors, fail
 from harness.errors import AssayError, Exit
+from harness.loglines import clean
+from harness.outcome import begin, settled
 from harness.surroundings import shield
+
+_CLICK: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
+"""Base of what is wrong with a command line; newer releases of typer bring their own copy of click."""
 
 
 def main(entry: Callable[..., Any] = app) -> None:
-    """Entry point: one sentence and a promised exit code instead of a traceback."""
+    """Entry point: one sentence and a promised exit code, whatever happens inside."""
     shield()
+    begin()
+    sys.exit(settled(_code(entry)))
+
+
+def _code(entry: Callable[..., Any]) -> int:
+    """The exit code an entry asks for; what is nobody's error is Assay's, and never reads as a verdict."""
     try:
         with _terminable():
-            entry(standalone_mode=True)
+            asked = entry(standalone_mode=False)
+        return asked if isinstance(asked, int) else Exit.PASS
     except AssayError as error:
         fail(str(error))
-        sys.exit(error.exit_code)
+        return error.exit_code
     except KeyboardInterrupt:
         fail("interrupted")
-        sys.exit(Exit.INTERRUPTED)
+        return Exit.INTERRUPTED
+    except typer.Exit as error:
+        return error.exit_code
+    except _CLICK as error:
+        message = getattr(error, "format_message", None)
+        fail(message() if message is not None else str(error))
+        return Exit.USAGE
+    except typer.Abort:
+        fail("aborted: an answer was needed and there was nobody to give one")
+        return Exit.FAILED
+    except SystemExit as error:
+        fail(f"something that Assay called ended the program with {error.code!r}; no verdict was given")
+        return Exit.FAILED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nobody reads on; the last flush must not complain
+        return Exit.FAILED
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        fail(f"{where}{error.strerror or error}")
+        return Exit.FAILED
+    except BaseException as error:
+        fail(f"a fault of Assay's own, please report it: {type(error).__name__}: {error}")
+        errors.print(clean("".join(traceback.format_exception(error))), markup=False, highlight=False)
+        return Exit.FAILED
 
 
 @contextmanager

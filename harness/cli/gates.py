@@ -11,6 +11,7 @@ from harness.cli.arguments import Home, Pickle, Remote, Run, Uri, audit_folder
 from harness.cli.tracking import logged
 from harness.console import say
 from harness.errors import Exit, UsageError
+from harness.outcome import decided, verdict_due
 
 if TYPE_CHECKING:
     from harness.record import AuditFolder
@@ -39,6 +40,7 @@ def gate(
     from harness.console import show_outcome
     from harness.gate import load_policy
 
+    verdict_due()
     result = regate(
         audit_folder(run, output),
         load_policy(policy),
@@ -49,7 +51,7 @@ def gate(
     show_outcome(result.manifest, result.metrics, result.verdict)
     if ratchet is not None:
         _ratchet(policy, result.verdict, ratchet)
-    raise typer.Exit(result.verdict.exit_code)
+    raise typer.Exit(decided(result.verdict.exit_code))
 
 
 def release(
@@ -73,6 +75,7 @@ def release(
     from harness.checkpoint import Permissions
     from harness.release import release as register
 
+    verdict_due()
     folder = audit_folder(run, output)
     verdict = _release_verdict(folder, policy, baseline, tracking_uri)
     uri, run_id = logged(folder, tracking_uri)
@@ -80,7 +83,7 @@ def release(
         folder, verdict, uri, run_id, name, alias, by=by, permissions=Permissions(allow_pickle, allow_remote_code)
     )
     say(done.sentence)
-    raise typer.Exit(done.verdict.exit_code)
+    raise typer.Exit(decided(done.verdict.exit_code))
 
 
 def _ratchet(policy: Path, verdict: Verdict, target: Path) -> None:

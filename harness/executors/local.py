@@ -44,7 +44,9 @@ def _rows(probe: Probe[Any], scorer: Scorer, cases: Sequence[Case]) -> Iterator[
         yield from _checked(probe, probe.run(scorer, cases), left)
     except (AssayError, OSError):  # not the fault of a case: the audit has to stop
         raise
-    except Exception as error:  # whatever a probe raises is a finding about its case, not the end of the audit
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:  # whatever a probe raises, sys.exit too, is a finding about its case
         if len(cases) == 1:
             yield error_row(cases[0], f"{type(error).__name__}: {error}")
             return

@@ -16,6 +16,7 @@ from yaml import YAMLError
 from harness.errors import AssayError, AuditError, UsageError
 from harness.files import make_folder, write_bytes
 from harness.metrics import Metric
+from harness.plugins import PluginError, guarded, load
 from harness.probe import About
 from harness.record import AuditFolder, AuditManifest
 from harness.reports.api import Level, ReportInput, Writer
@@ -56,7 +57,9 @@ def find_writers(points: Iterable[EntryPoint] | None = None) -> tuple[list[Write
             if point.name in writers:
                 raise ValueError(f"another report format is named {point.name!r}")
             writers[point.name] = _load(point)
-        except Exception as error:  # a plug-in may raise anything while it is imported; the rest must carry on
+        except PluginError as error:
+            errors[f"{point.name} = {point.value}"] = str(error)
+        except (ValueError, TypeError) as error:
             errors[f"{point.name} = {point.value}"] = f"{type(error).__name__}: {error}"
     return list(writers.values()), errors
 
@@ -79,9 +82,9 @@ def write_reports(
         if not writer.default:
             continue
         try:
-            content = _rendered(writer, report)
-        except Exception as error:  # as above: one format must not cost the others
-            errors[writer.name] = f"{type(error).__name__}: {error}"
+            content = guarded(lambda writer=writer: _rendered(writer, report))  # type: ignore[misc]
+        except PluginError as error:  # one format must not cost the others
+            errors[writer.name] = str(error)
             continue
         write_bytes(folder / names[writer.name], content)
     return errors
@@ -177,7 +180,7 @@ def _rendered(writer: Writer, report: ReportInput) -> bytes:
 def _load(point: EntryPoint) -> Writer:
     if re.fullmatch(r"[\w.-]+", point.name) is None:
         raise ValueError(f"{point.name!r} cannot be part of a file name")
-    render = point.load()
+    render = load(point)
     if not callable(render):
         raise TypeError(f"{render!r} is not callable")
     module = sys.modules[point.module]

@@ -201,7 +201,7 @@ def test_a_folder_that_is_no_audit(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not an audit"):
         AuditFolder(tmp_path).manifest()
     (tmp_path / "manifest.json").write_text("{}")
-    with pytest.raises(UsageError, match="damaged at audit_id"):
+    with pytest.raises(AuditError, match="damaged at audit_id"):
         AuditFolder(tmp_path).manifest()
 
 
