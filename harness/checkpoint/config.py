@@ -71,6 +71,8 @@ def check_counts(raw: Mapping[str, Any], path: Path, *, tensors: int, labels: in
             bound = min(max(labels, _COUNT_FLOOR), _MOST_LABELS)
         else:
             bound = max(largest if "head" in key.lower() else tensors, _COUNT_FLOOR)
+        if value < 0:
+            raise CheckpointError(f"{path}: {key[:60]} is {value:,}, which counts nothing; the config is wrong")
         if value > capped(bound):
             raise CheckpointError(
                 f"{path}: {key[:60]} is {value:,}, more than the weights can hold; the config is wrong"

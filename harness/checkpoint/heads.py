@@ -69,7 +69,7 @@ _BY_TASK = {
 def refuse_text_to_text(architecture: str, raw: Mapping[str, Any], where: str) -> None:
     """Raises CheckpointError for an encoder-decoder or multimodal model, by its class or its raw config."""
     model_type = raw.get("model_type")
-    if architecture.endswith(_OWN_TEXT_TO_TEXT) or raw.get("is_encoder_decoder") or model_type in _TEXT_TO_TEXT:
+    if architecture.endswith(_OWN_TEXT_TO_TEXT) or raw.get("is_encoder_decoder") or str(model_type) in _TEXT_TO_TEXT:
         raise CheckpointError(
             f"{where}: {architecture or str(model_type)[:60]} is an encoder-decoder or multimodal model; "
             "Assay audits encoders (BERT) and decoders (GPT) of text"

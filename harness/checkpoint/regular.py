@@ -56,7 +56,10 @@ def confined(path: Path, within: tuple[Path, ...]) -> Path:
     """Where a path ends. Raises CheckpointError for a link that leaves the checkpoint."""
     if not path.is_symlink():
         return path
-    end = path.resolve(strict=False)
+    try:
+        end = path.resolve(strict=False)
+    except RuntimeError as error:  # a loop
+        raise CheckpointError(f"{path}: a link that leads back to itself; copy the file itself there") from error
     if not any(end.is_relative_to(folder) for folder in within):
         raise CheckpointError(f"{path}: a link that leaves its folder; copy the file itself there")
     return end

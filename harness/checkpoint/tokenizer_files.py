@@ -98,6 +98,8 @@ def vet_settings(raw: Mapping[str, Any], where: Path) -> tuple[dict[str, Any], s
         elif not _QUIET.fullmatch(name):
             dropped.append(name)
     kind = kept.get("tokenizer_class")
+    if kind is not None and not isinstance(kind, str):
+        _wrong("tokenizer_class", where)
     if kind is not None and kind not in known_tokenizers() and not _as_fast(kind, where.parent):
         raise CheckpointError(
             f"{where}: tokenizer_class {str(kind)[:60]!r} is no tokenizer of a text architecture that Assay reads; "

@@ -62,7 +62,7 @@ def vet_config(raw: Mapping[str, Any], model_type: str, where: Path) -> Vetted:
         if name not in known:
             if not BOOKKEEPING.fullmatch(name):
                 dropped.append(name)
-        elif name == "tokenizer_class" and value not in known_tokenizers():
+        elif name == "tokenizer_class" and not (isinstance(value, str) and value in known_tokenizers()):
             if value is not None:
                 dropped.append(name)
         else:

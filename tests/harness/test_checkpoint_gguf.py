@@ -6,7 +6,6 @@ import struct
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -14,67 +13,9 @@ from harness.checkpoint import CheckpointSource, inspect_checkpoint, load_checkp
 from harness.errors import CheckpointError
 from harness.probe import Need
 from tests.tiny import MAX_TOKENS, make_checkpoint
+from tests.tiny_gguf import write_gguf
 
 gguf = pytest.importorskip("gguf")
-
-NAMES = {
-    "model.embed_tokens": "token_embd",
-    "model.norm": "output_norm",
-    "lm_head": "output",
-    "self_attn.q_proj": "attn_q",
-    "self_attn.k_proj": "attn_k",
-    "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output",
-    "mlp.gate_proj": "ffn_gate",
-    "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down",
-    "post_attention_layernorm": "ffn_norm",
-    "input_layernorm": "attn_norm",
-    "model.layers": "blk",
-}
-
-
-def interleaved(weight: Any, heads: int) -> Any:
-    """GGUF keeps the two halves of each rotary pair next to each other."""
-    return weight.reshape(heads, 2, weight.shape[0] // heads // 2, -1).swapaxes(1, 2).reshape(weight.shape)
-
-
-def write(path: Path, model: Any, tokenizer: Any, **counts: int) -> Path:
-    """A llama model as an F32 GGUF file, written by the gguf package."""
-    config = model.config
-    writer = gguf.GGUFWriter(path, "llama")
-    writer.add_name("tiny")
-    writer.add_context_length(counts.get("context_length", MAX_TOKENS))
-    writer.add_embedding_length(config.hidden_size)
-    writer.add_block_count(counts.get("block_count", config.num_hidden_layers))
-    writer.add_feed_forward_length(config.intermediate_size)
-    writer.add_head_count(config.num_attention_heads)
-    writer.add_head_count_kv(config.num_key_value_heads)
-    writer.add_rope_dimension_count(config.hidden_size // config.num_attention_heads)
-    writer.add_rope_freq_base(10000.0)
-    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
-    writer.add_tokenizer_model("gpt2")
-    vocab = tokenizer.get_vocab()
-    writer.add_token_list(sorted(vocab, key=vocab.__getitem__))
-    writer.add_token_types(
-        [3 if token in tokenizer.all_special_tokens else 1 for token in sorted(vocab, key=vocab.get)]
-    )
-    writer.add_token_merges(["Ġ t", "Ġt h", "Ġth e"])
-    writer.add_bos_token_id(tokenizer.bos_token_id)
-    writer.add_eos_token_id(tokenizer.eos_token_id)
-    writer.add_add_bos_token(bool(counts.get("add_bos_token", True)))
-    for name, tensor in model.state_dict().items():
-        weight = tensor.numpy().astype(np.float32)
-        if "q_proj" in name or "k_proj" in name:
-            weight = interleaved(weight, config.num_attention_heads if "q_" in name else config.num_key_value_heads)
-        for old, new in NAMES.items():
-            name = name.replace(old, new)
-        writer.add_tensor(name, np.ascontiguousarray(weight))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +30,7 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> Any:
 @pytest.mark.parametrize("as_folder", [True, False])
 def test_expanded_weights_give_the_numbers_of_the_original(tmp_path: Path, llama: Any, as_folder: bool) -> None:
     model, tokenizer = llama
-    file = write(tmp_path / "tiny.gguf", model, tokenizer)
+    file = write_gguf(tmp_path / "tiny.gguf", model, tokenizer)
     info = inspect_checkpoint(CheckpointSource(source=str(tmp_path if as_folder else file)))
     assert info.offers == {Need.CAUSAL_LM, Need.EMBEDDINGS}
     assert (info.architecture, info.model_type, info.max_tokens) == ("LlamaForCausalLM", "llama", MAX_TOKENS)
@@ -106,7 +47,7 @@ def test_expanded_weights_give_the_numbers_of_the_original(tmp_path: Path, llama
 
 @pytest.mark.parametrize("add_bos", [True, False])
 def test_special_tokens_are_those_of_the_file(tmp_path: Path, llama: Any, add_bos: bool) -> None:
-    file = write(tmp_path / "tiny.gguf", *llama, add_bos_token=add_bos)
+    file = write_gguf(tmp_path / "tiny.gguf", *llama, add_bos_token=add_bos)
     tokenizer = load_checkpoint(inspect_checkpoint(CheckpointSource(source=str(file))), device="cpu").tokenizer
     assert (tokenizer.bos_token, tokenizer.eos_token) == ("<s>", "</s>")
     tokens = tokenizer.convert_ids_to_tokens(tokenizer(" the")["input_ids"])
@@ -130,7 +71,7 @@ def corrupt(path: Path, change: bytes, at: int) -> None:
     ],
 )
 def test_lying_header(tmp_path: Path, llama: Any, at: int, change: bytes, sentence: str) -> None:
-    file = write(tmp_path / "tiny.gguf", *llama)
+    file = write_gguf(tmp_path / "tiny.gguf", *llama)
     corrupt(file, change, at)
     with pytest.raises(CheckpointError, match=rf"tiny\.gguf: not a sound GGUF file, .*{sentence}"):
         inspect_checkpoint(CheckpointSource(source=str(file)))
@@ -138,14 +79,14 @@ def test_lying_header(tmp_path: Path, llama: Any, at: int, change: bytes, senten
 
 @pytest.mark.parametrize("keep", [0, 20, 3000, -1000])
 def test_truncated_file(tmp_path: Path, llama: Any, keep: int) -> None:
-    file = write(tmp_path / "tiny.gguf", *llama)
+    file = write_gguf(tmp_path / "tiny.gguf", *llama)
     file.write_bytes(file.read_bytes()[:keep])
     with pytest.raises(CheckpointError, match=r"tiny\.gguf: not a sound GGUF file"):
         inspect_checkpoint(CheckpointSource(source=str(file)))
 
 
 def test_more_blocks_than_tensors(tmp_path: Path, llama: Any) -> None:
-    file = write(tmp_path / "tiny.gguf", *llama, block_count=10**9)
+    file = write_gguf(tmp_path / "tiny.gguf", *llama, block_count=10**9)
     with pytest.raises(CheckpointError, match=r"claims 1,000,000,000 blocks but holds 21 tensors"):
         inspect_checkpoint(CheckpointSource(source=str(file)))
 
@@ -158,7 +99,7 @@ def test_two_files_in_a_folder_are_ambiguous(tmp_path: Path) -> None:
 
 
 def test_message_names_the_extra(tmp_path: Path, llama: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = write(tmp_path / "tiny.gguf", *llama)
+    file = write_gguf(tmp_path / "tiny.gguf", *llama)
     monkeypatch.setitem(__import__("sys").modules, "gguf.constants", None)
     with pytest.raises(CheckpointError, match=r"pip install 'assay\[gguf\]'"):
         inspect_checkpoint(CheckpointSource(source=str(file)))

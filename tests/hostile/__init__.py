@@ -1,0 +1,1 @@
+"""Inputs made to harm whoever audits them, built by code; every payload only writes a marker file."""
