@@ -9,7 +9,7 @@ import torch
 from accelerate.utils import set_seed
 from transformers import AutoTokenizer
 
-from harness.checkpoint import CheckpointSource, inspect_checkpoint, load_checkpoint
+from harness.checkpoint import CheckpointSource, Permissions, inspect_checkpoint, load_checkpoint
 from harness.checkpoint.tokenizer import load_tokenizer
 from harness.errors import AssayError, DataError, UsageError
 from harness.probe import Need
@@ -183,7 +183,7 @@ def test_a_fresh_checkpoint_learns_and_can_be_audited(kind: str, task: str, need
     result = train(spec_of(tmp_path, kind, task, epochs=20 if task == "classification" else 6))
     assert result.manifest.losses[-1] < 0.8 * result.manifest.losses[0]
     assert (result.manifest.base, result.manifest.base_fingerprint) == (None, None)
-    info = inspect_checkpoint(CheckpointSource(source=str(tmp_path / "out")))
+    info = inspect_checkpoint(CheckpointSource(source=str(tmp_path / "out")), Permissions(manifest_sources=True))
     assert info.offers == {need, Need.EMBEDDINGS, Need.TRAINING_MANIFEST}
     assert (info.max_tokens, info.notes) == (32, ())
     scorer = HFScorer(load_checkpoint(info, device="cpu"))

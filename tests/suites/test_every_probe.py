@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from harness.audit import measure, run_audit, start_audit
-from harness.checkpoint import CheckpointSource, inspect_checkpoint, load_checkpoint
+from harness.checkpoint import CheckpointSource, Permissions, inspect_checkpoint, load_checkpoint
 from harness.plan import AuditPlan, make_plan
 from harness.probe import Need, ProbeRow
 from harness.registry import ProbeClass, find_probes
@@ -103,7 +103,7 @@ def plan_for(probe: ProbeClass, home: Path, output: Path) -> AuditPlan:
         "output": str(output),
         "limits": {"cases": 8},
     }
-    return make_plan(AuditSpec.model_validate(spec))
+    return make_plan(AuditSpec.model_validate(spec), permissions=Permissions(manifest_sources=True))
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from harness.case import Case
-from harness.checkpoint import CheckpointInfo, CheckpointSource, inspect_checkpoint, load_checkpoint
+from harness.checkpoint import CheckpointInfo, CheckpointSource, Permissions, inspect_checkpoint, load_checkpoint
 from harness.data import DataSource, load_dataset
 from harness.errors import DataError
 from harness.metrics import Metric
@@ -27,6 +27,9 @@ from suites.memorization.extraction import LICENCE, UNSEEN, Extraction, Extracti
 from suites.memorization.intervals import newcombe
 from suites.memorization.windows import cut_windows
 from tests.privacy.toys import BAD, GOOD, WORDS, make_base, make_spec, write_rows
+
+TRUSTED = Permissions(manifest_sources=True)
+"""The records lie beside the checkpoint, as after a training of one's own."""
 
 N = 12
 PARAMS = ExtractionParams(prefix_tokens=8, suffix_tokens=10)
@@ -52,7 +55,7 @@ def overfitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def info_of(folder: Path) -> CheckpointInfo:
-    return inspect_checkpoint(CheckpointSource(source=str(folder)))
+    return inspect_checkpoint(CheckpointSource(source=str(folder)), TRUSTED)
 
 
 def scorer_of(info: CheckpointInfo) -> HFScorer:
@@ -134,7 +137,7 @@ def test_default_data_are_the_manifests_sides_else_the_licence_and_the_packaged_
 
 def test_an_audit_plans_and_records_the_manifests_sides(overfitted: Path) -> None:
     spec = AuditSpec(checkpoint=CheckpointSource(source=str(overfitted)), probes=(ProbeSpec(name=Extraction.name),))
-    (planned,) = make_plan(spec, Found({Extraction.name: Extraction}, {})).probes
+    (planned,) = make_plan(spec, Found({Extraction.name: Extraction}, {}), permissions=TRUSTED).probes
     manifest = info_of(overfitted).manifest
     assert manifest is not None
     assert planned.data["texts"].digest == manifest.members_digest

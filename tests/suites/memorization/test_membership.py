@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.checkpoint import CheckpointInfo, CheckpointSource, inspect_checkpoint, load_checkpoint
+from harness.checkpoint import CheckpointInfo, CheckpointSource, Permissions, inspect_checkpoint, load_checkpoint
 from harness.data import DataSource, load_dataset
 from harness.errors import DataError
 from harness.metrics import Metric
@@ -21,6 +21,9 @@ from privacy.training import train
 from suites.memorization.intervals import advantage, advantage_interval, newcombe
 from suites.memorization.membership import Membership, MembershipParams
 from tests.privacy.toys import make_base, make_spec, nonsense, write_rows
+
+TRUSTED = Permissions(manifest_sources=True)
+"""The records lie beside the checkpoint, as after a training of one's own."""
 
 N = 80
 
@@ -39,7 +42,7 @@ def overfitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def info_of(folder: Path) -> CheckpointInfo:
-    return inspect_checkpoint(CheckpointSource(source=str(folder)))
+    return inspect_checkpoint(CheckpointSource(source=str(folder)), TRUSTED)
 
 
 def rows_of(probe: Membership, info: CheckpointInfo) -> pd.DataFrame:
