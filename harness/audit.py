@@ -13,7 +13,6 @@ from importlib.metadata import EntryPoint, PackageNotFoundError, version
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from harness.baseline import compare, find_baseline
 from harness.checkpoint import NOTHING, CheckpointInfo, Permissions, load_checkpoint
@@ -44,6 +43,7 @@ from harness.reports import write_reports
 from harness.rows import RowStore
 from harness.scorer.api import Counts, Scorer
 from harness.spec import AuditSpec
+from harness.strict_yaml import dump_yaml
 
 _PACKAGES = ("assay", "torch", "transformers", "tokenizers", "numpy", "scipy", "pandas", "textattack", "mlflow")
 
@@ -87,7 +87,7 @@ def start_audit(
         git_commit=git_commit(),
         command=shlex.join(command),
     )
-    write_text(folder.path / "spec.yaml", yaml.safe_dump(plan.spec.canonical(), sort_keys=False, allow_unicode=True))
+    write_text(folder.path / "spec.yaml", dump_yaml(plan.spec.canonical()))
     folder.write_manifest(manifest)
     return folder
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from datetime import date
 from enum import StrEnum
 from itertools import combinations
@@ -15,6 +14,7 @@ from pydantic import Field, model_validator
 
 from harness import numbers
 from harness.frozen import Frozen
+from harness.globs import matches as matches  # the rule that patterns of gates follow
 from harness.validation import load_yaml
 
 
@@ -236,13 +236,6 @@ class Policy(Frozen):
     def digest(self) -> str:
         """sha256 over the content with every default filled in."""
         return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
-
-
-def matches(pattern: str, text: str) -> bool:
-    """Whether `text` is `pattern`, whose * stand for any characters, none included."""
-    if pattern == text:
-        return True
-    return "*" in pattern and re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), text, re.DOTALL) is not None
 
 
 def load_policy(path: Path) -> Policy:

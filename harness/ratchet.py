@@ -11,8 +11,11 @@ from pathlib import Path
 import yaml
 
 from harness.errors import UsageError
+from harness.limits import YAML_BYTES, capped
 from harness.policy import Gate, Policy
-from harness.validation import load_yaml, validated
+from harness.regular import read_bounded
+from harness.strict_yaml import compose_yaml
+from harness.validation import load_yaml, validated, yaml_mapping
 from harness.verdict import GateResult, Outcome, Verdict
 
 _DIGITS = 3
@@ -45,7 +48,7 @@ def ratchet_diff(path: Path, verdict: Verdict) -> str:
     changes = tighter_bounds(verdict)
     if not changes:
         return ""
-    old = path.read_bytes().decode("utf-8-sig")
+    old = read_bounded(path, capped(YAML_BYTES)).decode("utf-8-sig")
     new = tighten_text(old, changes)
     _check(path, new, policy, changes)
     name = _shown(path)
@@ -97,7 +100,7 @@ def _outward(value: float, sign: int) -> float:
 
 def _scalar(text: str, gate_id: str, bound: Bound) -> yaml.ScalarNode:
     """The YAML node that holds a bound."""
-    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    root = compose_yaml(text)
     for gate in _value(root, "gates").value:
         if _value(gate, "id").value == gate_id:
             node = _value(gate, bound[0])
@@ -117,7 +120,7 @@ def _value(node: yaml.Node | None, key: str) -> yaml.Node:
 
 def _check(path: Path, text: str, old: Policy, changes: Mapping[str, Mapping[Bound, float]]) -> None:
     """The new text must be the old policy but for the new bounds, none of them looser."""
-    new = validated(Policy, yaml.safe_load(text), str(path))
+    new = validated(Policy, yaml_mapping(text, str(path)), str(path))
     expected = old.model_copy(update={"gates": tuple(_changed(gate, changes.get(gate.id, {})) for gate in old.gates)})
     looser = [
         one.id

@@ -63,7 +63,7 @@ class AuditSpec(_Strict):
     checkpoint: CheckpointSource = Field(description="the checkpoint, by string or mapping")
     probes: tuple[ProbeSpec, ...] = Field(default=(), description="probes and suites; empty: every one that applies")
     data: dict[str, DataSource] = Field(default_factory=dict, description="datasets for every probe, by input name")
-    seed: int = Field(default=0, ge=0, description="seed of sampling, attacks and bootstrap")
+    seed: int = Field(default=0, ge=0, lt=2**32, description="seed of sampling, attacks and bootstrap")
     limits: Limits = Field(default_factory=Limits)
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"

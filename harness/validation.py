@@ -3,36 +3,44 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import UsageError
+from harness.limits import YAML_BYTES, capped
+from harness.regular import read_bounded
+from harness.strict_yaml import YamlError, parse_yaml
 
 M = TypeVar("M", bound=BaseModel)
+_ABSENT = object()
+_KINDS = {list: "a list", bool: "a boolean", int: "a number", float: "a number"}
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file. Raises UsageError naming file, line and column."""
+    content = read_bounded(path, capped(YAML_BYTES))
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UsageError(f"{path}: no such file") from error
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: not UTF-8 (byte {error.start}); save it as UTF-8") from error
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise UsageError(f"{path}{where}: not valid YAML ({getattr(error, 'problem', None) or error})") from error
+    return yaml_mapping(text, str(path))
+
+
+def yaml_mapping(text: str, where: str) -> dict[str, Any]:
+    """The mapping in a YAML text that was found at `where`. Raises UsageError naming line and column."""
+    try:
+        content = parse_yaml(text)
+    except YamlError as error:
+        place = f", line {error.line}" + (f", column {error.column}" if error.column else "") if error.line else ""
+        raise UsageError(f"{where}{place}: {error.problem}") from error
     if content is None:
-        raise UsageError(f"{path}: empty; it must hold a mapping of keys")
+        raise UsageError(f"{where}: empty; it must hold a mapping of keys")
     if not isinstance(content, dict):
-        raise UsageError(f"{path}: must hold a mapping of keys, not {type(content).__name__}")
+        raise UsageError(f"{where}: must hold a mapping of keys, not {_KINDS.get(type(content), 'text')}")
     return content
 
 
@@ -42,13 +50,36 @@ def load_yaml(path: Path, model: type[M]) -> M:
 
 
 def validated(model: type[M], values: Any, where: str) -> M:
-    """`model` from `values`. Raises UsageError: `where`, the key, the rule, and the nearest known key."""
+    """`model` from `values`. Raises UsageError: `where`, the key, the rule, and the nearest known key.
+
+    A boolean is refused where a number or text is meant (pydantic takes true for 1), and so is a number that is none.
+    """
     try:
-        return model.model_validate(values)
+        made = model.model_validate(values)
     except ValidationError as error:
         raise UsageError(f"{where}: {_sentence(error, model)}") from error
     except UsageError as error:  # of a file or a name that the values refer to
         raise UsageError(f"{where}: {error}") from error
+    wrong = next(_misread(values, made, ()), None)
+    if wrong is not None:
+        raise UsageError(f"{where}: {wrong}")
+    return made
+
+
+def _misread(given: Any, made: Any, path: tuple[str, ...]) -> Iterator[str]:
+    """What values became in a model that they do not say."""
+    if isinstance(given, Mapping):
+        for key, value in given.items():
+            inner = made.get(key, _ABSENT) if isinstance(made, Mapping) else getattr(made, str(key), _ABSENT)
+            if inner is not _ABSENT:
+                yield from _misread(value, inner, (*path, str(key)))
+    elif isinstance(given, (list, tuple)) and isinstance(made, (list, tuple)):
+        for number, (value, inner) in enumerate(zip(given, made, strict=False)):
+            yield from _misread(value, inner, (*path, str(number)))
+    elif isinstance(given, bool) and isinstance(made, (int, float, str)) and not isinstance(made, bool):
+        yield f"{'.'.join(path)}: {str(given).lower()} is a boolean; write a number, or quote it where it is text"
+    elif isinstance(made, float) and not math.isfinite(made):
+        yield f"{'.'.join(path)}: must be a finite number, got {str(given)[:20]!r}"
 
 
 def _sentence(error: ValidationError, model: type[BaseModel]) -> str:
@@ -66,7 +97,8 @@ def _sentence(error: ValidationError, model: type[BaseModel]) -> str:
     said = first["msg"].removeprefix("Value error, ") if own else first["msg"]
     given = "" if not path or (own and isinstance(first["input"], Mapping)) else f", got {str(first['input'])[:60]!r}"
     about = ".".join(path) or ("" if own else "content")
-    return f"{about}{': ' if about else ''}{said}{given}{more}"
+    quote = "; quote it" if first["type"] == "string_type" and isinstance(first["input"], (bool, int, float)) else ""
+    return f"{about}{': ' if about else ''}{said}{given}{quote}{more}"
 
 
 def _known_keys(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:

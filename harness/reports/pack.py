@@ -12,12 +12,11 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from harness.errors import UsageError
 from harness.files import explain
 from harness.policy import Policy
 from harness.reports.api import Level, ReportInput
+from harness.strict_yaml import dump_yaml
 
 suffix = ".zip"
 default = False
@@ -37,8 +36,8 @@ def render(report: ReportInput) -> bytes:
         "README.md": _readme(report),
         "manifest.json": f"{report.manifest.model_dump_json(indent=2)}\n",
         "metrics.json": _json([metric.model_dump(mode="json") for metric in report.metrics]),
-        "policy.yaml": _yaml(_policy(report)),
-        "spec.yaml": _yaml(report.manifest.spec),
+        "policy.yaml": dump_yaml(_policy(report)),
+        "spec.yaml": dump_yaml(report.manifest.spec),
         "verdict.json": _json(report.verdict.model_dump(mode="json")),
         "versions.txt": "".join(f"{name}=={version}\n" for name, version in sorted(report.manifest.versions.items())),
         "digests.sha256": _digests(report.folder),
@@ -109,7 +108,3 @@ def _digest(path: Path) -> str:
 
 def _json(content: Any) -> str:
     return json.dumps(content, indent=2) + "\n"
-
-
-def _yaml(content: Any) -> str:
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
