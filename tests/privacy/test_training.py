@@ -260,7 +260,7 @@ def test_a_learning_rate_that_breaks_the_loss_saves_nothing(base: Path, tmp_path
             opinions(8, 0),
             {"label_names": ("negative", "neutral")},
             DataError,
-            "row 2 has the label 'positive'.*negative, neutral",
+            "row 2 of those used has the label 'positive'.*0 'negative', 1 'neutral'",
         ),
         (
             opinions(8, 0),
