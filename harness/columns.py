@@ -69,10 +69,11 @@ def parquet_table(file: IO[bytes], wanted: Collection[str]) -> tuple[tuple[str, 
     import pyarrow.parquet as pq
 
     try:
-        names = pq.ParquetFile(file, memory_map=False).schema_arrow.names
+        plain = pq.ParquetFile(file, memory_map=False)
+        names = plain.schema_arrow.names
         found = [name for name in names if name in wanted]
+        _check_footer(plain, found)
         reader = pq.ParquetFile(file, memory_map=False, read_dictionary=found)
-        _check_footer(reader, found)
         arrays = reader.iter_batches(_BATCH, columns=found, use_threads=False)
         return tuple(names), *_collect(arrays, found, reader.metadata.num_rows)
     except (pa.ArrowException, OSError, MemoryError, OverflowError, ValueError) as error:

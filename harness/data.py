@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from harness.pypi import is_pypi, pypi_file
 from harness.schemas import EMPTY, LabelledTexts
 from harness.tables import FORMATS, Table, read_table
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=str)
 _BATCH = 8192
 """Rows that are made into dictionaries at once to be digested."""
 
@@ -114,10 +115,20 @@ def frame_digest(frame: pd.DataFrame) -> str:
     digest = hashlib.sha256()
     ordered = frame[sorted(map(str, frame.columns))]
     for start in range(0, len(ordered), _BATCH):
-        for record in ordered.iloc[start : start + _BATCH].to_dict("records"):
-            digest.update(json.dumps(record, sort_keys=True, ensure_ascii=False, default=str).encode())
+        for record in _records(ordered.iloc[start : start + _BATCH]):
+            digest.update(_CANONICAL.encode(record).encode())
             digest.update(b"\n")
     return digest.hexdigest()
+
+
+def _records(frame: pd.DataFrame) -> Iterable[Mapping[Any, Any]]:
+    """Rows as dictionaries; columns that are text throughout need none of pandas' conversions."""
+    if all(isinstance(dtype, pd.StringDtype) for dtype in frame.dtypes):
+        return (
+            dict(zip(frame.columns, row, strict=True))
+            for row in zip(*(frame[name].tolist() for name in frame), strict=True)
+        )
+    return frame.to_dict("records")
 
 
 def _read(source: DataSource, wanted: Collection[str]) -> Table:
@@ -151,7 +162,7 @@ def _read_file(path: Path, source: DataSource, wanted: Collection[str]) -> Table
         if getattr(source, key) != default:
             raise DataError(f"{shown}: {key} belongs to data sets of the hub, this is a file; take it out")
     kind = source.format or _format(path)
-    if not path.is_dir() and kind not in FORMATS:
+    if kind not in FORMATS and not _is_folder(path):
         raise DataError(f"{shown}: unknown kind of file; use one of {', '.join(sorted(FORMATS))} (gzip allowed)")
     try:
         table = read_table(path, kind or "", wanted, named=source.format is not None)
@@ -162,6 +173,13 @@ def _read_file(path: Path, source: DataSource, wanted: Collection[str]) -> Table
     if not table.names and not table.rows:
         raise DataError(f"{shown}: the file is empty")
     return table
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # a name too long for the file system, which opening it will say
+        return False
 
 
 def _read_hub(source: DataSource, wanted: Collection[str]) -> Table:

