@@ -332,7 +332,12 @@ def _probe_record(planned: PlannedProbe) -> ProbeRecord:
         available=planned.available,
         cases_digest=planned.cases_digest,
         data={
-            name: DatasetRecord(source=data.source.model_dump(mode="json"), digest=data.digest, n=len(data))
+            name: DatasetRecord(
+                source=data.source.model_dump(mode="json"),
+                digest=data.digest,
+                n=len(data),
+                note=planned.notes.get(name, ""),
+            )
             for name, data in planned.data.items()
         },
     )

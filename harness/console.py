@@ -83,7 +83,8 @@ def show_plan(plan: AuditPlan, *, cost: bool) -> None:
         f"offers {', '.join(sorted(info.offers)) or 'nothing'}, fingerprint {info.fingerprint.digest[:12]}"
     )
     say(f"           isolation: {info.isolation.sentence}")
-    for note in (*info.permissions.notes(), *info.notes):
+    notes = {f"{name}: {note}" for planned in plan.probes for name, note in planned.notes.items()}
+    for note in (*info.permissions.notes(), *info.notes, *sorted(notes)):
         say(f"           note: {note}")
     table = Table("probe", "cases", "data", box=None, header_style="bold", pad_edge=False)
     if cost:

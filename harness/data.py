@@ -93,9 +93,7 @@ def load_dataset(source: DataSource, schema: type[pa.DataFrameModel]) -> Dataset
     _check_label_map(source, seen)
     if source.distinct is not None:
         if source.distinct not in frame.columns:
-            raise DataError(
-                f"{source.source}: distinct: no column {source.distinct!r}; there are {list(frame.columns)}"
-            )
+            raise DataError(f"{source.source}: distinct: no column {source.distinct!r}; it has {list(frame.columns)}")
         frame = frame.drop_duplicates(subset=[source.distinct])
     if source.shuffle is not None:
         order = np.random.default_rng(source.shuffle).permutation(len(frame))

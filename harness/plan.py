@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -31,6 +32,8 @@ class PlannedProbe:
     available: int
     """Cases the data hold, before the limit."""
     data: Mapping[str, Dataset]
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """How labels of a dataset were read, by input name, where that is not by name."""
 
     @property
     def cases_digest(self) -> str:
@@ -60,6 +63,7 @@ def make_plan(spec: AuditSpec, found: Found | None = None, *, permissions: Permi
     """
     found = found or find_probes()
     chosen = _chosen(spec, found)
+    _check_data(spec, found)
     info = inspect_checkpoint(spec.checkpoint, permissions)
     planned: list[PlannedProbe] = []
     not_applicable: dict[str, str] = {}
@@ -80,6 +84,16 @@ def make_plan(spec: AuditSpec, found: Found | None = None, *, permissions: Permi
         about = "".join(f"; {note.removesuffix('.')}" for note in info.notes)
         raise UsageError(f"{spec.checkpoint.source}: no probe applies ({reasons}){about}")
     return AuditPlan(spec, info, tuple(planned), not_applicable, found.errors)
+
+
+def _check_data(spec: AuditSpec, found: Found) -> None:
+    """Raises UsageError for a dataset of the whole spec that no probe reads: a misspelt name would be ignored."""
+    inputs = sorted({name for probe in found.probes.values() for name in probe.inputs})
+    unknown = sorted(set(spec.data) - set(inputs))
+    if unknown:
+        close = difflib.get_close_matches(unknown[0], inputs, 1, cutoff=0.5)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise UsageError(f"data: no probe reads {unknown[0]!r}; they read {inputs or 'nothing'}{hint}")
 
 
 def power_of(plan: AuditPlan, earlier: Sequence[Metric] = ()) -> list[GatePower]:
@@ -138,7 +152,15 @@ def _plan_probe(spec: AuditSpec, info: CheckpointInfo, probe_class: ProbeClass, 
             raise
         raise _NoDefaultError(str(error)) from error
     limit = wanted.limit or spec.limits.cases
-    return PlannedProbe(probe, sample_cases(cases, limit, spec.seed), len(cases), data)
+    return PlannedProbe(probe, sample_cases(cases, limit, spec.seed), len(cases), data, _notes(info, data))
+
+
+def _notes(info: CheckpointInfo, data: Mapping[str, Dataset]) -> dict[str, str]:
+    """How the labels of each dataset were read as classes; nothing of those that are names or no labels."""
+    if len(info.labels) < 2:
+        return {}
+    found = {name: each.labels.note(info.labels) for name, each in data.items() if "label" in each.frame}
+    return {name: note for name, note in found.items() if note}
 
 
 def _cases(probe: Probe[Any], plan: Plan) -> list[Case]:

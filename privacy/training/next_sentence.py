@@ -24,7 +24,8 @@ from privacy.training.tokens import Features
 
 FOLLOWS, FOLLOWS_NOT = 0, 1
 
-_SENTENCE_END = re.compile(r"""[.!?…]["'”’»)\]]*\s+|[。！？][”’」』）]*\s*|\s*\n\s*""")
+_SENTENCE_END = re.compile(r"""[.!?…]["'”’»)\]]*\s+|[。！？][”’」』）]*\s*|(?<!\s)\s*\n\s*""")
+"""White space is tried where a run of it begins only: from each of its characters would take quadratic time."""
 _HEADS = ("cls.seq_relationship.", "sop_classifier.")
 _HALF = 0.5
 

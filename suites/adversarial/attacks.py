@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
@@ -27,6 +26,7 @@ from suites.adversarial.semantics.diff_spans import diff_spans, spans_to_json
 from suites.adversarial.semantics.measures import SemanticMeasures
 from suites.adversarial.semantics.params import SemanticsParams
 from suites.adversarial.textattack_env import missing
+from suites.words import first_words
 
 if TYPE_CHECKING:
     from suites.adversarial.pooled.broker import Handler
@@ -281,11 +281,3 @@ def cut_cases(frame: pd.DataFrame, classes: Sequence[int], most: int | None) -> 
         }
         for row, label in enumerate(classes)
     )
-
-
-def first_words(text: str, most: int | None) -> tuple[str, int]:
-    """The text up to the end of its `most`-th word (words stand between blanks), and how many words that cuts off."""
-    words = list(re.finditer(r"\S+", text))
-    if most is None or len(words) <= most:
-        return text, 0
-    return text[: words[most - 1].end()], len(words) - most

@@ -57,11 +57,24 @@ def make_items(plan: Plan, wanted: Wanted) -> tuple[list[Item], dict[str, str]]:
     """
     templates = read_tests(plan.data["tests"], wanted.words) if "tests" in plan.data else built_in_tests()
     mapped = plan.data["tests"].source.label_map if "tests" in plan.data else {}
+    _check_mapped(mapped, templates, plan)
     wanted = replace(wanted, classes={**mapped, **wanted.classes})
     items, left_out = _of_templates(plan, wanted, templates)
     changes, missed = _usable_changes(plan, wanted)
     texts = [*_base_texts(plan, wanted, templates), *_examples(plan)]
     return items + _of_changes(texts, changes), {**missed, **left_out}
+
+
+def _check_mapped(mapped: Mapping[str, str], templates: Iterable[Template], plan: Plan) -> None:
+    """Raises DataError for a key of the tests' label_map that no test expects, which would be ignored."""
+    expected = {template.expect for template in templates}
+    named = expected | {text.removeprefix("not ") for text in expected} | {text.rpartition(" ")[0] for text in expected}
+    unknown = [key for key in mapped if key not in named]
+    if unknown:
+        raise DataError(
+            f"{plan.data['tests'].source.source}: label_map: no test expects {unknown[0]!r}; they expect "
+            f"{', '.join(sorted(map(repr, expected - {''}))[:10])}"
+        )
 
 
 def _of_templates(plan: Plan, wanted: Wanted, templates: Iterable[Template]) -> tuple[list[Item], dict[str, str]]:

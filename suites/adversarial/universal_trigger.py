@@ -35,7 +35,7 @@ from harness.metrics import Metric
 from harness.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of, error_row
 from harness.schemas import LabelledTexts
 from harness.scorer.api import ClassScores, Scorer, TextRequest
-from suites.adversarial.attacks import case_seed, first_words
+from suites.adversarial.attacks import case_seed
 from suites.adversarial.trigger_metrics import measure_triggers
 from suites.adversarial.trigger_search import (
     Goal,
@@ -50,6 +50,7 @@ from suites.adversarial.trigger_search import (
 from suites.adversarial.writable import text_of
 from suites.labels import class_of, true_classes
 from suites.sources import IMDB_HELD_OUT
+from suites.words import first_words
 
 EXAMPLES = IMDB_HELD_OUT.model_copy(update={"start": 42_200, "stop": 42_500})
 _SEARCHES: WeakKeyDictionary[Scorer, dict[str, Trigger | str]] = WeakKeyDictionary()

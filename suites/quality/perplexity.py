@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
 from typing import Self
 
 import numpy as np
@@ -23,6 +21,7 @@ from harness.stats import FloatArray, Statistic
 from suites.estimates import all_missing, estimate, ratio, usable
 from suites.quality.windows import Windows, score_causal, score_masked
 from suites.sources import BBC_NEWS
+from suites.words import first_words
 
 LARGEST_CONTEXT = 1024
 MASKED_WORDS = 128
@@ -45,7 +44,7 @@ class PerplexityParams(ProbeParams):
     max_words: int | None = Field(
         default=None,
         ge=1,
-        description="words scored of each text; default: all for a causal LM, "
+        description="words scored of each text (in scripts without blanks: characters); default: all for a causal LM, "
         f"{MASKED_WORDS} for a masked LM, which reads a text once per token",
     )
 
@@ -102,7 +101,7 @@ class Perplexity(Probe[PerplexityParams]):
         kind = CAUSAL if Need.CAUSAL_LM in plan.checkpoint.offers else MASKED
         words = self.params.max_words or (MASKED_WORDS if kind == MASKED else None)
         texts = plan.data["texts"].frame["text"]
-        return make_cases({"text": first_words(text, words), "kind": kind} for text in texts)
+        return make_cases({"text": first_words(text, words)[0], "kind": kind} for text in texts)
 
     def run(self, scorer: Scorer, cases: Sequence[Case]) -> Iterator[RowDict]:
         """One row per text; the windows of all cases go to the model together."""
@@ -147,14 +146,6 @@ class Perplexity(Probe[PerplexityParams]):
             later = max(0, length - windows.context)
             total += read + later * windows.context // windows.stride if case.data["kind"] == CAUSAL else length * read
         return total
-
-
-def first_words(text: str, words: int | None) -> str:
-    """`text` up to the end of its `words`-th word, its spacing kept; all of it for None."""
-    if words is None:
-        return text
-    ends = (match.end() for match in re.finditer(r"\S+", text))
-    return text[: next(islice(ends, words - 1, None), len(text))]
 
 
 def _row(case: Case, scored: Sequence[TokenScores]) -> RowDict:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -119,3 +120,53 @@ def test_probes_lists_all_and_describes_one(
     _, out, _ = call(monkeypatch, capsys, "probes", "bias/crows_pairs")
     for word in ("paper", "needs", "cannot tell", "data", "causal LM or masked LM"):
         assert word in out
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("--limit", "0"), "limits.cases: .*greater than or equal to 1"),
+        (("--minutes", "0"), "limits.minutes: .*greater than 0"),
+        (("--minutes", "nan"), "limits.minutes: "),
+        (("--suite", ""), "--suite '': names no suite"),
+        (("--suite", " , "), "names no suite"),
+        (("--policy", ""), "a folder, not a file"),
+        (("--data", "nowhere=x.csv"), "no probe chosen reads an input 'nowhere'; their inputs are .*examples"),
+        (("--data", "examples=a.csv", "--data", "examples=b.csv"), "examples is given twice"),
+        (("--suite", "bias/crows_pairs", "--data", "a.csv"), "no probe chosen reads examples or texts"),
+    ],
+)
+def test_an_option_that_says_nothing_or_zero_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], why: str
+) -> None:
+    code, _, err = call(monkeypatch, capsys, "run", "--checkpoint", folder / "bert", *words)
+    assert code == 2
+    assert re.search(why, " ".join(err.split())), err
+
+
+def test_data_on_the_one_line_form(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("run", "--checkpoint", folder / "bert", "--suite", "quality", "--output", folder / "one_line")
+    rows = [f"a text about number {i},{i % 2}" for i in range(40)]
+    (folder / "reviews.csv").write_text("text,label\n" + "\n".join(rows) + "\n")
+    code, out, _ = call(monkeypatch, capsys, *words, "--data", folder / "reviews.csv", "--tracking-uri", "off")
+    assert code == 3
+    assert "examples n=40" in out
+    assert "labels are whole numbers, read as classes counted from 0" in " ".join(out.split())
+    (audit,) = audits_in(folder / "one_line")
+    (probe,) = audit.manifest().probes
+    assert probe.data["examples"].note.startswith("labels are whole numbers")
+    assert "counted from 0" in (audit.path / "report.md").read_text()
+    code, out, _ = call(monkeypatch, capsys, "plan", *words[1:-2], "--data", f"examples={folder / 'reviews.csv'}")
+    assert "examples n=40" in out
+
+
+def test_a_dataset_name_that_no_probe_reads_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "typo.yaml").write_text(f"checkpoint: {folder / 'bert'}\ndata: {{exmaples: a.csv}}\n")
+    code, _, err = call(monkeypatch, capsys, "plan", folder / "typo.yaml")
+    assert code == 2
+    assert "no probe reads 'exmaples'" in " ".join(err.split())
+    assert "did you mean 'examples'" in " ".join(err.split())

@@ -20,9 +20,10 @@ from harness.scorer.api import ClassScores, TextRequest
 from harness.scorer.hf import HFScorer
 from suites.adversarial.attack_probe import EXAMPLES
 from suites.adversarial.attack_probes import DeepWordBug
-from suites.adversarial.attacks import AttackParams, AttackRow, case_seed, first_words
+from suites.adversarial.attacks import AttackParams, AttackRow, case_seed
 from suites.adversarial.textattack_env import load_textattack, nltk_stop_words, stop_words
 from suites.adversarial.victim import Victim
+from suites.words import first_words
 from tests.fakes import FakeScorer, dataset, make_info, plan
 from tests.scoring import load
 from tests.tiny import MAX_TOKENS

@@ -16,8 +16,9 @@ from harness.errors import UsageError
 from harness.probe import Need
 from harness.scorer.api import TokenRequest
 from harness.scorer.hf import HFScorer
-from suites.quality.perplexity import METRICS, Perplexity, PerplexityParams, first_words
+from suites.quality.perplexity import METRICS, Perplexity, PerplexityParams
 from suites.quality.windows import Windows, score_causal, score_masked
+from suites.words import first_words
 from tests.fakes import CLS, MASK, SEP, START, FakeScorer, by_key, made_up_logprob, make_info, plan, rows_of, values
 from tests.scoring import load, scorer
 
@@ -160,7 +161,7 @@ def test_a_text_of_no_token_is_an_error_row() -> None:
     ("words", "kept"), [(None, " a  b\nc "), (1, " a"), (2, " a  b"), (3, " a  b\nc"), (9, " a  b\nc ")]
 )
 def test_texts_are_cut_between_words_with_their_spacing(words: int | None, kept: str) -> None:
-    assert first_words(" a  b\nc ", words) == kept
+    assert first_words(" a  b\nc ", words)[0] == kept
 
 
 def test_a_masked_lm_reads_the_first_words_only_unless_told() -> None:
