@@ -10,7 +10,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check
 WORKERS := -n 2 --dist worksteal
 NAME ?= scorer
 
-.PHONY: help audit test test-next check format bench dashboard clean
+.PHONY: help audit test test-next check format fuzz bench dashboard clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -53,6 +53,9 @@ check: $(BIN)/.installed  ## ruff and strict mypy
 format: $(BIN)/.installed  ## let ruff format and fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+fuzz: $(BIN)/.installed  ## change checkpoints at random for FUZZ_MINUTES (10): nothing may end in a traceback
+	$(BIN)/python -m tests.hostile.fuzz
 
 bench: $(BIN)/.installed  ## run one benchmark: make bench NAME=scorer
 	$(BIN)/python -m benchmarks.run $(NAME)
