@@ -108,6 +108,7 @@ def _section(report: ReportInput) -> str:
         "## Release audit",
         f"**{OUTCOME_WORDS[verdict.outcome]}** under the policy {policy}: {quiet(verdict.reason)}",
         f"Training: {quiet(training(report.manifest))}",
+        *map(quiet, report.manifest.checkpoint.permissions),
     ]
     if verdict.gates:
         rows = [

@@ -69,6 +69,7 @@ def _readme(report: ReportInput) -> str:
             "",
             f"Checkpoint fingerprint (sha256 of weights, config and tokenizer): {checkpoint.fingerprint}",
             f"Source: {' '.join(checkpoint.source.split())}",
+            *checkpoint.permissions,
             f"Commit: {manifest.git_commit or 'not in a git repository'}",
             "",
             "digests.sha256 holds the digests of all files of the audit's folder; `sha256sum --check` reads it there.",
