@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.artifacts import artifacts_of
-from harness.errors import AssayError
+from harness.errors import AssayError, AuditError
 from harness.gate import Outcome, Verdict
 from harness.mlflow_run import (
     LOGGED,
@@ -138,8 +138,8 @@ def _read(folder: AuditFolder) -> tuple[AuditManifest, list[Metric], Verdict | N
         if manifest.status is not Status.FINISHED:
             raise TrackingError(f"{folder.path}: the audit is {manifest.status}, only finished ones are logged")
         return manifest, folder.metrics(), folder.verdict()
-    except ValueError as error:  # metrics or verdict of another shape
-        raise TrackingError(f"{folder.path}: damaged results ({str(error).splitlines()[0]})") from error
+    except AuditError as error:  # manifest, metrics or verdict of another shape
+        raise TrackingError(f"{folder.path}: damaged results ({error})") from error
 
 
 def _waits(folder: AuditFolder) -> bool:
@@ -151,7 +151,7 @@ def _waits(folder: AuditFolder) -> bool:
         return False
     try:
         return folder.tracking().get("state") != "logged"
-    except ValueError:  # a damaged note is as good as none: logging again finds the run, if there is one
+    except AuditError:  # a damaged note is as good as none: logging again finds the run, if there is one
         return True
 
 

@@ -31,6 +31,12 @@ _KINDS = {
 }
 
 
+_CHOICES = {
+    "problem_type": ("regression", "single_label_classification", "multi_label_classification"),
+}
+"""Settings with few values, of which version 5 of transformers takes any."""
+
+
 @dataclass(frozen=True, slots=True)
 class Vetted:
     """Settings that passed, and the names of those that were left out."""
@@ -71,6 +77,8 @@ def vet_config(raw: Mapping[str, Any], model_type: str, where: Path) -> Vetted:
 
 
 def _vetted(name: str, value: Any, default: Any, where: Path) -> Any:
+    if name in _CHOICES and value is not None and value not in _CHOICES[name]:
+        raise CheckpointError(f"{where}: {name} is {_shown(value)}, not one of {', '.join(_CHOICES[name])}; correct it")
     if name in {"id2label", "label2id"}:
         return _labels(name, value, where)
     if not _is_plain(value):
