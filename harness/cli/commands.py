@@ -11,6 +11,7 @@ from harness.cli.catalogue import probes, version
 from harness.cli.gates import gate, release
 from harness.cli.resources import resources
 from harness.cli.results import dashboard, report, show
+from harness.cli.scan import scan
 from harness.cli.tracking import sync
 from harness.cli.training import frontier, harden, train
 from harness.cli.validate import validate
@@ -18,6 +19,7 @@ from harness.cli.validate import validate
 _COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
     (run, "assay run --checkpoint ./my-model --suite adversarial,bias --policy policy.yaml"),
     (plan, "assay plan audit.yaml"),
+    (scan, "assay scan ./my-model --format sarif --output scan.sarif"),
     (resume, "assay resume latest"),
     (show, "assay show latest"),
     (report, "assay report latest --format junit,sarif,comment --output out"),

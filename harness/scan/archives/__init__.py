@@ -1,0 +1,1 @@
+"""Archives and compressed streams, read member by member without unpacking to disk."""
