@@ -21,6 +21,7 @@ from harness.scan.opinion import SecondOpinion
 from harness.scan.pickles.scan import report_pickles, walk_pickles
 from harness.scan.references import report_reference, report_weight_map
 from harness.scan.settings_keys import report_key
+from harness.scan.settings_shape import OBJECTS, report_shape
 from harness.scan.templates import MOST_CHARACTERS, report_template
 from harness.scan.tokenizer_program import VOCABULARY, program_of, report_program, vocabulary_size
 from harness.scan.tree.api import UnreadableError
@@ -94,6 +95,8 @@ class Examiner:
         expected = EXPECTED.get(ending)
         if expected is not None and kind not in expected:
             self.notebook.find("file/other-kind", blob.path, f"is {kind} by its content, which its ending hides")
+        if blob.depth == 0 and blob.name in OBJECTS and kind not in ("json", "text", "git-lfs pointer"):
+            self.notebook.find("settings/shape", blob.path, f"is {kind}, where its readers expect JSON")
         if kind == "git-lfs pointer":
             self.notebook.miss(blob.path, "is a pointer of git-lfs, not the file itself; run git lfs pull")
 
@@ -266,6 +269,8 @@ class Examiner:
             self.notebook.find("settings/duplicate", blob.path, f"the name {shown(name, 60)!r} stands twice", name[:60])
         for what in parsed.odd[:5]:
             self.notebook.find("settings/odd-number", blob.path, f"holds {what}")
+        if blob.depth == 0:
+            report_shape(blob.path, blob.name, parsed.value, self.notebook)
         self._settings(blob, parsed.value)
         for value in parsed.shadowed:
             self._settings(blob, value)
@@ -275,10 +280,10 @@ class Examiner:
         if isinstance(value, dict):
             if name == "tokenizer.json" or ("added_tokens" in value and "model" in value):
                 report_program(blob.path, value, self.notebook)
-                self.gathered.vocabularies[blob.path] = vocabulary_size(value)
+                self.gathered.vocabularies.setdefault(blob.path, vocabulary_size(value))
                 value = program_of(value)
             elif name in _WORDS and all(isinstance(item, int) for item in value.values()):
-                self.gathered.vocabularies[blob.path] = len(value)
+                self.gathered.vocabularies.setdefault(blob.path, len(value))
                 return
             if "weight_map" in value and name.endswith(".json"):
                 self.gathered.indexes[blob.path] = value["weight_map"]
@@ -321,6 +326,7 @@ class Examiner:
             return
         if blob.depth == 0:
             self.gathered.spans[blob.path] = header.spans
+            self.gathered.counts[blob.path] = header.counts
         for key, text in header.texts.items():
             if "chat_template" in key:
                 report_template(blob.path, key, text, self.notebook)

@@ -20,6 +20,8 @@ class Gathered:
     vocabularies: dict[str, int] = field(default_factory=dict)
     spans: dict[str, list[Span]] = field(default_factory=dict)
     """Tensors by weight file, of sound headers."""
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Whole numbers in the metadata of GGUF files."""
     unsound: set[str] = field(default_factory=set)
     git: dict[str, str] = field(default_factory=dict)
     """Texts of files called `config` or `.git`."""

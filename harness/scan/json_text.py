@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,8 +12,8 @@ from harness.limits import capped
 
 MOST_BYTES = 64 * 2**20
 """Gemma's tokenizer.json, the largest in wide use, has 33 MB."""
-_MOST_PARTS = 6_000_000
-"""Commas, or brackets: each makes an object of some 60 bytes. Gemma's tokenizer has 1.8 million."""
+_MOST_PARTS = 3_000_000
+"""Commas, or brackets: each makes an object of 60 to 150 bytes. Gemma's tokenizer has 1.3 million."""
 _DIGITS = 4_000
 """Python refuses integers of more than 4,300 digits."""
 _DEPTH = 200
@@ -28,6 +29,11 @@ class Parsed:
     """Values that a later one of the same name replaced, each under its name."""
     duplicates: list[str] = field(default_factory=list)
     odd: list[str] = field(default_factory=list)
+
+
+_LONE = re.compile(
+    r"(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
+)
 
 
 class NotJsonError(Exception):
@@ -54,13 +60,24 @@ def parse(content: bytes) -> Parsed:
             return 2**63
         return int(text)
 
+    def constant(text: str) -> float:
+        parsed.odd.append(f"{text}, which is not JSON")
+        return float(text)
+
     try:
-        text = content.decode(json.detect_encoding(content), "surrogatepass").removeprefix("\ufeff")
-        parsed.value = json.loads(text, object_pairs_hook=pairs, parse_int=integer, strict=False)
+        encoding = json.detect_encoding(content)
+        if not encoding.startswith("utf-8"):
+            parsed.odd.append(f"text in {encoding}, which not every reader takes")
+        text = content.decode(encoding, "surrogatepass").removeprefix("\ufeff")
+        parsed.value = json.loads(
+            text, object_pairs_hook=pairs, parse_int=integer, parse_constant=constant, strict=False
+        )
     except RecursionError as error:
         raise NotJsonError("JSON nested too deep for any reader") from error
     except (ValueError, MemoryError) as error:
         raise NotJsonError(f"not JSON ({str(error)[:100] or type(error).__name__})") from error
+    if "\\ud" in text.lower() and _LONE.search(text):
+        parsed.odd.append("half a character (a lone surrogate)")
     return parsed
 
 

@@ -61,6 +61,8 @@ def report_entry(entry: Entry, notebook: Notebook) -> None:
             notebook.find("file/link-folder", path, f"links to the folder {entry.target!r}")
         else:
             notebook.find("file/link-dangling", path, f"links to {entry.target!r}, where there is no file")
+    elif entry.kind is Kind.FOLDER:
+        notebook.find("file/other-kind", path, "is a folder, though its name promises a file")
     elif entry.kind.special:
         notebook.find("file/special", path, f"is a {entry.kind}, no regular file; whatever reads it can wait for ever")
     elif entry.target:
@@ -69,6 +71,8 @@ def report_entry(entry: Entry, notebook: Notebook) -> None:
         notebook.find("file/path-leaves", path, "its name leads out of the archive")
     if entry.mode & 0o6000:
         notebook.find("file/setuid", path, "is marked to run with the rights of its owner or group")
+    if entry.mode & 0o111 and entry.kind is Kind.FILE:
+        notebook.find("file/executable", ".", f"files are marked executable, e.g. {path}")
     if is_sparse(entry):
         notebook.find("file/sparse", path, f"claims {entry.size:,} bytes, of which {entry.stored:,} are on disk")
     if (

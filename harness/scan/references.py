@@ -18,6 +18,7 @@ _FOLLOWED = re.compile(
 _NOT_PATHS = frozenset({"bos_token", "eos_token", "path_type", "vocab_size"})
 _ADDRESS = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]{1,30}:(//|/)|^(file|data|javascript):", re.IGNORECASE)
 _DATA = frozenset({"source", "sources"})
+_READ = frozenset({"config.json", "tokenizer_config.json", "adapter_config.json", "generation_config.json"})
 _LONGEST = 4_096
 
 
@@ -61,6 +62,8 @@ def report_reference(file: str, place: str, key: str, value: Any, paths: frozens
         _report_base(file, place, value, why, paths, notebook)
     elif _FOLLOWED.search(key) and key not in _NOT_PATHS:
         _report_followed(file, place, key, value, why, paths, notebook)
+    elif why == "a path out of the folder" and name in _READ:
+        notebook.find("reference/leaves", file, f"{key or 'a list'} holds {why}: {what}", place)
     elif why and " " not in value.strip() and len(value) < 500 and len(value.strip()) > 2:
         notebook.find("reference/other", file, f"{key or 'a list'} holds {why}: {what}", place)
 

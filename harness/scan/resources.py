@@ -18,9 +18,16 @@ _SIZES = frozenset({
 })  # fmt: skip
 _FLOOR = 10_000
 """Below it no count takes memory worth a word; the loader has the same floor."""
+_LONG = frozenset({"max_position_embeddings", "n_positions", "n_ctx", "max_sequence_length", "seq_length"})
+_RANKS = frozenset({"r", "init_r", "target_r", "rank_dropout", "oft_block_size", "boft_block_size"})
 _LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "encoder_layers", "decoder_layers")
 _LAYER = re.compile(r"(?:^|\.)(?:layers?|h|blocks?)\.(\d{1,9})\.")
 _VOCABULARY_FACTOR = 2
+_POSITIONS = 100_000_000
+"""Positions of a text; the longest in use are 10 million."""
+_MOST_EMPTY = 100
+_HEAD = re.compile(r"\b(classifier|score|logits_proj|qa_outputs|out_proj|dense)\b.*weight$")
+_MOST_LABELS = 1_000_000
 
 
 def estimate(spans: Sequence[Span]) -> Estimate | None:
@@ -45,9 +52,38 @@ def report_counts(file: str, config: Any, spans: Sequence[Span], notebook: Noteb
             if isinstance(value, dict | list) and key in ("id2label", "label2id", "layer_types") and len(value) > bound:
                 notebook.find("resources/count", file, f"{key} has {len(value):,} entries, beyond the weights", place)
             continue
-        if _COUNTS.search(key) or (key in _SIZES and spans):
+        if key in _LONG and value > _POSITIONS:
+            notebook.find("resources/count", file, f"{key} is {_number(value)}", place)
+        if _COUNTS.search(key) or (key in _SIZES and spans) or (file == "adapter_config.json" and key in _RANKS):
             held = f"the largest dimension of any tensor is {largest:,}" if spans else "no header of weights was read"
             notebook.find("resources/count", file, f"{key} is {_number(value)}; {held}", place)
+
+
+def report_labels(config: Any, spans: Sequence[Span], notebook: Notebook) -> None:
+    """More labels than any classifier head among the tensors has outputs."""
+    rows = max((span.shape[0] for span in spans if span.shape and _HEAD.search(span.name)), default=0)
+    labels = config.get("num_labels") if isinstance(config, dict) else None
+    if type(labels) is int and labels > max(_FLOOR, rows if rows <= _MOST_LABELS else 0):
+        notebook.find(
+            "resources/count", "config.json", f"num_labels is {labels:,}; no head has as many outputs", "num_labels"
+        )
+
+
+def report_gguf(file: str, counts: Mapping[str, int], spans: Sequence[Span], notebook: Notebook) -> None:
+    """Counts in the metadata of a GGUF file that its tensors cannot hold."""
+    largest = max((size for span in spans for size in span.shape), default=0)
+    for key, value in counts.items():
+        last = key.rpartition(".")[2]
+        absurd = value > _POSITIONS if "length" in last else value > max(largest, len(spans), _FLOOR)
+        if not key.startswith(("tokenizer.", "general.")) and (_COUNTS.search(last) or "length" in last) and absurd:
+            notebook.find("resources/count", file, f"{key} is {value:,}, more than its tensors hold", key)
+
+
+def report_empty(spans: Sequence[Span], notebook: Notebook) -> None:
+    """Tensors without a number: each costs an object, and none is a weight."""
+    empty = [span for span in spans if not span.numbers]
+    if len(empty) > _MOST_EMPTY:
+        notebook.find("weights/unsound", empty[0].file, f"holds {len(empty):,} empty tensors", empty[0].name)
 
 
 def report_layers(config: Any, spans: Sequence[Span], notebook: Notebook) -> str:

@@ -66,6 +66,8 @@ _ALL = (
     Rule("reference/origin", _N, "Where the checkpoint says it comes from", "Bookkeeping of the library that saved."),
     Rule("reference/other", _N, "A path or address in settings", "No loader known here follows it."),
     Rule("settings/duplicate", _W, "A name that stands twice", "Readers disagree on which counts; keep one."),
+    Rule("settings/shape", _W, "Settings of another form than readers expect", "Take the original file."),
+    Rule("settings/overrides", _W, "A key that replaces what the library has", "Remove the key."),
     Rule("settings/odd-number", _W, "A number no reader takes", "Correct it."),
     Rule("resources/count", _E, "Settings that ask for more than the weights hold", "Config and weights do not fit."),
     Rule("resources/tokenizer", _E, "A tokenizer that makes short texts long or slow", "Take the original tokenizer."),

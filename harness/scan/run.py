@@ -142,7 +142,7 @@ def _asked(request: dict[str, Any], wall: float) -> ScanReport:
 def _report(said: bytes, timed_out: bool, code: int, request: dict[str, Any]) -> ScanReport:
     try:
         answer = json.loads(said)
-        if "error" in answer:
+        if isinstance(answer, dict) and "error" in answer:
             raise UsageError(str(answer["error"])[:2_000])
         return ScanReport.model_validate(answer)
     except (ValueError, ValidationError):

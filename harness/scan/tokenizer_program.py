@@ -18,6 +18,7 @@ _ADDED = 1_000
 _GROWTH = 64.0
 """How often longer a text may become: NFKD turns one character into 18."""
 _PIECES = 64
+_IDS = 1_000_000
 _PADDED = 1_000_000
 _WORD = 10_000
 """WordPiece is quadratic in `max_input_chars_per_word`; 100 is usual."""
@@ -36,6 +37,7 @@ def report_program(file: str, content: dict[str, Any], notebook: Notebook) -> No
     """Say where a short text would become long, or take long."""
     for part in ("normalizer", "pre_tokenizer", "post_processor", "decoder"):
         _report_part(file, part, content.get(part), notebook)
+    _report_ids(file, content, notebook)
     for place, key, value in walk(program_of(content)):
         if key == "Regex" and isinstance(value, str):
             why = why_costly(value)
@@ -45,6 +47,20 @@ def report_program(file: str, content: dict[str, Any], notebook: Notebook) -> No
             notebook.find("resources/tokenizer", file, f"pads every text to {value:,} tokens", place)
         elif key == "max_input_chars_per_word" and _number(value) > _WORD:
             notebook.find("resources/tokenizer", file, f"takes words of {value:,} characters, at their square", place)
+
+
+def _report_ids(file: str, content: dict[str, Any], notebook: Notebook) -> None:
+    """Numbers of words far beyond their count make tables as large."""
+    model = content.get("model")
+    vocab = model.get("vocab") if isinstance(model, dict) else None
+    if not isinstance(vocab, dict) or not vocab:
+        return
+    odd = sum(type(number) is not int or number < 0 for number in vocab.values())
+    largest = max((number for number in vocab.values() if type(number) is int), default=0)
+    if odd or largest > _IDS + 10 * len(vocab):
+        notebook.find(
+            "resources/tokenizer", file, f"its words are numbered up to {largest:,}, {odd:,} by no number", "vocab"
+        )
 
 
 def vocabulary_size(content: dict[str, Any]) -> int:

@@ -14,7 +14,15 @@ from harness.scan.finding import Estimate
 from harness.scan.gathered import Gathered
 from harness.scan.git_files import report_git
 from harness.scan.notebook import Notebook, shown
-from harness.scan.resources import estimate, report_counts, report_layers, report_vocabulary
+from harness.scan.resources import (
+    estimate,
+    report_counts,
+    report_empty,
+    report_gguf,
+    report_labels,
+    report_layers,
+    report_vocabulary,
+)
 from harness.scan.tree.api import UnreadableError
 from harness.scan.weights.check import check_numbers, check_storages
 from harness.scan.weights.headers import Span
@@ -65,6 +73,10 @@ class Whole:
         for file, value in self._gathered.settings.items():
             if file in ("config.json", "adapter_config.json"):
                 report_counts(file, value, spans, self._notebook)
+        report_labels(config, spans, self._notebook)
+        report_empty(spans, self._notebook)
+        for file, counts in self._gathered.counts.items():
+            report_gguf(file, counts, self._gathered.spans[file], self._notebook)
         unclear = report_layers(config, spans, self._notebook) if config is not None else ""
         if unclear:
             self.cannot_tell.append(unclear)

@@ -18,6 +18,8 @@ _KEPT_TEXT = 1_000
 _KEPT_TOTAL = 32 * 2**20
 """Characters of all strings kept; beyond it a string is unknown, and an import made of one is reported."""
 _STACK = 2_000_000
+_OPCODES_MOST = 5_000_000
+"""A tensor takes some 30, so that 150,000 tensors fit; walked in about ten seconds."""
 _IMPORTS = 10_000
 """Different names; a state dict has ten."""
 _LINE = 64 * 2**10
@@ -111,6 +113,8 @@ class Machine:
         walk.opcodes += 1
         if walk.opcodes % _CHECK_EVERY == 0:
             self._budget.check()
+            if walk.opcodes > _OPCODES_MOST:
+                raise TooLargeError(f"more than {_OPCODES_MOST:,} opcodes")
             if len(self._stack) > _STACK or len(self._memo) > _STACK:
                 raise TooLargeError(f"more than {_STACK:,} values on its stack or in its memo")
         raw = self._argument(op)

@@ -52,9 +52,7 @@ def walk_pickles(stream: BinaryIO, budget: Budget, *, known: bool, likely: bool 
             found.walks.append(machine.walk)
             found.incomplete = f"a pickle holds {error}"
             return found
-        if not ((known and number == 0) or _is_pickle(walk, likely)):
-            return found
-        if walk.opcodes:
+        if walk.opcodes and ((known and number == 0) or _is_pickle(walk, likely)):
             found.walks.append(walk)
         if not walk.stopped:
             return found

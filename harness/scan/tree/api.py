@@ -17,6 +17,8 @@ class Kind(StrEnum):
     SOCKET = "socket"
     DEVICE = "device"
     OTHER = "other"
+    FOLDER = "folder"
+    """Listed only where its name promises a file."""
 
     @property
     def special(self) -> bool:
@@ -26,7 +28,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file of a tree; folders are not listed."""
+    """A file of a tree; of folders only those whose names promise a file."""
 
     path: str
     """Relative, with '/'; bytes that are no UTF-8 as lone surrogates."""

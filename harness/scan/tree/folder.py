@@ -13,6 +13,7 @@ from harness.scan.tree.api import Entry, Kind, Tree, Unlisted, UnreadableError
 _DEPTH = 64
 """Folders in folders; a git repository has six."""
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY
+_FILE_ENDINGS = (".json", ".txt", ".model", ".jinja", ".safetensors", ".bin", ".gguf", ".pt", ".pkl")
 _KINDS = (
     (stat.S_ISREG, Kind.FILE),
     (stat.S_ISFIFO, Kind.PIPE),
@@ -51,6 +52,8 @@ class FolderTree(Tree):
                     for each in found:
                         if each.is_dir(follow_symlinks=False):
                             waiting.append((*parts, each.name))
+                            if each.name.endswith(_FILE_ENDINGS):
+                                yield Entry("/".join((*parts, each.name)), 0, Kind.FOLDER)
                         else:
                             yield self._entry("/".join((*parts, each.name)), each.stat(follow_symlinks=False))
             except OSError as error:

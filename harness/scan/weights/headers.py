@@ -5,6 +5,7 @@ Formats: https://github.com/huggingface/safetensors, https://github.com/ggml-org
 
 from __future__ import annotations
 
+import itertools
 import math
 import struct
 from collections.abc import Iterator
@@ -129,8 +130,8 @@ class _Gguf:
 
     def _spans(self, described: list[tuple[str, tuple[int, ...], int, int]], data: int) -> Iterator[Span]:
         """Ends of quantised tensors are where the next one begins."""
-        begins = sorted({offset for *_, offset in described})
-        after = dict(zip(begins, [*begins[1:], self._size - data], strict=True))
+        begins = [*sorted({offset for *_, offset in described}), self._size - data]
+        after = dict(itertools.pairwise(begins))
         for name, shape, kind, offset in described:
             dtype = _GGML.get(kind, f"ggml {kind}")
             start, end = data + offset, data + after[offset]

@@ -78,7 +78,7 @@ def _check_result(result: dict[str, Any], rules: list[dict[str, Any]]) -> None:
     for location in result["locations"]:
         _check("location", location)
         place = location["physicalLocation"]  # not the standard: GitHub's code scanning refuses a file without one
-        assert re.fullmatch(r"[\w./-]+", place["artifactLocation"]["uri"])
+        assert re.fullmatch(r"[\w./%-]+", place["artifactLocation"]["uri"])
         assert place["region"]["startLine"] >= 1
         for logical in location["logicalLocations"]:
             assert set(logical) == {"name", "fullyQualifiedName"}
