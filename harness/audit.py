@@ -41,6 +41,9 @@ from harness.record import (
 from harness.registry import Found
 from harness.reports import write_reports
 from harness.rows import RowStore
+from harness.scan.finding import ScanReport
+from harness.scan.record import SCAN_FILE, ScanRecord, scan_metrics
+from harness.scan.render.as_json import as_json
 from harness.scorer.api import Counts, Scorer
 from harness.spec import AuditSpec
 from harness.strict_yaml import dump_yaml
@@ -62,11 +65,18 @@ class AuditResult:
 
 
 def start_audit(
-    plan: AuditPlan, command: Sequence[str] = (), claims: Iterable[EntryPoint] | None = None
+    plan: AuditPlan,
+    command: Sequence[str] = (),
+    claims: Iterable[EntryPoint] | None = None,
+    scan: ScanReport | None = None,
 ) -> AuditFolder:
     """Create the audit's folder with its manifest and spec. Raises UsageError when it cannot be written.
 
-    `claims` stands in for the installed entry points that verify privacy claims.
+    Args:
+        plan: what will be run.
+        command: the command line, for the manifest.
+        claims: stands in for the installed entry points that verify privacy claims.
+        scan: of the checkpoint's files, made before anything else; None: none was made.
     """
     now = datetime.now(UTC)
     audit_id = f"{now:%Y%m%dT%H%M%SZ}-{_slug(plan.spec.title)}-{os.urandom(2).hex()}"
@@ -87,9 +97,17 @@ def start_audit(
         git_commit=git_commit(),
         command=shlex.join(command),
     )
+    if scan is not None:
+        manifest = with_scan(folder, manifest, scan)
     write_text(folder.path / "spec.yaml", dump_yaml(plan.spec.canonical()))
     folder.write_manifest(manifest)
     return folder
+
+
+def with_scan(folder: AuditFolder, manifest: AuditManifest, scan: ScanReport) -> AuditManifest:
+    """The manifest with a scan, which is written beside it whole."""
+    write_text(folder.path / SCAN_FILE, as_json(scan))
+    return manifest.model_copy(update={"scan": ScanRecord.of(scan)})
 
 
 def resume_plan(folder: AuditFolder, found: Found | None = None, *, permissions: Permissions = NOTHING) -> AuditPlan:
@@ -147,6 +165,7 @@ def conclude(plan: AuditPlan, folder: AuditFolder) -> AuditResult:
             unmeasured[planned.probe.name] = f"its rows could not be measured ({error})"
             metrics += _missing(planned.probe, unmeasured[planned.probe.name])
     metrics += claim_metrics(recorded.checkpoint.training)
+    metrics += scan_metrics(recorded.scan)
     folder.write_metrics(metrics)
     manifest = recorded.model_copy(
         update={

@@ -19,6 +19,7 @@ from harness.claim_metric import CLAIM_METRIC
 from harness.metrics import Metric
 from harness.paired import POWER, flip_regression
 from harness.policy import Deciding, Gate, Policy, matches
+from harness.scan.record import SCAN_METRIC
 
 _LEVEL = 0.95
 _AWAY = 0.05
@@ -78,6 +79,8 @@ def _gate_power(
     probe, _, last = gate.metric.rpartition("/")
     if gate.metric == CLAIM_METRIC:
         return GatePower(gate, None, None, "decided by the privacy ledger of the checkpoint, at any number of cases")
+    if gate.metric == SCAN_METRIC:
+        return GatePower(gate, None, None, "decided by the scan of the checkpoint's files, at any number of cases")
     if gate.is_pattern:
         fitting = [name for name in planned if matches(gate.metric, f"{name}/") or matches(probe, name)]
         cases = min((planned[name].cases for name in fitting), default=None)

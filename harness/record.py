@@ -19,6 +19,7 @@ from harness.files import write_text
 from harness.metrics import Metric
 from harness.reading import is_folder, read_record
 from harness.rows import read_rows
+from harness.scan.record import ScanRecord
 from harness.stores import clean_note, without_secrets
 from harness.verdict import Verdict
 
@@ -112,6 +113,7 @@ class AuditManifest(_Record):
     probes: tuple[ProbeRecord, ...]
     not_applicable: dict[str, str] = Field(default_factory=dict, description="probe -> reason")
     incomplete: dict[str, str] = Field(default_factory=dict, description="probe -> why it did not finish")
+    scan: ScanRecord | None = Field(default=None, description="what the checkpoint's files hold; None: not scanned")
     plugin_errors: dict[str, str] = Field(default_factory=dict, description="entry point -> why it did not load")
     seed: int
     device: str = ""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness import __version__
 from harness.cli.arguments import (
     Base,
     Checkpoint,
@@ -32,12 +33,14 @@ from harness.cli.arguments import (
 from harness.cli.overrides import given_options, spec_with
 from harness.cli.tracking import log_audit
 from harness.console import fail, say, show_plan
-from harness.errors import Exit
+from harness.errors import AssayError, Exit
 from harness.outcome import decided, verdict_due
 
 if TYPE_CHECKING:
+    from harness.checkpoint import CheckpointSource
     from harness.plan import AuditPlan
     from harness.record import AuditFolder
+    from harness.scan import ScanReport
 
 
 def run(
@@ -68,9 +71,12 @@ def run(
     verdict_due()
     options = given_options(checkpoint, suite, policy, output, tracking_uri, seed, limit, minutes, device, dtype, data)
     allowed = Permissions(allow_pickle, allow_remote_code, trust_manifest)
-    plan = make_plan(spec_with(spec, options, base), permissions=allowed)
+    asked = spec_with(spec, options, base)
+    scan = scan_first(asked.checkpoint)
+    plan = make_plan(asked, permissions=allowed)
     show_plan(plan, cost=False)
-    folder = start_audit(plan, ["assay", *sys.argv[1:]])
+    say(f"scan       {scan.headline}")
+    folder = start_audit(plan, ["assay", *sys.argv[1:]], scan=scan)
     say(f"audit {folder.path.name}; if it stops: assay resume {folder.path}")
     _finish(plan, folder)
 
@@ -115,7 +121,7 @@ def resume(
 
     What the first command line allowed is allowed again only if this one says so: a folder may come from anywhere.
     """
-    from harness.audit import resume_plan
+    from harness.audit import resume_plan, with_scan
     from harness.checkpoint import Permissions
     from harness.stores import store_of_environment
 
@@ -123,7 +129,20 @@ def resume(
     verdict_due()
     folder = audit_folder(run, output)
     allowed = Permissions(allow_pickle, allow_remote_code, trust_manifest)
-    _finish(resume_plan(folder, permissions=allowed), folder)
+    plan = resume_plan(folder, permissions=allowed)
+    folder.write_manifest(with_scan(folder, folder.manifest(), scan_first(plan.spec.checkpoint)))
+    _finish(plan, folder)
+
+
+def scan_first(checkpoint: CheckpointSource) -> ScanReport:
+    """A scan of the checkpoint's files; one that cannot be made says why, and is never clean."""
+    from harness.scan import ScanReport, Unscanned, scan_checkpoint
+
+    try:
+        return scan_checkpoint(checkpoint.source, revision=checkpoint.revision)
+    except AssayError as error:
+        missed = Unscanned(file=".", why=str(error)[:300])
+        return ScanReport(source=checkpoint.source, kind="unknown", version=__version__, unscanned=(missed,))
 
 
 def _finish(plan: AuditPlan, folder: AuditFolder) -> None:

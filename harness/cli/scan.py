@@ -32,7 +32,7 @@ def scan(
     from harness.console import console, say
     from harness.files import write_text
     from harness.scan import scan_checkpoint
-    from harness.scan.render import FORMATS
+    from harness.scan.render.formats import FORMATS
 
     if format not in FORMATS:
         raise UsageError(f"--format {format}: choose one of {', '.join(FORMATS)}")

@@ -16,6 +16,7 @@ from harness.policy import Deciding, Gate, Severity
 from harness.probe import About, Need
 from harness.record import AuditManifest, ProbeRecord
 from harness.reports.api import Level, ReportInput
+from harness.scan.record import SCAN_PROBE
 from harness.verdict import Comparison, GateResult, Outcome
 
 _DIRECTIONAL = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -33,7 +34,10 @@ _DECIDES: Mapping[Deciding, str] = {
     Deciding.BEST: "the best end of the interval decides",
     Deciding.POINT: "the estimate decides, without its interval",
 }
-_NO_PROBE: Mapping[str, str] = {CLAIM_PROBE: "the privacy claim of the checkpoint, recomputed from its ledger"}
+_NO_PROBE: Mapping[str, str] = {
+    CLAIM_PROBE: "the privacy claim of the checkpoint, recomputed from its ledger",
+    SCAN_PROBE: "the files of the checkpoint, scanned before anything was loaded",
+}
 _ORDER = {Outcome.BLOCK: 0, Outcome.INCONCLUSIVE: 1, Outcome.PASS: 2}
 EXAMPLES_NOTE = (
     "Rows that turned worse than in the baseline, and the first rows of each probe by case id, whatever came of them. "
@@ -261,6 +265,7 @@ def provenance(report: ReportInput) -> list[tuple[str, str]]:
         ("checkpoint fingerprint", checkpoint.fingerprint),
         *(("permission", permission) for permission in checkpoint.permissions),
         ("isolation", checkpoint.isolation or "not recorded"),
+        ("scan", manifest.scan.headline if manifest.scan else "not made"),
         ("training", training(manifest)),
         ("policy", _policy(report)),
         *([("baseline", baseline_line(report))] if report.verdict.baseline is not None else []),

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.scan.finding import Level
-from harness.scan.render import FORMATS
+from harness.scan.render.formats import FORMATS
 from harness.scan.rules import RULES
 from tests.harness.reports.sarif_rules import check_log
 from tests.harness.scan.inputs import INPUTS, RUNS, edit, scan, write
@@ -112,3 +112,9 @@ def test_the_working_folder_is_data(tmp_path: Path) -> None:
                           capture_output=True, text=True, check=False)  # fmt: skip
     assert done.returncode == 1, done.stderr
     assert not (tmp_path / "marker").exists()
+
+
+def test_the_page_lists_every_rule() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "scan.md").read_text(encoding="utf-8")
+    for rule in RULES.values():
+        assert f"| `{rule.id}` | {rule.level} |" in page

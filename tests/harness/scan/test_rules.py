@@ -120,7 +120,7 @@ def test_pickled_weights_of_torch_are_notes(sound: Path, tmp_path: Path) -> None
 def test_nothing_heavy_is_imported_by_a_scan(sound: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from harness.scan.scan import Options, scan_tree;"
-        "from harness.scan.tree.folder import FolderTree; from harness.scan.render import FORMATS;"
+        "from harness.scan.tree.folder import FolderTree; from harness.scan.render.formats import FORMATS;"
         f"report = scan_tree(FolderTree(Path({str(sound)!r}), 'x'), Options());"
         "[render(report) for render in FORMATS.values()];"
         "sys.exit(str({'torch', 'transformers', 'tokenizers', 'safetensors'} & set(sys.modules) or ''))"
