@@ -121,7 +121,9 @@ class Examiner:
                 self._header(blob, kind)
             if kind in ("text", "html", "json", "python") and blob.name.lower().endswith((".jinja", ".jinja2", ".j2")):
                 self._template(blob)
-            if blob.depth == 0 and blob.name in ("config", ".git") and kind == "text":
+            if blob.name.lower().endswith((".yaml", ".yml")) and b"!!python" in self._whole(blob, _TEXT):
+                self.notebook.find("code/class-path", blob.path, "holds YAML tags that build Python objects")
+            if blob.depth == 0 and blob.name in ("config", ".git"):
                 self.gathered.git[blob.path] = self._text(blob)
         except BudgetError:
             raise
@@ -161,7 +163,13 @@ class Examiner:
     def _zip(self, blob: Blob) -> str:
         names: list[str] = []
         with closing(self._seekable(blob)) as stream:
-            self._members(blob, zip_members(stream, self.budget), names, seekable=True)
+            listed = {member.name for member in zip_members(stream, self.budget)}
+        folder = next((name.removesuffix("data.pkl") for name in listed if name.endswith("data.pkl")), None)
+        with closing(self._seekable(blob)) as stream:
+            members = zip_members(stream, self.budget)
+            if folder is not None:  # numbers as they lie in memory: whatever they look like, nothing reads them as it
+                members = (member for member in members if not _is_storage(member.name, folder))
+            self._members(blob, members, names, seekable=True)
         if any(name.endswith("/data.pkl") or name == "data.pkl" for name in names):
             if any("/code/" in name for name in names):
                 self.notebook.find("code/graph", blob.path, "is a TorchScript archive, which holds code of its own")
@@ -303,7 +311,7 @@ class Examiner:
 
     def _named_text(self, blob: Blob, place: str, key: str, item: Any) -> None:
         """Texts that are templates, and texts that name something."""
-        if key in ("chat_template", "template") and isinstance(item, str):
+        if isinstance(item, str) and (key == "template" or ("chat_template" in place and key != "name")):
             report_template(blob.path, place, item, self.notebook)
         elif key not in ("content", "token") or blob.name != "tokenizer.json":
             report_reference(blob.path, place, key, item, self.gathered.paths, self.notebook)
@@ -332,3 +340,8 @@ class Examiner:
                 report_template(blob.path, key, text, self.notebook)
             elif len(text) < 4096:
                 report_key(blob.path, key, key.rpartition(".")[2], text, self.notebook)
+
+
+def _is_storage(name: str, folder: str) -> bool:
+    """Whether a member of a torch archive is the bytes of a tensor."""
+    return name.startswith(f"{folder}data/") and name.removeprefix(f"{folder}data/").isdigit()

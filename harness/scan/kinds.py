@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import lzma
 import re
-from collections.abc import Mapping
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any
 
 HEAD_BYTES = 4096
 """Enough for every magic number, a tar header, and to tell text from data."""
@@ -16,17 +19,16 @@ _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"PK\x05\x06", "zip"),
     (0, b"\x93NUMPY", "npy"),
     (0, b"\x89HDF\r\n\x1a\n", "hdf5"),
-    (0, b"\x1f\x8b", "gzip"),
-    (0, b"BZh", "bzip2"),
+    (0, b"\x1f\x8b\x08", "gzip"),
+    (4, b"1AY&SY", "bzip2"),
     (0, b"\xfd7zXZ\x00", "xz"),
-    (0, b"\x5d\x00\x00", "lzma"),
+    (0, b"ZF0x", "zfile"),
     (0, b"\x28\xb5\x2f\xfd", "zstd"),
     (0, b"\x04\x22\x4d\x18", "lz4"),
     (0, b"7z\xbc\xaf\x27\x1c", "7z"),
     (0, b"Rar!\x1a\x07", "rar"),
     (257, b"ustar", "tar"),
     (0, b"\x7fELF", "elf"),
-    (0, b"MZ", "pe"),
     (0, b"\xfe\xed\xfa\xce", "mach-o"),
     (0, b"\xfe\xed\xfa\xcf", "mach-o"),
     (0, b"\xce\xfa\xed\xfe", "mach-o"),
@@ -48,8 +50,8 @@ _MAGIC: tuple[tuple[int, bytes, str], ...] = (
 )
 NATIVE = frozenset({"elf", "pe", "mach-o", "wasm"})
 STREAMS = frozenset({"gzip", "bzip2", "xz", "lzma", "zlib"})
-UNREAD = frozenset({"zstd", "lz4", "7z", "rar"})
-"""Archives that Python's standard library does not read."""
+UNREAD = frozenset({"zstd", "lz4", "7z", "rar", "zfile"})
+"""Archives that Python's standard library does not read; zfile is that of old joblib."""
 _ZLIB = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
 _PYTHON = re.compile(
     r"^[ \t]*(?:from[ \t]+\.*[\w.]*[ \t]+import[ \t(]|import[ \t]+[a-z_][\w.]*(?:[ \t]+as[ \t]+\w+)?[ \t]*(?:[,;#]|$)"
@@ -97,14 +99,52 @@ def kind_of(head: bytes, size: int, name: str) -> str:
         and head[4:8] in (b"\0\0\0\0", b"\1\0\0\0", b"\3\0\0\0")
     ):
         return "python bytecode"
-    if head.startswith(_ZLIB) and int.from_bytes(head[:2], "big") % 31 == 0:
-        return "zlib"
+    for kind, holds in _CONFIRMED.items():
+        if holds(head):
+            return kind
     text = _as_text(head)
     if text is not None:
         return _kind_of_text(text, name)
     if name.lower().endswith(".onnx") and head[:1] == b"\x08":
         return "onnx"
     return "data"
+
+
+def _is_pe(head: bytes) -> bool:
+    """Two letters are not enough: the offset of the second header must lead to it, as far as can be seen."""
+    at = int.from_bytes(head[60:64], "little")
+    return head[:2] == b"MZ" and 0 < at < 2**20 and head[at : at + 4] in (b"PE\0\0", b"")
+
+
+def _is_zlib(head: bytes) -> bool:
+    return head.startswith(_ZLIB) and _inflates(zlib.decompressobj(), head)
+
+
+def _is_lzma(head: bytes) -> bool:
+    return head[:2] == b"\x5d\x00" and _inflates(lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=2**27), head)
+
+
+def _inflates(engine: Any, head: bytes) -> bool:
+    """Whether bytes are the beginning of a compressed stream, and not of numbers that look like one."""
+    try:
+        return bool(engine.decompress(head, 64))
+    except (zlib.error, lzma.LZMAError):
+        return False
+
+
+def _is_tar(head: bytes) -> bool:
+    """A tar of before 1988 has no magic, but a check sum of its first header."""
+    block = head[:512]
+    if len(block) < 512 or not block[0]:
+        return False
+    try:
+        said = int(block[148:156].strip(b" \0") or b"-1", 8)
+    except ValueError:
+        return False
+    return said == sum(block) - sum(block[148:156]) + 8 * 0x20
+
+
+_CONFIRMED: Mapping[str, Callable[[bytes], bool]] = {"tar": _is_tar, "pe": _is_pe, "zlib": _is_zlib, "lzma": _is_lzma}
 
 
 def _is_safetensors(head: bytes, size: int) -> bool:

@@ -27,7 +27,7 @@ _RECIPES = frozenset({"dockerfile", "makefile", "pyproject.toml", "justfile", "e
 _ORDINARY_HIDDEN = frozenset({".gitattributes", ".gitignore", ".gitkeep", ".DS_Store"})
 _SPARSE = 256 * 2**20
 """A file this large with less than a sixteenth of it on disk is no trained one; compressing file systems reach 2."""
-_TEXT = frozenset({"text", "json", "python", "script", "html", "empty"})
+_TEXT = frozenset({"text", "json", "python", "script", "html"})
 
 
 def special_of(entry: Entry) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ _STRING, _ARRAY = 8, 9
 _GGML = {0: "F32", 1: "F16", 28: "F64", 30: "BF16", 24: "I8", 25: "I16", 26: "I32", 27: "I64"}
 """Types stored number by number; the others are quantised blocks."""
 _KEPT_STRING = 2**20
+_TEMPLATES = 100
 _MOST_TENSORS = 1_000_000
 _ALIGNMENT = 32
 
@@ -161,13 +162,16 @@ class _Gguf:
             self._skip(length * struct.calcsize(_SCALARS[inner]))
         elif inner == _STRING:
             named = key.startswith("tokenizer.chat_template")
+            if named and length > _TEMPLATES:
+                raise UnsoundError(f"it holds {length:,} chat templates")
             for number in range(length):
                 if number % 65536 == 0:
                     self._budget.check()
                 text = self._value("Q")
-                if named and number < 100:
-                    header.texts[f"{key}.{number}"] = self._take(min(text, _KEPT_STRING)).decode("utf-8", "replace")
-                    self._skip(max(0, text - _KEPT_STRING))
+                if named:
+                    if text > _KEPT_STRING:
+                        raise UnsoundError(f"it has a text of {text:,} bytes")
+                    header.texts[f"{key}.{number}"] = self._take(text).decode("utf-8", "replace")
                 else:
                     self._skip(text)
         else:

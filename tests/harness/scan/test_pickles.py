@@ -32,6 +32,17 @@ def imports(content: bytes, *, known: bool = True) -> set[tuple[str | None, str 
     return {key for walk in walked(content, known=known).walks for key in walk.imports}
 
 
+def old_tar(content: bytes) -> bytes:
+    """A tar as of 1979: no magic, only a check sum."""
+    member = tarfile.TarInfo("a")
+    member.size = len(content)
+    block = bytearray(member.tobuf(tarfile.USTAR_FORMAT))
+    block[257:265] = bytes(8)
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block) + content.ljust(-(-len(content) // 512) * 512, b"\0") + bytes(1024)
+
+
 @pytest.mark.parametrize("protocol", range(6))
 @pytest.mark.parametrize(
     "name", ["pytorch_model.bin", "notes.txt", "picture.png", "config.json", "x", "a.npy", "a.jinja"]
@@ -126,7 +137,7 @@ def test_names_near_the_allowed_ones_are_not_allowed() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["zip", "deflated", "tar", "gz", "bz2", "xz", "lzma", "zlib", "npy", "npz", "zip in tar.gz"]
+    "kind", ["zip", "deflated", "tar", "gz", "bz2", "xz", "lzma", "zlib", "npy", "npz", "zip in tar.gz", "old tar"]
 )
 def test_a_pickle_in_an_archive_is_found(kind: str, tmp_path: Path) -> None:
     out = io.BytesIO()
@@ -136,6 +147,7 @@ def test_a_pickle_in_an_archive_is_found(kind: str, tmp_path: Path) -> None:
         "zip": inner,
         "deflated": zipped({"a/b": EVIL}, zipfile.ZIP_DEFLATED),
         "tar": tarred(tarfile.TarInfo("a"), content=EVIL),
+        "old tar": old_tar(EVIL),
         "gz": gzip.compress(EVIL),
         "bz2": bz2.compress(EVIL),
         "xz": lzma.compress(EVIL),

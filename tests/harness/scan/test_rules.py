@@ -117,6 +117,35 @@ def test_pickled_weights_of_torch_are_notes(sound: Path, tmp_path: Path) -> None
     assert found(scan(folder)) == {"weights/nan"}
 
 
+def test_numbers_that_look_like_files_are_numbers(sound: Path, tmp_path: Path) -> None:
+    """Bytes of tensors, and of plain data, begin with every two bytes there are."""
+    torch = pytest.importorskip("torch")
+    begins = (
+        b"MZ",
+        b"\x78\x01",
+        b"\x78\x9c",
+        b"\x1f\x8b",
+        b"BZh",
+        b"\x5d\x00\x00",
+        b"\x80\x04",
+        b"\x80\x02",
+        b"#!",
+        b"(I1",
+    )
+    folder = tmp_path / "numbers"
+    shutil.copytree(sound, folder)
+    state = {
+        f"t{number}": torch.frombuffer(bytearray(begin.ljust(64, b"\x07")), dtype=torch.uint8)
+        for number, begin in enumerate(begins)
+    }
+    torch.save(state, folder / "optimizer.pt")
+    for number, begin in enumerate(begins[:6]):
+        (folder / f"raw{number}.data").write_bytes(begin.ljust(64, b"\x81"))
+    report = scan(folder)
+    assert found(report) == set(), report.findings
+    assert report.outcome is Outcome.CLEAN, report.unscanned
+
+
 def test_nothing_heavy_is_imported_by_a_scan(sound: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from harness.scan.scan import Options, scan_tree;"

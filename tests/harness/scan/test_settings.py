@@ -62,6 +62,18 @@ def test_templates_that_reach_further(text: str, place: str, tmp_path: Path) -> 
     assert "code/template" in found(scan(tmp_path))
 
 
+@pytest.mark.parametrize("shape", [{"tool": "X"}, [["X"]], [{"name": "a", "body": "X"}]], ids=str)
+def test_templates_in_any_shape(shape: Any, tmp_path: Path) -> None:
+    shaped = json.loads(json.dumps(shape).replace("X", "{{ x.__class__ }}"))
+    edit(tmp_path, "processor_config.json", chat_template=shaped)
+    assert "code/template" in found(scan(tmp_path))
+
+
+def test_yaml_that_builds_objects(tmp_path: Path) -> None:
+    write(tmp_path, "model_config.yaml", "a: !!python/object/apply:os.system [true]\n")
+    assert "code/class-path" in found(scan(tmp_path))
+
+
 def test_a_template_that_cannot_be_parsed_is_never_clean(tmp_path: Path) -> None:
     for text in ("{{", "{% for %}", "(" * 5000 + "{{" + "(" * 5000 + "1" + ")" * 5000 + "}}", "{{ 1 }}" * 100_000):
         write(tmp_path, "chat_template.jinja", text)
