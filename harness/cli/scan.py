@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -43,6 +44,8 @@ def scan(
         write_text(output, text)
         say(report.headline)
         say(f"report     {output}")
-    else:
+    elif format == "terminal":
         console.print(text, end="", markup=False, highlight=False, soft_wrap=True)
+    else:  # whole, whatever its length; ASCII, so that nothing in it steers a terminal
+        sys.stdout.write(text)
     raise typer.Exit(decided(report.exit_code))

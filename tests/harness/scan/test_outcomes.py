@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from harness.cli import app, main
 from harness.errors import UsageError
 from harness.scan import finding, run, scan_checkpoint
 from harness.scan.finding import Finding, Level, Outcome, ScanReport, Unscanned
@@ -183,3 +184,17 @@ def test_the_report_survives_its_own_json(tmp_path: Path) -> None:
     edit(tmp_path, "config.json", auto_map={"A": "\ud800"})
     made = scan(tmp_path)
     assert ScanReport.model_validate(json.loads(made.model_dump_json())) == made
+
+
+@pytest.mark.parametrize("format", ["json", "sarif"])
+def test_a_long_report_reaches_standard_output_whole(
+    format: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for at in range(600):
+        (tmp_path / f"file-{at:04d}-{'x' * 60}.txt").write_text("hello")
+    with pytest.raises(SystemExit):
+        main(lambda **kinds: app(["scan", str(tmp_path), "--format", format], **kinds))
+    shown = capsys.readouterr().out
+    assert len(shown) > 40_000
+    assert json.loads(shown)
+    assert shown.isascii()
