@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from harness.gate import Policy, decide
+from harness.judge import first_verdict
 from tests.audit_folder import GATES, HOSTILE, make_audit
 from tests.ci_job import CI, HEAD, HOSTILE_REF, REAL, TOKEN, GitHubJob, GitLabJob, fake_tools
 from tests.harness.two_audits import ACCURACY, answers
@@ -181,6 +182,7 @@ def test_a_baseline_is_compared_with_and_decides(github: GitHubJob, tmp_path: Pa
     theirs = answers(300, 0.95, 0)
     baseline = make_compared(tmp_path / "a" / "20260101T000000Z-old-aaaa", theirs)
     ours = make_compared(tmp_path / "a" / "20260102T000000Z-new-bbbb", theirs & answers(300, 0.8, 1))
+    ours.write_verdict(first_verdict(ours, ours.manifest(), ours.metrics(), None))
     gate = f"{{id: kept, metric: {ACCURACY}, baseline: {{max_regression: 0.02}}}}"
     (github.workspace / "policy.yaml").write_text(f"name: p\ngates:\n- {gate}\n")
     conclusion, steps = github.run(ours.path, 3, baseline=str(baseline.path))
@@ -191,6 +193,14 @@ def test_a_baseline_is_compared_with_and_decides(github: GitHubJob, tmp_path: Pa
     conclusion, steps = github.run(ours.path, 0, baseline=str(baseline.path), policy="")
     assert (conclusion, steps["Audit"].code) == ("failure", 2)
     assert "a baseline needs a policy" in steps["Audit"].output
+
+
+@pytest.mark.parametrize("code", [0, 1, 3])
+def test_a_code_without_a_verdict_is_a_failure(github: GitHubJob, code: int) -> None:
+    """An interpreter that cannot start Assay ends with 1, which must not read as a block."""
+    conclusion, steps = github.run(None, code)
+    assert (conclusion, steps["Audit"].given["verdict"], steps["Verdict"].code) == ("failure", "failed", 4), steps
+    assert "wrote no verdict" in steps["Audit"].output
 
 
 def test_an_old_audit_never_passes_for_this_one(github: GitHubJob, audits: dict[str, Path]) -> None:

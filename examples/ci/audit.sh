@@ -17,6 +17,7 @@ set -- run "$ASSAY_SPEC" --output "$ASSAY_OUT/audits"
 [ -z "${ASSAY_CHECKPOINT:-}" ] || set -- "$@" --checkpoint "$ASSAY_CHECKPOINT"
 [ -z "${ASSAY_POLICY:-}" ] || set -- "$@" --policy "$ASSAY_POLICY"
 [ -z "${ASSAY_TRACKING_URI:-}" ] || set -- "$@" --tracking-uri "$ASSAY_TRACKING_URI"
+[ "${ASSAY_TRUST_MANIFEST:-}" != true ] || set -- "$@" --trust-manifest
 
 # What an audit prints can hold text of rows: GitHub's runner must not take a line of it for a command.
 stop=
@@ -26,6 +27,11 @@ if [ -n "${GITHUB_ACTIONS:-}" ]; then
 fi
 code=0
 assay "$@" || code=$?
+# An interpreter that cannot start Assay ends with 1 as well: a code counts as a verdict only where one was written.
+if [ "$code" -lt 4 ] && [ "$code" -ne 2 ] && ! ls "$ASSAY_OUT"/audits/*/verdict.json >/dev/null 2>&1; then
+  say "assay ended with $code and wrote no verdict"
+  code=4
+fi
 case $code in
   0 | 1 | 3)
     if [ -n "${ASSAY_BASELINE:-}" ]; then
