@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -37,11 +37,29 @@ class _Stream:
         self._name = name
 
     def write(self, text: str) -> int:
-        """Write `text`; what the stream's encoding lacks is written out."""
+        """Write `text`; what the stream's encoding lacks is written out.
+
+        Python has None for a stream that was closed before it began: then nobody reads. An error that cannot be shown
+        must not end as another one, so only standard output may be full.
+        """
         stream = getattr(sys, self._name)
+        if stream is None:
+            return len(text)
         encoding = getattr(stream, "encoding", None) or "utf-8"
         shown = inert(text).encode(encoding, errors="backslashreplace").decode(encoding)
-        return int(stream.write(shown))
+        with self._tolerant():
+            stream.write(shown)
+        return len(text)
+
+    def flush(self) -> None:
+        """What was written so far."""
+        stream = getattr(sys, self._name)
+        if stream is not None:
+            with self._tolerant():
+                stream.flush()
+
+    def _tolerant(self) -> AbstractContextManager[None]:
+        return suppress(OSError, ValueError) if self._name == "stderr" else nullcontext()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(getattr(sys, self._name), name)
@@ -49,6 +67,10 @@ class _Stream:
 
 class _CleanConsole(Console):
     """Whatever is printed here (lines, tables, bars) is cleaned last, so that no caller can forget it."""
+
+    def on_broken_pipe(self) -> None:
+        """Nobody reads on: an error like any other, where rich would end the program with 1."""
+        raise BrokenPipeError
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Segments as rich makes them, each text cleaned; its own control segments stay."""

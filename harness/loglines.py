@@ -15,7 +15,7 @@ _HIDDEN = re.compile(
     "\U000e0000-\U000e007f]"
 )
 """Controls, marks of direction, other line ends, halves of characters, and characters that only hide."""
-_COMMAND = re.compile(r"##\[|##vso\[|section_(?:start|end):")
+_COMMAND = re.compile(r"##(?=\w{0,20}\[)|section_(?:start|end):|travis_(?:fold|time):")
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _BREAK = "\u200b"
 
@@ -31,9 +31,10 @@ def inert(text: str) -> str:
     """`text` with an invisible character inside what a runner would obey; it looks the same.
 
     GitHub's runner trims a line of every Unicode white space and obeys it where it then begins with `::`; of old it
-    obeys `##[` anywhere, as Azure's does `##vso[`, and GitLab's folds a log at `section_start:`.
+    obeys `##[` anywhere, as Azure's does `##vso[` and TeamCity's `##teamcity[`; GitLab's and Travis' fold a log at
+    `section_start:` and `travis_fold:`.
     """
-    if "::" not in text and "##" not in text and "section_" not in text:
+    if not any(mark in text for mark in ("::", "##", "section_", "travis_")):
         return text
     return "".join(map(_inert_line, text.splitlines(keepends=True)))
 
@@ -43,8 +44,8 @@ def _inert_line(line: str) -> str:
     seen = _ANSI.sub("", line)
     if not _trimmed(seen).startswith("::"):
         return line
-    at = line.index("::")
-    return f"{line[: at + 1]}{_BREAK}{line[at + 1 :]}"
+    at = line.find("::")  # -1 where only a colour keeps the colons apart: what a runner sees begins with neither
+    return line if at < 0 else f"{line[: at + 1]}{_BREAK}{line[at + 1 :]}"
 
 
 def _trimmed(text: str) -> str:

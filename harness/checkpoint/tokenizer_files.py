@@ -6,6 +6,8 @@ bounded here: what it may add to a text, how patterns may repeat, how deep it ne
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -188,9 +190,9 @@ def _write(path: Path, content: Mapping[str, Any]) -> None:
 
 def _check_program(content: Mapping[str, Any], where: Path) -> None:
     """Raises CheckpointError where tokenizer.json could make short texts long, or take for ever over them."""
-    growth = 1.0
     rules = 0
     for part in ("normalizer", "pre_tokenizer", "post_processor", "decoder"):
+        growth = 1.0
         for rule in _rules(content.get(part), where):
             rules += 1
             added = _added(rule)
@@ -198,17 +200,17 @@ def _check_program(content: Mapping[str, Any], where: Path) -> None:
                 raise CheckpointError(
                     f"{where}: a rule of its {part} puts {added:,} characters in place of a match; refused"
                 )
-            if part == "normalizer":
+            if part in {"normalizer", "decoder"}:
                 growth *= max(1.0, _growth(rule, added))
             pattern = rule.get("pattern")
             regex = str(pattern.get("Regex", "")) if isinstance(pattern, dict) else ""
             why = why_costly(regex)
             if why is not None:
                 raise CheckpointError(f"{where}: the pattern {regex[:60]!r} {why}, so a short text could take for ever")
+        if growth > _GROWTH:
+            raise CheckpointError(f"{where}: its {part} can make a text {growth:,.0f} times as long; refused")
     if rules > _RULES:
         raise CheckpointError(f"{where}: {rules:,} rules, more than any tokenizer has; refused")
-    if growth > _GROWTH:
-        raise CheckpointError(f"{where}: its normalizer can make a text {growth:,.0f} times as long; refused")
     _check_model(content, where)
 
 
@@ -221,6 +223,14 @@ def _check_model(content: Mapping[str, Any], where: Path) -> None:
         raise CheckpointError(f"{where}: max_input_chars_per_word is {str(longest)[:20]}, over {_WORD_CHARACTERS:,}")
     if model.get("dropout"):
         raise CheckpointError(f"{where}: BPE dropout cuts the same text differently each time; set dropout to null")
+    for name in ("continuing_subword_prefix", "end_of_word_suffix", "unk_token"):
+        if len(str(model.get(name) or "")) > _ADDED_TEXT:
+            raise CheckpointError(f"{where}: {name} has over {_ADDED_TEXT} characters; refused")
+    vocabulary = model.get("vocab")
+    for piece in vocabulary if isinstance(vocabulary, list | dict) else ():
+        text = piece[0] if isinstance(piece, list) and piece else piece  # of a Unigram model: piece and its score
+        if isinstance(text, str) and len(text) > _TOKEN_TEXT:
+            raise CheckpointError(f"{where}: a token of its vocabulary has {len(text):,} characters; refused")
     added = content.get("added_tokens") or []
     if not isinstance(added, list) or not all(
         isinstance(item, dict) and len(str(item.get("content", ""))) <= _TOKEN_TEXT for item in added
@@ -253,7 +263,24 @@ def _added(rule: Mapping[str, Any]) -> int:
     if isinstance(tokens, dict):
         ids = [len(token.get("ids") or []) for token in tokens.values() if isinstance(token, dict)]
         sizes.append(sum(ids) * _ADDED_TEXT // (4 * _TEMPLATE))
+    sizes.append(_longest_mapped(rule))
     return max(sizes, default=0)
+
+
+def _longest_mapped(rule: Mapping[str, Any]) -> int:
+    """Bytes of the longest text that a sentencepiece character map puts in place of another.
+
+    The map is the size of a trie (4 bytes), the trie, then texts that end with a zero byte; NFKC's longest has 33.
+    """
+    encoded = rule.get("precompiled_charsmap")
+    if not isinstance(encoded, str):
+        return 0
+    try:
+        content = base64.b64decode(encoded)
+    except (binascii.Error, ValueError):
+        return 0  # its own reader refuses it
+    texts = content[4 + int.from_bytes(content[:4], "little") :]
+    return max(map(len, texts.split(b"\0")))
 
 
 def _growth(rule: Mapping[str, Any], added: int) -> float:

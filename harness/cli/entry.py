@@ -26,9 +26,15 @@ _CLICK: type[Exception] = next(base for base in typer.BadParameter.__mro__ if ba
 
 def main(entry: Callable[..., Any] = app) -> None:
     """Entry point: one sentence and a promised exit code, whatever happens inside."""
-    shield()
-    begin()
-    sys.exit(settled(_code(entry)))
+    code = int(Exit.FAILED)  # also where saying what went wrong goes wrong: Python's own word for that would be 1
+    try:
+        shield()
+        begin()
+        code = settled(_code(entry))
+    except KeyboardInterrupt:  # a second one, while the first was told
+        code = Exit.INTERRUPTED
+    finally:
+        sys.exit(code)
 
 
 def _code(entry: Callable[..., Any]) -> int:

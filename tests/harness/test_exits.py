@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -159,3 +161,42 @@ def test_a_plug_in_that_swallows_everything_still_ends(monkeypatch: pytest.Monke
 
     with pytest.raises(PluginError, match="took more than 1 s"):
         guarded(deaf, limit=1)
+
+
+def test_a_second_interrupt_while_the_first_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def again(_: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("harness.cli.entry.fail", again)
+    assert code_of(raising(KeyboardInterrupt())) == Exit.INTERRUPTED
+
+
+def test_words_that_cannot_be_said_do_not_read_as_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: str) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("harness.cli.entry.fail", broken)
+    assert code_of(raising(UsageError("no such file"))) == Exit.FAILED
+
+
+@pytest.mark.parametrize(
+    ("command", "streams", "code"),
+    [
+        ("show nowhere", "2>&-", Exit.USAGE),
+        ("show nowhere", "2>/dev/full", Exit.USAGE),
+        ("version", ">&-", Exit.PASS),
+        ("version", ">&- 2>&-", Exit.PASS),
+        ("version", ">/dev/full", Exit.FAILED),
+        ("version", ">/dev/full 2>/dev/full", Exit.FAILED),
+        ("version", "| false; exit ${PIPESTATUS[0]}", Exit.FAILED),
+    ],
+)
+def test_streams_that_are_closed_or_full(tmp_path: Path, command: str, streams: str, code: Exit) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    line = f"{sys.executable} -m harness.cli {command} {streams}"
+    where = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    run = subprocess.run(["bash", "-c", line], cwd=tmp_path, env=where, capture_output=True, text=True, check=False)
+    assert run.returncode == code
+    assert "Traceback" not in run.stdout + run.stderr
+    assert "ended the program" not in run.stderr

@@ -36,11 +36,11 @@ def test_no_line_is_a_command_and_nothing_else_changes(text: str) -> None:
 @pytest.mark.parametrize("blank", BLANKS)
 def test_blanks_before_a_command_do_not_hide_it(blank: str, capsys: pytest.CaptureFixture[str]) -> None:
     say(f"{blank}::set-output name=x::y")
-    fail(f"label '\n{blank}::error::z' is bad ##[error] ##vso[task.setvariable]x section_start:1:a")
+    fail(f"label '\n{blank}::error::z' is bad ##[error] ##vso[task.setvariable]x section_start:1:a ##teamcity[x] travis_fold:a")
     out = capsys.readouterr()
     for line in (out.out + out.err).splitlines():
         assert not trimmed(line).startswith("::")
-        assert not re.search(r"##\[|##vso\[|section_start:", line)
+        assert not re.search(r"##\w*\[|section_start:|travis_fold:", line)
 
 
 @pytest.mark.parametrize("text", ["std::string", "a ## [b]", "x: y", "tests/a.py::test_b", "naïve façade – 日本語 🙂"])
@@ -80,3 +80,7 @@ def test_a_stream_that_lacks_a_character_gets_it_written_out(monkeypatch: pytest
     say("naïve \udc80 name")
     sys.stdout.flush()
     assert raw.getvalue().decode("ascii").strip() == "na\\xefve \\udc80 name"
+
+
+def test_colons_that_only_a_colour_parts_end_nothing() -> None:
+    assert inert(":\x1b[0m:x\n::error::y").splitlines() == [":\x1b[0m:x", ":\u200b:error::y"]

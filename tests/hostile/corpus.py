@@ -7,6 +7,7 @@ fingerprint differs from that of the sound twin, because something that computes
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import pickle
@@ -453,6 +454,21 @@ _DECODERS: dict[str, Any] = {
         "decoders": [{"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 90}] * 40,
     },
 }
+_RARE: dict[str, Any] = {
+    "decoder that grows one letter": {
+        "decoder": {
+            "type": "Sequence",
+            "decoders": [{"type": "Replace", "pattern": {"String": "z"}, "content": "z" * 90}] * 5,
+        }
+    },
+    "character map to a long text": {
+        "normalizer": {
+            "type": "Precompiled",
+            "precompiled_charsmap": base64.b64encode(struct.pack("<II", 4, 0) + b"x" * 1_000_000 + b"\0").decode(),
+        }
+    },
+}
+"""Parts that only certain letters set off, so that no trial text finds them."""
 _BAD_ADAPTERS: dict[str, Any] = {
     "r of 10^12": {"r": 10**12},
     "r of 2": {"r": 2},
@@ -502,6 +518,11 @@ def _program_entries() -> Iterator[Hostile]:
         yield entry(f"split at {pattern[:12]}", _tokenizer(pre_tokenizer=_split(pattern)))
     for name, rule in _DECODERS.items():
         yield entry(name, _tokenizer(decoder=rule))
+    for name, parts in _RARE.items():
+        yield entry(name, _tokenizer(**parts))
+    for part in ("continuing_subword_prefix", "unk_token"):
+        yield entry(f"{part} of 20 MB", _model(**{part: "x" * 20_000_000}))
+    yield entry("word of 10 MB", _vocabulary(**{"x" * 10_000_000: "film"}))
     yield entry("template of 100,000 tokens", _tokenizer(post_processor=_template(100_000)))
     yield entry("vocabulary ids of 2^60", _vocabulary_ids(2**60))
     yield entry("words of 10^9 characters", _model(max_input_chars_per_word=10**9))
