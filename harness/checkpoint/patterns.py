@@ -10,6 +10,8 @@ import re
 
 _LONGEST = 5_000
 """Characters of a pattern; the longest in use has 1,200."""
+_IN_A_ROW = 4
+"""Repeats without bound in one alternative, each of which costs a power of the text's length; real ones have 2."""
 _MOST = 10_000
 """Bound of a counted repeat; tokenizers count digits by three."""
 _TOKEN = re.compile(
@@ -36,17 +38,21 @@ def why_costly(pattern: str) -> str | None:
             last = groups.pop()
             groups[-1].repeats |= last.repeats
             groups[-1].chooses |= last.chooses
+            groups[-1].in_a_row += last.longest
         elif token == "|":
-            groups[-1].chooses = True
+            groups[-1].next_alternative()
             last = None
         elif (times := _times(token)) is not None:
             if last is not None and times > 1 and (last.repeats or last.chooses):
                 return "repeats a group that holds a repeat or a choice"
             if times > _MOST:
                 groups[-1].repeats = True
+                groups[-1].in_a_row += 1
             last = None
         else:
             last = None
+        if groups[-1].in_a_row > _IN_A_ROW:
+            return f"holds more than {_IN_A_ROW} repeats in a row"
     return None
 
 
@@ -56,6 +62,18 @@ class _Group:
     def __init__(self) -> None:
         self.repeats = False
         self.chooses = False
+        self.in_a_row = 0
+        self._before = 0
+
+    @property
+    def longest(self) -> int:
+        """Repeats without bound of the alternative that has most."""
+        return max(self.in_a_row, self._before)
+
+    def next_alternative(self) -> None:
+        """Another begins."""
+        self.chooses = True
+        self._before, self.in_a_row = self.longest, 0
 
 
 def _times(token: str) -> float | None:

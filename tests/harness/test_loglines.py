@@ -36,7 +36,10 @@ def test_no_line_is_a_command_and_nothing_else_changes(text: str) -> None:
 @pytest.mark.parametrize("blank", BLANKS)
 def test_blanks_before_a_command_do_not_hide_it(blank: str, capsys: pytest.CaptureFixture[str]) -> None:
     say(f"{blank}::set-output name=x::y")
-    fail(f"label '\n{blank}::error::z' is bad ##[error] ##vso[task.setvariable]x section_start:1:a ##teamcity[x] travis_fold:a")
+    fail(
+        f"label '\n{blank}::error::z' is bad ##[error] ##vso[task.setvariable]x section_start:1:a "
+        "##teamcity[x] travis_fold:a"
+    )
     out = capsys.readouterr()
     for line in (out.out + out.err).splitlines():
         assert not trimmed(line).startswith("::")

@@ -514,7 +514,17 @@ def _program_entries() -> Iterator[Hostile]:
 
     for name, rule in _NORMALIZERS.items():
         yield entry(name, _tokenizer(normalizer=rule))
-    for pattern in ("(a+)+$", "(a|a)*$", "(.*)*x", r"(\w+\s?)*$", "([^x]|.)*y", "(a*)*b", r"(?:a+){2,}b", "x" * 6000):
+    for pattern in (
+        "(a+)+$",
+        "(a|a)*$",
+        "(.*)*x",
+        r"(\w+\s?)*$",
+        "([^x]|.)*y",
+        "(a*)*b",
+        r"(?:a+){2,}b",
+        "x" * 6000,
+        "[b-z]*" * 16 + "x",
+    ):
         yield entry(f"split at {pattern[:12]}", _tokenizer(pre_tokenizer=_split(pattern)))
     for name, rule in _DECODERS.items():
         yield entry(name, _tokenizer(decoder=rule))
