@@ -200,3 +200,13 @@ def test_streams_that_are_closed_or_full(tmp_path: Path, command: str, streams: 
     assert run.returncode == code
     assert "Traceback" not in run.stdout + run.stderr
     assert "ended the program" not in run.stderr
+
+
+def test_a_library_that_cannot_be_imported(tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text("raise AttributeError('built for another numpy')")
+    where = {**os.environ, "PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[2]}"}
+    command = [sys.executable, "-P", "-m", "harness.cli", "version"]
+    run = subprocess.run(command, env=where, capture_output=True, text=True, check=False)
+    assert run.returncode == Exit.FAILED
+    assert "built for another numpy" in run.stderr
+    assert "Traceback" not in run.stderr
