@@ -31,6 +31,9 @@ from harness.reports.content import (
 from harness.verdict import Outcome
 
 _STYLES = {Outcome.PASS: "bold green", Outcome.BLOCK: "bold red", Outcome.INCONCLUSIVE: "bold yellow"}
+_HEADERS = ("metric", "value", "interval", "n (missing)", "gate")
+_GAP = 2
+"""Blanks after each column; rich counts them for the last as well."""
 
 
 def print_report(console: Console, report: ReportInput) -> None:
@@ -60,20 +63,31 @@ def _print(console: Console, report: ReportInput) -> None:
 
 
 def _metrics_table(sections: Sequence[ProbeSection], width: int) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("metric", overflow="fold", min_width=min(width // 3, max(len(each.name) for each in sections)))
-    table.add_column("value", justify="right", no_wrap=True)
-    table.add_column("interval", overflow="fold", min_width=16)
-    table.add_column("n (missing)", justify="right", no_wrap=True)
-    table.add_column("gate", overflow="fold", min_width=12)
-    for section in sections:
-        table.add_row(Text(section.name, "bold"))
-        shown = [line for line in section.lines if _shown(line)]
-        for line in shown:
-            table.add_row(*_cells(line))
+    """Columns have widths of their own: what rich makes of minima can be wider than the console, and is cut there."""
+    rows = [[_cells(line) for line in section.lines if _shown(line)] for section in sections]
+    least = min(width // 3, max((len(each.name) for each in sections), default=0))
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, _GAP, 0, 0))
+    names = [Text(section.name, "bold") for section in sections]
+    for at, (header, cells) in enumerate(zip(_HEADERS, _widths(names, rows, least, width), strict=True)):
+        table.add_column(header, overflow="fold", width=cells, justify="right" if at in (1, 3) else "left")
+    for name, shown in zip(names, rows, strict=True):
+        table.add_row(name)
+        for row in shown:
+            table.add_row(*row)
         if not shown:
             table.add_row(Text("  no metric"))
     return table
+
+
+def _widths(names: Sequence[Text], rows: Sequence[Sequence[Sequence[Text]]], least: int, width: int) -> list[int]:
+    """Width of each column: its longest line, less where the console has no room; numbers are cut last."""
+    cells = [[Text(header), *(row[at] for some in rows for row in some)] for at, header in enumerate(_HEADERS)]
+    cells[0] += [*names, Text("  no metric")]
+    widths = [max(line.cell_len for cell in column for line in cell.split()) for column in cells]
+    for at, down_to in ((0, least), (4, len("INCONCLUSIVE")), (2, 16), (0, 8)):
+        over = sum(widths) + _GAP * len(widths) - width
+        widths[at] = max(min(widths[at], down_to), widths[at] - max(0, over))
+    return widths
 
 
 def _cells(line: MetricLine) -> list[Text]:

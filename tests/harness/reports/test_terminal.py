@@ -54,6 +54,17 @@ def test_the_table_has_value_interval_n_and_gate() -> None:
     assert "1 more metric is in the full report" in lines
 
 
+def test_no_digit_of_a_bound_is_cut_off_at_any_width() -> None:
+    """`<= 0.35` printed as `<= 0.3` is another policy."""
+    rules = ["PASS<=0.35", "BLOCK<=0.35", "INCONCLUSIVE<=0.1"]
+    for width in range(62, 120):
+        table = shown(by_hand(), width).split("more metric")[0].splitlines()
+        at = table[0].index("gate")
+        gates = squeezed("".join(line[at:] for line in table))
+        assert max(map(cell_len, table)) <= width
+        assert all(rule in gates for rule in rules), (width, gates)
+
+
 def test_it_says_what_it_cannot_tell_and_what_did_not_run() -> None:
     said = " ".join(shown(by_hand(), 140).split())
     for expected in [
