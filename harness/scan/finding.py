@@ -29,6 +29,11 @@ class Outcome(StrEnum):
 EXITS = {Outcome.CLEAN: Exit.PASS, Outcome.FOUND: Exit.BLOCK, Outcome.INCOMPLETE: Exit.INCONCLUSIVE}
 
 
+def counted(n: int, noun: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
 class Finding(Frozen):
     """One thing a rule found in one place."""
 
@@ -119,9 +124,13 @@ class ScanReport(Frozen):
         errors, warnings = self.count(Level.ERROR), self.count(Level.WARNING)
         missed = f"{len(self.unscanned):,} not scanned" if self.unscanned else ""
         if self.outcome is Outcome.FOUND:
-            parts = [f"{errors:,} errors" if errors else "", f"{warnings:,} warnings" if warnings else "", missed]
+            parts = [
+                counted(errors, "error") if errors else "",
+                counted(warnings, "warning") if warnings else "",
+                missed,
+            ]
             return f"FOUND: {', '.join(part for part in parts if part)}"
         if self.outcome is Outcome.INCOMPLETE:
             return f"INCOMPLETE: nothing found in what was read, but {missed}; this is not a clean result"
         left_out = f" (left out as asked: {'; '.join(self.left_out)})" if self.left_out else ""
-        return f"CLEAN: {self.files_found:,} files read, nothing found above notes{left_out}"
+        return f"CLEAN: {counted(self.files_found, 'file')} read, nothing found above notes{left_out}"

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator
 
 from harness.loglines import clean
-from harness.scan.finding import FileRecord, Finding, Level, ScanReport
+from harness.scan.finding import FileRecord, Finding, Level, ScanReport, counted
 from harness.scan.rules import RULES
 
 WIDTH = 80
@@ -22,7 +22,7 @@ def as_text(report: ScanReport) -> str:
 
 
 def _lines(report: ScanReport) -> Iterator[str]:
-    yield from _wrapped(f"scan of {report.source} ({report.kind}, {report.files_found:,} files)")
+    yield from _wrapped(f"scan of {report.source} ({report.kind}, {counted(report.files_found, 'file')})")
     yield from _wrapped(report.headline)
     yield ""
     for level in (Level.ERROR, Level.WARNING):

@@ -13,6 +13,8 @@ _BLOCK = 2**20
 """Bytes of one request; a safetensors header of 300 tensors has 30 KB."""
 _WHOLE = 8 * 2**20
 """A file up to this size is asked for at once."""
+_NESTED = 5
+"""Errors within errors that are followed; requests and urllib3 nest three."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ class HuggingFace:
             info = HfApi().model_info(name, revision=revision, files_metadata=True, securityStatus=True, timeout=30)
         except Exception as error:  # the client passes on errors of whichever HTTP library it is built on
             raise UnreadableError(
-                f"the model hub did not list it ({type(error).__name__}: {str(error)[:200]})"
+                f"no folder or file of this name here, and the model hub did not list it ({_reason(error)})"
             ) from error
         if not info.sha:
             raise UnreadableError("the model hub names no commit for it")
@@ -125,7 +127,19 @@ class HuggingFace:
                 file.seek(start)
                 return bytes(file.read(end - start))
         except Exception as error:  # as above
-            raise UnreadableError(f"the hub did not give it ({type(error).__name__}: {str(error)[:200]})") from error
+            raise UnreadableError(f"the hub did not give it ({_reason(error)})") from error
+
+
+def _reason(error: Exception) -> str:
+    """What failed, in words. An HTTP library may nest its errors as arguments and print them as Python would."""
+    inner: BaseException = error
+    for _ in range(_NESTED):
+        holds = (*inner.args, getattr(inner, "reason", None))
+        nested = next((each for each in holds if isinstance(each, BaseException)), None)
+        if nested is None:
+            break
+        inner = nested
+    return f"{type(error).__name__}: {' '.join(str(inner).split())[:200]}"
 
 
 def _statuses(said: Any) -> dict[str, str]:

@@ -15,7 +15,7 @@ from harness.scan.finding import Outcome
 from harness.scan.scan import Options, scan_tree
 from harness.scan.tree.api import Entry, Kind, UnreadableError
 from harness.scan.tree.folder import FileTree, FolderTree
-from harness.scan.tree.hub import HubListing, HubTree
+from harness.scan.tree.hub import HubListing, HubTree, HuggingFace
 from harness.scan.tree.wheel import WheelTree
 from tests.harness.scan.inputs import RUNS, found, safetensors, scan, write, zipped
 from tests.tiny import make_checkpoint
@@ -227,3 +227,21 @@ def test_a_hub_that_gives_less_than_it_lists_is_never_clean() -> None:
 
 def test_kinds_that_need_care_are_special() -> None:
     assert [kind for kind in Kind if kind.special] == [Kind.PIPE, Kind.SOCKET, Kind.DEVICE, Kind.OTHER]
+
+
+def test_a_hub_that_cannot_be_asked_is_told_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An HTTP library's error holds another as its argument, and would be printed as Python writes it."""
+    inner = OSError("Failed to resolve 'hub.example'")
+    outer = RuntimeError("Max retries exceeded")
+    outer.reason = inner  # type: ignore[attr-defined]
+
+    def fail(*_: object, **__: object) -> None:
+        raise ConnectionError(outer, "(Request ID: 1)")
+
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", fail)
+    with pytest.raises(UnreadableError) as caught:
+        HuggingFace().list("someone/model", None)
+    assert str(caught.value) == (
+        "no folder or file of this name here, and the model hub did not list it "
+        "(ConnectionError: Failed to resolve 'hub.example')"
+    )
