@@ -47,6 +47,7 @@ from harness.scan.render.as_json import as_json
 from harness.scorer.api import Counts, Scorer
 from harness.spec import AuditSpec
 from harness.strict_yaml import dump_yaml
+from harness.validation import validated
 
 _PACKAGES = ("assay", "torch", "transformers", "tokenizers", "numpy", "scipy", "pandas", "textattack", "mlflow")
 
@@ -116,7 +117,8 @@ def resume_plan(folder: AuditFolder, found: Found | None = None, *, permissions:
     Raises UsageError when checkpoint, data or probes have changed since.
     """
     manifest = folder.manifest()
-    plan = make_plan(AuditSpec.model_validate(manifest.spec), found, permissions=permissions)
+    spec = validated(AuditSpec, manifest.spec, str(folder.manifest_path))
+    plan = make_plan(spec, found, permissions=permissions)
     if plan.info.fingerprint.digest != manifest.checkpoint.fingerprint:
         raise UsageError(f"{folder.path}: the checkpoint has changed since the audit began; start a new audit")
     recorded = {record.name: (record.cases_digest, record.version) for record in manifest.probes}

@@ -21,6 +21,7 @@ from harness.gate import Outcome, Verdict
 from harness.mlflow_session import TrackingError, mlflow_session
 from harness.record import AuditFolder, AuditManifest, Status
 from harness.tracking import AUDIT_ID, gate_counts
+from harness.validation import validated
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -132,7 +133,7 @@ def version_tags(manifest: AuditManifest, verdict: Verdict, by: str) -> dict[str
 
 def _checked_source(folder: AuditFolder, manifest: AuditManifest, permissions: Permissions) -> CheckpointSource:
     """The audited checkpoint's source, whose files must still be the audited ones."""
-    source = CheckpointSource.model_validate(manifest.spec["checkpoint"])
+    source = validated(CheckpointSource, manifest.spec["checkpoint"], str(folder.manifest_path))
     found = inspect_checkpoint(source, permissions).fingerprint.digest
     if found != manifest.checkpoint.fingerprint:
         raise UsageError(

@@ -30,10 +30,12 @@ class CheckpointSource(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _from_string(cls, value: Any) -> Any:
-        if isinstance(value, dict) and (given := sorted(set(value) & _COMMAND_LINE_ONLY)):
-            raise ValueError(
-                f"{given[0]} is a permission, which is given on the command line only: --{given[0].replace('_', '-')}"
-            )
+        if isinstance(value, dict):
+            given = sorted(name for name in _COMMAND_LINE_ONLY if value.get(name))
+            if given:
+                option = given[0].replace("_", "-")
+                raise ValueError(f"{given[0]} is a permission, which is given on the command line only: --{option}")
+            return {name: item for name, item in value.items() if name not in _COMMAND_LINE_ONLY}  # of older records
         return {"source": value} if isinstance(value, str) else value
 
 
