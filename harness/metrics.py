@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -70,10 +71,12 @@ class RowValues:
         above: [n]; NaN where the row is not usable.
         below: [n]; 0 where the row does not count; None: every row counts 1, the metric is a mean.
         clusters: [n] labels of rows that are not independent (a document, a template); None: all are.
-        finish: what is done to the quotient, elementwise and monotone, e.g. np.exp; None: nothing.
+        finish: what is done to the quotient, elementwise and increasing, e.g. np.exp; None: nothing.
+        bounds: within which `above` / `below` of any row lies, before `finish`; an interval needs fewer rows with them.
     """
 
     above: ArrayLike
     below: ArrayLike | None = None
     clusters: ArrayLike | None = None
     finish: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None
+    bounds: tuple[float, float] = (-math.inf, math.inf)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import betainc, ndtr, ndtri
+from scipy.special import betainc
 
 from harness.metrics import Metric
+from harness.paired import scaled_p
 from harness.policy import Correction
-from harness.stats import Interval, clopper_pearson, wilson
-
-_EXACT = {"Wilson": wilson, "Clopper-Pearson": clopper_pearson}
+from harness.stats import Interval, Method, clopper_pearson, z_of
 
 
 def corrected(p: Sequence[float], alphas: Sequence[float], method: Correction) -> list[float]:
@@ -38,15 +37,17 @@ def corrected(p: Sequence[float], alphas: Sequence[float], method: Correction) -
 def interval_at(metric: Metric, level: float) -> tuple[float | None, float | None]:
     """Both ends of a metric's interval at another level.
 
-    Of a share they are computed again from its counts; otherwise each end moves in proportion to the normal
-    quantile (what Altman & Bland 2011 do to get a p value from an interval).
+    Of a share they are computed again from its counts; otherwise each end moves in proportion to the normal quantile
+    (what Altman & Bland 2011 do to get a p value from an interval) or to the logarithm of the tail, as next to a
+    boundary it does, whichever takes it farther.
     """
     if level == metric.level or metric.value is None:
         return metric.low, metric.high
     exact = _share_interval(metric, level)
     if exact is not None:
         return exact.low, exact.high
-    factor = float(ndtri((1 + level) / 2) / ndtri((1 + metric.level) / 2))
+    tails = np.log((1 - level) / 2) / np.log((1 - metric.level) / 2)
+    factor = float(max(z_of(level) / z_of(metric.level), tails))
     ends = (None if end is None else metric.value + factor * (end - metric.value) for end in (metric.low, metric.high))
     low, high = ends
     return low, high
@@ -62,47 +63,30 @@ def _p_above(metric: Metric, bound: float) -> float:
     if bound == float("inf") or metric.low is None or metric.value is None:
         return 1.0
     counts = _counts(metric)
-    if counts is not None and metric.interval == "Clopper-Pearson":
+    if counts is not None:
         hits, n = counts
         return 0.0 if bound < 0 else 1.0 if bound >= 1 or hits == 0 else float(betainc(hits, n - hits + 1, bound))
-    if counts is not None:
-        return _score_p(metric.value, counts[1], bound)
-    return _scaled_p(metric.value - bound, metric.value - metric.low, metric.level, bound < metric.low)
+    return scaled_p(metric.value - bound, metric.value - metric.low, metric.level)
 
 
 def _p_below(metric: Metric, bound: float) -> float:
     if bound == float("-inf") or metric.high is None or metric.value is None:
         return 1.0
     counts = _counts(metric)
-    if counts is not None and metric.interval == "Clopper-Pearson":
+    if counts is not None:
         hits, n = counts
         return 0.0 if bound > 1 else 1.0 if bound <= 0 or hits == n else float(betainc(n - hits, hits + 1, 1 - bound))
-    if counts is not None:
-        return _score_p(1 - metric.value, counts[1], 1 - bound)
-    return _scaled_p(bound - metric.value, metric.high - metric.value, metric.level, bound > metric.high)
-
-
-def _score_p(share: float, n: int, bound: float) -> float:
-    """The p of "the share is at most `bound`" by the score test that Wilson's interval inverts."""
-    if not 0 < bound < 1:
-        return 1.0 if bound >= 1 or (bound == 0 and share == 0) else 0.0
-    return float(ndtr((bound - share) * np.sqrt(n / (bound * (1 - bound)))))
-
-
-def _scaled_p(distance: float, half: float, level: float, beyond: bool) -> float:
-    if half <= 0:  # an end on (or past) the value says nothing about spread
-        return 0.0 if beyond else 1.0
-    return float(ndtr(-distance / half * ndtri((1 + level) / 2)))
+    return scaled_p(bound - metric.value, metric.high - metric.value, metric.level)
 
 
 def _counts(metric: Metric) -> tuple[int, int] | None:
     """Hits and n of a share whose interval was computed from them."""
-    if metric.interval not in _EXACT or metric.value is None or not 0 <= metric.value <= 1 or metric.n == 0:
+    if metric.interval != Method.CLOPPER_PEARSON or metric.value is None or not 0 <= metric.value <= 1 or metric.n == 0:
         return None
     hits = round(metric.value * metric.n)
     if abs(hits - metric.value * metric.n) > 1e-6 * metric.n:
         return None
-    same = _EXACT[metric.interval](hits, metric.n, metric.level)
+    same = clopper_pearson(hits, metric.n, metric.level)
     as_saved = all(
         end is not None and abs(end - own) < 1e-9 for end, own in ((metric.low, same.low), (metric.high, same.high))
     )
@@ -111,4 +95,4 @@ def _counts(metric: Metric) -> tuple[int, int] | None:
 
 def _share_interval(metric: Metric, level: float) -> Interval | None:
     counts = _counts(metric)
-    return None if counts is None else _EXACT[metric.interval](*counts, level)
+    return None if counts is None else clopper_pearson(*counts, level)

@@ -7,16 +7,19 @@ A regression is positive where the candidate is worse. With two outcomes per row
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import betainc, ndtr, ndtri
+from scipy.special import betainc, betaincinv, ndtr, ndtri
 
-from harness.stats import FloatArray, Interval, Statistic, resampled
+from harness.stats import FloatArray, Interval, Method, z_of
 
 POWER = 0.8
 """Share of audits in which the smallest detectable regression would be found."""
 _STEPS = 60
+_NODES = 400
+"""Of the integral over quantiles; the error of a chance of 0.025 is below 1e-4."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,81 +44,97 @@ def mcnemar(worse: int, better: int) -> float:
     return float(betainc(worse, better + 1, 0.5)) if worse else 1.0
 
 
-def tango_z(worse: int, better: int, n: int, margin: float) -> float:
-    """Score statistic of "the difference of two paired shares is `margin`" (Tango 1998); 0 where it is 0 / 0."""
-    a = 2 * n
-    b = -worse - better + (2 * n - worse + better) * margin
-    c = -better * margin * (1 - margin)
-    constrained = (math.sqrt(max(0.0, b * b - 4 * a * c)) - b) / (2 * a)
-    variance = n * (2 * constrained + margin * (1 - margin))
-    distance = worse - better - n * margin
-    if variance <= 0 or distance == 0:
-        return 0.0 if distance == 0 else math.copysign(math.inf, distance)
-    return distance / math.sqrt(variance)
-
-
 def flip_regression(worse: int, better: int, n: int, *, margin: float = 0.0, level: float = 0.95) -> Regression:
     """Regression of a share by `worse` and `better` of n > 0 pairs, against a margin >= 0.
 
-    The interval is Tango's; an end lies beyond 0 only if the exact test of McNemar says so too, so that few
-    differing pairs cannot show a change. Raises ValueError for counts that are none.
+    The interval is Gaffke's bound on a mean of -1, 0 and 1, without drawing: with flips one way only its far end is
+    Clopper-Pearson's, and an end lies beyond 0 exactly if McNemar's exact test says so. No error on one side
+    above (1 - level) / 2 was found (`benchmarks/coverage.py`). Raises ValueError for counts that are none.
     """
     if min(worse, better) < 0 or not 0 < n >= worse + better or margin < 0:
         raise ValueError(f"not counts of pairs: {worse} worse and {better} better of {n}, margin {margin}")
     tail = (1 - level) / 2
-    z = float(-ndtri(tail))
     value = (worse - better) / n
-    low, high = _tango_end(worse, better, n, z, value, -1.0), _tango_end(worse, better, n, -z, value, 1.0)
-    if mcnemar(worse, better) > tail:
-        low = min(low, 0.0)
-    if mcnemar(better, worse) > tail:
-        high = max(high, 0.0)
-    p = max(float(ndtr(-tango_z(worse, better, n, margin))), mcnemar(worse, better))
-    interval = Interval(low, high, "McNemar exact and Tango score", level)
-    return Regression(value, interval, p, _detectable_flips((worse + better) / n, n, margin, z))
+    low, high = -_flips_end(better, worse, n, tail), _flips_end(worse, better, n, tail)
+    p = 1.0 if margin >= 1 else _at_or_above(better, worse, n, -margin)
+    interval = Interval(min(low, value), max(high, value), Method.FLIPS, level)
+    z = float(-ndtri(tail))
+    return Regression(value, interval, min(1.0, p), _detectable_flips((worse + better) / n, n, margin, z))
 
 
 def drawn_regression(
-    statistic: Statistic, n: int, *, margin: float, level: float = 0.95, draws: int = 10_000
-) -> Regression | None:
-    """Regression by a bootstrap over n paired units; None where `stats.resampled` gives None.
-
-    Args:
-        statistic: maps weights [draws, n] to regressions [draws].
-        n: paired units: rows, or clusters of rows.
-        margin: allowed regression, >= 0.
-        level: of the percentile interval.
-        draws: of the bootstrap; p is at least 1 / (draws + 1).
-    """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        value = float(statistic(np.ones((1, n)))[0])
-    values = resampled(statistic, n, draws=draws)
-    if values is None or not math.isfinite(value):
-        return None
-    return from_draws(value, values, margin=margin, level=level, method=f"paired bootstrap, percentile, {draws} draws")
-
-
-def from_draws(value: float, values: FloatArray, *, margin: float, level: float, method: str) -> Regression:
-    """Regression from its bootstrap draws [m]; an interval by percentiles, made to hold `value`."""
+    value: float, drawn: Sequence[FloatArray], *, margin: float, level: float, method: str
+) -> Regression:
+    """Regression by its draws, one array for each place where an unseen pair may lie; the widest of them decides."""
     tail = (1 - level) / 2
-    low, high = np.quantile(values, [tail, 1 - tail])
-    p = (1 + int((values <= margin).sum())) / (1 + len(values))
-    reach = float(-ndtri(tail) + ndtri(POWER)) * float(values.std())
-    interval = Interval(min(float(low), value), max(float(high), value), method, level)
+    low = min(float(np.quantile(values, tail)) for values in drawn)
+    high = max(float(np.quantile(values, 1 - tail)) for values in drawn)
+    p = max((1 + int((values <= margin).sum())) / (1 + len(values)) for values in drawn)
+    reach = float(-ndtri(tail) + ndtri(POWER)) * max(float(values.std()) for values in drawn)
+    interval = Interval(min(low, value), max(high, value), method, level)
     return Regression(value, interval, p, margin + reach)
 
 
-def _tango_end(worse: int, better: int, n: int, z: float, value: float, end: float) -> float:
-    """The difference farthest from `value` towards `end` that the score test does not reject; bisection."""
-    inside, outside = value, end
+def unpaired_regression(
+    candidate: tuple[float, float, float], baseline: tuple[float, float, float], *, margin: float, level: float
+) -> Regression:
+    """Regression of how bad two audits are, each (low, value, high), from their own intervals alone.
+
+    The distances to the farther ends add up in squares (MOVER, Zou & Donner 2008). Audits of the same cases err
+    the same way: the difference is surer than this says, which errs on the wide side and works for any metric.
+    """
+    value = candidate[1] - baseline[1]
+    reach = math.hypot(*(max(point - low, high - point) for low, point, high in (candidate, baseline)))
+    interval = Interval(value - reach, value + reach, Method.UNPAIRED, level)
+    p = scaled_p(value - margin, reach, level)
+    return Regression(value, interval, p, margin + reach * (1 + float(ndtri(POWER)) / z_of(level)))
+
+
+def scaled_p(distance: float, reach: float, level: float) -> float:
+    """One-sided p of a bound that lies `distance` inside the estimate, whose interval reaches `reach` that way.
+
+    Beyond the interval's end the tail may be normal or, near a boundary, exponential: the larger p is taken.
+    """
+    if reach <= 0:  # an end on (or past) the value says nothing about spread
+        return 1.0
+    tail, ratio = (1 - level) / 2, distance / reach
+    return float(max(ndtr(-ratio * z_of(level)), tail**ratio)) if ratio > 0 else 1.0
+
+
+def _flips_end(worse: int, better: int, n: int, tail: float) -> float:
+    """The difference that Dirichlet-weighted flips, one more of them worse, exceed in `tail` of draws; bisection."""
+    low, high = -1.0, 1.0
     for _ in range(_STEPS):
-        middle = (inside + outside) / 2
-        score = tango_z(worse, better, n, middle)
-        if (score <= z) if z > 0 else (score >= z):
-            inside = middle
-        else:
-            outside = middle
-    return outside
+        middle = (low + high) / 2
+        low, high = (middle, high) if _at_or_above(worse, better, n, middle) > tail else (low, middle)
+    return high
+
+
+def _at_or_above(worse: int, better: int, n: int, difference: float) -> float:
+    """P(D_worse+1 - D_better >= difference), (D_worse+1, D_better, D_same) ~ Dirichlet(worse + 1, better, same).
+
+    The differing share X ~ Beta and the share S of it that is worse ~ Beta are independent, and the difference is
+    X (2 S - 1): integrated over the quantiles of S on the side of 1/2 that the sign of `difference` leaves open.
+    """
+    differing, same = worse + better + 1, n - worse - better
+    up = betainc(better, worse + 1, 0.5) if better else 1.0  # P(S >= 1/2)
+    if difference == 0:
+        return float(up)
+    positive = difference > 0
+    mass = up if positive else 1 - up
+    if mass <= 0:
+        return 0.0 if positive else 1.0
+    nodes = (np.arange(_NODES) + 0.5) / _NODES * mass
+    if not better:
+        distance = np.ones(1)
+    elif positive:  # quantiles of 1 - S ~ Beta(better, worse + 1) below 1/2
+        distance = 1 - 2 * betaincinv(better, worse + 1, nodes)
+    else:
+        distance = 1 - 2 * betaincinv(worse + 1, better, nodes)
+    with np.errstate(divide="ignore"):
+        needed = np.minimum(abs(difference) / np.maximum(distance, 0), 1.0)
+    beyond = float(np.mean(betainc(same, differing, 1 - needed) if same else needed < 1))
+    return float(mass * beyond if positive else up + mass * (1 - beyond))
 
 
 def _detectable_flips(differing: float, n: int, margin: float, z: float) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,22 +10,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from harness.means import paired_draws, unit_sums
 from harness.metrics import Better, Metric, RowValues
-from harness.paired import Regression, drawn_regression, flip_regression, from_draws
+from harness.multiple import interval_at
+from harness.paired import Regression, drawn_regression, flip_regression, unpaired_regression
 from harness.policy import Gate
 from harness.probe import Probe
-from harness.stats import FloatArray, points_only
+from harness.stats import FloatArray, Method
 from harness.verdict import Comparison, Flips
 
 LISTED = 20
 """Ids of flipped cases that are listed each way."""
 DEFAULT_LEVEL = 0.95
-_UNITS = 10_000
-"""More units than this are drawn in random groups: their resampling variance differs from the rows' by about 1 %."""
-_MEASURED_DRAWS = 500
-"""Draws where each one measures both audits again."""
-_MEASURED_CASES = 5_000
-"""Cases in such a draw, at most; from fewer than all, the spread is scaled by the root of the share (m out of n)."""
+_MEASURED_CASES = 50_000
+"""Cases that are measured again at most, the first by case id, a digest: some probes take a minute for a million."""
 
 Key = tuple[str, str]
 """Last part of a metric's key, and its slice."""
@@ -108,56 +106,39 @@ def compare_values(metric: Metric, pairs: Pairs, ours: RowValues, theirs: RowVal
         n = int(counted.sum())
         found = flip_regression(flips.worse, flips.better, n, margin=rule.margin, level=rule.level)
         return Comparison(**common, **_judged(found, n), flips=flips)
-    units = _unit_sums(np.concatenate([above, below]), usable, ours)
-    drawn = drawn_regression(
-        _statistic(metric, ours, _grouped(units)),
-        min(len(units), _UNITS),
-        margin=rule.margin,
-        level=rule.level,
-        draws=rule.draws,
-    )
+    units = _units(np.concatenate([above, below]), usable, ours)
+    drawn = paired_draws(units, _paired_bounds(ours, theirs, flips), level=rule.level, draws=rule.draws)
     if drawn is None:
-        return Comparison(**common, note=f"{len(units)} pairs are too few, or leave the difference undefined")
-    return Comparison(**common, **_judged(drawn, len(units)), flips=flips)
+        return Comparison(**common, note=f"{len(units)} pairs are too few, or too much alike, to bound the difference")
+    found = _drawn(metric, ours, units, drawn, rule)
+    return Comparison(**common, **_judged(found, len(units)), flips=flips)
 
 
 def compare_measured(
     probe: Probe[Any], wanted: Mapping[Key, tuple[Metric, Rule]], pairs: Pairs
 ) -> dict[Key, Comparison]:
-    """Compare metrics that are no sums over rows: draw cases, measure both audits on each draw."""
+    """Compare metrics that are no sums over rows: measure both audits on the common cases, take both intervals."""
     both = ((pairs.candidate["status"] == "ok") & (pairs.baseline["status"] == "ok")).to_numpy()
-    with points_only():
-        points = [_measure(probe, rows, None) for rows in (pairs.candidate, pairs.baseline)]
-        draws = max(min(rule.draws, _MEASURED_DRAWS) for _, rule in wanted.values())
-        drawn = _draw(probe, pairs, list(wanted), draws) if len(pairs) > 1 else {}
+    sides = [rows.head(_MEASURED_CASES) for rows in (pairs.candidate, pairs.baseline)]
+    measured = [_measure(probe, rows) for rows in sides]
     out = {}
     for key, (metric, rule) in wanted.items():
-        found = [side.get(key) for side in points]
         common: dict[str, Any] = {**_named(metric, rule), **pairs.unmatched, "unusable": int((~both).sum())}
+        found = [side.get(key) for side in measured]
         ours, theirs = (None if side is None else side.value for side in found)
-        if ours is None or theirs is None or key not in drawn:
-            out[key] = Comparison(**common, **_values(ours, theirs), note="it has no value over the common cases")
-            continue
-        worse = worsening(metric)
-        values = worse(drawn[key][:, 0]) - worse(drawn[key][:, 1])
-        defined = values[np.isfinite(values)]
         common |= _values(ours, theirs)
-        if rule.test == "mcnemar" or len(defined) < 0.95 * draws:
-            why = (
-                "McNemar's test needs a value per row"
-                if rule.test == "mcnemar"
-                else "too many draws leave it undefined"
-            )
-            out[key] = Comparison(**common, note=why)
-            continue
-        value = float(worse(np.array([ours]))[0] - worse(np.array([theirs]))[0])
-        method = f"paired bootstrap of cases, percentile, {draws} draws"
-        if len(pairs) > _MEASURED_CASES:
-            defined = value + (defined - defined.mean()) * (_MEASURED_CASES / len(pairs)) ** 0.5
-            method += f" of {_MEASURED_CASES}"
-        judged = from_draws(value, defined, margin=rule.margin, level=rule.level, method=method)
-        n = min(side.n for side in found if side is not None)
-        out[key] = Comparison(**common, **_judged(judged, n), note="every case is taken for independent")
+        ends = [None if side is None else _badness(metric, side, rule.level) for side in found]
+        if ours is None or theirs is None:
+            out[key] = Comparison(**common, note="it has no value over the common cases")
+        elif rule.test == "mcnemar":
+            out[key] = Comparison(**common, note="McNemar's test needs a value per row")
+        elif ends[0] is None or ends[1] is None:
+            out[key] = Comparison(**common, note="it has no interval on both sides over the common cases")
+        else:
+            judged = unpaired_regression(ends[0], ends[1], margin=rule.margin, level=rule.level)
+            n = min(side.n for side in found if side is not None)
+            note = f"measured on {_MEASURED_CASES} of the common cases" if len(pairs) > _MEASURED_CASES else ""
+            out[key] = Comparison(**common, **_judged(judged, n), note=note)
     return out
 
 
@@ -215,57 +196,50 @@ def _flips(pairs: Pairs, worse: Mask, better: Mask) -> Flips:
     )
 
 
-def _unit_sums(columns: FloatArray, usable: Mask, side: RowValues) -> FloatArray:
+def _units(columns: FloatArray, usable: Mask, side: RowValues) -> FloatArray:
     """What each independent unit adds: [units, 4], above of both audits and then below of both."""
-    if side.clusters is None:
-        return np.ascontiguousarray(columns[:, usable].T)
-    labels = np.asarray(side.clusters)[usable]
-    codes, names = pd.factorize(labels, sort=True)
-    return np.stack([np.bincount(codes, column[usable], len(names)) for column in columns], axis=1)
+    clusters = None if side.clusters is None else np.asarray(side.clusters, dtype=object)[usable]
+    return unit_sums(columns[:, usable], clusters)
 
 
-def _grouped(units: FloatArray) -> FloatArray:
-    """At most `_UNITS` sums over groups of units; units stand in order of case id, a digest, so groups are random."""
-    if len(units) <= _UNITS:
-        return units
-    starts = np.linspace(0, len(units), _UNITS, endpoint=False).astype(np.int64)
-    return np.asarray(np.add.reduceat(units, starts, axis=0))
+def _paired_bounds(ours: RowValues, theirs: RowValues, flips: Flips | None) -> tuple[float, float]:
+    """Bounds of both audits' values; values that are all 0 or 1 in pairs that count are taken to have no others."""
+    if flips is not None:
+        return 0.0, 1.0
+    return min(ours.bounds[0], theirs.bounds[0]), max(ours.bounds[1], theirs.bounds[1])
 
 
-def _statistic(metric: Metric, side: RowValues, units: FloatArray) -> Callable[[FloatArray], FloatArray]:
+def _drawn(metric: Metric, side: RowValues, units: FloatArray, drawn: Sequence[FloatArray], rule: Rule) -> Regression:
     worse = worsening(metric)
 
-    def statistic(weights: FloatArray) -> FloatArray:
-        total = weights @ units
-        quotients = [total[:, 0] / total[:, 2], total[:, 1] / total[:, 3]]
-        ours, theirs = (each if side.finish is None else side.finish(each) for each in quotients)
+    def regression(quotients: FloatArray) -> FloatArray:
+        ours, theirs = (each if side.finish is None else side.finish(each) for each in quotients.T)
         return worse(ours) - worse(theirs)
 
-    return statistic
+    totals = units.sum(axis=0)
+    value = float(regression((totals[:2] / totals[2:])[None])[0])
+    is_bounded = len(drawn) > 2
+    clusters = "" if side.clusters is None else "clusters, "
+    method = f"{Method.PAIRED_GAFFKE if is_bounded else Method.PAIRED_TAIL}, {clusters}{rule.draws} draws"
+    values = [regression(quotients) for quotients in drawn]
+    return drawn_regression(value, values, margin=rule.margin, level=rule.level, method=method)
 
 
-def _draw(probe: Probe[Any], pairs: Pairs, keys: list[Key], draws: int) -> dict[Key, FloatArray]:
-    """Values of both audits over draws of cases, [draws, 2]; NaN where one is missing."""
-    rng = np.random.default_rng(0)
-    out = {key: np.full((draws, 2), np.nan) for key in keys}
-    for at in range(draws):
-        picks = rng.integers(0, len(pairs), min(len(pairs), _MEASURED_CASES))
-        for side, rows in enumerate((pairs.candidate, pairs.baseline)):
-            measured = _measure(probe, rows, picks)
-            for key in keys:
-                value = measured[key].value if key in measured else None
-                out[key][at, side] = np.nan if value is None else value
-    return out
-
-
-def _measure(probe: Probe[Any], rows: pd.DataFrame, picks: NDArray[np.int64] | None) -> dict[Key, Metric]:
-    if picks is not None:
-        ids = [str(at) for at in range(len(picks))]  # a case drawn twice is two cases
-        rows = rows.iloc[picks].assign(case_id=ids).reset_index(drop=True)
+def _measure(probe: Probe[Any], rows: pd.DataFrame) -> dict[Key, Metric]:
     try:
         return {(metric.key, metric.slice): metric for metric in probe.measure(rows)}
-    except Exception:  # a plug-in's measure may not foresee what a draw leaves out: the draw is undefined then
+    except Exception:  # a plug-in's measure may not foresee which cases two audits have in common: nothing is measured
         return {}
+
+
+def _badness(metric: Metric, measured: Metric, level: float) -> tuple[float, float, float] | None:
+    """How bad a measured value is, with the ends of its interval at `level`; None where an end is not known."""
+    low, high = interval_at(measured, level)
+    if low is None or high is None or measured.value is None:
+        return None
+    ends = worsening(metric)(np.array([low, measured.value, high]))
+    crosses = metric.better is Better.TARGET and metric.target is not None and low <= metric.target <= high
+    return (0.0 if crosses else float(ends[[0, 2]].min()), float(ends[1]), float(ends[[0, 2]].max()))
 
 
 def _named(metric: Metric, rule: Rule) -> dict[str, Any]:

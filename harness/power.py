@@ -1,17 +1,18 @@
 """Power before work: which gates the planned cases can decide, and how many cases each would need. Pure.
 
-For shares of independent cases the answer is exact: Wilson's interval decides, and the chance that it does follows from
-the binomial distribution. For other metrics an earlier audit says how wide the interval is; without one it is unknown.
+For shares of independent cases the answer is exact: Clopper-Pearson's interval decides, and the chance that it does
+follows from the binomial distribution. For other metrics an earlier audit says how wide the interval is; without one it
+is unknown.
 """
 
 from __future__ import annotations
 
 import difflib
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 from scipy.special import betainc, betaincinv, ndtri
 
 from harness import numbers
@@ -117,38 +118,37 @@ def _answer(gate: Gate, known: Planned, last: str, earlier: Sequence[Metric]) ->
 
 
 def _share_power(gate: Gate, n: int, metric: Metric | None) -> GatePower:
-    """Exact, for Wilson's interval."""
+    """Exact, for Clopper and Pearson's interval. A bound at 0 or 1 cannot pass, whatever n."""
     level = gate.evidence.confidence or _LEVEL
     lowest, highest = _unit_bounds(gate)
     passing, blocking = pass_range(n, lowest, highest, level)
     true = metric.value if metric is not None and metric.value is not None else _inside(lowest, highest)
     needed = cases_needed(lambda size: _decided(size, lowest, highest, level, true))
     where = f"at {numbers.number(true, 3)}{'' if metric is None else ' as before'}"
-    parts = [f"passes at {passing}" if passing else "cannot pass: even the best result leaves the interval too wide"]
+    never = highest <= 0 or lowest >= 1
+    why = "no sample proves a share of exactly 0 or 1" if never else "even the best result leaves the interval too wide"
+    parts = [f"passes at {passing}" if passing else f"cannot pass: {why}"]
     parts += [f"blocks at {blocking}"] if blocking else []
     return GatePower(gate, n, bool(passing), f"{', '.join(parts)} (needs: {where})", needed)
 
 
 def pass_range(n: int, lowest: float, highest: float, level: float) -> tuple[str, str]:
     """True shares at which n cases pass, and block, a bound in 8 of 10 audits, in words; '' where none does."""
-    holds, broken = _regions(n, lowest, highest, level)
-    passing = blocking = ""
-    if lowest <= 0 and holds.any():
-        passing = f"<= {numbers.number(_below(int(holds.nonzero()[0].max()), n), 3)}"
-    elif highest >= 1 and holds.any():
-        passing = f">= {numbers.number(1 - _below(n - int(holds.nonzero()[0].min()), n), 3)}"
-    elif holds.any():
-        middle = _inside(lowest, highest)
-        passing = f"{numbers.number(middle, 3)}" if _chance(holds, n, middle) >= POWER else ""
-    too_many = broken & (np.arange(n + 1) > n * highest)
-    too_few = broken & (np.arange(n + 1) < n * lowest)
+    region = _region(n, lowest, highest, level)
+    passing = ""
+    if region.fewest <= region.most:
+        if lowest <= 0:
+            passing = f"<= {numbers.number(_below(region.most, n), 3)}"
+        elif highest >= 1:
+            passing = f">= {numbers.number(1 - _below(n - region.fewest, n), 3)}"
+        elif region.passes(_inside(lowest, highest)) >= POWER:
+            passing = numbers.number(_inside(lowest, highest), 3)
     ends = []
-    if too_few.any():
-        ends.append(f"<= {numbers.number(_below(int(too_few.nonzero()[0].max()), n), 3)}")
-    if too_many.any():
-        ends.append(f">= {numbers.number(1 - _below(n - int(too_many.nonzero()[0].min()), n), 3)}")
-    blocking = " or ".join(ends)
-    return passing, blocking
+    if region.too_few >= 0:
+        ends.append(f"<= {numbers.number(_below(region.too_few, n), 3)}")
+    if region.too_many <= n:
+        ends.append(f">= {numbers.number(1 - _below(n - region.too_many, n), 3)}")
+    return passing, " or ".join(ends)
 
 
 def cases_needed(decided: Callable[[int], float]) -> int | None:
@@ -200,35 +200,46 @@ def _scaled_power(gate: Gate, n: int, metric: Metric) -> GatePower:
     return GatePower(gate, n, n >= count, f"{verb} at {numbers.number(value)}, as before", count)
 
 
+@dataclass(frozen=True, slots=True)
+class _Region:
+    """Hits of n with which the interval decides: it passes from `fewest` to `most`, blocks beyond the other two."""
+
+    n: int
+    fewest: int
+    most: int
+    too_few: int
+    """-1: none are."""
+    too_many: int
+    """n + 1: none are."""
+
+    def passes(self, true: float) -> float:
+        """Chance of passing at a true share."""
+        return max(0.0, _at_least(self.fewest, self.n, true) - _at_least(self.most + 1, self.n, true))
+
+    def blocks(self, true: float) -> float:
+        """Chance of blocking at a true share."""
+        return 1 - _at_least(self.too_few + 1, self.n, true) + _at_least(self.too_many, self.n, true)
+
+
+def _region(n: int, lowest: float, highest: float, level: float) -> _Region:
+    """Where Clopper and Pearson's ends, quantiles of binomial tails, cross the bounds."""
+    tail = (1 - level) / 2
+    fewest = 0 if lowest <= 0 else _first(n, lambda hits: _at_least(hits, n, lowest) <= tail)
+    too_many = n + 1 if highest >= 1 else _first(n, lambda hits: _at_least(hits, n, highest) <= tail)
+    most = n if highest >= 1 else _first(n, lambda hits: 1 - _at_least(hits + 1, n, highest) > tail) - 1
+    too_few = -1 if lowest <= 0 else _first(n, lambda hits: 1 - _at_least(hits + 1, n, lowest) > tail) - 1
+    return _Region(n, fewest, most, too_few, too_many)
+
+
+def _first(n: int, holds: Callable[[int], bool]) -> int:
+    """The smallest number of hits from which on something holds; n + 1 where it never does."""
+    return bisect_left(range(n + 1), x=True, key=holds)
+
+
 def _decided(n: int, lowest: float, highest: float, level: float, true: float) -> float:
     """Chance that n cases pass (or, outside the bounds, block) at a true share."""
-    if n > 20_000:  # normal: as good as exact there, and without an array of n + 1 counts
-        spread = math.sqrt(true * (1 - true) / n)
-        limits = [limit for limit in (lowest, highest) if 0 < limit < 1]
-        z = float(ndtri((1 + level) / 2))
-        reach = min((abs(true - limit) - z * math.sqrt(limit * (1 - limit) / n) for limit in limits), default=1.0)
-        return float(reach >= spread * float(ndtri(POWER)))
-    holds, broken = _regions(n, lowest, highest, level)
-    return _chance(holds if lowest <= true <= highest else broken, n, true)
-
-
-def _regions(n: int, lowest: float, highest: float, level: float) -> tuple[np.ndarray, np.ndarray]:
-    """For 0..n hits: whether Wilson's interval holds the bounds, and whether it wholly breaks them; [n + 1] each."""
-    share = np.arange(n + 1) / n
-    z2 = float(ndtri((1 + level) / 2)) ** 2
-    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = np.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n))) / (1 + z2 / n)
-    low, high = np.maximum(0, np.minimum(centre - half, share)), np.minimum(1, np.maximum(centre + half, share))
-    return (low >= lowest) & (high <= highest), (low > highest) | (high < lowest)
-
-
-def _chance(region: np.ndarray, n: int, true: float) -> float:
-    """P(hits in region), hits ~ Binomial(n, true); regions are runs of counts, or two runs at the ends."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], region, [False]]).astype(np.int8)))
-    total = 0.0
-    for start, stop in zip(edges[::2], edges[1::2], strict=True):
-        total += _at_least(int(start), n, true) - _at_least(int(stop), n, true)
-    return total
+    region = _region(n, lowest, highest, level)
+    return region.passes(true) if lowest <= true <= highest else region.blocks(true)
 
 
 def _at_least(hits: int, n: int, true: float) -> float:

@@ -1,51 +1,60 @@
-"""Interval estimates; pure functions of numbers. Nothing here knows what was measured."""
+"""Interval estimates; pure functions of numbers. Nothing here knows what was measured.
+
+`benchmarks/coverage.py` holds what error each method really has.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betaincinv, ndtri
 
 FloatArray = NDArray[np.float64]
-Statistic = Callable[[FloatArray], FloatArray]
-"""Maps weights [draws, n] (how often each row was drawn) to values [draws]; NaN where a draw leaves it undefined."""
 
-_CELLS = 1 << 22
-"""Weights held at once, 32 MiB; bounds memory whatever n and the number of draws."""
-_UNDEFINED_SHARE = 0.05
-"""Above this share of undefined draws, quantiles of the rest would describe another distribution."""
-_POINTS_ONLY: ContextVar[bool] = ContextVar("points_only", default=False)
+
+class Method(StrEnum):
+    """Every way in which an interval is made; the first words of `Interval.method`."""
+
+    CLOPPER_PEARSON = "Clopper-Pearson"
+    BOTH_WAYS = "Clopper-Pearson, cases without a verdict counted both ways"
+    GAFFKE = "Gaffke bound"
+    TAIL = "Dirichlet bootstrap, tail extrapolated"
+    FLIPS = "exact on flips, McNemar at 0"
+    PAIRED_GAFFKE = "paired Gaffke bound"
+    PAIRED_TAIL = "paired Dirichlet bootstrap, tail extrapolated"
+    UNPAIRED = "both intervals, pairs not used (MOVER)"
+    DIFFERENCE = "Newcombe hybrid of Clopper-Pearson"
+    MACRO_F1 = "Clopper-Pearson per class (MOVER)"
+    CALIBRATION = "calibration bound"
+    WORST = "worst of kinds, Bonferroni"
+    AUC = "Hoeffding-KL U-statistic"
+    ADVANTAGE = "DKW-Massart, both samples"
+    RATE_AT_THRESHOLD = "Clopper-Pearson over the threshold's range"
+    TWO_WAY = "t, seeds and examples random"
+    ONE_SEED = "t, examples only"
+    ALIKE = "no two values differ: Clopper-Pearson at 0 of n"
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A two-sided confidence interval with the name of its method and its level."""
+    """A two-sided confidence interval with the name of its method and its level.
+
+    Each side errs with half of 1 - level; an end that the data cannot bound is infinite. Raises ValueError for a method
+    that is not one of `Method`, with details after a comma or without.
+    """
 
     low: float
     high: float
     method: str
     level: float = 0.95
 
-
-def wilson(successes: int, n: int, level: float = 0.95) -> Interval:
-    """Score interval of a proportion (Wilson 1927, without continuity correction); [0, 1] when n is 0.
-
-    Coverage is near `level` on average but not guaranteed. Raises ValueError unless 0 <= successes <= n.
-    """
-    _check_counts(successes, n, level)
-    if n == 0:
-        return Interval(0.0, 1.0, "Wilson", level)
-    share = successes / n
-    z2 = _z(level) ** 2
-    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = math.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n))) / (1 + z2 / n)
-    return _around(share, centre - half, centre + half, "Wilson", level)
+    def __post_init__(self) -> None:
+        if not any(self.method == name or self.method.startswith(f"{name},") for name in Method):
+            raise ValueError(f"unknown interval method {self.method!r}")
 
 
 def clopper_pearson(successes: int, n: int, level: float = 0.95) -> Interval:
@@ -53,57 +62,28 @@ def clopper_pearson(successes: int, n: int, level: float = 0.95) -> Interval:
 
     Raises ValueError unless 0 <= successes <= n.
     """
-    _check_counts(successes, n, level)
+    _check_level(level)
+    if not 0 <= successes <= n:
+        raise ValueError(f"{successes} successes of {n} is not a proportion")
     tail = (1 - level) / 2
     low = float(betaincinv(successes, n - successes + 1, tail)) if successes else 0.0
     high = float(betaincinv(successes + 1, n - successes, 1 - tail)) if successes < n else 1.0
-    return _around(successes / n if n else 0.5, low, high, "Clopper-Pearson", level)
+    return _around(successes / n if n else 0.5, low, high, Method.CLOPPER_PEARSON, level)
 
 
-def bootstrap(
-    statistic: Statistic,
-    n: int,
-    *,
-    clusters: ArrayLike | None = None,
-    seed: int = 0,
-    draws: int = 2000,
-    level: float = 0.95,
-) -> Interval | None:
-    """Percentile bootstrap (Efron 1979) of a statistic of n rows; with `clusters` [n], whole clusters are drawn.
+def share_reach(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:
+    """How far a share reaches down and up when it is combined with others: Clopper-Pearson, or z standard errors.
 
-    None when fewer than 2 rows (or clusters) exist or more than 5 % of the draws leave the statistic undefined.
-    The resamples depend on the seed alone, not on how they are chunked. Raises ValueError for misshapen clusters.
+    The larger of the two: near 0 and 1 the near end of Clopper-Pearson is too close for sums of several shares.
     """
-    _check_level(level)
-    defined = None if _POINTS_ONLY.get() else resampled(statistic, n, clusters=clusters, seed=seed, draws=draws)
-    if defined is None:
-        return None
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
-    name = f"{'' if clusters is None else 'cluster '}bootstrap, percentile, {draws} draws"
-    return Interval(float(low), float(high), name, level)
+    interval, share = clopper_pearson(successes, n, level), successes / n
+    spread = z_of(level) * math.sqrt(share * (1 - share) / n)
+    return max(share - interval.low, spread), max(interval.high - share, spread)
 
 
-def resampled(
-    statistic: Statistic, n: int, *, clusters: ArrayLike | None = None, seed: int = 0, draws: int = 2000
-) -> FloatArray | None:
-    """The draws behind `bootstrap` where the statistic is defined, [<= draws]; None where `bootstrap` gives None."""
-    cluster_of = _cluster_index(clusters, n)
-    units = n if cluster_of is None else int(cluster_of.max(initial=-1)) + 1
-    if units < 2:
-        return None
-    values = np.concatenate([_values(statistic, weights) for weights in _weights(units, n, cluster_of, seed, draws)])
-    defined = values[np.isfinite(values)]
-    return defined if len(defined) >= (1 - _UNDEFINED_SHARE) * draws else None
-
-
-@contextmanager
-def points_only() -> Iterator[None]:
-    """Inside, `bootstrap` gives None at once: for callers who resample rows themselves and want values alone."""
-    token = _POINTS_ONLY.set(True)
-    try:
-        yield
-    finally:
-        _POINTS_ONLY.reset(token)
+def z_of(level: float) -> float:
+    """Normal quantile of a two-sided interval."""
+    return float(ndtri((1 + level) / 2))
 
 
 def auc(positives: ArrayLike, negatives: ArrayLike) -> float:
@@ -127,40 +107,11 @@ def auc_interval(value: float, positives_n: int, negatives_n: int, level: float 
     if not 0 <= value <= 1 or min(positives_n, negatives_n) < 0:
         raise ValueError(f"not an AUC with its counts: {value}, {positives_n}, {negatives_n}")
     k = min(positives_n, negatives_n)
-    name = "Hoeffding-KL U-statistic"
+    name = Method.AUC
     if k == 0:
         return Interval(0.0, 1.0, name, level)
     reach = math.log(2 / (1 - level)) / k
     return _around(value, _kl_end(value, 0.0, reach), _kl_end(value, 1.0, reach), name, level)
-
-
-def _weights(units: int, n: int, cluster_of: NDArray[np.int64] | None, seed: int, draws: int) -> Iterator[FloatArray]:
-    """Weights [some draws, n] of successive chunks: how often each row (its cluster) is among `units` picks."""
-    rng = np.random.default_rng(seed)
-    chunk = max(1, _CELLS // max(n, units))
-    for start in range(0, draws, chunk):
-        size = min(chunk, draws - start)
-        picks = rng.integers(0, units, size=(size, units)) + units * np.arange(size)[:, None]
-        counts = np.bincount(picks.ravel(), minlength=size * units).reshape(size, units).astype(np.float64)
-        yield counts if cluster_of is None else counts[:, cluster_of]
-
-
-def _values(statistic: Statistic, weights: FloatArray) -> FloatArray:
-    with np.errstate(divide="ignore", invalid="ignore"):  # 0/0 is how a statistic says that a draw is undefined
-        values = np.asarray(statistic(weights), dtype=np.float64)
-    if values.shape != weights.shape[:1]:
-        raise ValueError(f"the statistic gave shape {values.shape} for {len(weights)} draws")
-    return values
-
-
-def _cluster_index(clusters: ArrayLike | None, n: int) -> NDArray[np.int64] | None:
-    """Cluster number of each row, [n], numbered from 0 in sorted order of the labels."""
-    if clusters is None:
-        return None
-    labels = np.asarray(clusters)
-    if labels.shape != (n,):
-        raise ValueError(f"cluster labels of shape {labels.shape} for {n} rows")
-    return np.unique(labels, return_inverse=True)[1].astype(np.int64)
 
 
 def _kl_end(value: float, end: float, reach: float) -> float:
@@ -188,16 +139,6 @@ def _around(value: float, low: float, high: float, method: str, level: float) ->
     return Interval(max(0.0, min(low, value)), min(1.0, max(high, value)), method, level)
 
 
-def _z(level: float) -> float:
-    return float(ndtri((1 + level) / 2))
-
-
 def _check_level(level: float) -> None:
     if not 0 < level < 1:
         raise ValueError(f"a confidence level lies between 0 and 1, not {level}")
-
-
-def _check_counts(successes: int, n: int, level: float) -> None:
-    _check_level(level)
-    if not 0 <= successes <= n:
-        raise ValueError(f"{successes} successes of {n} is not a proportion")

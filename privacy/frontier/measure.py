@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from harness.errors import AuditError
-from harness.stats import FloatArray, Interval, clopper_pearson
+from harness.stats import FloatArray, Interval, Method, clopper_pearson
 from privacy.frontier.rows import Quality
 from privacy.frontier.two_way import Estimate, two_way, two_way_difference
 
-ALIKE = "no two values differ: Clopper-Pearson at 0 of n"
+ALIKE = Method.ALIKE
 
 Table = Mapping[int, FloatArray]
 """Values of each seed's model, [examples]; the examples are the same ones in the same order."""

@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import stdtrit
 
-from harness.stats import FloatArray, Interval
+from harness.stats import FloatArray, Interval, Method
 
 ONE_SEED = "one seed: says nothing about other seeds"
-METHOD = "t, seeds and examples random"
-METHOD_ONE_SEED = "t, examples only"
+METHOD = Method.TWO_WAY
+METHOD_ONE_SEED = Method.ONE_SEED
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import pandas as pd
 from harness.metrics import Better, Metric, RowValues, missing_metric
 from suites.adversarial.semantics.filtered import filtered_success
 from suites.adversarial.semantics.params import SemanticsParams
-from suites.estimates import all_missing, estimate, mean, share, usable
+from suites.estimates import POSITIVE, UNIT, all_missing, estimate, share, usable
 
 METRICS = {
     "clean_accuracy": Better.HIGHER,
@@ -76,7 +76,7 @@ def attack_values(rows: pd.DataFrame, metric: str) -> RowValues | None:
         hits, below = rows["outcome"] == "succeeded", attacked
     else:
         return None
-    return RowValues(hits.astype("float64").where(ok, np.nan).to_numpy(np.float64), below)
+    return RowValues(hits.astype("float64").where(ok, np.nan).to_numpy(np.float64), below, bounds=UNIT)
 
 
 def _final(rows: pd.DataFrame) -> pd.Series[Any]:
@@ -118,8 +118,9 @@ def _rate(key: str, hits: int, of: int, missing: int, note: str, why: str = "") 
 def _average(key: str, chosen: pd.DataFrame, column: str, missing: int, why: str, **fields: Any) -> Metric:
     if chosen.empty:
         return missing_metric(key, why, better=_better(key), missing=missing, unit=fields["unit"])
-    values = chosen[column].astype("float64")
-    return estimate(key, mean(values), len(chosen), better=_better(key), missing=missing, **fields)
+    bounds = UNIT if fields["unit"] == "rate" else POSITIVE
+    values = RowValues(chosen[column].to_numpy(np.float64), bounds=bounds)
+    return estimate(key, values, better=_better(key), missing=missing, **fields)
 
 
 def _counts(good: pd.DataFrame, errors: int) -> str:

@@ -15,10 +15,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from harness.means import ratio_interval, unit_sums
 from harness.metrics import Better, Metric, RowValues, missing_metric
-from harness.stats import wilson
+from harness.stats import clopper_pearson
 from suites.adversarial.checklist_templates import Kind
-from suites.estimates import all_missing, usable
+from suites.estimates import UNIT, all_missing, usable, with_interval
 
 PASSED, FAILED, NOT_APPLICABLE = "passed", "failed", "not applicable"
 _ALL = {"failure_rate": Better.LOWER, "not_applicable": Better.NEITHER}
@@ -38,8 +39,8 @@ def measure_checklist(rows: pd.DataFrame, kinds: Sequence[Kind]) -> list[Metric]
     """failure_rate over all rows, by capability and by test; each kind's own; shares not applicable and of versions.
 
     Over kinds and capabilities, cases of one template (or one text of the user's) are taken as if they always fell
-    together: the interval is Wilson's at Kish's effective number of templates. Within a test each filling counts as one
-    observation: its interval is about other fillings of its templates, not about other wordings.
+    together: the interval is over templates, n Kish's effective number of them. Within a test each filling counts as
+    one observation: its interval is about other fillings of its templates, not about other wordings.
     """
     good, missing = usable(rows)
     keys = {**_ALL, **{rate_of(kind): Better.LOWER for kind in kinds}}
@@ -69,7 +70,7 @@ def row_values(rows: pd.DataFrame, metric: str, part: str) -> RowValues | None:
     failed = np.where(ok, (mine & (outcome == FAILED)).astype(np.float64), np.nan)
     counted = mine & (outcome != NOT_APPLICABLE) & ok
     clusters = rows["base"].astype(object).where(ok, rows["case_id"]).to_numpy()
-    return RowValues(failed, counted.astype(np.float64), clusters)
+    return RowValues(failed, counted.astype(np.float64), clusters, bounds=UNIT)
 
 
 def _of_kind(good: pd.DataFrame, kind: Kind, missing: int) -> Metric:
@@ -119,28 +120,20 @@ def _failures(key: str, rows: pd.DataFrame, part: str, missing: int, *, headline
 def clustered_share(
     key: str, hits: ArrayLike, trials: ArrayLike, clusters: ArrayLike, better: Better = Better.LOWER, **fields: Any
 ) -> Metric:
-    """sum(hits) / sum(trials) over rows [n], with Wilson's interval at the effective number of clusters.
+    """sum(hits) / sum(trials) over rows [n], with an interval over clusters of rows.
 
-    Kish's (sum m)^2 / sum m^2 for clusters of m trials is the number of independent trials that are as good when all
-    trials of a cluster agree, the worst case; rounded down, and the hits outward.
+    n is Kish's (sum m)^2 / sum m^2 for clusters of m trials, rounded down: the number of independent trials that are as
+    good when all trials of a cluster agree, the worst case.
     """
-    frame = pd.DataFrame({"hits": np.asarray(hits), "trials": np.asarray(trials), "of": np.asarray(clusters)})
-    sizes = frame.groupby("of")["trials"].sum().to_numpy(dtype=np.float64)
-    value = float(frame["hits"].sum() / sizes.sum())
+    columns = np.stack([np.asarray(hits, dtype=np.float64), np.asarray(trials, dtype=np.float64)])
+    units = unit_sums(columns, np.asarray(clusters, dtype=object))
+    total, sizes = columns.sum(axis=1), units[:, 1]
     n = max(1, math.floor(sizes.sum() ** 2 / (sizes**2).sum() + 1e-9))
-    low, high = wilson(math.floor(value * n + 1e-9), n), wilson(math.ceil(value * n - 1e-9), n)
-    return Metric(
-        key=key,
-        value=value,
-        low=low.low,
-        high=high.high,
-        interval=low.method if n == sizes.sum() else f"{low.method} at the effective number of templates and texts",
-        level=low.level,
-        n=n,
-        unit="rate",
-        better=better,
-        **fields,
-    )
+    interval = ratio_interval(units, RowValues(columns[0], columns[1], clusters, bounds=UNIT))
+    if n == total[1] or interval is None:  # one trial each: a share
+        interval = clopper_pearson(int(total[0]), n)
+    value = float(total[0] / total[1])
+    return with_interval(key, value, interval, n, better=better, unit="rate", **fields)
 
 
 def _not_applicable(rows: pd.DataFrame, part: str, missing: int) -> Metric:

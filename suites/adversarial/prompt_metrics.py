@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 from harness.metrics import Better, Metric, RowValues, missing_metric
 from suites.adversarial.semantics.filtered import filtered_success
 from suites.adversarial.semantics.params import SemanticsParams
-from suites.estimates import all_missing, estimate, mean, share, usable
+from suites.estimates import POSITIVE, UNIT, all_missing, estimate, share, usable
 
 METRICS = {
     "clean_accuracy": Better.HIGHER,
@@ -69,7 +70,8 @@ def prompt_values(rows: pd.DataFrame, metric: str) -> RowValues | None:
     else:
         return None
     weights = None if below is None else below.to_numpy(np.float64)
-    return RowValues(above.where(ok, np.nan).to_numpy(np.float64), weights)
+    bounds = (-math.inf, math.inf) if metric == "logprob_drop" else UNIT
+    return RowValues(above.where(ok, np.nan).to_numpy(np.float64), weights, bounds=bounds)
 
 
 def _final(rows: pd.DataFrame) -> pd.Series[Any]:
@@ -83,7 +85,7 @@ def _drops(rows: pd.DataFrame) -> pd.Series[Any]:
 
 
 class _Average:
-    """Means with their bootstrap intervals; `missing` rows have errors."""
+    """Means with their intervals; `missing` rows have errors."""
 
     def __init__(self, missing: int) -> None:
         self._missing = missing
@@ -93,9 +95,10 @@ class _Average:
         better = METRICS[key]
         if values.empty:
             return missing_metric(key, why, better=better, missing=self._missing, unit=unit)
-        numbers = values.astype("float64")
+        bounds = {"rate": UNIT, "queries": POSITIVE}.get(unit, (-math.inf, math.inf))
+        numbers = RowValues(values.to_numpy(np.float64), bounds=bounds)
         fields: dict[str, Any] = {"missing": self._missing, "unit": unit, "note": note, "headline": unit != "queries"}
-        return estimate(key, mean(numbers), len(numbers), better=better, **fields)
+        return estimate(key, numbers, better=better, **fields)
 
 
 def _rate(key: str, hits: int, of: int, missing: int, note: str) -> Metric:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from harness.metrics import Better, Metric, RowValues
-from suites.estimates import all_missing, estimate, ratio, share, usable
+from suites.estimates import POSITIVE, UNIT, all_missing, estimate, share, usable
 
 METRICS = {
     "clean_accuracy": Better.HIGHER,
@@ -101,15 +101,17 @@ def row_values(rows: pd.DataFrame, metric: str, part: str) -> RowValues | None:
         return None
     values = np.full(len(rows), np.nan)
     values[(rows["status"] == "ok").to_numpy()] = hits
-    return RowValues(values)
+    return RowValues(values, bounds=UNIT)
 
 
 def _mean_ratio(key: str, above: pd.Series[Any], below: pd.Series[Any], missing: int, unit: str) -> Metric:
-    """A mean per word over all words of all texts; whole texts are resampled."""
+    """A mean per word over all words of all texts; whole texts are what is independent."""
+    values = RowValues(
+        above.to_numpy(np.float64), below.to_numpy(np.float64), bounds=UNIT if unit == "rate" else POSITIVE
+    )
     return estimate(
         key,
-        ratio(above.astype("float64"), below.astype("float64")),
-        len(above),
+        values,
         better=METRICS[key],
         missing=missing,
         unit=unit,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from harness.metrics import Better, Metric, RowValues
-from harness.stats import wilson
+from harness.stats import Method, clopper_pearson
 from suites.adversarial.corruptions import KINDS
-from suites.estimates import all_missing, estimate, ratio, share, usable
+from suites.estimates import POSITIVE, UNIT, all_missing, estimate, share, usable, with_interval
 
 METRICS = {
     "clean_accuracy": Better.HIGHER,
@@ -24,8 +23,6 @@ METRICS = {
     "token_growth": Better.NEITHER,
 }
 VALUE_COLUMNS = ("label", "predicted", "versions")
-_PER_TEXT = "Wilson at the number of texts"
-"""Versions of one text are not independent, so a mean over them rests on texts: at most as wide as 0 or 1 per text."""
 
 
 def measure_typos(rows: pd.DataFrame) -> list[Metric]:
@@ -67,7 +64,8 @@ def typo_values(rows: pd.DataFrame, metric: str, part: str) -> RowValues | None:
     columns = [rows[name].tolist() for name in ("status", *VALUE_COLUMNS)]
     hits = [_hits(metric, part, *row) if status == "ok" else None for status, *row in zip(*columns, strict=True)]
     above = [np.nan if each is None else np.mean(each) if each else 0.0 for each in hits]
-    return RowValues(np.asarray(above, dtype=np.float64), np.asarray([each != [] for each in hits], dtype=np.float64))
+    below = np.asarray([each != [] for each in hits], dtype=np.float64)
+    return RowValues(np.asarray(above, dtype=np.float64), below, bounds=UNIT)
 
 
 def _hits(metric: str, part: str, label: int, predicted: int, versions: str) -> list[bool]:
@@ -133,26 +131,13 @@ def _of_kind(versions: pd.DataFrame, kind: str, planned: int) -> list[Metric]:
 
 
 def _per_text(key: str, versions: pd.DataFrame, column: str, *, level: float = 0.95, **fields: Any) -> Metric:
-    """The mean over texts of each text's mean over its versions; Wilson at the number of texts, rounded outward.
-
-    A mean of values in [0, 1] varies at most like a share, so the interval errs on the wide side.
-    """
-    values = versions.groupby("case_id")[column].mean()
-    n, total = len(values), float(values.sum())
-    low, high = wilson(math.floor(total + 1e-9), n, level), wilson(math.ceil(total - 1e-9), n, level)
-    one_each = len(versions) == n
-    return Metric(
-        key=key,
-        value=min(1.0, total / n),
-        low=low.low,
-        high=high.high,
-        interval=low.method if one_each else _PER_TEXT,
-        level=level,
-        n=n,
-        unit="rate",
-        better=METRICS.get(key, Better.HIGHER),
-        **fields,
-    )
+    """The mean over texts of each text's mean over its versions; texts are what is independent."""
+    values, better = versions.groupby("case_id")[column].mean(), METRICS.get(key, Better.HIGHER)
+    if len(versions) == len(values):  # one version each: a share
+        hits, n = int(values.sum()), len(values)
+        return with_interval(key, hits / n, clopper_pearson(hits, n, level), n, better=better, unit="rate", **fields)
+    above = RowValues(values.to_numpy(np.float64), bounds=UNIT)
+    return estimate(key, above, better=better, level=level, unit="rate", **fields)
 
 
 def _worst_kind(versions: pd.DataFrame, kinds: Sequence[str], missing: int) -> Metric:
@@ -170,7 +155,7 @@ def _worst_kind(versions: pd.DataFrame, kinds: Sequence[str], missing: int) -> M
         value=found[worst].value,
         low=min(lows),
         high=min(highs),
-        interval=f"{_PER_TEXT}, Bonferroni over {len(kinds)} kinds",
+        interval=f"{Method.WORST} over {len(kinds)}",
         n=found[worst].n,
         missing=missing,
         unit="rate",
@@ -184,10 +169,13 @@ def _token_growth(versions: pd.DataFrame, **fields: Any) -> Metric:
     unknown = int(versions["unknown"].sum())
     return estimate(
         "token_growth",
-        ratio(versions["tokens"], versions["clean_tokens"]),
-        len(versions),
+        RowValues(
+            versions["tokens"].to_numpy(np.float64),
+            versions["clean_tokens"].to_numpy(np.float64),
+            versions["case_id"].to_numpy(),
+            bounds=POSITIVE,
+        ),
         better=Better.NEITHER,
-        clusters=versions["case_id"].to_numpy(),
         note=f"tokens of the versions over tokens of the texts; {unknown} of the versions' tokens are unknown",
         **{**fields, "headline": False},
     )

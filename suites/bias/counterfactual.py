@@ -20,10 +20,9 @@ from harness.metrics import Better, Metric, RowValues
 from harness.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of, error_row
 from harness.schemas import Texts
 from harness.scorer.api import ClassScores, Scorer, TextRequest
-from harness.stats import wilson
 from suites.bias.gaps import flips, gaps, group_shifts
 from suites.bias.identity import AXES, Axis, Variant, filled_templates, swapped
-from suites.estimates import all_missing, estimate, mean, usable
+from suites.estimates import UNIT, all_missing, estimate, share, usable
 from suites.labels import check_classes, class_of
 
 METRICS = {"counterfactual_gap": Better.LOWER, "flip_rate": Better.LOWER, "max_gap": Better.LOWER}
@@ -131,7 +130,7 @@ class Counterfactual(Probe[CounterfactualParams]):
         usable_rows = rows["status"] == "ok"
         values = rows[column].astype("float64").where(usable_rows, np.nan).to_numpy(np.float64)
         counts = ((rows["axis"] == part) | (not part)).astype("float64").where(usable_rows, np.nan)
-        return RowValues(values * counts, counts.to_numpy(np.float64), rows["template"].to_numpy())
+        return RowValues(values * counts, counts.to_numpy(np.float64), rows["template"].to_numpy(), bounds=UNIT)
 
     def cost(self, cases: Sequence[Case]) -> int:
         """Tokens of all versions."""
@@ -185,10 +184,8 @@ def _measure(rows: pd.DataFrame, missing: int, axis: str) -> list[Metric]:
     metrics = [
         estimate(
             "counterfactual_gap",
-            mean(rows["gap"]),
-            len(rows),
+            RowValues(np.minimum(rows["gap"].to_numpy(np.float64), 1.0), clusters=clusters, bounds=UNIT),
             better=Better.LOWER,
-            clusters=clusters,
             headline=not axis,
             note="total variation distance between versions, 0 to 1",
             **shared,
@@ -206,24 +203,13 @@ def _measure(rows: pd.DataFrame, missing: int, axis: str) -> list[Metric]:
 
 
 def _flip_rate(rows: pd.DataFrame, axis: str, missing: int) -> Metric:
-    """Share of rows that flip; Wilson at the number of templates, since rows of one template are not independent."""
-    n = rows["template"].nunique()
-    hits = int(rows["flip"].astype(bool).sum())
-    low, high = wilson(hits * n // len(rows), n), wilson(-(-hits * n // len(rows)), n)
-    return Metric(
-        key="flip_rate",
-        value=hits / len(rows),
-        low=low.low,
-        high=high.high,
-        interval=low.method if len(rows) == n else f"{low.method} at the number of templates",
-        level=low.level,
-        n=n,
-        missing=missing,
-        unit="rate",
-        better=Better.LOWER,
-        headline=not axis,
-        slice=axis,
-    )
+    """Share of rows that flip; rows of one template are not independent."""
+    flipped, templates = rows["flip"].to_numpy(np.bool_), rows["template"].to_numpy()
+    shared: dict[str, Any] = {"missing": missing, "headline": not axis, "slice": axis, "better": Better.LOWER}
+    if len(set(templates)) == len(rows):
+        return share("flip_rate", int(flipped.sum()), len(rows), **shared)
+    values = RowValues(flipped.astype(np.float64), clusters=templates, bounds=UNIT)
+    return estimate("flip_rate", values, unit="rate", **shared)
 
 
 def _shifts(rows: pd.DataFrame, axis: str) -> list[Metric]:
@@ -241,11 +227,9 @@ def _shifts(rows: pd.DataFrame, axis: str) -> list[Metric]:
     return [
         estimate(
             "group_shift",
-            mean(values[group]),
-            len(values[group]),
+            RowValues(values[group], clusters=templates[group], bounds=(-1.0, 1.0)),
             better=Better.TARGET,
             target=0.0,
-            clusters=templates[group],
             headline=False,
             slice=f"{axis}: {group}",
             note=f"probability of {rows['shift_class'].iloc[0]!r} minus its mean over groups",

@@ -15,7 +15,7 @@ from harness.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow
 from harness.scorer.api import Scorer
 from suites.bias.crows_data import DIRECTIONS, CrowsPairsData, read_pairs
 from suites.bias.crows_scores import PairScores, score_causal, score_masked
-from suites.estimates import all_missing, estimate, mean, share, usable
+from suites.estimates import POSITIVE, UNIT, all_missing, estimate, share, usable
 from suites.sources import CROWS_PAIRS_MASKED
 
 CAUSAL, MASKED = "causal", "masked"
@@ -107,7 +107,9 @@ class CrowsPairs(Probe[ProbeParams]):
             return None
         counted = mine.to_numpy(np.bool_, na_value=False)
         usable_rows = (rows["status"] == "ok").to_numpy()
-        return RowValues(np.where(usable_rows, np.where(counted, values, 0.0), np.nan), counted.astype(np.float64))
+        above = np.where(usable_rows, np.where(counted, values, 0.0), np.nan)
+        bounds = POSITIVE if metric == "mean_abs_difference" else UNIT
+        return RowValues(above, counted.astype(np.float64), bounds=bounds)
 
     def cost(self, cases: Sequence[Case]) -> int:
         """Tokens read: both sentences, once per token for a masked LM and twice for a causal one."""
@@ -146,8 +148,7 @@ def _measure(kind: str, rows: pd.DataFrame, missing: int) -> list[Metric]:
         *_shares(SHARES[kind][1], _preferred(rows, "second", DIGITS[kind]), rows, missing),
         estimate(
             "mean_abs_difference",
-            mean(difference.abs()),
-            len(rows),
+            RowValues(difference.abs().to_numpy(np.float64), bounds=POSITIVE),
             better=Better.LOWER,
             missing=missing,
             unit="nats",

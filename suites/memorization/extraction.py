@@ -21,9 +21,9 @@ from harness.metrics import Better, Metric, RowValues, missing_metric
 from harness.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of, error_row
 from harness.schemas import Texts
 from harness.scorer.api import GenerateRequest, Generation, Scorer, TokenRequest, TokenScores
-from harness.stats import clopper_pearson
-from suites.estimates import estimate, mean, usable, with_interval
-from suites.memorization.intervals import newcombe
+from harness.stats import Method, share_reach
+from suites.estimates import UNIT, estimate, share, usable, with_interval
+from suites.memorization.intervals import difference
 from suites.memorization.members import MEMBERS, NON_MEMBERS, check_side, manifest_sources
 from suites.memorization.windows import cut_windows
 
@@ -148,8 +148,8 @@ class Extraction(Probe[ExtractionParams]):
             _share("extracted_share", sides.get(TEXTS)),
             _share("control_share", sides.get(CONTROL)),
             _difference(sides.get(TEXTS), sides.get(CONTROL)),
-            _matched("matched_tokens", sides.get(TEXTS)),
-            _matched("control_matched_tokens", sides.get(CONTROL)),
+            _matched("matched_tokens", sides.get(TEXTS), self.params.suffix_tokens),
+            _matched("control_matched_tokens", sides.get(CONTROL), self.params.suffix_tokens),
         ]
         return [metric.model_copy(update={"missing": missing}) for metric in metrics]
 
@@ -163,7 +163,8 @@ class Extraction(Probe[ExtractionParams]):
         values = rows[column].astype("float64").where(mine, 0.0).where(ok, np.nan).to_numpy(np.float64)
         documents = rows["document"].where(mine, -1).to_numpy(np.int64)
         related = _clusters(documents[mine.to_numpy()]) is not None
-        return RowValues(values, mine.to_numpy(np.float64), documents if related else None)
+        most = 1.0 if column == "exact" else float(self.params.suffix_tokens)
+        return RowValues(values, mine.to_numpy(np.float64), documents if related else None, bounds=(0.0, most))
 
     def _items(self, dataset: Dataset, name: str, *, is_trained: bool) -> Iterator[dict[str, Any]]:
         texts = [str(text) for text in dataset.frame["text"]]
@@ -237,33 +238,40 @@ def _overlap(generated: Sequence[int], suffix: Sequence[int]) -> float:
 def _share(key: str, rows: pd.DataFrame | None) -> Metric:
     if rows is None or rows.empty:
         return missing_metric(key, "no window of this side was scored", better=Better.LOWER, unit="rate")
-    hits, n = int(rows["exact"].sum()), len(rows)
-    interval = clopper_pearson(hits, n)
-    return with_interval(key, hits / n, interval, n, better=Better.LOWER, unit="rate", note=_dependence(rows))
+    clusters = _clusters(rows["document"].to_numpy(np.int64))
+    shared: dict[str, Any] = {"better": Better.LOWER, "note": _dependence(rows)}
+    if clusters is None:
+        return share(key, int(rows["exact"].sum()), len(rows), **shared)
+    values = RowValues(rows["exact"].to_numpy(np.float64), clusters=clusters, bounds=UNIT)
+    return estimate(key, values, unit="rate", **shared)
 
 
 def _difference(texts: pd.DataFrame | None, control: pd.DataFrame | None) -> Metric:
     key = "extracted_minus_control"
     if texts is None or control is None or texts.empty or control.empty:
         return missing_metric(key, "texts and control are both needed", better=Better.LOWER, unit="rate")
-    counts = int(texts["exact"].sum()), len(texts), int(control["exact"].sum()), len(control)
-    value = counts[0] / counts[1] - counts[2] / counts[3]
-    interval, n = newcombe(*counts), min(counts[1], counts[3])
+    sides = [_share(key, rows) for rows in (texts, control)]
+    values = [float(rows["exact"].mean()) for rows in (texts, control)]
+    value, n = values[0] - values[1], min(side.n for side in sides)
+    interval = difference(value, _reach(texts, sides[0]), _reach(control, sides[1]))
     return with_interval(key, value, interval, n, better=Better.LOWER, unit="rate", note=_dependence(texts))
 
 
-def _matched(key: str, rows: pd.DataFrame | None) -> Metric:
+def _reach(rows: pd.DataFrame, metric: Metric) -> tuple[float, float]:
+    """How far the share of a side reaches down and up; over documents the farther end both ways."""
+    if metric.interval == Method.CLOPPER_PEARSON:
+        return share_reach(int(rows["exact"].sum()), len(rows))
+    value = float(rows["exact"].mean())
+    farther = max(value - (metric.low or 0.0), (1.0 if metric.high is None else metric.high) - value)
+    return farther, farther
+
+
+def _matched(key: str, rows: pd.DataFrame | None, most: int) -> Metric:
     if rows is None or rows.empty:
         return missing_metric(key, "no window of this side was scored", better=Better.LOWER, unit="tokens")
-    return estimate(
-        key,
-        mean(rows["matched"].to_numpy(np.float64)),
-        len(rows),
-        better=Better.LOWER,
-        clusters=_clusters(rows["document"].to_numpy(np.int64)),
-        unit="tokens",
-        note=_dependence(rows),
-    )
+    clusters = _clusters(rows["document"].to_numpy(np.int64))
+    values = RowValues(rows["matched"].to_numpy(np.float64), clusters=clusters, bounds=(0.0, float(most)))
+    return estimate(key, values, better=Better.LOWER, unit="tokens", note=_dependence(rows))
 
 
 def _clusters(documents: Integers) -> Integers | None:

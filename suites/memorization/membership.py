@@ -19,9 +19,9 @@ from harness.metrics import Better, Metric, missing_metric
 from harness.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of, error_row
 from harness.schemas import LabelledTexts
 from harness.scorer.api import Bools, Floats, Scorer, TextRequest
-from harness.stats import Interval, auc, auc_interval, clopper_pearson
+from harness.stats import Interval, auc, auc_interval
 from suites.estimates import usable, with_interval
-from suites.memorization.intervals import advantage, advantage_interval, newcombe
+from suites.memorization.intervals import advantage, advantage_interval, newcombe, rate_at_threshold
 from suites.memorization.members import MEMBERS, NON_MEMBERS, load_side, manifest_sources
 
 
@@ -153,17 +153,15 @@ def _auc(members: Floats, non_members: Floats) -> Metric:
 def _tpr(members: Floats, non_members: Floats, fpr: float) -> Metric:
     """Members below the largest threshold that at most `fpr` of the non-members lie below.
 
-    The threshold comes from the non-members alone, so given it the members' hits are binomial and Clopper-Pearson
-    is exact.
+    The interval is of the rate at that FPR among all non-members, so it allows for where these put the threshold.
     """
     allowed = int(fpr * len(non_members) + 1e-9)
     threshold = np.sort(non_members)[allowed]
     attained = float((non_members < threshold).mean())
     hits = int((members < threshold).sum())
     note = f"attained FPR {attained:.4f} with {len(non_members)} non-members"
-    return _metric(
-        _tpr_key(fpr), hits / len(members), clopper_pearson(hits, len(members)), len(members), note, unit="rate"
-    )
+    interval = rate_at_threshold(members, non_members, fpr)
+    return _metric(_tpr_key(fpr), hits / len(members), interval, len(members), note, unit="rate")
 
 
 def _advantage(members: Floats, non_members: Floats) -> Metric:

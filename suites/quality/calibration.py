@@ -1,14 +1,20 @@
-"""Formulas of quality/classification, as statistics of row weights [draws, n], so that the bootstrap can share them."""
+"""Formulas of quality/classification."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtr
 
+from harness.means import DRAWS, exponential_sums
 from harness.scorer.api import Bools, Floats
-from harness.stats import FloatArray, Statistic
+from harness.stats import Interval, Method
 
 BINS = 15
+_KNOWN, _KNOWN_TEXTS = 4.0, 20
+"""Standard errors from 0, and texts, from which on a bin's sign is taken to be known."""
 Ints = npt.NDArray[np.int64]
 
 
@@ -23,27 +29,58 @@ def brier_terms(probabilities: Floats, label: Ints) -> Floats:
     return np.asarray(((probabilities - wanted) ** 2).sum(axis=1))
 
 
-def macro_f1(label: Ints, predicted: Ints) -> Statistic:
-    """Mean F1 over the classes that occur as a label or a prediction (in the draw), each counting the same."""
-    classes = np.union1d(label, predicted)
-    is_label = (label[:, None] == classes).astype(np.float64)
-    is_predicted = (predicted[:, None] == classes).astype(np.float64)
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """The expected calibration error: debiased, as published, and the interval that holds the true one."""
 
-    def statistic(weights: FloatArray) -> FloatArray:
-        hits = weights @ (is_label * is_predicted)
-        seen = weights @ is_label + weights @ is_predicted
-        f1 = np.divide(2 * hits, seen, out=np.zeros_like(hits), where=seen > 0)
-        return np.asarray(f1.sum(axis=1) / (seen > 0).sum(axis=1))
-
-    return statistic
+    value: float
+    plug_in: float
+    interval: Interval
 
 
-def expected_calibration_error(confidence: Floats, right: Bools) -> Statistic:
-    """Weighted mean over bins (lo, hi] of equal width of |accuracy - mean confidence| (Guo et al. 2017)."""
-    bins = np.digitize(confidence, np.linspace(0, 1, BINS + 1), right=True)
-    gaps = (bins[:, None] == np.arange(1, BINS + 1)) * (right - confidence)[:, None]
+def calibration_error(confidence: Floats, right: Bools, *, level: float = 0.95, draws: int = DRAWS) -> Calibration:
+    """Weighted mean over bins (lo, hi] of equal width of |accuracy - mean confidence| (Guo et al. 2017), n > 0.
 
-    def statistic(weights: FloatArray) -> FloatArray:
-        return np.asarray(np.abs(weights @ gaps).sum(axis=1) / weights.sum(axis=1))
+    The plug-in counts noise as miscalibration. `value` takes off what noise adds at the gaps seen, in closed form what
+    Kumar, Liang & Ma (2019) draw. The interval is of the error of all texts, in these bins. Upwards: the error is the
+    largest mean of +-(right - confidence) over signs by bin, so Gaffke's bound at the signs seen bounds it. Downwards:
+    the plug-in is above the error by at most the sum over bins of the noise's size; where a gap is so large that its
+    sign is known, by the noise itself.
+    """
+    bins = np.clip(np.digitize(confidence, np.linspace(0, 1, BINS + 1), right=True), 1, BINS) - 1
+    gaps = right.astype(np.float64) - confidence
+    columns = np.zeros((len(gaps), BINS + 1))
+    columns[np.arange(len(gaps)), bins], columns[:, BINS] = gaps, 1.0
+    seen = columns[:, :BINS].mean(axis=0)
+    plug_in = float(np.abs(seen).sum())
+    counts, hits = (np.asarray(np.bincount(bins, each, BINS), dtype=np.float64) for each in (None, right))
+    value = max(0.0, plug_in - float(_noise(counts, hits, seen).sum()))
+    totals, extra = exponential_sums(columns, draws)
+    weights = totals[:, BINS] + extra
+    noise, unseen = totals[:, :BINS] / weights[:, None] - seen, extra / weights
+    sign = np.where(seen >= 0, 1.0, -1.0)
+    spread = np.sqrt(np.maximum((columns[:, :BINS] ** 2).mean(axis=0) - seen**2, 0) / len(gaps))
+    known = (np.abs(seen) > _KNOWN * spread) & (counts >= _KNOWN_TEXTS)
+    above = np.where(known, -sign * noise, np.abs(noise)).sum(axis=1) + unseen
+    low = plug_in - float(np.quantile(above, (1 + level) / 2))
+    high = plug_in + float(np.quantile(noise @ sign + unseen, (1 + level) / 2))
+    interval = Interval(
+        max(0.0, min(low, value)), min(1.0, max(high, value)), f"{Method.CALIBRATION}, {draws} draws", level
+    )
+    return Calibration(value, plug_in, interval)
 
-    return statistic
+
+def _noise(counts: Floats, hits: Floats, seen: Floats) -> Floats:
+    """What noise adds to each |gap| on average, if the true one were the one seen: E|N(g, s)| - |g|, at its weight.
+
+    The variance is that of the share right, with one more text right as often as the bin's confidence says: a bin whose
+    texts are all right is not without noise.
+    """
+    n, size = counts.sum(), np.maximum(counts, 1)
+    confidence = hits / size - seen * n / size
+    share = (hits + confidence) / (counts + 1)
+    spread = np.sqrt(np.maximum(share * (1 - share), 0) / size) * counts / n
+    gap = np.abs(seen)
+    z = np.divide(gap, spread, out=np.zeros(BINS), where=spread > 0)
+    noise = spread * np.sqrt(2 / np.pi) * np.exp(-z * z / 2) - 2 * gap * ndtr(-z)
+    return np.where(spread > 0, noise, 0.0)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
+from numpy.typing import ArrayLike
 from pandera.typing import Series
 
 from harness.case import Case, make_cases
@@ -15,16 +17,15 @@ from harness.metrics import Better, Metric, RowValues
 from harness.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of, error_row
 from harness.schemas import LabelledTexts
 from harness.scorer.api import ClassScores, Scorer, TextRequest
-from harness.stats import Statistic
-from suites.estimates import all_missing, estimate, mean, share, usable
+from suites.estimates import POSITIVE, UNIT, all_missing, estimate, share, usable, with_interval
 from suites.labels import true_classes
 from suites.quality.calibration import (
     BINS,
     brier_terms,
-    expected_calibration_error,
-    macro_f1,
+    calibration_error,
     negative_log_likelihood,
 )
+from suites.quality.f1 import macro_f1
 from suites.sources import IMDB_HELD_OUT
 
 METRICS = {
@@ -33,6 +34,7 @@ METRICS = {
     "brier": Better.LOWER,
     "nll": Better.LOWER,
     "ece": Better.LOWER,
+    "ece_raw": Better.LOWER,
     "truncated_rate": Better.LOWER,
 }
 
@@ -53,7 +55,8 @@ class Classification(Probe[ProbeParams]):
     name = "quality/classification"
     about = About(
         summary="How often a classifier is right, and how far its probabilities can be believed",
-        paper="Guo et al. 2017, On Calibration of Modern Neural Networks (ECE); Brier 1950, summed over classes",
+        paper="Guo et al. 2017, On Calibration of Modern Neural Networks (ECE); Kumar et al. 2019, Verified "
+        "Uncertainty Calibration (its debiasing); Brier 1950, summed over classes",
         cannot_tell="how it does on texts unlike these, or whether the labels are right; softmax probabilities are "
         "assumed, so a multi-label head is misread",
     )
@@ -87,18 +90,37 @@ class Classification(Probe[ProbeParams]):
         probabilities = np.array([json.loads(value) for value in good["probabilities"]], dtype=np.float64)
         right = label == predicted
 
-        def boot(key: str, statistic: Statistic, unit: str = "", note: str = "") -> Metric:
-            return estimate(key, statistic, n, better=METRICS[key], missing=missing, unit=unit, note=note)
+        def average(key: str, values: ArrayLike, bounds: tuple[float, float], **fields: Any) -> Metric:
+            return estimate(key, RowValues(values, bounds=bounds), better=METRICS[key], missing=missing, **fields)
 
         def rate(key: str, hits: int, *, headline: bool = True) -> Metric:
             return share(key, hits, n, better=METRICS[key], missing=missing, headline=headline)
 
+        f1, f1_interval = macro_f1(label, predicted, probabilities.shape[1])
+        calibration = calibration_error(probabilities.max(axis=1), right)
         return [
             rate("accuracy", int(right.sum())),
-            boot("macro_f1", macro_f1(label, predicted)),
-            boot("brier", mean(brier_terms(probabilities, label)), note="from 0 to 2, summed over classes"),
-            boot("nll", mean(good["nll"]), unit="nats"),
-            boot("ece", expected_calibration_error(probabilities.max(axis=1), right), note=_ECE_NOTE),
+            with_interval("macro_f1", f1, f1_interval, n, better=METRICS["macro_f1"], missing=missing),
+            average("brier", brier_terms(probabilities, label), (0.0, 2.0), note="from 0 to 2, summed over classes"),
+            average("nll", good["nll"].to_numpy(np.float64), POSITIVE, unit="nats"),
+            with_interval(
+                "ece",
+                calibration.value,
+                calibration.interval,
+                n,
+                better=METRICS["ece"],
+                missing=missing,
+                note=_ECE_NOTE,
+            ),
+            Metric(
+                key="ece_raw",
+                value=calibration.plug_in,
+                n=n,
+                better=METRICS["ece_raw"],
+                missing=missing,
+                headline=False,
+                note=_RAW_NOTE,
+            ),
             rate("truncated_rate", int((good["truncated"] > 0).sum()), headline=False),
         ]
 
@@ -109,10 +131,12 @@ class Classification(Probe[ProbeParams]):
         values = rows["nll"] if metric == "nll" else rows["truncated"] > 0
         if metric == "accuracy":
             values = rows["label"] == rows["predicted"]
-        return RowValues(values.astype("float64").where(rows["status"] == "ok", np.nan).to_numpy(np.float64))
+        above = values.astype("float64").where(rows["status"] == "ok", np.nan).to_numpy(np.float64)
+        return RowValues(above, bounds=POSITIVE if metric == "nll" else UNIT)
 
 
-_ECE_NOTE = f"{BINS} equal-width bins of the largest probability; biased upward, the more so the fewer the examples"
+_ECE_NOTE = f"{BINS} equal-width bins of the largest probability, debiased for noise (Kumar et al. 2019)"
+_RAW_NOTE = "as published (Guo et al. 2017): counts noise as miscalibration, the more so the fewer the examples"
 
 
 def _row(case: Case, answer: ClassScores) -> RowDict:

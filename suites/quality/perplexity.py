@@ -17,8 +17,8 @@ from harness.metrics import Better, Metric, RowValues
 from harness.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of, error_row
 from harness.schemas import Texts
 from harness.scorer.api import Scorer, TokenScores
-from harness.stats import FloatArray, Statistic
-from suites.estimates import all_missing, estimate, ratio, usable
+from harness.stats import FloatArray
+from suites.estimates import POSITIVE, all_missing, estimate, usable
 from suites.quality.windows import Windows, score_causal, score_masked
 from suites.sources import BBC_NEWS
 from suites.words import first_words
@@ -113,15 +113,15 @@ class Perplexity(Probe[PerplexityParams]):
                 yield from map(_row, mine, scored)
 
     def measure(self, rows: pd.DataFrame) -> list[Metric]:
-        """Corpus-level ratios; the bootstrap draws whole texts."""
+        """Corpus-level ratios; whole texts are what is independent."""
         good, missing = usable(rows)
         if good.empty:
             keys = {key: Better.LOWER for kind in METRICS for key in METRICS[kind]}
             return all_missing(keys, "no text could be scored", missing)
         return [
-            estimate(key, statistic, len(mine), better=Better.LOWER, missing=missing, **labels)
+            estimate(key, _values(key, mine), better=Better.LOWER, missing=missing, **_LABELS.get(key, {}))
             for kind, mine in good.groupby("kind")
-            for key, statistic, labels in _statistics(str(kind), mine)
+            for key in METRICS[str(kind)]
         ]
 
     def row_values(self, rows: pd.DataFrame, metric: str, part: str) -> RowValues | None:
@@ -134,7 +134,7 @@ class Perplexity(Probe[PerplexityParams]):
             rows[name].astype("float64").where(mine, 0.0).where(rows["status"] == "ok", np.nan).to_numpy(np.float64)
             for name in ("nll", unit)
         )
-        return RowValues(above, below, finish=finish)
+        return RowValues(above, below, finish=finish, bounds=POSITIVE)
 
     def cost(self, cases: Sequence[Case]) -> int:
         """Tokens read: overlapping windows for a causal LM, every token once per token for a masked LM."""
@@ -166,23 +166,11 @@ def _row(case: Case, scored: Sequence[TokenScores]) -> RowDict:
     }
 
 
-def _statistics(kind: str, rows: pd.DataFrame) -> list[tuple[str, Statistic, dict[str, str]]]:
-    """Key, statistic and unit (or note) of each metric of one kind of model."""
-    nll = rows["nll"].to_numpy(np.float64)
-    per = {unit: ratio(nll, rows[unit].to_numpy(np.float64)) for unit in ("tokens", "words", "bytes")}
-    bits = _map(per["bytes"], _bits)
-    if kind == MASKED:
-        note = {"note": "pseudo: every token is predicted from both sides; not comparable with a causal LM's"}
-        return [
-            ("pseudo_perplexity", _map(per["tokens"], np.exp), note),
-            ("pseudo_bits_per_byte", bits, {**note, "unit": "bits"}),
-        ]
-    return [
-        ("token_perplexity", _map(per["tokens"], np.exp), {}),
-        ("word_perplexity", _map(per["words"], np.exp), {}),
-        ("byte_perplexity", _map(per["bytes"], np.exp), {}),
-        ("bits_per_byte", bits, {"unit": "bits"}),
-    ]
+def _values(key: str, rows: pd.DataFrame) -> RowValues:
+    """Summed nll and units of each text."""
+    unit, finish = _PER[key]
+    above, below = (rows[name].to_numpy(np.float64) for name in ("nll", unit))
+    return RowValues(above, below, finish=finish, bounds=POSITIVE)
 
 
 def _bits(nats: FloatArray) -> FloatArray:
@@ -198,7 +186,9 @@ _PER: dict[str, tuple[str, Callable[[FloatArray], FloatArray]]] = {
     "pseudo_bits_per_byte": ("bytes", _bits),
 }
 """Unit of each metric, and what is done to nats per unit."""
-
-
-def _map(statistic: Statistic, function: Callable[[FloatArray], FloatArray]) -> Statistic:
-    return lambda weights: function(statistic(weights))
+_PSEUDO = "pseudo: every token is predicted from both sides; not comparable with a causal LM's"
+_LABELS: dict[str, dict[str, Any]] = {
+    "bits_per_byte": {"unit": "bits"},
+    "pseudo_perplexity": {"note": _PSEUDO},
+    "pseudo_bits_per_byte": {"note": _PSEUDO, "unit": "bits"},
+}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -10,11 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.metrics import Better, Metric, missing_metric
-from harness.stats import FloatArray, Interval, Statistic, wilson
+from harness.metrics import Better, Metric, RowValues, missing_metric
+from harness.stats import Interval, Method, clopper_pearson
 from suites.adversarial.semantics.columns import SEMANTIC_COLUMNS
 from suites.adversarial.semantics.params import Measure, SemanticsParams
-from suites.estimates import estimate, mean, share, usable, with_interval
+from suites.estimates import estimate, share, usable, with_interval
 
 METRICS = {
     "raw_success_rate": Better.LOWER,
@@ -33,7 +34,8 @@ _MEANS: dict[str, tuple[Measure, str]] = {
     "success_new_grammar_errors": ("grammar", "errors"),
     "success_perplexity_ratio": ("perplexity", ""),
 }
-_BOTH_WAYS = "Wilson, successes without a verdict counted both ways"
+
+_BOUNDS = {"similarity": (-1.0, 1.0), "grammar": (-math.inf, math.inf)}
 
 
 def filtered_success(rows: pd.DataFrame, params: SemanticsParams) -> list[Metric]:
@@ -137,8 +139,8 @@ def _filtered(measured: _Measured, attacked: int, errors: int) -> Metric:
     surely, unknown = int(verdict.sum()), int(verdict.isna().sum())
     guess = valid / complete * measured.n if complete else 0.0
     value = min(max(guess, surely), surely + unknown) / attacked
-    low, high = wilson(surely, attacked), wilson(surely + unknown, attacked)
-    interval = Interval(low.low, high.high, _BOTH_WAYS if unknown else low.method, low.level)
+    low, high = clopper_pearson(surely, attacked), clopper_pearson(surely + unknown, attacked)
+    interval = Interval(low.low, high.high, Method.BOTH_WAYS if unknown else low.method, low.level)
     note = f"keeps {measured.thresholds()}"
     sources = measured.sources()
     note += f"; measured by {sources}" if sources else ""
@@ -176,8 +178,7 @@ def _mean(measured: _Measured, key: str, errors: int) -> Metric:
     is_ratio = measure == "perplexity"
     return estimate(
         key,
-        _geometric_mean(values) if is_ratio else mean(values),
-        len(values),
+        RowValues(np.log(values), finish=np.exp) if is_ratio else RowValues(values, bounds=_BOUNDS[measure]),
         better=Better.NEITHER,
         missing=errors + measured.n - len(values),
         unit=unit,
@@ -192,15 +193,6 @@ def _why_none(measured: _Measured, measure: Measure, known: int) -> str:
     if not measured.n:
         return "no attack succeeded"
     return f"no success has its {measure} measured: {measured.why_missing(measure)}"
-
-
-def _geometric_mean(values: FloatArray) -> Statistic:
-    arithmetic = mean(np.log(values))
-
-    def statistic(weights: FloatArray) -> FloatArray:
-        return np.asarray(np.exp(arithmetic(weights)))
-
-    return statistic
 
 
 def _missing(key: str, why: str, missing: int) -> Metric:
