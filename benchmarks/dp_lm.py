@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.data import SCRATCH, news
+from benchmarks.former import percentile
 from benchmarks.report import Cell
 from harness.audit import run_audit, start_audit
 from harness.checkpoint import CheckpointSource
@@ -17,7 +18,7 @@ from harness.claim import claim_sentence
 from harness.data import DataSource
 from harness.plan import make_plan
 from harness.spec import AuditSpec, ProbeSpec, Tracking
-from harness.stats import FloatArray, bootstrap
+from harness.stats import FloatArray
 from privacy.training import TrainSpec, train
 from privacy.training.privacy_spec import PrivacySpec
 from privacy.training.spec import LoraSpec
@@ -107,5 +108,5 @@ def _perplexity(tokens: FloatArray, nats: FloatArray) -> float:
 
 def _interval(tokens: FloatArray, nats: FloatArray) -> list[float] | None:
     """Of exp(nats per token), over texts."""
-    found = bootstrap(lambda weights: np.exp(weights @ nats / (weights @ tokens)), len(nats))
-    return None if found is None else [round(found.low, 4), round(found.high, 4)]
+    found = percentile(lambda weights: np.exp(weights @ nats / (weights @ tokens)), len(nats))
+    return None if found is None else [round(end, 4) for end in found]

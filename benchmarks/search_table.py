@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from scipy.stats import spearmanr
 
+from benchmarks.former import percentile, wilson
 from benchmarks.report import Cell
 from benchmarks.search_spaces import DELETE, GRADIENT, RANKING, Space
-from harness.stats import FloatArray, bootstrap, wilson
+from harness.stats import FloatArray
 
 Row = dict[str, Any]
 """id, outcome, queries; if attacked also credited, exhausted, words, may_change, candidates, words_with_candidates."""
@@ -68,8 +69,8 @@ def ratio(top: FloatArray, base: FloatArray, *, paired: bool = False) -> dict[st
 
     with np.errstate(invalid="ignore", divide="ignore"):
         point = float(value(np.ones((1, len(top))))[0])
-    interval = bootstrap(value, len(top))
-    bounds = None if interval is None else [_short(interval.low), _short(interval.high)]
+    interval = percentile(value, len(top))
+    bounds = None if interval is None else [_short(end) for end in interval]
     return {"ratio": _short(point), "interval": bounds, "sentences": int((np.isfinite(top) & np.isfinite(base)).sum())}
 
 
@@ -82,7 +83,7 @@ def method_cell(space: Space, method: str, found: Found) -> Cell:
     extra: dict[str, Any] = {
         "attacked": len(done),
         "success": round(won / len(done), 3),
-        "success interval": [round(bounds.low, 3), round(bounds.high, 3)],
+        "success interval": [round(end, 3) for end in bounds],
         "published success": space.published[method].success,
         "crashed": [row["error"] for row in rows if row["outcome"] == "error"],
         "ended at the budget": sum(row["exhausted"] for row in done),

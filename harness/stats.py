@@ -34,9 +34,7 @@ class Method(StrEnum):
     AUC = "Hoeffding-KL U-statistic"
     ADVANTAGE = "DKW-Massart, both samples"
     RATE_AT_THRESHOLD = "Clopper-Pearson over the threshold's range"
-    TWO_WAY = "t, seeds and examples random"
-    ONE_SEED = "t, examples only"
-    ALIKE = "no two values differ: Clopper-Pearson at 0 of n"
+    TWO_WAY = "t over seeds with draws over examples (MOVER)"
 
 
 @dataclass(frozen=True, slots=True)

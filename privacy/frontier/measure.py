@@ -10,11 +10,9 @@ import numpy as np
 import pandas as pd
 
 from harness.errors import AuditError
-from harness.stats import FloatArray, Interval, Method, clopper_pearson
+from harness.stats import FloatArray
 from privacy.frontier.rows import Quality
-from privacy.frontier.two_way import Estimate, two_way, two_way_difference
-
-ALIKE = Method.ALIKE
+from privacy.frontier.two_way import ANY, Estimate, two_way, two_way_difference
 
 Table = Mapping[int, FloatArray]
 """Values of each seed's model, [examples]; the examples are the same ones in the same order."""
@@ -147,7 +145,7 @@ def _point(rows: pd.DataFrame, table: Table, quality: Quality, level: float) -> 
         noise_multiplier=_largest(cells["noise_multiplier"]),
         seeds=tuple(int(seed) for seed in cells["seed"]),
         by_seed=tuple(float(mean) for mean in values.mean(axis=1)),
-        quality=_bounded(two_way(values, level), quality, values.shape[1], 0.0),
+        quality=two_way(values, level, _bounds(quality, 0.0)),
         lost=None,
         minutes=float(seconds.mean()) / 60 if len(seconds) else None,
     )
@@ -160,20 +158,15 @@ def _lost(point: Point, tables: Mapping[float, Table], quality: Quality, level: 
     mine, plain = tables[point.target], tables[math.inf]
     sign = -1.0 if quality is Quality.ACCURACY else 1.0
     ours, theirs = (sign * np.stack([table[seed] for seed in sorted(table)]) for table in (mine, plain))
-    estimate = two_way(ours - theirs, level) if mine.keys() == plain.keys() else two_way_difference(ours, theirs, level)
-    return _bounded(estimate, quality, ours.shape[1], -1.0)
+    bounds = _bounds(quality, -1.0)
+    if mine.keys() == plain.keys():
+        return two_way(ours - theirs, level, bounds)
+    return two_way_difference(ours, theirs, level, bounds)
 
 
-def _bounded(estimate: Estimate, quality: Quality, n: int, lowest: float) -> Estimate:
-    """A share's interval within [lowest, 1]; not without width where no value happens to differ from another."""
-    interval = estimate.interval
-    if quality is not Quality.ACCURACY or interval is None:
-        return estimate
-    low, high, method = interval.low, interval.high, interval.method
-    if low == high:
-        reach = clopper_pearson(0, n, interval.level).high
-        low, high, method = low - reach, high + reach, ALIKE
-    return replace(estimate, interval=Interval(max(lowest, low), min(1.0, high), method, interval.level))
+def _bounds(quality: Quality, lowest: float) -> tuple[float, float]:
+    """Of accuracy, from `lowest` to 1; nats have none."""
+    return (lowest, 1.0) if quality is Quality.ACCURACY else ANY
 
 
 def _floor(rows: pd.DataFrame, quality: Quality) -> float | None:

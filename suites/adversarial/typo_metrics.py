@@ -41,7 +41,7 @@ def measure_typos(rows: pd.DataFrame) -> list[Metric]:
     return [
         share("clean_accuracy", int(right.sum()), len(good), better=Better.HIGHER, note=_counts(good), **shared),
         _per_text("mean_accuracy", versions, "right", note="kinds and severities weigh the same", **shared),
-        _worst_kind(versions, kinds, missing),
+        worst_kind(versions, kinds, missing),
         share(
             "robust_accuracy",
             int(robust.sum()),
@@ -140,7 +140,7 @@ def _per_text(key: str, versions: pd.DataFrame, column: str, *, level: float = 0
     return estimate(key, above, better=better, level=level, unit="rate", **fields)
 
 
-def _worst_kind(versions: pd.DataFrame, kinds: Sequence[str], missing: int) -> Metric:
+def worst_kind(versions: pd.DataFrame, kinds: Sequence[str], missing: int) -> Metric:
     """The least of the kinds' accuracies.
 
     All kinds' intervals hold at once at level 0.95 when each has 1 - 0.05 / kinds (Bonferroni); the least true accuracy
