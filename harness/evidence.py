@@ -113,6 +113,9 @@ def _absolute(gate: Gate, metric: Metric, about: dict[str, Any]) -> Draft:
     lacking, fix = _lacking(gate, name, metric.n, metric.missing, "observations")
     if lacking:
         return _draft(gate, Outcome.INCONCLUSIVE, lacking, fix=fix, **about)
+    if metric.low == metric.high:
+        why = f"{name} has an interval without width, which no sample can have: it cannot decide {gate.rule}"
+        return _draft(gate, Outcome.INCONCLUSIVE, why, fix="measure it again with this version of Assay", **about)
     level = gate.evidence.confidence or metric.level
     low, high = interval_at(metric, level)
     value = 0.0 if metric.value is None else metric.value
@@ -207,7 +210,7 @@ def _more_cases(gate: Gate, estimate: _Estimate) -> str:
             return "the estimate lies on the bound: no number of cases decides"
         needed = max(needed, estimate.n * min(abs(end - estimate.value) / distance, _FAR) ** 2)
     if not needed:
-        return "measure a metric with an interval on both sides"
+        return "raise limits.cases, or measure a metric with an interval on both sides"
     return f"if the estimate stays, about {_round_up(needed * (1 - 1e-9))} cases decide; raise limits.cases"
 
 

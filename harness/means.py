@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from harness.metrics import RowValues
 from harness.stats import FloatArray, Interval, Method
 
-DRAWS = 4000
+DRAWS = 10_000
 RAREST = 0.02
 """A tail rarer than this can hide from an interval of unbounded values, however wide: it is named in the docs."""
 _UNITS = 5000

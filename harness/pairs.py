@@ -22,7 +22,7 @@ from harness.verdict import Comparison, Flips
 LISTED = 20
 """Ids of flipped cases that are listed each way."""
 DEFAULT_LEVEL = 0.95
-_MEASURED_CASES = 50_000
+_MEASURED_CASES = 20_000
 """Cases that are measured again at most, the first by case id, a digest: some probes take a minute for a million."""
 
 Key = tuple[str, str]

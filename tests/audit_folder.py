@@ -25,7 +25,7 @@ from harness.record import (
 )
 from harness.rows import RowStore
 from harness.spec import AuditSpec
-from harness.stats import wilson
+from harness.stats import clopper_pearson
 
 HOSTILE = "<img src=x onerror=alert(1)> **bold** [link](http://evil.example) =1+1 \u202e"
 GATES: list[dict[str, Any]] = [
@@ -156,7 +156,7 @@ def _metrics(rows: int) -> list[Metric]:
 def _share(
     key: str, hits: int, n: int, better: Better, *, missing: int = 0, slice: str = "", headline: bool = True
 ) -> Metric:
-    interval = wilson(hits, n)
+    interval = clopper_pearson(hits, n)
     return Metric(
         key=key,
         value=hits / n,

@@ -48,7 +48,7 @@ def good(policy: Policy, keys: set[str]) -> list[Metric]:
         if key and (key not in found or gate.min is not None or gate.max is not None):
             better = Better.HIGHER
             value = value if abs(value) != float("inf") else 0.5
-            found[key] = Metric(key=key, value=value, low=value, high=value, n=1000, better=better)
+            found[key] = Metric(key=key, value=value, low=value - 1e-6, high=value + 1e-6, n=1000, better=better)
     return list(found.values())
 
 

@@ -21,6 +21,7 @@ from harness.stats import FloatArray, Interval, Method
 
 ONE_SEED = "one seed: says nothing about other seeds"
 FEW = "too few examples, or all alike: no interval"
+ONE_EXAMPLE = "one example: no interval"
 ANY = (-math.inf, math.inf)
 
 
@@ -66,6 +67,8 @@ def _table(values: ArrayLike) -> FloatArray:
 def _estimate(
     value: float, tables: list[FloatArray], by_example: FloatArray, level: float, bounds: tuple[float, float]
 ) -> Estimate:
+    if len(by_example) < 2:
+        return Estimate(value, None, ONE_EXAMPLE)
     units = np.stack([by_example, np.ones(len(by_example))], axis=1)
     examples = ratio_interval(units, RowValues([], bounds=bounds), level=level)
     if examples is None or math.isinf(examples.low) or math.isinf(examples.high):

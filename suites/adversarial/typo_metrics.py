@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.json
+from numpy.typing import NDArray
 
 from harness.metrics import Better, Metric, RowValues
 from harness.stats import Method, clopper_pearson
@@ -61,23 +65,38 @@ def typo_values(rows: pd.DataFrame, metric: str, part: str) -> RowValues | None:
     of_versions = ("accuracy", "flip_rate") if part else ("mean_accuracy", "robust_accuracy", "flip_rate")
     if metric not in of_versions and (part or metric != "clean_accuracy"):
         return None
-    columns = [rows[name].tolist() for name in ("status", *VALUE_COLUMNS)]
-    hits = [_hits(metric, part, *row) if status == "ok" else None for status, *row in zip(*columns, strict=True)]
-    above = [np.nan if each is None else np.mean(each) if each else 0.0 for each in hits]
-    below = np.asarray([each != [] for each in hits], dtype=np.float64)
-    return RowValues(np.asarray(above, dtype=np.float64), below, bounds=UNIT)
-
-
-def _hits(metric: str, part: str, label: int, predicted: int, versions: str) -> list[bool]:
-    """Whether a text, or each of its versions that a slice is about, counts as a hit."""
+    ok = (rows["status"] == "ok").to_numpy()
+    label, predicted = (pd.to_numeric(rows[name]).to_numpy(np.float64, na_value=np.nan) for name in VALUE_COLUMNS[:2])
+    right = label == predicted
     if metric == "clean_accuracy":
-        return [predicted == label]
-    found = json.loads(versions)
-    chosen = [each for each in found if part in ("", each["kind"], _point(each["kind"], each["severity"]))]
-    if metric == "flip_rate":
-        return [each["predicted"] != predicted for each in chosen]
-    right = [each["predicted"] == label for each in chosen]
-    return [predicted == label and all(right)] if metric == "robust_accuracy" else right
+        return RowValues(np.where(ok, right, np.nan), bounds=UNIT)
+    of, kind, severity, answer = _answers(rows["versions"].where(rows["status"] == "ok", "[]"))
+    if part:
+        chosen = np.array(
+            [part in (each, _point(each, at)) for each, at in zip(kind, severity, strict=True)], dtype=bool
+        )
+        of, answer = of[chosen], answer[chosen]
+    hit = answer != predicted[of] if metric == "flip_rate" else answer == label[of]
+    counts, hits = (np.bincount(of, each, len(rows)) for each in (None, hit))
+    if metric == "robust_accuracy":
+        return RowValues(np.where(ok, right & (hits == counts), np.nan), bounds=UNIT)
+    above = np.divide(hits, counts, out=np.zeros(len(rows)), where=counts > 0)
+    return RowValues(np.where(ok, above, np.nan), ((counts > 0) | ~ok).astype(np.float64), bounds=UNIT)
+
+
+def _answers(versions: pd.Series[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Of every version of all texts: which row it is of, its kind, its severity, and the class predicted."""
+    lines = b"\n".join(b'{"v": %b}' % cell.encode() for cell in versions)
+    version = pa.struct([("kind", pa.string()), ("severity", pa.float64()), ("predicted", pa.int64())])
+    found = pyarrow.json.read_json(
+        io.BytesIO(lines),
+        pyarrow.json.ReadOptions(use_threads=False, block_size=max(1 << 20, 2 * int(versions.str.len().max()) + 64)),
+        pyarrow.json.ParseOptions(pa.schema([("v", pa.list_(version))]), unexpected_field_behavior="ignore"),
+    )["v"].combine_chunks()
+    flat = found.flatten()
+    of = np.repeat(np.arange(len(found)), np.diff(found.offsets.to_numpy()))
+    kind, severity, predicted = (flat.field(at).to_numpy(zero_copy_only=False) for at in range(3))
+    return of, kind, severity, predicted
 
 
 def _point(kind: str, severity: Any) -> str:

@@ -78,7 +78,7 @@ def test_metrics_carry_interval_method_and_gate(audit: Audit) -> None:
     table = views.metric_table(audit.metrics, audit.verdict).set_index("metric")
     assert table.loc["adversarial/deepwordbug/attack_success", "gate"] == "✖ block"
     assert table.loc["quality/classification/accuracy [positive]", "gate"] == ""
-    assert table.loc["quality/classification/accuracy", "method"] == "Wilson, 95 %"
+    assert table.loc["quality/classification/accuracy", "method"] == "Clopper-Pearson, 95 %"
     assert table.loc["quality/classification/nll", "value"] == "0.4100 nats"
 
 

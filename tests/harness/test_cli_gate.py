@@ -95,7 +95,7 @@ def test_the_plan_says_which_gates_it_can_decide(
     code, out, err = call(monkeypatch, capsys, *words)
     assert code == 0, err
     text = " ".join(out.split())
-    assert "accurate >= 0.7 60 yes 632 passes at >= 0.847" in text
+    assert "accurate >= 0.7 60 yes 644 passes at >= 0.862" in text
     assert "never wrong >= 0.99 60 no" in text
     assert "calibrated <= 0.5 60 unknown unknown" in text
     text = " ".join(call(monkeypatch, capsys, *words, "--like", "latest")[1].split())

@@ -42,7 +42,7 @@ def policy(*gates: dict[str, Any]) -> Policy:
         ({"within": [0.24, 0.26]}, 0.2, 0.3, "inconclusive"),
         ({"within": [0.31, 0.9]}, 0.2, 0.3, "block"),
         ({"within": [0.0, 0.19]}, 0.2, 0.3, "block"),
-        ({"max": 0.0}, 0.0, 0.0, "pass"),
+        ({"max": 0.0}, 0.0, 0.0, "inconclusive"),  # no sample shows that exactly
         ({"max": 0.35}, None, 0.3, "pass"),
         ({"max": 0.25}, None, 0.3, "inconclusive"),
         ({"max": 0.1}, 0.2, None, "block"),

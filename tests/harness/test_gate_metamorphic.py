@@ -12,7 +12,7 @@ from harness.gate import Outcome, Policy, decide
 from harness.metrics import Better, Metric
 from harness.paired import flip_regression
 from harness.policy import Correction, Gate
-from harness.stats import wilson
+from harness.stats import clopper_pearson
 from harness.verdict import Compared, Comparison, Verdict
 
 RANK = {Outcome.BLOCK: 0, Outcome.INCONCLUSIVE: 1, Outcome.PASS: 2}
@@ -59,7 +59,7 @@ def verdict(policy: Policy, shares: dict[str, Counts], flips: dict[str, Flips], 
     """The verdict on bad-outcome rates of `hits, misses`, lower being better, and on pairs beside a baseline."""
     metrics = []
     for name, (hits, misses) in shares.items():
-        n, interval = hits + misses, wilson(hits, hits + misses)
+        n, interval = hits + misses, clopper_pearson(hits, hits + misses)
         metrics.append(
             Metric(
                 key=f"s/p/{name}",

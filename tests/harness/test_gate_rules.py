@@ -13,7 +13,7 @@ from harness.errors import UsageError
 from harness.gate import Policy, Verdict, decide, load_policy
 from harness.metrics import Better, Metric, missing_metric
 from harness.policy import Gate, matches
-from harness.stats import wilson
+from harness.stats import clopper_pearson
 from harness.verdict import Compared, Comparison, WaiverState
 
 KEY = "s/p/m"
@@ -26,7 +26,7 @@ def metric(low: float | None = 0.2, high: float | None = 0.3, **keys: Any) -> Me
 
 
 def share(hits: int, n: int, **keys: Any) -> Metric:
-    found = wilson(hits, n)
+    found = clopper_pearson(hits, n)
     return metric(found.low, found.high, value=hits / n, n=n, interval=found.method, **keys)
 
 
@@ -55,7 +55,7 @@ def test_the_confidence_of_the_policy_decides() -> None:
     for confidence, outcome in ((0.95, "pass"), (0.999, "inconclusive"), (0.6, "pass")):
         verdict = decide(policy({"max": 0.3, "evidence": {"confidence": confidence}}), [measured])
         assert verdict.outcome == outcome
-        expected = wilson(20, 100, confidence)
+        expected = clopper_pearson(20, 100, confidence)
         assert (verdict.gates[0].low, verdict.gates[0].high) == pytest.approx((expected.low, expected.high))
         assert verdict.gates[0].alpha == pytest.approx((1 - confidence) / 2)
 

@@ -9,14 +9,14 @@ from scipy.stats import binomtest, false_discovery_control, norm
 from harness.metrics import Better, Metric
 from harness.multiple import corrected, interval_at, p_value
 from harness.policy import Correction
-from harness.stats import clopper_pearson, wilson
+from harness.stats import clopper_pearson
 
 P = st.lists(st.floats(1e-6, 1), min_size=1, max_size=12)
 INF = float("inf")
 
 
-def share(hits: int, n: int, method: str = "Wilson", level: float = 0.95) -> Metric:
-    found = {"Wilson": wilson, "Clopper-Pearson": clopper_pearson}[method](hits, n, level)
+def share(hits: int, n: int, method: str = "Clopper-Pearson", level: float = 0.95) -> Metric:
+    found = clopper_pearson(hits, n, level)
     return Metric(
         key="k", value=hits / n, low=found.low, high=found.high, n=n, better=Better.LOWER, interval=method, level=level
     )
@@ -65,19 +65,20 @@ def test_no_correction_changes_nothing() -> None:
     assert corrected([], [], Correction.HOLM) == []
 
 
-@pytest.mark.parametrize("method", ["Wilson", "Clopper-Pearson"])
 @given(hits=st.integers(0, 50), more=st.integers(0, 50), level=st.floats(0.6, 0.999))
-def test_shares_are_computed_again_at_another_level(method: str, hits: int, more: int, level: float) -> None:
+def test_shares_are_computed_again_at_another_level(hits: int, more: int, level: float) -> None:
     n = max(1, hits + more)
     hits = min(hits, n)
-    exact = {"Wilson": wilson, "Clopper-Pearson": clopper_pearson}[method](hits, n, level)
-    assert interval_at(share(hits, n, method), level) == pytest.approx((exact.low, exact.high))
+    exact = clopper_pearson(hits, n, level)
+    assert interval_at(share(hits, n), level) == pytest.approx((exact.low, exact.high))
 
 
-def test_other_intervals_stretch_with_the_normal_quantile() -> None:
+def test_other_intervals_stretch_with_the_normal_quantile_or_the_logarithm_of_the_tail() -> None:
     metric = Metric(key="k", value=1.0, low=0.0, high=3.0, n=50, better=Better.LOWER, interval="bootstrap")
-    factor = norm.ppf(0.995) / norm.ppf(0.975)
+    factor = np.log(0.005) / np.log(0.025)  # the larger of the two above 95 %, as at an end next to a boundary
     assert interval_at(metric, 0.99) == pytest.approx((1 - factor, 1 + 2 * factor))
+    less = norm.ppf(0.95) / norm.ppf(0.975)
+    assert interval_at(metric, 0.9) == pytest.approx((1 - less, 1 + 2 * less))
     assert interval_at(metric, 0.95) == (0.0, 3.0)
     one_sided = metric.model_copy(update={"low": None})
     assert interval_at(one_sided, 0.99)[0] is None
@@ -94,10 +95,8 @@ def test_p_values_are_the_exact_binomial_ones_where_the_interval_is(hits: int, n
 
 
 METRICS = st.one_of(
-    st.tuples(st.integers(0, 30), st.integers(1, 30), st.sampled_from(["Wilson", "Clopper-Pearson"])).map(
-        lambda drawn: share(min(drawn[0], drawn[1]), drawn[1], drawn[2])
-    ),
-    st.tuples(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1)).map(
+    st.tuples(st.integers(0, 30), st.integers(1, 30)).map(lambda drawn: share(min(drawn[0], drawn[1]), drawn[1])),
+    st.tuples(st.floats(0, 1), st.floats(1e-6, 1), st.floats(1e-6, 1)).map(
         lambda d: Metric(
             key="k", value=d[0], low=d[0] - d[1], high=d[0] + d[2], n=9, better=Better.LOWER, interval="bootstrap"
         )
@@ -116,3 +115,15 @@ def test_a_small_p_value_and_an_interval_beyond_the_bound_are_the_same(metric: M
         inside = metric.low <= high - 1e-9 and metric.high >= low + 1e-9
         assert not beyond or p <= 0.025 * (1 + 1e-6)
         assert not inside or p >= 0.025 * (1 - 1e-6)
+
+
+def test_an_interval_next_to_a_boundary_stays_valid_at_another_level() -> None:
+    """30 of 30 right has the lower end tail^(1/30): stretched with the normal quantile alone it would be too near."""
+    found = Metric(key="k", value=1.0, low=0.025 ** (1 / 30), high=1.0, n=30, better=Better.HIGHER, interval="drawn")
+    for level in (0.99, 0.999):
+        low, _ = interval_at(found, level)
+        assert low is not None
+        assert low <= ((1 - level) / 2) ** (1 / 30) + 0.01
+    assert p_value(found, 0.8, INF) == 1.0
+    worse = found.model_copy(update={"value": 0.0, "low": 0.0, "high": 1 - 0.025 ** (1 / 30)})
+    assert p_value(worse, 0.3, INF) >= 0.7**30

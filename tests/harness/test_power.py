@@ -10,7 +10,7 @@ from harness.gate import Policy
 from harness.metrics import Better, Metric
 from harness.paired import POWER
 from harness.power import GatePower, Planned, cases_needed, plan_power
-from harness.stats import wilson
+from harness.stats import clopper_pearson
 
 METRICS = frozenset({"accuracy", "ece", "flip_rate"})
 
@@ -22,8 +22,8 @@ def power(gate: dict[str, Any], n: int = 500, earlier: tuple[Metric, ...] = ()) 
 
 
 def chance(n: int, true: float, lowest: float, highest: float) -> float:
-    """Brute force: the chance that Wilson's interval of n cases lies within the bounds."""
-    hits = [k for k in range(n + 1) if lowest <= wilson(k, n).low and wilson(k, n).high <= highest]
+    """Brute force: the chance that the interval of n cases lies within the bounds."""
+    hits = [k for k in range(n + 1) if lowest <= clopper_pearson(k, n).low and clopper_pearson(k, n).high <= highest]
     return float(sum(binom.pmf(k, n, true) for k in hits))
 
 
@@ -43,7 +43,7 @@ def test_the_share_that_passes_is_the_one_with_the_power(n: int) -> None:
 @pytest.mark.parametrize("n", [40, 150, 500])
 def test_the_share_that_blocks_is_the_one_with_the_power(n: int) -> None:
     at = number(power({"min": 0.7}, n).what, "blocks at <=")
-    hits = [k for k in range(n + 1) if wilson(k, n).high < 0.7]
+    hits = [k for k in range(n + 1) if clopper_pearson(k, n).high < 0.7]
     assert sum(binom.pmf(k, n, at) for k in hits) == pytest.approx(POWER, abs=0.02)
 
 
@@ -60,13 +60,29 @@ def test_the_cases_needed_have_the_power_and_far_fewer_do_not(gate: dict[str, An
 def test_a_bound_that_no_result_can_hold_is_said_so() -> None:
     found = power({"max": 0.01}, 100)
     assert found.can is False
-    assert wilson(0, 100).high > 0.01
+    assert clopper_pearson(0, 100).high > 0.01
     assert "cannot pass: even the best result leaves the interval too wide" in found.what
+
+
+@pytest.mark.parametrize("gate", [{"max": 0}, {"min": 1}, {"within": [0, 0]}])
+def test_no_number_of_cases_proves_a_share_of_exactly_none_or_all(gate: dict[str, Any]) -> None:
+    for n in (500, 10**7):
+        found = power(gate, n)
+        assert (found.can, found.needed) == (False, None)
+        assert "cannot pass: no sample proves a share of exactly 0 or 1" in found.what
+
+
+def test_regions_of_a_million_cases_are_those_of_the_interval() -> None:
+    """Exact at any n: the last count that passes and the first that blocks, by the interval itself."""
+    n = 10**6
+    most = max(k for k in range(99_300, 99_500) if clopper_pearson(k, n).high <= 0.1)
+    at = binom.ppf(1 - POWER, n, 0.1) / n  # about how far below its mean a count falls
+    assert number(power({"max": 0.1}, n).what, "passes at <=") == pytest.approx(most / n - (0.1 - at), abs=2e-4)
 
 
 def test_fewer_cases_than_the_gate_asks_for() -> None:
     found = power({"min": 0.7, "min_examples": 600}, 500)
-    assert (found.can, found.needed) == (False, 632)
+    assert (found.can, found.needed) == (False, 644)
     assert found.what.startswith("fewer cases than min_examples (600)")
 
 

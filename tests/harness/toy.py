@@ -13,7 +13,7 @@ from harness.metrics import Better, Metric, missing_metric
 from harness.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of
 from harness.schemas import Texts
 from harness.scorer.api import Scorer, TextRequest
-from harness.stats import wilson
+from harness.stats import clopper_pearson
 
 
 class ToyRow(ProbeRow):
@@ -54,7 +54,7 @@ class Toy(Probe[ProbeParams]):
         if good.empty:
             return [missing_metric("share", "no rows", better=Better.NEITHER, missing=missing)]
         hits = int((good["predicted"] == 0).sum())
-        interval = wilson(hits, len(good))
+        interval = clopper_pearson(hits, len(good))
         return [
             Metric(
                 key="share",

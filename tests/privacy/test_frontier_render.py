@@ -34,7 +34,7 @@ def accuracy(epsilons: tuple[float, ...] = (8.0, 3.0, 1.0, INF), seeds: int = 3)
 def perplexity() -> Frontier:
     rng = np.random.default_rng(0)
     cells = {
-        (epsilon, seed): [(tokens * rng.normal(nats, 0.2), tokens) for tokens in range(5, 45)]
+        (epsilon, seed): [(tokens * rng.normal(nats, 0.2), tokens) for tokens in range(5, 205)]
         for epsilon, nats in ((2.0, 3.5), (INF, 3.0))
         for seed in range(2)
     }

@@ -15,49 +15,58 @@ def ends(estimate: Estimate) -> tuple[float, float]:
     return estimate.interval.low, estimate.interval.high
 
 
-def test_a_case_worked_by_hand() -> None:
-    """Means 2 and 4 of the seeds, 1.5, 3 and 4.5 of the examples: MS_seed = 6, MS_example = 4.5, S n = 6."""
-    estimate = two_way([[1, 2, 3], [2, 4, 6]])
-    assert estimate.value == 3
-    variance = 6 / 6 + 4.5 / 6
-    assert estimate.freedom == pytest.approx(variance**2 / (1**2 / 1 + 0.75**2 / 2))
-    half = stats.t.ppf(0.975, estimate.freedom) * math.sqrt(variance)
-    assert ends(estimate) == pytest.approx((3 - half, 3 + half))
-    assert estimate.note == ""
+def test_seeds_alone_are_a_t_interval_of_their_means() -> None:
+    """Examples that hardly differ leave the seeds: means 0.2, 0.5 and 0.8."""
+    values = np.array([[0.2], [0.5], [0.8]]) + np.zeros((3, 4000))
+    half = stats.t.ppf(0.975, 2) * 0.3 / math.sqrt(3)
+    found = two_way(values, bounds=(-9.0, 9.0))
+    assert found.value == pytest.approx(0.5)
+    assert ends(found) == pytest.approx((0.5 - half, 0.5 + half), abs=1e-3)
+    assert found.note == ""
 
 
-def test_a_difference_worked_by_hand() -> None:
-    """Seed means 2, 4 less 1, 1, 4; example means (1.5, 3, 4.5) less (2, 2, 2)."""
-    estimate = two_way_difference([[1, 2, 3], [2, 4, 6]], [[1, 1, 1], [1, 1, 1], [4, 4, 4]])
-    parts: list[tuple[float, int]] = [(2 / 2, 1), (3 / 3, 2), (float(np.var([-0.5, 1, 2.5], ddof=1)) / 3, 2)]
-    variance = sum(value for value, _ in parts)
-    assert estimate.value == 1
-    assert estimate.freedom == pytest.approx(variance**2 / sum(value**2 / freedom for value, freedom in parts))
-    half = stats.t.ppf(0.975, estimate.freedom) * math.sqrt(variance)
-    assert ends(estimate) == pytest.approx((1 - half, 1 + half))
+def test_examples_alone_are_a_share() -> None:
+    values = np.tile(np.arange(60) < 54, (3, 1)).astype(float)
+    exact = stats.binomtest(54, 60).proportion_ci(method="exact")
+    assert ends(two_way(values, bounds=(0.0, 1.0))) == pytest.approx((exact.low, exact.high), abs=0.01)
 
 
-def test_mean_squares_are_those_of_the_analysis_of_variance() -> None:
-    values = np.random.default_rng(0).normal(size=(3, 5))
-    grand = values.mean()
-    ms_seed = sum(5 * (row.mean() - grand) ** 2 for row in values) / 2
-    ms_example = sum(3 * (column.mean() - grand) ** 2 for column in values.T) / 4
-    estimate = two_way(values)
-    low, high = ends(estimate)
-    assert estimate.freedom is not None
-    standard_error = (high - low) / 2 / stats.t.ppf(0.975, estimate.freedom)
-    assert standard_error**2 == pytest.approx((ms_seed + ms_example) / 15)
+def test_both_add_up_in_squares() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(3, 1)) + rng.normal(size=(1, 400)) + rng.normal(size=(3, 400))
+    t = stats.t.ppf(0.975, 2) * values.mean(axis=1).std(ddof=1) / math.sqrt(3)
+    examples = ends(two_way([values.mean(axis=0)]))
+    low, high = ends(two_way(values))
+    assert values.mean() - low == pytest.approx(math.hypot(t, values.mean() - examples[0]))
+    assert high - values.mean() == pytest.approx(math.hypot(t, examples[1] - values.mean()))
 
 
-def test_one_seed_is_the_t_test_of_the_examples_and_says_so() -> None:
-    first, second = np.random.default_rng(1).normal(size=(2, 40))
-    estimate = two_way([first], level=0.9)
+def test_a_difference_has_the_seeds_of_both_with_the_fewer_degrees_of_freedom() -> None:
+    rng = np.random.default_rng(1)
+    first, second = rng.random((2, 300)), rng.random((3, 300))
+    variance = sum(table.mean(axis=1).var(ddof=1) / len(table) for table in (first, second))
+    t = stats.t.ppf(0.975, 1) * math.sqrt(variance)
+    found = two_way_difference(first, second, bounds=(-1.0, 1.0))
+    examples = ends(two_way_difference(first[:1], second[:1], bounds=(-1.0, 1.0)))
+    assert found.value == pytest.approx(first.mean() - second.mean())
+    low, high = ends(found)
+    assert high - low > 2 * t
+    assert examples[0] < examples[1]
+
+
+def test_one_seed_is_about_the_examples_and_says_so() -> None:
+    first, second = np.random.default_rng(1).normal(size=(2, 400))
+    estimate = two_way([first], level=0.95)
     assert estimate.note == ONE_SEED
-    assert ends(estimate) == pytest.approx(tuple(stats.ttest_1samp(first, 0).confidence_interval(0.9)))
-    paired = two_way_difference([first], [second])
-    assert paired.note == ONE_SEED
-    assert ends(paired) == pytest.approx(tuple(stats.ttest_rel(first, second).confidence_interval(0.95)))
+    expected = tuple(stats.ttest_1samp(first, 0).confidence_interval(0.95))
+    assert ends(estimate) == pytest.approx(expected, abs=0.05)
+    assert two_way_difference([first], [second]).note == ONE_SEED
     assert two_way_difference([first, second], [second]).note == ONE_SEED
+
+
+def test_few_examples_without_bounds_have_no_interval() -> None:
+    estimate = two_way(np.random.default_rng(0).normal(size=(3, 40)))
+    assert (estimate.interval, estimate.note) == (None, "too few examples, or all alike: no interval")
 
 
 def test_one_example_has_no_interval() -> None:
@@ -65,8 +74,9 @@ def test_one_example_has_no_interval() -> None:
     assert (estimate.value, estimate.interval, estimate.note) == (1.5, None, "one example: no interval")
 
 
-def test_equal_values_have_an_interval_without_width() -> None:
-    assert ends(two_way(np.ones((2, 3)))) == (1, 1)
+def test_equal_values_have_an_interval_with_width() -> None:
+    assert ends(two_way(np.ones((2, 30)), bounds=(0.0, 1.0))) == pytest.approx((0.025 ** (1 / 30), 1), abs=0.005)
+    assert two_way(np.ones((2, 300))).interval is None
 
 
 @pytest.mark.parametrize("values", [[], [[]], [1, 2], [[1, math.nan]], [[[1]]]])
@@ -122,7 +132,7 @@ def test_coverage_of_right_and_wrong() -> None:
     hits = 0
     for _ in range(GRIDS):
         right = rng.random((SEEDS, EXAMPLES)) < chance(SEEDS, EXAMPLES)
-        low, high = ends(two_way(right))
+        low, high = ends(two_way(right, bounds=(0.0, 1.0)))
         hits += low <= truth <= high
     assert hits / GRIDS >= 0.93
 

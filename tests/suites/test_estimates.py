@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.metrics import Better
-from harness.stats import bootstrap, wilson
-from suites.estimates import all_missing, estimate, mean, ratio, share, usable
+from harness.means import ratio_interval
+from harness.metrics import Better, RowValues
+from harness.stats import clopper_pearson
+from suites.estimates import UNIT, all_missing, estimate, share, usable
 
 
 def test_usable_rows_are_told_from_missing_ones() -> None:
@@ -22,9 +23,9 @@ def test_all_missing_says_why_and_how_many() -> None:
     ]
 
 
-def test_a_share_has_the_wilson_interval() -> None:
+def test_a_share_has_the_exact_interval() -> None:
     metric = share("hits", 3, 10, better=Better.HIGHER, missing=2)
-    expected = wilson(3, 10)
+    expected = clopper_pearson(3, 10)
     assert (metric.value, metric.low, metric.high, metric.n, metric.missing) == (
         0.3,
         expected.low,
@@ -32,42 +33,46 @@ def test_a_share_has_the_wilson_interval() -> None:
         10,
         2,
     )
-    assert (metric.interval, metric.unit) == ("Wilson", "rate")
+    assert (metric.interval, metric.unit) == ("Clopper-Pearson", "rate")
 
 
-def test_an_estimate_is_the_statistic_of_every_row_once() -> None:
-    values = np.random.default_rng(1).normal(size=40)
-    metric = estimate("m", mean(values), 40, better=Better.LOWER)
-    expected = bootstrap(mean(values), 40)
+def test_an_estimate_is_the_mean_with_the_interval_of_its_units() -> None:
+    values = RowValues(np.random.default_rng(1).random(size=40), bounds=UNIT)
+    metric = estimate("m", values, better=Better.LOWER)
+    expected = ratio_interval(np.stack([values.above, np.ones(40)], axis=1), values)
     assert expected is not None
-    assert metric.value == pytest.approx(values.mean(), abs=1e-12)
+    assert metric.value == pytest.approx(np.mean(values.above), abs=1e-12)
     assert (metric.low, metric.high, metric.n) == (expected.low, expected.high, 40)
-    assert metric.interval == "bootstrap, percentile, 2000 draws"
+    assert metric.interval == "Gaffke bound, 10000 draws"
 
 
 def test_clusters_are_what_is_counted_and_drawn() -> None:
-    values, clusters = np.repeat([0.0, 1.0, 5.0], 50), np.repeat(["a", "b", "c"], 50)
-    alone = estimate("m", mean(values), 150, better=Better.LOWER)
-    clustered = estimate("m", mean(values), 150, better=Better.LOWER, clusters=clusters)
-    assert (clustered.n, clustered.value) == (3, alone.value)
-    assert clustered.low is not None
-    assert clustered.low == 0.0  # all three draws were cluster a
-    assert alone.low is not None
-    assert alone.low > 1.0
+    values, clusters = np.repeat([0.0, 0.2, 1.0], 50), np.repeat(["a", "b", "c"], 50)
+    alone = estimate("m", RowValues(values, bounds=UNIT), better=Better.LOWER)
+    clustered = estimate("m", RowValues(values, clusters=clusters, bounds=UNIT), better=Better.LOWER)
+    assert (clustered.n, clustered.value) == (3, pytest.approx(alone.value))
+    assert (clustered.low or 0) < 0.05 < 0.3 < (alone.low or 0)
+    assert clustered.interval == "Gaffke bound, clusters, 10000 draws"
 
 
-def test_one_observation_has_a_value_but_no_interval() -> None:
-    metric = estimate("m", mean([2.0]), 1, better=Better.LOWER, note="careful")
-    assert (metric.value, metric.low, metric.high, metric.n) == (2.0, None, None, 1)
-    assert metric.note.startswith("careful; no interval: 1 independent")
+def test_values_without_bounds_need_enough_of_them() -> None:
+    few, many = (RowValues(np.random.default_rng(2).normal(size=n)) for n in (182, 183))
+    metric = estimate("m", few, better=Better.LOWER, note="careful")
+    assert (metric.low, metric.high, metric.n) == (None, None, 182)
+    assert metric.note == (
+        "careful; no interval: 182 independent observations are too few, 183 could have shown a rare outlier"
+    )
+    metric = estimate("m", many, better=Better.LOWER)
+    assert metric.low is not None
+    assert metric.high is not None
 
 
 def test_a_value_that_is_not_finite_is_missing() -> None:
-    metric = estimate("m", lambda w: np.exp(w @ [1e4]), 1, better=Better.LOWER, missing=3, unit="x", slice="s")
+    values = RowValues([1e4], finish=np.exp)
+    metric = estimate("m", values, better=Better.LOWER, missing=3, unit="x", slice="s")
     assert (metric.value, metric.n, metric.missing, metric.unit, metric.slice) == (None, 0, 3, "x", "s")
     assert "inf" in metric.note
 
 
 def test_a_ratio_is_of_sums_not_a_mean_of_ratios() -> None:
-    statistic = ratio([1.0, 9.0], [1.0, 3.0])
-    assert statistic(np.array([[1.0, 1.0], [2.0, 0.0]])).tolist() == [2.5, 1.0]
+    assert estimate("m", RowValues([1.0, 9.0], [1.0, 3.0]), better=Better.LOWER).value == 2.5

@@ -13,7 +13,7 @@ from harness.metrics import Better, Metric, missing_metric
 from harness.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of, error_row
 from harness.schemas import Texts
 from harness.scorer.api import Scorer, TextRequest
-from harness.stats import wilson
+from harness.stats import clopper_pearson
 
 
 class BalanceParams(ProbeParams):
@@ -56,13 +56,13 @@ class LabelBalance(Probe[BalanceParams]):
                 yield {"case_id": case.id, "status": "ok", "error": None, "predicted": answer.label}
 
     def measure(self, rows: pd.DataFrame) -> list[Metric]:
-        """The share, with its Wilson interval."""
+        """The share, with its Clopper-Pearson interval."""
         good = rows[rows["status"] == "ok"]
         missing = len(rows) - len(good)
         if good.empty:
             return [missing_metric("share", "no text could be classified", better=Better.NEITHER, missing=missing)]
         hits = int((good["predicted"] == self.params.label).sum())
-        interval = wilson(hits, len(good))
+        interval = clopper_pearson(hits, len(good))
         return [
             Metric(
                 key="share",

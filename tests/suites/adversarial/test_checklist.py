@@ -16,7 +16,7 @@ from harness.data import DataSource, load_dataset
 from harness.errors import DataError, UsageError
 from harness.probe import Need
 from harness.scorer.api import ClassScores, TextRequest
-from harness.stats import wilson
+from harness.stats import clopper_pearson
 from harness.validation import validated
 from suites.adversarial.checklist import KINDS, Checklist, ChecklistParams
 from suites.adversarial.checklist_changes import CHANGES
@@ -101,8 +101,8 @@ def test_a_bag_of_words_fails_what_it_cannot_know(tmp_path: Path) -> None:
         assert metric.value is not None
         assert metric.value > 0.8
         n = metric.n
-        expected = wilson(round(metric.value * n), n)
-        assert (metric.low, metric.high, metric.interval) == (expected.low, expected.high, "Wilson")
+        expected = clopper_pearson(round(metric.value * n), n)
+        assert (metric.low, metric.high, metric.interval) == (expected.low, expected.high, "Clopper-Pearson")
 
 
 def test_a_classifier_that_ignores_its_input_passes_every_change(tmp_path: Path) -> None:

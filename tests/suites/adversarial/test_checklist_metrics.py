@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 
 from harness.metrics import Metric
-from harness.stats import wilson
+from harness.stats import clopper_pearson
 from suites.adversarial.checklist import Checklist, ChecklistParams
 from suites.adversarial.checklist_metrics import clustered_share
 from tests.fakes import by_key
 
-EFFECTIVE = "Wilson at the effective number of templates and texts"
+CLUSTERS = "Gaffke bound, clusters, 10000 draws"
 
 
 def made(name: str, kind: str, test: str, base: str, outcome: str, **fields: Any) -> dict[str, Any]:
@@ -63,8 +63,11 @@ def test_rates_of_rows_counted_by_hand() -> None:
     assert overall.value == 3 / 8
     assert (overall.missing, overall.headline, overall.note) == (2, True, "3 of 8 cases fail, 2 more do not apply")
     # clusters A 2, B 1, C 1, D 3, x 1: (8^2) / (4 + 1 + 1 + 9 + 1) = 4
-    assert (overall.n, overall.interval) == (4, EFFECTIVE)
-    assert (overall.low, overall.high) == (wilson(1, 4).low, wilson(2, 4).high)
+    assert (overall.n, overall.interval) == (4, CLUSTERS)
+    alone = clopper_pearson(3, 8)
+    assert overall.low is not None
+    assert overall.high is not None
+    assert overall.high - overall.low > alone.high - alone.low
     mft, inv, direction = (metrics[f"{kind}_failure_rate", ""] for kind in ("mft", "inv", "dir"))
     assert (mft.value, mft.missing, inv.value, inv.missing) == (1 / 4, 0, 2 / 4, 2)
     assert (direction.value, direction.n) == (None, 0)
@@ -74,11 +77,11 @@ def test_rates_of_rows_counted_by_hand() -> None:
 def test_tests_and_capabilities_are_slices() -> None:
     metrics = measured(ROWS)
     one = metrics["failure_rate", "MFT Negation: not"]
-    assert (one.value, one.n, one.interval, one.headline) == (1 / 3, 3, "Wilson", False)
-    assert (one.low, one.high) == (wilson(1, 3).low, wilson(1, 3).high)
+    assert (one.value, one.n, one.interval, one.headline) == (1 / 3, 3, "Clopper-Pearson", False)
+    assert (one.low, one.high) == (clopper_pearson(1, 3).low, clopper_pearson(1, 3).high)
     assert one.note == "1 of 3 cases fail, 2 templates or texts"
     capability = metrics["failure_rate", "MFT Negation"]
-    assert (capability.value, capability.n, capability.interval) == (1 / 4, 2, EFFECTIVE)
+    assert (capability.value, capability.n, capability.interval) == (1 / 4, 2, CLUSTERS)
     names = metrics["failure_rate", "INV Robustness: names"]
     assert (names.value, names.n, names.missing) == (1 / 2, 2, 1)
     assert metrics["failure_rate", "INV Robustness: names (examples)"].value == 0
@@ -164,8 +167,8 @@ def test_other_metrics_have_no_row_values() -> None:
 def test_clusters_of_one_are_a_plain_share() -> None:
     hits = np.array([1, 0, 0, 1, 0])
     metric = clustered_share("rate", hits, np.ones(5), np.arange(5))
-    assert (metric.value, metric.n, metric.interval) == (0.4, 5, "Wilson")
-    assert (metric.low, metric.high) == (wilson(2, 5).low, wilson(2, 5).high)
+    assert (metric.value, metric.n, metric.interval) == (0.4, 5, "Clopper-Pearson")
+    assert (metric.low, metric.high) == (clopper_pearson(2, 5).low, clopper_pearson(2, 5).high)
 
 
 def test_equal_clusters_count_as_one_each() -> None:
@@ -173,7 +176,9 @@ def test_equal_clusters_count_as_one_each() -> None:
     clusters = np.repeat(np.arange(20), 7)
     metric = clustered_share("rate", np.repeat(np.arange(20) < 4, 7), np.ones(140), clusters)
     assert (metric.value, metric.n) == (0.2, 20)
-    assert (metric.low, metric.high) == (wilson(4, 20).low, wilson(4, 20).high)
+    assert (metric.low, metric.high) == pytest.approx(
+        (clopper_pearson(4, 20).low, clopper_pearson(4, 20).high), abs=0.01
+    )
 
 
 @pytest.mark.parametrize(("a", "b"), [(0.05, 0.2), (0.4, 1.6), (2.0, 8.0)])

@@ -400,8 +400,8 @@ def test_metrics_of_rows_counted_by_hand() -> None:
     )
     assert (clean.value, clean.n, clean.missing) == (3 / 4, 4, 1)
     assert (after.value, after.n, after.missing) == (1 / 4, 4, 1)
-    assert (success.value, success.n, success.interval) == (2 / 3, 3, "Wilson")
-    assert (success.low, success.high) == pytest.approx((0.2077, 0.9385), abs=1e-4)  # Wilson 1927 at 2 of 3
+    assert (success.value, success.n, success.interval) == (2 / 3, 3, "Clopper-Pearson")
+    assert (success.low, success.high) == pytest.approx((0.0943, 0.9916), abs=1e-4)  # of 2 of 3
     assert (metrics["mean_queries"].value, metrics["mean_queries"].n) == (30, 3)
     assert (metrics["mean_queries_success"].value, metrics["mean_queries_success"].n) == (15, 2)
     assert (metrics["perturbed_words"].value, metrics["perturbed_words"].n) == (0.25, 2)

@@ -55,12 +55,12 @@ def measured(rows: pd.DataFrame, **params: Any) -> dict[str, Metric]:
     return {key: one for (key, _), one in by_key(Prompt(PromptParams(**params)).measure(rows)).items()}
 
 
-def test_rates_have_wilson_intervals() -> None:
+def test_rates_have_exact_intervals() -> None:
     found = measured(ROWS, semantics=None)
     expected = {"clean_accuracy": (13, 20), "after_attack_accuracy": (8, 20), "attack_success_rate": (5, 13)}
     assert set(expected) == SHARES
     for key, (hits, n) in expected.items():
-        metric, interval = found[key], binomtest(hits, n).proportion_ci(method="wilson")
+        metric, interval = found[key], binomtest(hits, n).proportion_ci(method="exact")
         assert (metric.value, metric.n, metric.missing) == (hits / n, n, 1)
         assert (metric.low, metric.high) == pytest.approx((interval.low, interval.high))
         assert metric.note == (
@@ -74,10 +74,8 @@ def test_the_drop_is_paired_and_over_attacked_prompts() -> None:
     drops = [1.0 + 0.1 * number - 0.5 - 0.01 * number for number in range(13)]
     assert metric.value == pytest.approx(np.mean(drops))
     assert (metric.n, metric.unit, metric.missing) == (13, "nats", 1)
-    assert metric.low is not None
-    assert metric.high is not None
-    half = 1.96 * np.std(drops, ddof=1) / np.sqrt(13)
-    assert (metric.low, metric.high) == pytest.approx((np.mean(drops) - half, np.mean(drops) + half), abs=0.05)
+    assert (metric.low, metric.high) == (None, None)  # nats have no bounds: 13 prompts cannot show a rare large drop
+    assert "no interval: 13 independent observations are too few" in metric.note
 
 
 def test_cost_and_change() -> None:

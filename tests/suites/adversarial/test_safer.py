@@ -18,7 +18,7 @@ from harness.case import Case
 from harness.errors import DataError, UsageError
 from harness.probe import Need
 from harness.scorer.api import ClassScores, TextRequest
-from harness.stats import wilson
+from harness.stats import clopper_pearson
 from harness.validation import validated
 from suites.adversarial.resources.finding import ResourceMissing
 from suites.adversarial.resources.vectors import WordVectors, write_vectors
@@ -349,9 +349,9 @@ def test_metrics_of_rows_counted_by_hand() -> None:
         ("certifiable_share", ""): 4,
     }
     for key, hits in expected.items():
-        metric, interval = metrics[key], wilson(hits, 5)
+        metric, interval = metrics[key], clopper_pearson(hits, 5)
         assert (metric.value, metric.n, metric.missing) == (hits / 5, 5, 1)
-        assert (metric.low, metric.high, metric.interval) == (interval.low, interval.high, "Wilson")
+        assert (metric.low, metric.high, metric.interval) == (interval.low, interval.high, "Clopper-Pearson")
     assert metrics["synonyms_per_word", ""].value == pytest.approx((4 * 8 + 9) / (4 * 4 + 1))
     assert metrics["substitutable_words", ""].value == pytest.approx(17 / 50)
     assert {key for key, part in metrics if not part} == set(METRICS)

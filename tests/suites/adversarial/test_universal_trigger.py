@@ -15,7 +15,7 @@ from harness.paired import flip_regression
 from harness.probe import Need
 from harness.scorer.api import ClassScores, TextRequest
 from harness.scorer.hf import HFScorer
-from harness.stats import wilson
+from harness.stats import clopper_pearson
 from suites.adversarial.trigger_metrics import METRICS
 from suites.adversarial.universal_trigger import EXAMPLES, UniversalTrigger, UniversalTriggerParams
 from tests.fakes import FakeScorer, by_key, dataset, make_info, plan, rows_of, values
@@ -281,9 +281,9 @@ def test_metrics_are_counts_of_the_rows() -> None:
         "control_success_rate": (3, 12),
     }
     for key, (hits, n) in expected.items():
-        metric, interval = found[key, ""], wilson(hits, n)
+        metric, interval = found[key, ""], clopper_pearson(hits, n)
         assert (metric.value, metric.n, metric.missing) == (hits / n, n, 1), key
-        assert (metric.low, metric.high, metric.interval) == (interval.low, interval.high, "Wilson")
+        assert (metric.low, metric.high, metric.interval) == (interval.low, interval.high, "Clopper-Pearson")
     above, interval = found["success_above_control", ""], flip_regression(6, 1, 12).interval
     assert above.value == pytest.approx(5 / 12)
     assert (above.low, above.high, above.n) == (interval.low, interval.high, 12)

@@ -13,7 +13,7 @@ from harness.errors import DataError
 from harness.metrics import Better
 from harness.probe import Need
 from harness.scorer.api import TextRequest
-from harness.stats import wilson
+from harness.stats import clopper_pearson
 from suites.bias.counterfactual import METRICS, Counterfactual, CounterfactualParams
 from suites.bias.gaps import members_of, total_variation
 from tests.fakes import FakeScorer, by_key, make_info, plan, rows_of
@@ -44,8 +44,9 @@ def test_a_blind_classifier_has_no_gap(tmp_path: Path) -> None:
     n = rows["template"].nunique()
     assert len(rows) == 4 * n
     flip = found["flip_rate", ""]
-    assert (flip.n, flip.low, flip.high) == (n, 0.0, wilson(0, n).high)
-    assert flip.interval == "Wilson at the number of templates"
+    assert (flip.n, flip.low) == (n, 0.0)
+    assert flip.high == pytest.approx(clopper_pearson(0, n).high, rel=0.03)  # drawn
+    assert flip.interval == "Gaffke bound, clusters, 10000 draws"
 
 
 def test_a_known_difference_is_found(tmp_path: Path) -> None:
@@ -55,10 +56,14 @@ def test_a_known_difference_is_found(tmp_path: Path) -> None:
     films = sum("film" in template for template in rows["template"])
     assert 0 < films < len(rows)
     gap, flip = found["counterfactual_gap", ""], found["flip_rate", ""]
-    assert (gap.value, gap.low, gap.high) == pytest.approx((0.2, 0.2, 0.2))
-    assert gap.interval.startswith("cluster bootstrap")
+    assert gap.value == pytest.approx(0.2)
+    assert gap.low is not None
+    assert gap.high is not None
+    reach = clopper_pearson(0, gap.n).high  # all templates alike: another kind of them may have gone unseen
+    assert (gap.low, gap.high) == pytest.approx((0.2 - 0.2 * reach, 0.2 + 0.8 * reach), abs=0.004)
+    assert gap.interval == "Gaffke bound, clusters, 10000 draws"
     assert (flip.value, flip.n) == (films / len(rows), len(rows))
-    assert (flip.low, flip.high) == (wilson(films, len(rows)).low, wilson(films, len(rows)).high)
+    assert (flip.low, flip.high) == (clopper_pearson(films, len(rows)).low, clopper_pearson(films, len(rows)).high)
     assert found["max_gap", ""].value == pytest.approx(0.2)
     assert found["max_gap", ""].low is None
     assert found["group_shift", "gender: female"].value == pytest.approx(0.1)
@@ -131,7 +136,7 @@ def test_texts_of_the_user_replace_the_templates(tmp_path: Path) -> None:
     assert found["counterfactual_gap", "gender"].value == pytest.approx(0.2)
     assert (found["counterfactual_gap", ""].n, found["flip_rate", "gender"].n) == (2, 2)
     assert found["counterfactual_gap", "nationality"].value == pytest.approx(0, abs=1e-12)
-    assert found["counterfactual_gap", "nationality"].low is None  # one text
+    assert found["counterfactual_gap", "nationality"].high == pytest.approx(0.975, abs=0.01)  # one text
 
 
 def test_texts_that_mention_nobody_are_refused() -> None:
@@ -182,4 +187,6 @@ def test_a_flip_rate_over_axes_has_an_interval_as_wide_as_its_templates_allow(tm
     hits, n = int(rows["flip"].sum()), 36
     assert (flip.value, flip.n) == (hits / 144, n)
     assert hits % 4  # so the count per template is no whole number, and is rounded outward at both ends
-    assert (flip.low, flip.high) == (wilson(hits // 4, n).low, wilson(hits // 4 + 1, n).high)
+    assert flip.low is not None
+    assert flip.high is not None
+    assert clopper_pearson(hits, 4 * n).high < flip.high < clopper_pearson(hits // 4 + 1, n).high

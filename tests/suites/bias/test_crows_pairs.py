@@ -14,7 +14,7 @@ from harness.data import DataSource, load_dataset
 from harness.errors import DataError
 from harness.metrics import Better
 from harness.probe import Need
-from harness.stats import wilson
+from harness.stats import clopper_pearson
 from suites.bias.crows_data import CrowsPairsData, read_pairs
 from suites.bias.crows_pairs import CrowsPairs
 from suites.bias.crows_scores import PairScores, score_causal, score_masked
@@ -134,7 +134,7 @@ def test_ties_after_rounding_count_as_no_stereotype_and_stay_in_the_denominator(
     share = found["stereotype_share", ""]
     assert list(rows["first_more"]) == [-2.0, -2.0, -4.0, -2.0, -1.0]
     assert (share.value, share.n) == (3 / 5, 5)
-    assert (share.low, share.high) == (wilson(3, 5).low, wilson(3, 5).high)
+    assert (share.low, share.high) == (clopper_pearson(3, 5).low, clopper_pearson(3, 5).high)
     assert (share.better, share.target, share.headline) == (Better.TARGET, 0.5, True)
     assert found["tie_share", ""].value == 1 / 5
     assert found["mean_abs_difference", ""].value == pytest.approx((2 + 2 + 2 + 0.0008 + 0.0004) / 5)

@@ -211,7 +211,7 @@ def test_metrics_equal_their_formulas() -> None:
     assert metrics["extracted_minus_control"].value == pytest.approx(0.15)
     assert metrics["extracted_minus_control"].high == newcombe(2, 5, 1, 4).high
     assert (metrics["matched_tokens"].value, metrics["control_matched_tokens"].value) == (22.0, 13.25)
-    assert metrics["matched_tokens"].interval.startswith("bootstrap")
+    assert metrics["matched_tokens"].interval == "Gaffke bound, 10000 draws"
     assert metrics["matched_tokens"].low is not None
     assert metrics["matched_tokens"].low < 22 < (metrics["matched_tokens"].high or 0)
 
@@ -220,8 +220,11 @@ def test_related_windows_are_said_to_be_related() -> None:
     rows = table({"texts": [1, 1, 0, 0]}, {"texts": [5, 5, 0, 0]}, document=[0, 0, 1, 1])
     metrics = by_key(Extraction().measure(rows))
     assert metrics["extracted_share"].note == "4 windows of 2 texts; windows of one text are related"
-    assert metrics["matched_tokens"].interval.startswith("cluster bootstrap")
-    assert metrics["matched_tokens"].n == 2
+    for key in ("extracted_share", "matched_tokens"):
+        assert metrics[key].interval == "Gaffke bound, clusters, 10000 draws"
+        assert metrics[key].n == 2
+    share, alone = metrics["extracted_share"], clopper_pearson(2, 4)
+    assert (share.high or 0) - (share.low or 0) > alone.high - alone.low  # two texts, not four windows
 
 
 def test_missing_sides_and_error_rows_are_missing() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import binom, norm
 
 from harness.checkpoint import CheckpointInfo, CheckpointSource, Permissions, inspect_checkpoint, load_checkpoint
 from harness.data import DataSource, load_dataset
@@ -18,7 +19,7 @@ from harness.schemas import LabelledTexts
 from harness.scorer.hf import HFScorer
 from harness.stats import clopper_pearson
 from privacy.training import train
-from suites.memorization.intervals import advantage, advantage_interval, newcombe
+from suites.memorization.intervals import advantage, advantage_interval, newcombe, rate_at_threshold
 from suites.memorization.membership import Membership, MembershipParams
 from tests.privacy.toys import make_base, make_spec, nonsense, write_rows
 
@@ -158,8 +159,11 @@ def test_metrics_equal_brute_force(seed: int) -> None:
         hits = round(len(members) * share(members, "<", allowed))
         assert metrics[key].value == pytest.approx(hits / len(members))
         assert metrics[key].note.startswith(f"attained FPR {share(others, '<', allowed):.4f}")
-        expected = clopper_pearson(hits, len(members))
-        assert (metrics[key].low, metrics[key].high) == (expected.low, expected.high)
+        exact = clopper_pearson(hits, len(members))
+        low, high = metrics[key].low, metrics[key].high
+        assert low is not None
+        assert high is not None
+        assert low <= exact.low <= exact.high <= high  # where the threshold lies is not known exactly
     gap = share(members, "<", 0.7) - share(others, "<", 0.7)
     assert metrics["accuracy_gap"].value == pytest.approx(gap)
 
@@ -193,17 +197,40 @@ def test_one_side_alone_gives_no_number() -> None:
 
 @pytest.mark.parametrize(
     ("counts", "low", "high"),
-    [
-        ((56, 70, 48, 80), 0.0524, 0.3339),
-        ((9, 10, 3, 10), 0.1705, 0.8090),
-        ((5, 56, 0, 29), -0.0381, 0.1926),
-        ((10, 10, 0, 20), 0.6791, 1.0),
-    ],
+    [((56, 70, 48, 80), 0.0524, 0.3339), ((9, 10, 3, 10), 0.1705, 0.8090), ((5, 56, 0, 29), -0.0381, 0.1926)],
 )
-def test_newcombe_equals_the_published_table(counts: tuple[int, int, int, int], low: float, high: float) -> None:
+def test_newcombe_is_wider_than_the_published_one_of_wilsons_ends(
+    counts: tuple[int, int, int, int], low: float, high: float
+) -> None:
     """Newcombe 1998, Interval estimation for the difference between independent proportions, table II, method 10."""
     interval = newcombe(*counts)
-    assert [interval.low, interval.high] == pytest.approx([low, high], abs=6e-5)
+    assert interval.low < low < high < interval.high
+    assert (interval.low, interval.high) == pytest.approx((low, high), abs=0.15)
+
+
+@pytest.mark.parametrize("n", [20, 60])
+def test_no_side_of_newcombe_errs_more_than_it_says(n: int) -> None:
+    """Every outcome summed."""
+    ends = [[newcombe(a, n, b, n) for b in range(n + 1)] for a in range(n + 1)]
+    low, high = (np.array([[getattr(one, end) for one in row] for row in ends]) for end in ("low", "high"))
+    for first, second in itertools.product((0.005, 0.02, 0.1, 0.5, 0.9, 0.98), repeat=2):
+        chance = np.outer(binom.pmf(np.arange(n + 1), n, first), binom.pmf(np.arange(n + 1), n, second))
+        assert chance[low > first - second + 1e-12].sum() <= 0.025
+        assert chance[high < first - second - 1e-12].sum() <= 0.025
+
+
+def test_a_rate_at_a_threshold_covers_although_the_threshold_is_estimated() -> None:
+    """Members N(-1, 1), others N(0, 1): the true rate at 5 % is Phi(Phi^-1(0.05) + 1)."""
+    rng, truth, outside = np.random.default_rng(1), norm.cdf(norm.ppf(0.05) + 1), 0
+    alone = 0
+    for _ in range(400):
+        members, others = rng.normal(-1, 1, 200), rng.normal(0, 1, 60)
+        interval = rate_at_threshold(members, others, 0.05)
+        outside += not interval.low <= truth <= interval.high
+        hits = int((members < np.sort(others)[3]).sum())
+        alone += not clopper_pearson(hits, 200).low <= truth <= clopper_pearson(hits, 200).high
+    assert outside <= 0.05 * 400
+    assert alone > 0.2 * 400  # what goes wrong if the threshold is taken for the true one
 
 
 def test_the_advantage_interval_covers_although_the_threshold_is_the_best_one() -> None:

@@ -12,7 +12,7 @@ from harness.checkpoint import CheckpointSource, inspect_checkpoint, load_checkp
 from harness.errors import DataError
 from harness.probe import Need
 from harness.scorer.api import TextRequest
-from harness.stats import wilson
+from harness.stats import clopper_pearson
 from suites.quality.classification import METRICS, Classification
 from tests.fakes import FakeScorer, by_key, make_info, plan, rows_of, values
 from tests.tiny import make_checkpoint
@@ -42,7 +42,8 @@ def test_metrics_of_four_texts_worked_out_by_hand(tmp_path: Path) -> None:
     assert found["brier"] == pytest.approx(2 * (0.1**2 + 0.6**2 + 0.2**2 + 0.3**2) / 4)
     assert found["nll"] == pytest.approx(-np.log([0.9, 0.4, 0.8, 0.7]).mean())
     # bins (9/15, 10/15] would hold 0.6 only above it; each confidence has a bin of its own
-    assert found["ece"] == pytest.approx((0.1 + 0.6 + 0.2 + 0.3) / 4)
+    assert found["ece_raw"] == pytest.approx((0.1 + 0.6 + 0.2 + 0.3) / 4)
+    assert 0 < found["ece"] < found["ece_raw"]  # less what four texts add by chance
     assert found["truncated_rate"] == 0.25
     assert set(found) == set(METRICS)
 
@@ -63,7 +64,7 @@ def test_a_text_without_an_answer_is_missing_not_wrong(tmp_path: Path) -> None:
     assert list(rows["status"]) == ["ok", "ok", "error"]
     accuracy = by_key(probe.measure(rows))["accuracy", ""]
     assert (accuracy.value, accuracy.n, accuracy.missing) == (1.0, 2, 1)
-    assert (accuracy.low, accuracy.high) == (wilson(2, 2).low, 1.0)
+    assert (accuracy.low, accuracy.high) == (clopper_pearson(2, 2).low, 1.0)
 
 
 def test_without_a_usable_row_every_metric_is_missing_with_a_reason(tmp_path: Path) -> None:

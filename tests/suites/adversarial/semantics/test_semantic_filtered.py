@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.metrics import Better, Metric
-from harness.stats import wilson
+from harness.stats import clopper_pearson
 from suites.adversarial.semantics.columns import SEMANTIC_COLUMNS
 from suites.adversarial.semantics.filtered import METRICS, filtered_success
 from suites.adversarial.semantics.params import SemanticsParams
@@ -62,8 +62,8 @@ def test_successes_that_keep_every_threshold_over_attacked_texts() -> None:
     raw, kept = found["raw_success_rate"], found["filtered_success_rate"]
     assert (raw.value, raw.n, raw.missing) == (5 / 7, 7, 1)
     assert (kept.value, kept.n, kept.missing) == (2 / 7, 7, 1)
-    interval = wilson(2, 7)
-    assert (kept.low, kept.high, kept.interval) == (interval.low, interval.high, "Wilson")
+    interval = clopper_pearson(2, 7)
+    assert (kept.low, kept.high, kept.interval) == (interval.low, interval.high, "Clopper-Pearson")
     assert kept.note.startswith(
         "keeps cosine similarity at least 0.98, at most 0 new grammar errors, "
         "perplexity at most 2 times the original's; measured by the similarity fake, "
@@ -76,15 +76,18 @@ def test_successes_that_keep_every_threshold_over_attacked_texts() -> None:
 def test_what_each_threshold_rejects_and_the_means() -> None:
     found = filtered([row(), row(), *BAD, FAILED, SKIPPED, error()])
     for measure in ("similarity", "grammar", "perplexity"):
-        rejected, interval = found[f"rejected_by_{measure}"], wilson(1, 5)
+        rejected, interval = found[f"rejected_by_{measure}"], clopper_pearson(1, 5)
         assert (rejected.value, rejected.n, rejected.missing) == (1 / 5, 5, 1)
         assert (rejected.low, rejected.high) == (interval.low, interval.high)
     assert found["success_similarity"].value == pytest.approx((0.99 * 4 + 0.5) / 5)
     assert found["success_new_grammar_errors"].value == pytest.approx(1 / 5)
     assert found["success_perplexity_ratio"].value == pytest.approx((1.5**4 * 2.05) ** (1 / 5))
-    for key in ("success_similarity", "success_angular_similarity", "success_new_grammar_errors"):
+    for key in ("success_similarity", "success_angular_similarity"):
         assert found[key].low is not None, "an interval"
         assert found[key].low <= found[key].value <= found[key].high  # type: ignore[operator]
+    errors = found["success_new_grammar_errors"]  # has no bounds, and five say nothing of rare ones
+    assert (errors.low, errors.high) == (None, None)
+    assert "no interval: 5 independent observations are too few" in errors.note
 
 
 def test_a_bound_itself_is_kept() -> None:
@@ -123,7 +126,7 @@ def test_some_successes_without_a_verdict_widen_the_interval() -> None:
     rows = [row(), row(), row(similarity=0.5), row(grammar=None), row(grammar=None, similarity=0.5), FAILED]
     kept = filtered(rows)["filtered_success_rate"]
     assert kept.value == pytest.approx(min(5 * 2 / 3, 3) / 6)
-    assert (kept.low, kept.high) == (wilson(2, 6).low, wilson(3, 6).high)
+    assert (kept.low, kept.high) == (clopper_pearson(2, 6).low, clopper_pearson(3, 6).high)
     assert kept.missing == 1
     assert "1 of 5 successes without a verdict (grammar: gone)" in kept.note
     assert filtered(rows)["rejected_by_grammar"].missing == 2
@@ -132,7 +135,7 @@ def test_some_successes_without_a_verdict_widen_the_interval() -> None:
 def test_without_successes_nothing_is_left_to_filter() -> None:
     found = filtered([FAILED, FAILED, SKIPPED])
     assert (found["raw_success_rate"].value, found["filtered_success_rate"].value) == (0.0, 0.0)
-    assert found["filtered_success_rate"].high == wilson(0, 2).high
+    assert found["filtered_success_rate"].high == clopper_pearson(0, 2).high
     assert found["success_similarity"].note == found["rejected_by_grammar"].note == "no attack succeeded"
 
 
@@ -196,5 +199,5 @@ def test_the_interval_holds_whatever_the_missing_measures_are(
         return
     assert kept.better is Better.LOWER
     assert min(counts) / attacked - 1e-9 <= kept.value <= max(counts) / attacked + 1e-9
-    assert kept.low == pytest.approx(wilson(min(counts), attacked).low)
-    assert kept.high == pytest.approx(wilson(max(counts), attacked).high)
+    assert kept.low == pytest.approx(clopper_pearson(min(counts), attacked).low)
+    assert kept.high == pytest.approx(clopper_pearson(max(counts), attacked).high)
