@@ -113,7 +113,7 @@ def _absolute(gate: Gate, metric: Metric, about: dict[str, Any]) -> Draft:
     lacking, fix = _lacking(gate, name, metric.n, metric.missing, "observations")
     if lacking:
         return _draft(gate, Outcome.INCONCLUSIVE, lacking, fix=fix, **about)
-    if metric.low == metric.high:
+    if metric.low == metric.high and metric.interval != PROVEN:
         why = f"{name} has an interval without width, which no sample can have: it cannot decide {gate.rule}"
         return _draft(gate, Outcome.INCONCLUSIVE, why, fix="measure it again with this version of Assay", **about)
     level = gate.evidence.confidence or metric.level

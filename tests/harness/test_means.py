@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 from scipy.stats import beta, norm
 
 from harness import means
@@ -14,7 +15,8 @@ from harness.stats import FloatArray, clopper_pearson
 UNIT = (0.0, 1.0)
 
 
-def units(values: FloatArray) -> FloatArray:
+def units(values: ArrayLike) -> FloatArray:
+    values = np.asarray(values, dtype=np.float64)
     return np.stack([values, np.ones(len(values))], axis=1)
 
 

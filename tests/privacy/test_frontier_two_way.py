@@ -18,7 +18,7 @@ def ends(estimate: Estimate) -> tuple[float, float]:
 def test_seeds_alone_are_a_t_interval_of_their_means() -> None:
     """Examples that hardly differ leave the seeds: means 0.2, 0.5 and 0.8."""
     values = np.array([[0.2], [0.5], [0.8]]) + np.zeros((3, 4000))
-    half = stats.t.ppf(0.975, 2) * 0.3 / math.sqrt(3)
+    half = stats.t.ppf(0.985, 2) * 0.3 / math.sqrt(3)
     found = two_way(values, bounds=(-9.0, 9.0))
     assert found.value == pytest.approx(0.5)
     assert ends(found) == pytest.approx((0.5 - half, 0.5 + half), abs=1e-3)
@@ -34,7 +34,7 @@ def test_examples_alone_are_a_share() -> None:
 def test_both_add_up_in_squares() -> None:
     rng = np.random.default_rng(0)
     values = rng.normal(size=(3, 1)) + rng.normal(size=(1, 400)) + rng.normal(size=(3, 400))
-    t = stats.t.ppf(0.975, 2) * values.mean(axis=1).std(ddof=1) / math.sqrt(3)
+    t = stats.t.ppf(0.985, 2) * values.mean(axis=1).std(ddof=1) / math.sqrt(3)
     examples = ends(two_way([values.mean(axis=0)]))
     low, high = ends(two_way(values))
     assert values.mean() - low == pytest.approx(math.hypot(t, values.mean() - examples[0]))
@@ -45,7 +45,7 @@ def test_a_difference_has_the_seeds_of_both_with_the_fewer_degrees_of_freedom() 
     rng = np.random.default_rng(1)
     first, second = rng.random((2, 300)), rng.random((3, 300))
     variance = sum(table.mean(axis=1).var(ddof=1) / len(table) for table in (first, second))
-    t = stats.t.ppf(0.975, 1) * math.sqrt(variance)
+    t = stats.t.ppf(0.985, 1) * math.sqrt(variance)
     found = two_way_difference(first, second, bounds=(-1.0, 1.0))
     examples = ends(two_way_difference(first[:1], second[:1], bounds=(-1.0, 1.0)))
     assert found.value == pytest.approx(first.mean() - second.mean())
