@@ -349,10 +349,10 @@ def _seeds(seeds: int, right: float, by_seed: float) -> Truth:
         hard, shift = rng.normal(size=n), by_seed * rng.normal(size=(seeds, 1))
         limit = math.sqrt(2 + by_seed**2) * norm.ppf(right)
         values = hard + shift + rng.normal(size=(seeds, n)) < limit
-        return *_ends(two_way(values, bounds=(0.0, 1.0)).interval), right
+        return *_ends(two_way(values, bounds=(0.0, 1.0), draws=DRAWS).interval), right
 
     name = f"{right} of {seeds} seeds{'' if by_seed else ', alike'}"
-    return Truth(Method.TWO_WAY, name, draw, times=2000, slow=True)
+    return Truth(Method.TWO_WAY, name, draw, times=4000, slow=True)
 
 
 TRUTHS: tuple[Truth, ...] = (

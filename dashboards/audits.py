@@ -72,5 +72,5 @@ def _read(folder: AuditFolder) -> Audit:
 def _tracking(folder: AuditFolder) -> dict[str, str]:
     try:
         return folder.tracking()
-    except ValueError:  # a damaged note costs the link to MLflow, not the audit
+    except (AssayError, ValueError):  # a damaged note costs the link to MLflow, not the audit
         return {}

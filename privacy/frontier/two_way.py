@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import stdtrit
 
-from harness.means import ratio_interval
+from harness.means import DRAWS, ratio_interval
 from harness.metrics import RowValues
 from harness.stats import FloatArray, Interval, Method
 
@@ -36,13 +36,15 @@ class Estimate:
     note: str = ""
 
 
-def two_way(values: ArrayLike, level: float = 0.95, bounds: tuple[float, float] = ANY) -> Estimate:
+def two_way(
+    values: ArrayLike, level: float = 0.95, bounds: tuple[float, float] = ANY, *, draws: int = DRAWS
+) -> Estimate:
     """The mean of `values` [seeds, examples], all within `bounds`.
 
     Raises ValueError unless each seed has every example, all finite.
     """
     table = _table(values)
-    return _estimate(float(table.mean()), [table], table.mean(axis=0), level, bounds)
+    return _estimate(float(table.mean()), [table], table.mean(axis=0), level, bounds, draws)
 
 
 def two_way_difference(
@@ -56,7 +58,7 @@ def two_way_difference(
     if ours.shape[1] != theirs.shape[1]:
         raise ValueError(f"{ours.shape[1]} and {theirs.shape[1]} examples: they must be the same ones")
     by_example = ours.mean(axis=0) - theirs.mean(axis=0)
-    return _estimate(float(ours.mean() - theirs.mean()), [ours, theirs], by_example, level, bounds)
+    return _estimate(float(ours.mean() - theirs.mean()), [ours, theirs], by_example, level, bounds, DRAWS)
 
 
 def _table(values: ArrayLike) -> FloatArray:
@@ -67,12 +69,17 @@ def _table(values: ArrayLike) -> FloatArray:
 
 
 def _estimate(
-    value: float, tables: list[FloatArray], by_example: FloatArray, level: float, bounds: tuple[float, float]
+    value: float,
+    tables: list[FloatArray],
+    by_example: FloatArray,
+    level: float,
+    bounds: tuple[float, float],
+    draws: int,
 ) -> Estimate:
     if len(by_example) < 2:
         return Estimate(value, None, ONE_EXAMPLE)
     units = np.stack([by_example, np.ones(len(by_example))], axis=1)
-    examples = ratio_interval(units, RowValues([], bounds=bounds), level=level)
+    examples = ratio_interval(units, RowValues([], bounds=bounds), level=level, draws=draws)
     if examples is None or math.isinf(examples.low) or math.isinf(examples.high):
         return Estimate(value, None, FEW)
     seeds = min(len(table) for table in tables)
