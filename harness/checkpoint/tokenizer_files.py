@@ -77,7 +77,7 @@ def stage_tokenizer(source: Path, target: Path, *, remote: bool) -> tuple[str, .
             _write(target / name, checked)
     if is_there(source / FAST):
         content = read_json(source / FAST, within, MAX_VOCABULARY_BYTES)
-        _check_program(content, source / FAST)
+        check_program(content, source / FAST)
         _write(target / FAST, {**content, "truncation": None, "padding": None})
     if not is_there(source / SETTINGS):
         return ()
@@ -188,7 +188,7 @@ def _write(path: Path, content: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(content, ensure_ascii=True, separators=(",", ":")), encoding="ascii")
 
 
-def _check_program(content: Mapping[str, Any], where: Path) -> None:
+def check_program(content: Mapping[str, Any], where: Path) -> None:
     """Raises CheckpointError where tokenizer.json could make short texts long, or take for ever over them."""
     rules = 0
     for part in ("normalizer", "pre_tokenizer", "post_processor", "decoder"):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from harness.checkpoint.patterns import why_costly
+from harness.checkpoint.tokenizer_files import check_program
+from harness.errors import CheckpointError
 from harness.scan.json_text import walk
 from harness.scan.notebook import Notebook
 
@@ -47,6 +50,17 @@ def report_program(file: str, content: dict[str, Any], notebook: Notebook) -> No
             notebook.find("resources/tokenizer", file, f"pads every text to {value:,} tokens", place)
         elif key == "max_input_chars_per_word" and _number(value) > _WORD:
             notebook.find("resources/tokenizer", file, f"takes words of {value:,} characters, at their square", place)
+    _report_refusal(file, content, notebook)
+
+
+def _report_refusal(file: str, content: dict[str, Any], notebook: Notebook) -> None:
+    """What an audit would refuse to load is found too, where nothing above has said it."""
+    if any(each.file == file and each.rule.startswith("resources/") for each in notebook.findings):
+        return
+    try:
+        check_program(content, Path(file))
+    except CheckpointError as error:
+        notebook.find("resources/tokenizer", file, str(error).removeprefix(f"{file}: "))
 
 
 def _report_ids(file: str, content: dict[str, Any], notebook: Notebook) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -87,7 +88,7 @@ def test_the_command_and_its_exit_codes(tmp_path: Path) -> None:
     write(folder, "a.bin", RUNS)
     done = run("model", "--format", "sarif", "--output", "scan.sarif", cwd=tmp_path)
     assert done.returncode == 1
-    assert "FOUND: 1 error, 1 not scanned" in done.stdout
+    assert re.search(r"FOUND: (1 error|2 errors), 1 not scanned", done.stdout)  # picklescan, where it is there, is one
     check_log(json.loads((tmp_path / "scan.sarif").read_text()))
     assert json.loads(run("model", "--format", "json", cwd=tmp_path).stdout)["outcome"] == "found"
 
