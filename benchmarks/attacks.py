@@ -25,11 +25,11 @@ from harness.case import Case, make_cases
 from harness.checkpoint import LoadedCheckpoint
 from harness.scorer.api import TextRequest
 from harness.scorer.hf import HFScorer
-from suites.adversarial.attacks import first_words
 from suites.adversarial.pooled.make import Setup
 from suites.adversarial.recipes import RECIPES
 from suites.adversarial.recipes.parts import Goal, Parts, sentence_encoder, word_vectors
 from suites.adversarial.resources.finding import find
+from suites.words import first_words
 
 PEERS = ("textattack",)
 MOST_WORDS = 250
