@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,20 @@ os.environ.pop("MLFLOW_TRACKING_URI", None)  # a developer's own store is no pla
 keep_streams_open()  # some tests import dp_accounting by themselves
 
 ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def unshielded() -> Iterator[None]:
+    """A command run inside the tests' own process shields it (`harness.surroundings`); the next test starts without."""
+    names = ("PYTHONSAFEPATH", "PYTHONPATH")
+    variables, path = {name: os.environ.get(name) for name in names}, list(sys.path)
+    yield
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+    sys.path[:] = path
 
 
 @pytest.fixture
