@@ -203,3 +203,66 @@ def test_what_a_killed_process_left_is_swept(tmp_path: Path, monkeypatch: pytest
     assert kept.path.is_dir()
     assert PrivateFolder().path != kept.path
     assert kept.path.is_dir(), "one that is in use is left alone"
+
+
+FORKED = """
+import json, os, signal, sys, threading
+from harness.checkpoint import CheckpointSource, inspect_checkpoint
+from harness.checkpoint.isolated import client, tasks
+if sys.argv[2] == "busy":
+    threading.Thread(target=signal.pause, daemon=True).start()
+kept = open(sys.argv[0])
+def tell(request):
+    found = {"environ": dict(os.environ), "files": sorted(map(int, os.listdir("/proc/self/fd"))), "folder": os.getcwd()}
+    found |= {"path": sys.path, "session": os.getsid(0) != int(os.environ.get("NONE", "0")), "parent": os.getppid()}
+    return {"error": json.dumps(found)}
+tasks.run = tell
+sys.path.insert(0, "")
+try:
+    inspect_checkpoint(CheckpointSource(source=sys.argv[1]))
+except Exception as error:
+    print(str(error))
+else:
+    print("{}")
+print(json.dumps({"server": client._server._process, "session": os.getsid(0)}))
+"""
+
+
+def _told(tmp_path: Path, how: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the confined child of a fresh process sees of it; {} where it is no fork of that process."""
+    folder = make_checkpoint(tmp_path, "bert", "base")
+    script = tmp_path / "forked.py"
+    script.write_text(FORKED)
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd()), "HF_TOKEN": "secret", "MLFLOW_TRACKING_TOKEN": "secret"}
+    command = [sys.executable, "-P", str(script), str(folder), how]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True, timeout=120)
+    child, parent = (json.loads(line) for line in done.stdout.splitlines()[-2:])
+    return child, parent
+
+
+@linux
+def test_a_process_with_one_thread_forks_its_server_and_keeps_its_own_to_itself(tmp_path: Path) -> None:
+    child, parent = _told(tmp_path, "alone")
+    assert "secret" not in child["environ"].values()
+    assert child["environ"]["HF_HUB_OFFLINE"] == "1"
+    assert len(child["files"]) <= 5, "0, 1, 2, the answer's pipe, and the folder that is being listed"
+    assert child["folder"] == "/"
+    assert all(Path(entry).is_absolute() for entry in child["path"])
+    assert child["parent"] == parent["server"]
+
+
+@linux
+def test_a_process_with_other_threads_starts_a_program_instead(tmp_path: Path) -> None:
+    child, parent = _told(tmp_path, "busy")
+    assert child == {}, "a program of its own imports the real tasks, and finds nothing wrong"
+    assert parent["server"] > 0
+
+
+@linux
+def test_a_server_that_was_stopped_touches_no_file_that_has_its_number_now(tmp_path: Path) -> None:
+    inspect_checkpoint(CheckpointSource(source=str(make_checkpoint(tmp_path, "bert", "base"))))
+    server = client._server
+    assert server is not None
+    server.stop()
+    with pytest.raises(OSError, match="was stopped"):
+        server.ask({"task": "examine"}, 1)

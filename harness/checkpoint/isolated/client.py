@@ -6,14 +6,18 @@ import atexit
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import threading
 import time
+import warnings
+from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import harness
+from harness.checkpoint.isolated import server
 from harness.checkpoint.isolated.api import Isolation
 from harness.checkpoint.staging import Staged
 from harness.errors import CheckpointError, UsageError
@@ -32,42 +36,35 @@ Task = Literal["examine", "trial"]
 class _Server:
     """One running server process; requests one at a time."""
 
-    def __init__(self) -> None:
-        readable, writable = os.pipe()
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "harness.checkpoint.isolated.server", str(writable)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                pass_fds=(writable,),
-                env=_environment(),
-                cwd="/",
-                start_new_session=True,
-            )
-        finally:
-            os.close(writable)
-        self._answers: IO[bytes] = os.fdopen(readable, "rb", buffering=0)
+    def __init__(self, process: int, requests: int, answers: int) -> None:
+        self._process = process
+        self._requests, self._answers = requests, answers
         self.owner = os.getpid()
         self._ready = False
 
     def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
         """Raises OSError or ValueError when the server is gone or says nothing in time."""
+        if self._process == 0:
+            raise OSError("the server was stopped")
         if not self._ready:
             self._line(_START_SECONDS)
             self._ready = True
-        pipe = self._process.stdin
-        if pipe is None:
-            raise OSError("the server has no standard input")
-        pipe.write(json.dumps(request).encode() + b"\n")
-        pipe.flush()
+        left = json.dumps(request).encode() + b"\n"
+        while left:
+            left = left[os.write(self._requests, left) :]
         return self._line(seconds + 60)
 
     def stop(self) -> None:
         """End it; a forked copy of this process leaves it alone."""
-        if os.getpid() == self.owner:
-            self._process.kill()
-            self._process.wait()
+        if os.getpid() != self.owner or self._process == 0:
+            return
+        process, self._process = self._process, 0
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+        with suppress(ChildProcessError):
+            os.waitpid(process, 0)
+        os.close(self._requests)
+        os.close(self._answers)
 
     def _line(self, seconds: float) -> dict[str, Any]:
         deadline, said = time.monotonic() + seconds, b""
@@ -75,7 +72,7 @@ class _Server:
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([self._answers], [], [], left)[0]:
                 raise OSError("the server said nothing in time")
-            block = self._answers.read(2**16)
+            block = os.read(self._answers, 2**16)
             if not block:
                 raise OSError("the server ended")
             said += block
@@ -83,19 +80,59 @@ class _Server:
         return answer
 
 
+def _forked(model_type: str) -> _Server:
+    """A fork of this process, which imports first what it would import anyhow: for a process with one thread."""
+    server.import_libraries(model_type)
+    (asked, requests), (answers, answering) = os.pipe(), os.pipe()
+    environment = _environment()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Python counts idle threads of numpy too
+        process = os.fork()
+    if process == 0:
+        server.become(asked, answering, environment)
+    os.close(asked)
+    os.close(answering)
+    return _Server(process, requests, answers)
+
+
+def _started() -> _Server:
+    """A program of its own."""
+    (asked, requests), (answers, answering) = os.pipe(), os.pipe()
+    try:
+        command = [sys.executable, "-P", "-m", "harness.checkpoint.isolated.server", str(answering)]
+        process = subprocess.Popen(
+            command,
+            stdin=asked,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(answering,),
+            env=_environment(),
+            cwd="/",
+            start_new_session=True,
+        )
+    finally:
+        os.close(asked)
+        os.close(answering)
+    process.returncode = 0  # `stop` waits for it
+    return _Server(process.pid, requests, answers)
+
+
 _lock = threading.Lock()
 _server: _Server | None = None
 
 
-def start() -> None:
-    """Start the server, which then gets ready while this process works on. Nothing where there is to be none."""
+def start(model_type: str = "", *, now: bool = False) -> None:
+    """Have a server; nothing where there is to be none, or (unless `now`) where a fork will be had when it is asked."""
     global _server
     if _refused() is not None:
         return
     with _lock:
         if _server is None or _server.owner != os.getpid():
+            alone = threading.active_count() == 1
+            if alone and not now:
+                return
             try:
-                _server = _Server()
+                _server = _forked(model_type) if alone else _started()
             except OSError:  # said when it is asked
                 _server = None
             else:
@@ -147,7 +184,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any] | None:
     """One answer, from a new server where the old one is gone; None when none can be had."""
     global _server
     for _ in range(2):
-        start()
+        start(request["model_type"], now=True)
         with _lock:
             if _server is None:
                 return None

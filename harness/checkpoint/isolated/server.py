@@ -1,7 +1,9 @@
-"""`python -P -m harness.checkpoint.isolated.server FD`: forks a confined child for every checkpoint it is asked about.
+"""Forks a confined child for every checkpoint it is asked about.
 
-It holds the libraries ready, so that a child costs a fork and not five seconds of imports; nothing of the process that
-started it (tokens, data, threads) is in it. A request is a line of JSON on standard input, an answer one on FD.
+It holds the libraries ready, so that a child costs a fork and not five seconds of imports, and is born in one of two
+ways: `become`, in a fork of the process that asks, which has imported them already; or a program of its own (`python -P
+-m harness.checkpoint.isolated.server FD`), where other threads run and such a fork would not be safe. A request is a
+line of JSON on standard input, an answer one on FD.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,31 +24,69 @@ _MOST = 2**20
 
 
 def main() -> None:
-    """Answer until standard input ends."""
-    answers = os.fdopen(int(sys.argv[1]), "w", encoding="utf-8")
+    """The program: answer until standard input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asks; it then closes the pipe
-    _quieten()
+    _nowhere(1, 2)
+    import_libraries("")
+    _serve(0, int(sys.argv[1]))
+
+
+def become(requests: int, answers: int, environment: Mapping[str, str]) -> NoReturn:
+    """In a fork of the process that asks: let go of all that is its (files, terminal, variables), and serve."""
+    try:
+        os.setsid()  # the terminal's Ctrl-C does not come here
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
+        os.dup2(requests, 0)
+        _nowhere(1, 2)
+        _close_all_but(answers)
+        os.environ.clear()
+        os.environ.update(environment)
+        os.chdir("/")
+        sys.path[:] = [entry for entry in sys.path if Path(entry).is_absolute()]
+        _serve(0, answers)
+    finally:
+        os._exit(0)
+
+
+def import_libraries(model_type: str) -> None:
+    """What every child needs, imported here; and the architecture, where it is a known one."""
+    import torch  # noqa: F401
+
+    importlib.import_module("harness.checkpoint.isolated.tasks")
+    importlib.import_module("harness.checkpoint.survey")
+    importlib.import_module("transformers.modeling_utils")
+    _warm(model_type)
+
+
+def _serve(requests: int, answers: int) -> None:
     import torch
 
-    torch.set_num_threads(1)
-    importlib.import_module("harness.checkpoint.isolated.tasks")
-    importlib.import_module("transformers.modeling_utils")
+    torch.set_num_threads(1)  # threads do not outlive a fork
     _say(answers, {"ready": True})
-    for line in sys.stdin:
+    for line in _lines(requests):
         request = json.loads(line)
         _warm(request.get("model_type"))
         _say(answers, _answer(request))
 
 
-def _quieten() -> None:
+def _lines(handle: int) -> Iterator[bytes]:
+    said = b""
+    while block := os.read(handle, 2**16):
+        *lines, said = (said + block).split(b"\n")
+        yield from lines
+
+
+def _nowhere(*handles: int) -> None:
     nowhere = os.open(os.devnull, os.O_RDWR)
-    os.dup2(nowhere, 1)
-    os.dup2(nowhere, 2)
+    for handle in handles:
+        os.dup2(nowhere, handle)
 
 
-def _say(answers: Any, content: dict[str, Any]) -> None:
-    answers.write(json.dumps(content) + "\n")
-    answers.flush()
+def _say(handle: int, content: dict[str, Any]) -> None:
+    left = json.dumps(content).encode() + b"\n"
+    while left:
+        left = left[os.write(handle, left) :]
 
 
 def _warm(model_type: Any) -> None:
@@ -106,9 +147,8 @@ def _child(request: dict[str, Any], writable: int) -> NoReturn:
     """Confine, work, say what came of it, and end without any of Python's clean-up."""
     code = 1
     try:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        sys.stdin.close()
-        _close_others(writable)
+        _nowhere(0)
+        _close_all_but(writable)
         from harness.checkpoint.isolated import tasks
         from harness.checkpoint.isolated.confine import confine
 
@@ -121,11 +161,11 @@ def _child(request: dict[str, Any], writable: int) -> NoReturn:
         os._exit(code)
 
 
-def _close_others(kept: int) -> None:
-    """Pipes of the server are not the child's to use."""
+def _close_all_but(*kept: int) -> None:
+    """Files and pipes of the process that forked are not this one's to use."""
     for entry in list(Path("/proc/self/fd").iterdir()):
         handle = int(entry.name)
-        if handle > 2 and handle != kept:
+        if handle > 2 and handle not in kept:
             try:
                 os.close(handle)
             except OSError:
