@@ -22,13 +22,17 @@ def fingerprint_of(found: Survey, staged: Staged) -> Fingerprint:
     if found.gguf is not None:
         whole = digest_files(found.layout.files)
         return fingerprint(whole, whole, whole)
-    safe = found.layout.format is Format.SAFETENSORS
-    weights = digest_tensors(found.tensors) if safe else digest_files(found.layout.files)
+    weights = staged.weights or _digest(found)
     config = digest_config(staged.raw, found.layout.folder)
     if found.adapter is not None:
         weights = digest_texts([digest_tensors(found.adapter.tensors), weights])
         config = digest_texts([digest_config(_lasting(found.adapter), found.adapter.folder), config])
     return fingerprint(weights, config, digest_tokenizer(found.tokenizer or found.layout.folder))
+
+
+def _digest(found: Survey) -> str:
+    safe = found.layout.format is Format.SAFETENSORS
+    return digest_tensors(found.tensors) if safe else digest_files(found.layout.files)
 
 
 def _lasting(adapter: Adapter) -> dict[str, object]:

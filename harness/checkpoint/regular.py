@@ -7,7 +7,7 @@ import fcntl
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 from harness.errors import CheckpointError
 from harness.limits import capped, to_raise
 
-_BLOCK = 4 * 2**20
+_BLOCK = 2**18
 _FICLONE = 0x40049409
 """Linux ioctl that shares a file's blocks where the file system can (btrfs, xfs)."""
 _SPARSE = 256 * 2**20
@@ -96,24 +96,29 @@ def parse_object(content: bytes, path: Path) -> dict[str, Any]:
     return value
 
 
-def copy_regular(source: Path, target: Path, most: int, within: tuple[Path, ...] = ()) -> None:
-    """Copy a regular file, sharing its blocks where the file system can. Raises CheckpointError."""
-    with open_regular(source, most, within) as origin, target.open("xb") as out:
+def copy_regular(
+    source: Path, target: Path, most: int, within: tuple[Path, ...] = (), *, go_on: Callable[[], bool] = lambda: True
+) -> None:
+    """Copy a regular file, sharing its blocks where the file system can, as long as `go_on`. Raises CheckpointError."""
+    with open_regular(source, most, within) as origin, target.open("xb", buffering=0) as out:
         try:
             fcntl.ioctl(out.fileno(), _FICLONE, origin.fileno())
             return
         except OSError:  # another file system, or one that cannot share
             pass
         left = os.fstat(origin.fileno()).st_size
+        block = memoryview(bytearray(_BLOCK))  # one for all: taking new pages each time costs more than the copy
         try:
-            while left and (block := origin.read(min(_BLOCK, left))):
-                out.write(block)
-                left -= len(block)
+            while left and go_on() and (count := os.readv(origin.fileno(), [block[: min(_BLOCK, left)]])):
+                written = 0
+                while written < count:
+                    written += out.write(block[written:count])
+                left -= count
         except OSError as error:
             full = error.errno in {errno.ENOSPC, errno.EDQUOT}
             way_out = "; free some space, or set ASSAY_CACHE to a folder that has it" if full else ""
             raise CheckpointError(f"{source}: cannot be copied to be checked ({_why(error)}){way_out}") from error
-    if left:
+    if left and go_on():
         raise CheckpointError(f"{source}: became shorter while it was read; audit a copy nobody writes to")
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +23,14 @@ from harness.checkpoint.files import (
     lay_out,
     read_json,
 )
+from harness.checkpoint.fingerprint import digest_files, digest_tensors
 from harness.checkpoint.heads import refuse_text_to_text
 from harness.checkpoint.permissions import Permissions
 from harness.checkpoint.regular import copy_regular, is_there, open_regular
 from harness.checkpoint.resolve import resolve
 from harness.checkpoint.source import CheckpointSource
 from harness.checkpoint.staging import PrivateFolder, Staged
-from harness.checkpoint.tensors import MAX_FILE_BYTES, most_labels, read_tensors
+from harness.checkpoint.tensors import MAX_FILE_BYTES, most_labels, read_header, read_tensors
 from harness.checkpoint.tokenizer_files import stage_tokenizer
 from harness.checkpoint.vetting import vet_config
 from harness.errors import CheckpointError
@@ -71,18 +75,47 @@ def _stage(path: Path, source: CheckpointSource, permissions: Permissions, folde
         return Staged(folder, path, model, base)
     model = folder.path / "model"
     model.mkdir()
-    raw, remote, notes = _stage_settings(layout, permissions, model, labels)
-    for file in layout.files:
-        copy_regular(file, model / file.name, MAX_FILE_BYTES, allowed_in(base))
+    with _copying(layout, model, allowed_in(base)) as copied:
+        raw, remote, notes = _stage_settings(layout, permissions, model, labels)
+        notes += stage_tokenizer(base, model, remote=remote)
+        weights = copied.result()
     if layout.index_file is not None:
         text = json.dumps({"metadata": {}, "weight_map": layout.index})
         (model / layout.index_file).write_text(text, encoding="utf-8")
     if remote:
         _stage_code(base, model)
-    notes += stage_tokenizer(base, model, remote=remote)
     if adapter is not None:
         notes += stage_tokenizer(path, adapter, remote=False)
-    return Staged(folder, path, model, base, adapter, raw, remote, notes)
+    return Staged(folder, path, model, base, adapter, raw, remote, notes, weights)
+
+
+@contextmanager
+def _copying(layout: Layout, model: Path, within: tuple[Path, ...]) -> Iterator[Future[str]]:
+    """Copies the weights, and takes their digest, while the work inside goes on; nothing is left running at the end.
+
+    Vetting a config imports transformers, which takes longer than to copy and read 500 MB.
+    """
+    wanted = threading.Event()
+    wanted.set()
+
+    def work() -> str:
+        for file in layout.files:
+            copy_regular(file, model / file.name, MAX_FILE_BYTES, within, go_on=wanted.is_set)
+        return _digest(layout, model) if wanted.is_set() else ""
+
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            yield pool.submit(work)
+        finally:
+            wanted.clear()
+
+
+def _digest(layout: Layout, model: Path) -> str:
+    """Of the weights as they lie in the private folder."""
+    files = tuple(model / file.name for file in layout.files)
+    if layout.format is not Format.SAFETENSORS:
+        return digest_files(files)
+    return digest_tensors([tensor for file in files for tensor in read_header(file)])
 
 
 def _base(path: Path, named: str | None, source: CheckpointSource) -> Path:
@@ -137,7 +170,8 @@ def _stage_settings(
     notes = [vetted.note] if vetted.note else []
     if raw.get("auto_map"):
         notes.append(f"The checkpoint ships code for {model_type}, which transformers knows itself: ignored.")
-    return raw, False, (*notes, *_stage_generation(layout.folder, model))
+    _stage_generation(layout.folder, model)
+    return raw, False, tuple(notes)
 
 
 def _with_labels(raw: dict[str, Any], labels: int | None) -> dict[str, Any]:
@@ -172,15 +206,14 @@ def architecture_of(raw: Mapping[str, Any], where: Path) -> str:
     return named[0]
 
 
-def _stage_generation(folder: Path, model: Path) -> tuple[str, ...]:
+def _stage_generation(folder: Path, model: Path) -> None:
     """Of generation_config.json the token ids alone: they end a generation; what else it says is for other callers."""
     name = "generation_config.json"
     if not is_there(folder / name):
-        return ()
+        return
     raw = read_json(folder / name, within=allowed_in(folder))
     kept = {key: raw[key] for key in _TOKEN_IDS if _is_token_ids(raw.get(key))}
     (model / name).write_text(json.dumps(kept, sort_keys=True), encoding="utf-8")
-    return ()
 
 
 def _is_token_ids(value: Any) -> bool:

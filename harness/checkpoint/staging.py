@@ -58,6 +58,8 @@ class Staged:
     remote: bool = False
     """Whether code shipped with it is to be run."""
     notes: tuple[str, ...] = ()
+    weights: str = ""
+    """Digest over the full model's weights as they lie there; '' where it has not been taken."""
 
     @property
     def private(self) -> Path:
