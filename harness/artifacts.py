@@ -16,6 +16,7 @@ from urllib.request import url2pathname
 
 from harness.limits import TRACKED_BYTES, TRACKED_FILES, TRACKED_SMALL_BYTES, capped, to_raise
 from harness.mlflow_session import TrackingError
+from harness.record import DECISIONS
 from harness.stores import shown_uri, sqlite_path
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ _ROOTS = ("mlruns", "mlartifacts")
 _SMALL = ("manifest.json", "metrics.json", "verdict.json", "spec.yaml")
 _ROWS = "rows"
 _PROBE = re.compile(r"[A-Za-z0-9][\w.\-]{0,200}")
+_DECISION = re.compile(r"[0-9]{8}T[0-9]{12}-[0-9a-f]{4}\.json")
 _PART = re.compile(r"part-[0-9]{6,12}\.parquet")
 
 
@@ -104,6 +106,10 @@ def _names(repository: Any) -> Iterator[tuple[str, int]]:
     """Names of an audit's files that the repository lists, each with the bytes it may have."""
     listed = {str(entry.path): bool(entry.is_dir) for entry in repository.list_artifacts(None)}
     yield from ((name, capped(TRACKED_SMALL_BYTES)) for name in _SMALL if listed.get(name) is False)
+    if listed.get(DECISIONS):
+        for entry in repository.list_artifacts(DECISIONS):
+            if not entry.is_dir and _DECISION.fullmatch(str(entry.path).removeprefix(f"{DECISIONS}/")):
+                yield str(entry.path), capped(TRACKED_SMALL_BYTES)
     if not listed.get(_ROWS):
         return
     for folder in repository.list_artifacts(_ROWS):

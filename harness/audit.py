@@ -14,7 +14,6 @@ from typing import Any
 
 import pandas as pd
 
-from harness.baseline import compare, find_baseline
 from harness.checkpoint import NOTHING, CheckpointInfo, Permissions, load_checkpoint
 from harness.claim import TrainingRecord
 from harness.claim_check import UNCHECKED, check_claim
@@ -24,7 +23,7 @@ from harness.errors import AssayError, AuditError, UsageError
 from harness.executors import make_executor
 from harness.files import make_folder, write_text
 from harness.gate import Policy, Verdict
-from harness.judge import first_verdict, judge, store_of
+from harness.judge import compared_with, first_verdict, judge, store_of
 from harness.metrics import Better, Metric, missing_metric
 from harness.plan import AuditPlan, PlannedProbe, make_plan, metric_names
 from harness.plugins import PluginError, guarded
@@ -207,16 +206,8 @@ def regate(
         raise UsageError(f"{folder.path}: the audit is {manifest.status}, not finished; run `assay resume` first")
     metrics = folder.metrics()
     ref = baseline or policy.baseline
-    compared = (
-        compare(
-            policy,
-            folder,
-            find_baseline(ref, folder.path.parent, store_of(folder, uri)),
-            allow_other_data=allow_other_data,
-        )
-        if ref
-        else None
-    )
+    where = store_of(folder, uri)
+    compared = compared_with(ref, policy, folder, where, allow_other_data=allow_other_data) if ref else None
     return AuditResult(folder, manifest, metrics, judge(policy, manifest, metrics, compared))
 
 

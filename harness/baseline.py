@@ -30,12 +30,15 @@ class Baseline:
     folder: AuditFolder
     ref: str
     run_id: str = ""
+    version: str = ""
+    """Registered model and version that it was found by, e.g. 'sentiment 3'."""
 
 
 def find_baseline(ref: str, output: Path, uri: str | None = None) -> Baseline:
     """The audit that `ref` names: a folder, an id below `output`, an MLflow run id, or [model]@alias of the registry.
 
-    Raises UsageError where nothing is called so, TrackingError where MLflow is away.
+    Raises UsageError where nothing is called so, TrackingError where MLflow is away or what it has is not whole,
+    NoBaselineYetError where its registry has no such alias yet.
     """
     path = Path(ref).expanduser()
     for folder in (path, output / ref):
@@ -46,8 +49,10 @@ def find_baseline(ref: str, output: Path, uri: str | None = None) -> Baseline:
         from harness.tracked import fetch_run, run_of_alias
 
         where = uri or default_uri(output)
-        run_id = run_of_alias(where, ref) if "@" in ref else ref
-        return Baseline(fetch_run(where, run_id), ref, run_id)
+        if "@" not in ref:
+            return Baseline(fetch_run(where, ref), ref, ref)
+        found = run_of_alias(where, ref)
+        return Baseline(fetch_run(where, found.run_id), ref, found.run_id, found.shown)
     raise UsageError(
         f"baseline {ref!r}: no such folder, and no audit of {output} is called so; "
         "give an audit's folder, an MLflow run id or @alias of a registered model"
@@ -179,6 +184,19 @@ def _incomparable(work: _Work, name: str, found: Found) -> str:
         )
     if name not in found.probes:
         return f"the plug-in of {name} is not installed here"
+    return _rows_gone(work, name, ours, theirs)
+
+
+def _rows_gone(work: _Work, name: str, ours: ProbeRecord, theirs: ProbeRecord) -> str:
+    """Which side has fewer rows than it recorded, of a folder that was copied or uploaded in part; '' for neither."""
+    sides = (
+        ("candidate", work.folder, ours, work.manifest),
+        ("baseline", work.base_folder, theirs, work.base_manifest),
+    )
+    for which, folder, record, manifest in sides:
+        count = len(folder.rows(name, ["case_id"]))
+        if count != record.cases and name not in manifest.incomplete:
+            return f"the {which} has {count} rows of {name} where its manifest records {record.cases}"
     return ""
 
 
@@ -212,6 +230,7 @@ def _identity(baseline: Baseline, record: AuditManifest, other: Sequence[str]) -
         checkpoint=record.checkpoint.source,
         fingerprint=record.checkpoint.fingerprint,
         run_id=baseline.run_id,
+        version=baseline.version,
         other_data=tuple(other),
     )
 

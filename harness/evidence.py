@@ -13,7 +13,7 @@ from harness.claim_metric import rests_on_claim
 from harness.metrics import PROVEN, Metric
 from harness.multiple import interval_at, p_value
 from harness.policy import Deciding, Gate, OnMissing, When, matches
-from harness.verdict import Compared, GateResult, Outcome
+from harness.verdict import Absence, Compared, GateResult, Outcome
 
 _FAR = 1e7
 """Times as wide as its distance from the bound: no number of cases makes such an interval narrow enough."""
@@ -25,6 +25,8 @@ class Facts:
 
     metrics: Sequence[Metric]
     incomplete: Mapping[str, str]
+    not_applicable: Mapping[str, str]
+    no_data: Mapping[str, str]
     compared: Compared
     privacy_claim: bool
     claim_doubt: str = ""
@@ -68,7 +70,8 @@ class _Estimate:
 def drafts(gate: Gate, facts: Facts) -> list[Draft]:
     """One result for each metric and slice that the gate is about; one that says so when there is none."""
     if gate.when is When.PRIVACY_CLAIM and not facts.privacy_claim:
-        return [_draft(gate, Outcome.PASS, "not asked for: the checkpoint makes no privacy claim")]
+        why = "not asked for: the checkpoint makes no privacy claim"
+        return [_draft(gate, Outcome.INCONCLUSIVE, why, absence=Absence.NOT_ASKED)]
     if facts.claim_doubt and (gate.when is When.PRIVACY_CLAIM or rests_on_claim(gate.metric)):
         return [_doubted(gate, facts)]
     if not gate.is_pattern:
@@ -77,9 +80,26 @@ def drafts(gate: Gate, facts: Facts) -> list[Draft]:
     found = [_one(gate, key, part, facts) for key, part in covered]
     for probe in sorted(facts.incomplete):
         unseen = not any(key.rpartition("/")[0] == probe for key, _ in covered)
-        if unseen and (matches(gate.metric, f"{probe}/") or matches(gate.metric.rpartition("/")[0], probe)):
-            found.append(_missing(gate, _unfinished(probe, facts), metric=probe))
-    return found or [_missing(gate, f"no metric was measured that fits {_name(gate.metric, gate.slice)}")]
+        if unseen and _may_fit(gate.metric, probe):
+            found.append(_missing(gate, Absence.INCOMPLETE, _unfinished(probe, facts), metric=probe))
+    return found or [_nothing_fits(gate, facts)]
+
+
+def _nothing_fits(gate: Gate, facts: Facts) -> Draft:
+    """A pattern without a metric: not applicable where that holds for every probe it is about."""
+    idle = {**facts.not_applicable, **facts.no_data}
+    fitting = [probe for probe in sorted(idle) if _may_fit(gate.metric, probe)]
+    why = f"no metric was measured that fits {_name(gate.metric, gate.slice)}"
+    if not fitting:
+        return _missing(gate, Absence.NOT_MEASURED, why)
+    reasons = "; ".join(f"{probe}: {idle[probe]}" for probe in fitting)
+    applies = any(probe in facts.no_data for probe in fitting)
+    return _missing(gate, Absence.NOT_MEASURED if applies else Absence.NOT_APPLICABLE, f"{why} ({reasons})")
+
+
+def _may_fit(pattern: str, probe: str) -> bool:
+    """Whether a pattern of metrics can be about a probe whose metrics are unknown."""
+    return matches(pattern, f"{probe}/") or matches(pattern.rpartition("/")[0], probe)
 
 
 def _one(gate: Gate, key: str, part: str, facts: Facts) -> Draft:
@@ -88,20 +108,33 @@ def _one(gate: Gate, key: str, part: str, facts: Facts) -> Draft:
     about: dict[str, Any] = {"metric": key, "slice": part}
     if facts.claim_doubt and rests_on_claim(key):
         return _doubted(gate, facts, **about)
-    unfinished = _unfinished(key.rpartition("/")[0], facts)
+    probe = key.rpartition("/")[0]
+    unfinished = _unfinished(probe, facts)
     if len(found) != 1:
-        return _missing(gate, unfinished or _not_found(key, part, facts.metrics, same_key, len(found)), **about)
+        absence, why = _absent(probe, facts)
+        return _missing(gate, absence, why or _not_found(key, part, facts.metrics, same_key, len(found)), **about)
     metric = found[0]
     about |= {"value": metric.value, "low": metric.low, "high": metric.high, "n": metric.n}
     if unfinished:
-        return _missing(gate, unfinished, **about)
+        return _missing(gate, Absence.INCOMPLETE, unfinished, **about)
     if metric.value is None:
-        return _missing(gate, f"{_name(key, part)} is missing: {metric.note}", **about)
+        return _missing(gate, Absence.NO_VALUE, f"{_name(key, part)} is missing: {metric.note}", **about)
     if gate.measured:
         return _draft(gate, Outcome.PASS, f"{_name(key, part)} was measured", **about)
     if gate.baseline is not None:
         return _against_baseline(gate, metric, facts.compared, about)
     return _absolute(gate, metric, about)
+
+
+def _absent(probe: str, facts: Facts) -> tuple[Absence, str]:
+    """Why a probe gave no metric, as far as its audit knows."""
+    if probe in facts.incomplete:
+        return Absence.INCOMPLETE, _unfinished(probe, facts)
+    if probe in facts.not_applicable:
+        return Absence.NOT_APPLICABLE, f"{probe} does not apply: {facts.not_applicable[probe]}"
+    if probe in facts.no_data:
+        return Absence.NOT_MEASURED, f"{probe} was not run: {facts.no_data[probe]}"
+    return Absence.NOT_MEASURED, ""
 
 
 def _absolute(gate: Gate, metric: Metric, about: dict[str, Any]) -> Draft:
@@ -137,13 +170,12 @@ def _against_baseline(gate: Gate, metric: Metric, compared: Compared, about: dic
     name = _name(metric.key, metric.slice)
     found = compared.comparisons.get((gate.id, metric.key, metric.slice))
     if found is None:
-        why = compared.why_not or "none was given"
-        return _missing(
-            gate, f"{name} has no baseline: {why}", fix="give --baseline, or `baseline` in the policy", **about
-        )
+        why = f"{name} has no baseline: {compared.why_not or 'none was given'}"
+        return _missing(gate, compared.absence, why, fix="give --baseline, or `baseline` in the policy", **about)
     about |= {"comparison": found}
     if found.regression is None:
-        return _missing(gate, f"{name} cannot be compared with the baseline: {found.note}", **about)
+        why = f"{name} cannot be compared with the baseline: {found.note}"
+        return _missing(gate, Absence.NO_BASELINE, why, fix="audit the baseline again, as this was audited", **about)
     lacking, fix = _lacking(gate, f"the comparison of {name}", found.n, found.unusable, "pairs")
     if lacking:
         return _draft(gate, Outcome.INCONCLUSIVE, lacking, fix=fix, **about)
@@ -234,21 +266,22 @@ def _lacking(gate: Gate, name: str, n: int, missing: int, unit: str) -> tuple[st
     return "", ""
 
 
-def _missing(gate: Gate, why: str, *, fix: str = "", **about: Any) -> Draft:
-    """A gate whose metric or baseline is not there, as `on_missing` says."""
-    outcome = {OnMissing.BLOCK: Outcome.BLOCK, OnMissing.WARN: Outcome.PASS}.get(gate.on_missing, Outcome.INCONCLUSIVE)
-    fix = fix or (
-        "" if outcome is Outcome.PASS else "measure it: add its probe or data to the spec, or correct the gate"
-    )
-    draft = _draft(gate, outcome, why, fix=fix, **about)
-    return draft.warn(f"gate {gate.id!r} passes unmeasured: {why}") if outcome is Outcome.PASS else draft
+def _missing(gate: Gate, absence: Absence, why: str, *, fix: str = "", **about: Any) -> Draft:
+    """A gate whose metric or baseline is not there: excused by the policy's word for it, else as `on_missing` says."""
+    excused = absence.excuse is not None and absence.excuse in gate.excuse
+    block = gate.on_missing is OnMissing.BLOCK and not excused
+    fix = fix or "measure it: add its probe or data to the spec, or correct the gate"
+    outcome = Outcome.BLOCK if block else Outcome.INCONCLUSIVE
+    draft = _draft(gate, outcome, why, fix="" if excused else fix, absence=absence, **about)
+    return draft.warn(f"gate {gate.id!r} was not measured, excused as {absence}: {why}") if excused else draft
 
 
 def _doubted(gate: Gate, facts: Facts, **about: Any) -> Draft:
     """A gate that rests on a privacy claim which nobody could verify: it never passes, whatever `on_missing` says."""
     outcome = Outcome.BLOCK if gate.on_missing is OnMissing.BLOCK else Outcome.INCONCLUSIVE
     why = f"the privacy claim of the checkpoint is not verifiable: {facts.claim_doubt}"
-    return _draft(gate, outcome, why, fix="audit it with the ledger and the manifest that its training wrote", **about)
+    fix = "audit it with the ledger and the manifest that its training wrote"
+    return _draft(gate, outcome, why, fix=fix, absence=Absence.NOT_VERIFIED, **about)
 
 
 def _draft(gate: Gate, outcome: Outcome, reason: str, **about: Any) -> Draft:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 
@@ -25,6 +26,8 @@ def decide(
     metrics: Sequence[Metric],
     *,
     incomplete: Mapping[str, str] | None = None,
+    not_applicable: Mapping[str, str] | None = None,
+    no_data: Mapping[str, str] | None = None,
     compared: Compared | None = None,
     privacy_claim: bool = False,
     claim_doubt: str = "",
@@ -35,12 +38,15 @@ def decide(
     Each gate tests its bound once on either side: it passes when the whole interval holds and blocks when the whole
     interval breaks the rule. A release passes only if every gate does, so passes need no correction for their number
     (an intersection-union test, Berger 1982); blocks are corrected if the policy says so, over the gates of the same
-    severity. Any gate that blocks blocks the release; else any undecided one leaves it inconclusive; else it passes.
+    severity. Any gate that blocks blocks the release; else any undecided one leaves it inconclusive; else it passes,
+    if there is a gate that counts: one that is more than information, and was measured, waived, or excused by a word.
 
     Args:
         policy: the rules; None, or one without gates, decides nothing.
         metrics: of the candidate.
         incomplete: probes that did not finish -> why.
+        not_applicable: probes that cannot measure such a checkpoint -> why.
+        no_data: probes that were not run since nothing was given to them -> why.
         compared: the candidate's rows beside the baseline's.
         privacy_claim: whether the checkpoint claims differential privacy.
         claim_doubt: why that claim is not verified; '' when it is. No gate that rests on it passes otherwise.
@@ -49,7 +55,15 @@ def decide(
     if policy is None or not policy.all_gates:
         named = {"policy": policy.name, "policy_digest": policy.digest()} if policy else {}
         return Verdict(outcome=Outcome.INCONCLUSIVE, reason=NO_POLICY, **named)
-    facts = Facts(metrics, incomplete or {}, compared or Compared(), privacy_claim, claim_doubt)
+    facts = Facts(
+        metrics,
+        incomplete or {},
+        not_applicable or {},
+        no_data or {},
+        compared or Compared(),
+        privacy_claim,
+        claim_doubt,
+    )
     found = _correct([draft for gate in policy.all_gates for draft in drafts(gate, facts)], policy.correction)
     weighed = [_weigh(draft, today) for draft in found]
     results = tuple(draft.result for draft in weighed)
@@ -95,14 +109,19 @@ def _corrected(draft: Draft, p: float, method: Correction, family: int) -> Draft
 def _weigh(draft: Draft, today: date | None) -> Draft:
     """What the gate means for the release: its outcome after waiver and severity, with a warning where it needs one."""
     result, waiver = draft.result, draft.result.gate.waiver
+    if not result.asked:
+        return draft.having(effective=Outcome.PASS)
     state, effective, reason, fix = WaiverState.NONE, result.outcome, result.reason, result.fix
     warning = draft.warning
+    if result.excused:
+        effective = Outcome.PASS
     if waiver is not None:
         expired = today is None or today > waiver.until
         answer = f"{waiver.by} until {waiver.until}"
-        if result.outcome is Outcome.PASS:
+        if effective is Outcome.PASS:
             state = WaiverState.EXPIRED if expired else WaiverState.UNUSED
-            warning = f"gate {result.gate.id!r} passes without its waiver (by {answer}); remove it"
+            unused = f"gate {result.gate.id!r} passes without its waiver (by {answer}); remove it"
+            warning = "; ".join(filter(None, (warning, unused)))
         elif expired:
             state, effective = WaiverState.EXPIRED, Outcome.BLOCK
             reason = f"its waiver by {waiver.by} ended on {waiver.until}, and {reason}"
@@ -111,32 +130,52 @@ def _weigh(draft: Draft, today: date | None) -> Draft:
             state, effective = WaiverState.ACTIVE, Outcome.PASS
             reason = f"{reason}; waived by {answer}: {waiver.reason}"
             warning = f"gate {result.gate.id!r} is waived by {answer} ({waiver.reason}): {result.reason}"
-    if result.severity is not Severity.BLOCK and effective is not Outcome.PASS:
+    lenient = result.severity is not Severity.BLOCK and state is not WaiverState.EXPIRED
+    if lenient and effective is not Outcome.PASS:
         warning = f"gate {result.gate.id!r}: {reason}" if result.severity is Severity.WARN else ""
         effective = Outcome.PASS
     return draft.having(waiver=state, effective=effective, reason=reason, fix=fix).warn(warning)
 
 
 def _overall(results: Sequence[GateResult]) -> tuple[Outcome, str]:
+    """The verdict, and one sentence that also says what was not measured, waived or only warned about."""
+    rest = _beside(results)
     for outcome, verb in ((Outcome.BLOCK, "blocked"), (Outcome.INCONCLUSIVE, "not decided")):
         found = [result for result in results if result.effective is outcome]
         if found:
-            count = f"{len(found)} of {len(results)} gates {verb}"
-            return outcome, f"{count}; {'first ' if len(found) > 1 else ''}{found[0].gate.id}: {found[0].reason}"
+            absent = sum(result.absence is not None for result in found)
+            unmeasured = f" ({absent} of them not measured)" if absent and len(found) > 1 else ""
+            first = f"{'first ' if len(found) > 1 else ''}{found[0].gate.id}: {found[0].reason}"
+            return outcome, "; ".join([f"{len(found)} of {len(results)} gates {verb}{unmeasured}", *rest, first])
     good = [result for result in results if result.outcome is Outcome.PASS]
+    passed = f"{len(good)} of {len(results)} gates passed"
+    if not any(_counts(result) for result in results):
+        return Outcome.INCONCLUSIVE, "; ".join(["nothing was decided: no gate that counts was measured", passed, *rest])
     whole = all(result.gate.evidence.decides is Deciding.BOTH and result.low is not None for result in good)
-    passed = f"{len(good)} of {len(results)} gates passed{' with their whole confidence interval' if whole else ''}"
-    return Outcome.PASS, "; ".join([passed, *_tolerated(results)])
+    return Outcome.PASS, "; ".join(
+        [f"{passed}{' with their whole confidence interval' if good and whole else ''}", *rest]
+    )
 
 
-def _tolerated(results: Iterable[GateResult]) -> list[str]:
-    """How many gates that do not pass do not count, and why."""
-    failed = [result for result in results if result.outcome is not Outcome.PASS]
-    waived = sum(result.waived for result in failed)
-    warns = sum(not result.waived and result.severity is Severity.WARN for result in failed)
-    shown = len(failed) - waived - warns
-    return [
-        f"{count} {verb}"
-        for count, verb in ((waived, "waived"), (warns, "only warned about"), (shown, "for information only"))
-        if count
-    ]
+def _counts(result: GateResult) -> bool:
+    """Whether a gate says anything for the release: not information, nor what nobody measured or answers for."""
+    answered = result.absence is None or result.excused or result.waived
+    return result.asked and answered and result.severity is not Severity.INFO
+
+
+def _beside(results: Iterable[GateResult]) -> list[str]:
+    """How many gates that were not met do not count, and why."""
+    failed = [result for result in results if result.outcome is not Outcome.PASS and result.effective is Outcome.PASS]
+    waived = [result for result in failed if result.waived]
+    excused = [result for result in failed if result.excused and not result.waived]
+    rest = [result for result in failed if result.asked and not result.waived and not result.excused]
+    parts = [f"{len(waived)} waived"] if waived else []
+    words = Counter(str(result.absence) for result in excused)
+    parts += [f"{count} not measured (excused: {word})" for word, count in words.items()]
+    for severity, verb in ((Severity.WARN, "only warned about"), (Severity.INFO, "for information only")):
+        found = [result for result in rest if result.severity is severity]
+        absent = sum(result.absence is not None for result in found)
+        if found:
+            parts.append(f"{len(found)} {verb}{f' ({absent} not measured)' if absent else ''}")
+    others = sum(not result.asked for result in failed)
+    return [*parts, f"{others} not asked for"] if others else parts

@@ -10,7 +10,8 @@ from harness.errors import AssayError
 from harness.gate import Policy, Verdict, decide
 from harness.metrics import Metric
 from harness.record import AuditFolder, AuditManifest
-from harness.verdict import Compared
+from harness.tracked import NoBaselineYetError
+from harness.verdict import Absence, Compared
 
 
 def first_verdict(
@@ -20,13 +21,26 @@ def first_verdict(
     compared = None
     if policy is not None and policy.baseline:
         try:
-            baseline = find_baseline(
-                policy.baseline, folder.path.parent, store_of(folder, manifest.spec["tracking"]["uri"])
+            compared = compared_with(
+                policy.baseline, policy, folder, store_of(folder, manifest.spec["tracking"]["uri"])
             )
-            compared = compare(policy, folder, baseline)
         except AssayError as error:
             compared = Compared(why_not=str(error))
     return judge(policy, manifest, metrics, compared)
+
+
+def compared_with(
+    ref: str, policy: Policy, folder: AuditFolder, uri: str | None, *, allow_other_data: bool = False
+) -> Compared:
+    """The audit beside the baseline that `ref` names; without one where the registry has no such alias or version yet.
+
+    Raises UsageError, TrackingError: it is misspelt, refused, or cannot be reached.
+    """
+    try:
+        baseline = find_baseline(ref, folder.path.parent, uri)
+    except NoBaselineYetError as error:
+        return Compared(why_not=str(error), absence=Absence.NO_BASELINE_YET)
+    return compare(policy, folder, baseline, allow_other_data=allow_other_data)
 
 
 def judge(policy: Policy | None, manifest: AuditManifest, metrics: list[Metric], compared: Compared | None) -> Verdict:
@@ -36,6 +50,8 @@ def judge(policy: Policy | None, manifest: AuditManifest, metrics: list[Metric],
         policy,
         metrics,
         incomplete=manifest.incomplete,
+        not_applicable=manifest.not_applicable,
+        no_data=manifest.no_data,
         compared=compared,
         privacy_claim=claim is not None,
         claim_doubt=claim.doubt if claim else "",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from mlflow.entities import DatasetInput, Metric, Run
 
 LOGGED = "assay.logged"
+_BORN = "assay.born"
+"""Tag with the ns at which a run was made: MLflow keeps no order of that."""
 _DIGEST_LENGTH = 36
 """MLflow keeps at most so many characters of a dataset's digest."""
 _PARAM_LENGTH, _TAG_LENGTH, _NAME_LENGTH, _KEY_LENGTH = 6000, 2000, 500, 250
@@ -76,19 +79,34 @@ def experiment_id(client: MlflowClient, uri: str, name: str) -> str:
 
 
 def find_or_create(client: MlflowClient, experiment: str, key: str, value: str, *, name: str, start: int | None) -> Run:
-    """The run whose tag `key` is `value`; a new one has it from birth, so that one cut short is found again.
+    """The run whose tag `key` is `value`, in any experiment; a new one has it from birth, so it is found again.
+
+    Of two that were made at the same moment the younger one is deleted, by whoever made it.
 
     Args:
         client: of the store.
-        experiment: its id.
+        experiment: id of the experiment of a new run.
         key: of the tag.
         value: of the tag.
         name: of a new run.
         start: of a new run, Unix time in ms.
     """
+    found = _runs_with(client, key, value)
+    if found:
+        return found[0]
+    made = client.create_run(experiment, start, {key: value, _BORN: f"{time.time_ns():020}"}, run_name=name)
+    first = next(iter(_runs_with(client, key, value)), made)
+    if first.info.run_id != made.info.run_id:
+        client.delete_run(made.info.run_id)
+    return first
+
+
+def _runs_with(client: MlflowClient, key: str, value: str) -> list[Run]:
+    """Runs that are not deleted and have the tag, the oldest first."""
     quoted = value.replace("'", "")
-    found = client.search_runs([experiment], f"tags.`{key}` = '{quoted}'", max_results=1)
-    return found[0] if found else client.create_run(experiment, start, {key: value}, run_name=name)
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    found = client.search_runs(experiments, f"tags.`{key}` = '{quoted}'") if experiments else []
+    return sorted(found, key=lambda run: (run.data.tags.get(_BORN, ""), run.info.run_id))
 
 
 def log_entries(

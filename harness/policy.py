@@ -8,7 +8,7 @@ from datetime import date
 from enum import StrEnum
 from itertools import combinations
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -27,11 +27,27 @@ class Severity(StrEnum):
 
 
 class OnMissing(StrEnum):
-    """What a gate decides whose metric (or baseline) is not there."""
+    """What a gate decides whose metric (or baseline) is not there and not excused."""
 
     INCONCLUSIVE = "inconclusive"
     BLOCK = "block"
-    WARN = "warn"
+
+
+class Excuse(StrEnum):
+    """The two reasons for which a gate may go unmeasured, each by its own word; every other is undecided.
+
+    NOT_APPLICABLE: no checkpoint, tokenizer or kind of data like these can be measured so.
+    NO_BASELINE_YET: the registry was asked, and has no such model, alias or version.
+    """
+
+    NOT_APPLICABLE = "not_applicable"
+    NO_BASELINE_YET = "no_baseline_yet"
+
+
+_WARN = (
+    "gate {id!r}: on_missing: warn excused whatever was not measured and is gone; write excuse: [not_applicable] for "
+    "what does not apply to a checkpoint, excuse: [no_baseline_yet] for a first release"
+)
 
 
 class Deciding(StrEnum):
@@ -118,10 +134,20 @@ class Gate(Frozen):
     on_missing: OnMissing = Field(
         default=OnMissing.INCONCLUSIVE, description="what a metric or baseline that is not there means"
     )
+    excuse: tuple[Excuse, ...] = Field(
+        default=(), description="for which reasons it may go unmeasured and not count: not_applicable, no_baseline_yet"
+    )
     when: When = Field(default=When.ALWAYS, description="privacy_claim: only for checkpoints that claim privacy")
     waiver: Waiver | None = Field(default=None, description="who answers for it, until when, if it does not pass")
     ratchet: bool = Field(default=True, description="whether `assay gate --ratchet` may tighten the bound")
     reason: str = Field(default="", description="why the rule exists, printed in reports")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_warn(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("on_missing") == "warn":
+            raise ValueError(_WARN.format(id=str(values.get("id", ""))[:100]))
+        return values
 
     @model_validator(mode="after")
     def _one_rule(self) -> Self:
@@ -134,6 +160,8 @@ class Gate(Frozen):
             )
         if self.within is not None and self.within[0] > self.within[1]:
             raise ValueError(f"gate {self.id!r}: within is reversed ({self.within[0]} > {self.within[1]})")
+        if self.baseline is None and Excuse.NO_BASELINE_YET in self.excuse:
+            raise ValueError(f"gate {self.id!r}: excuse: no_baseline_yet is for gates with a baseline, this has none")
         return self
 
     @property

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -15,15 +17,19 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
 from harness.checkpoint.regular import is_there
 from harness.claim import TrainingRecord
 from harness.errors import UsageError
-from harness.files import write_text
+from harness.files import make_folder, write_text
 from harness.metrics import Metric
+from harness.policy import Policy
 from harness.reading import is_folder, read_record
 from harness.rows import read_rows
 from harness.scan.record import ScanRecord
 from harness.stores import clean_note, without_secrets
+from harness.validation import validated
 from harness.verdict import Verdict
 
 MANIFEST = "manifest.json"
+DECISIONS = "verdicts"
+"""Folder of the verdicts that `assay gate` gave later, one file each, the newest last by name."""
 _METRICS: TypeAdapter[list[Metric]] = TypeAdapter(list[Metric])
 _VERDICT = TypeAdapter(Verdict)
 _NOTE: TypeAdapter[Mapping[str, str]] = TypeAdapter(Mapping[str, str])
@@ -112,6 +118,7 @@ class AuditManifest(_Record):
     checkpoint: CheckpointRecord
     probes: tuple[ProbeRecord, ...]
     not_applicable: dict[str, str] = Field(default_factory=dict, description="probe -> reason")
+    no_data: dict[str, str] = Field(default_factory=dict, description="probe -> reason; nothing was given for it")
     incomplete: dict[str, str] = Field(default_factory=dict, description="probe -> why it did not finish")
     scan: ScanRecord | None = Field(default=None, description="what the checkpoint's files hold; None: not scanned")
     plugin_errors: dict[str, str] = Field(default_factory=dict, description="entry point -> why it did not load")
@@ -128,7 +135,8 @@ class AuditManifest(_Record):
     def _clean_spec(cls, spec: dict[str, Any]) -> dict[str, Any]:
         """Without a password that an early version of Assay let through, so that no report repeats it."""
         tracking = spec.get("tracking")
-        return {**spec, "tracking": clean_note(tracking)} if isinstance(tracking, dict) else spec
+        spec = {**spec, "tracking": clean_note(tracking)} if isinstance(tracking, dict) else spec
+        return _without_warn(spec)
 
     @field_validator("command")
     @classmethod
@@ -136,7 +144,31 @@ class AuditManifest(_Record):
         return without_secrets(command)
 
 
+class Decision(_Record):
+    """A verdict given after the audit's own, under the policy that gave it."""
+
+    decided_at: str = Field(description="UTC, ISO 8601")
+    policy: Policy
+    verdict: Verdict
+
+
+def _without_warn(spec: dict[str, Any]) -> dict[str, Any]:
+    """Without `on_missing: warn` of an early version, which excused whatever was not measured: undecided is left."""
+    policy = spec.get("policy")
+    gates = policy.get("gates") if isinstance(policy, dict) else None
+    if not isinstance(policy, dict) or not isinstance(gates, list | tuple):
+        return spec
+    kept = [
+        {key: value for key, value in gate.items() if (key, value) != ("on_missing", "warn")}
+        if isinstance(gate, dict)
+        else gate
+        for gate in gates
+    ]
+    return {**spec, "policy": {**policy, "gates": kept}}
+
+
 _MANIFEST = TypeAdapter(AuditManifest)
+_DECISION = TypeAdapter(Decision)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +209,27 @@ class AuditFolder:
     def write_verdict(self, verdict: Verdict) -> None:
         """Replace the verdict atomically."""
         write_text(self.path / "verdict.json", verdict.model_dump_json(indent=2) + "\n")
+
+    def decisions(self) -> list[Decision]:
+        """Verdicts given after the audit's own, oldest first."""
+        folder = self.path / DECISIONS
+        found = sorted(folder.glob("*.json")) if is_folder(folder) else []
+        return [read_record(path, _DECISION) for path in found]
+
+    def add_decision(self, decision: Decision) -> Path:
+        """Keep a later verdict beside the audit's own, which stays. Raises AuditError where nothing can be written."""
+        moment = datetime.fromisoformat(decision.decided_at)
+        path = make_folder(self.path / DECISIONS) / f"{moment:%Y%m%dT%H%M%S%f}-{os.urandom(2).hex()}.json"
+        write_text(path, decision.model_dump_json(indent=2) + "\n")
+        return path
+
+    def policy(self) -> Policy | None:
+        """The policy of the newest verdict; None where the audit had none. Raises UsageError: of another version."""
+        later = self.decisions()
+        if later:
+            return later[-1].policy
+        own = self.manifest().spec.get("policy")
+        return validated(Policy, own, f"{self.manifest_path}: policy") if own else None
 
     def rows(self, probe: str, columns: list[str] | None = None) -> pd.DataFrame:
         """All rows of one probe, or some columns, without needing its plug-in; empty when there are none."""

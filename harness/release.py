@@ -2,6 +2,10 @@
 
 A version carries who released it, the verdict, the policy's digest and the checkpoint's fingerprint as tags, so that a
 deployment can read why it may run. The same audit and name give one version, however often it is released.
+
+The alias is compared and set: a policy that asks for a baseline is decided against the version the alias points to now,
+and the alias moves only while it still points there. MLflow has no such operation, so releases of one alias take turns
+by a tag on their versions.
 """
 
 from __future__ import annotations
@@ -9,19 +13,25 @@ from __future__ import annotations
 import getpass
 import json
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.artifacts import artifacts_of
+from harness.baseline import Baseline, compare, find_baseline
 from harness.checkpoint import NOTHING, CheckpointSource, Permissions, inspect_checkpoint
 from harness.errors import UsageError
-from harness.gate import Outcome, Verdict
+from harness.gate import Outcome, Policy, Verdict
+from harness.judge import compared_with, judge
 from harness.mlflow_session import TrackingError, mlflow_session
 from harness.record import AuditFolder, AuditManifest, Status
+from harness.tracked import NoBaselineYetError, alias_run, fetch_run
 from harness.tracking import AUDIT_ID, gate_counts
 from harness.validation import validated
+from harness.verdict import Absence, Compared
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -31,6 +41,10 @@ ARTIFACTS = "checkpoint"
 """Folder of the audit's run that the version points to."""
 _WEIGHTLESS = ("optimizer", "training_args")
 """Parts of names of training's leftovers, which no release needs."""
+
+
+_TURN = timedelta(minutes=15)
+"""A release that holds its turn for longer has crashed: moving an alias takes seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +67,73 @@ class Release:
             return f"{where} is {self.alias!r} now{before}"
         stays = f"still points to version {self.previous}" if self.previous else "points to no version"
         return f"{where} is registered; {self.alias!r} {stays}, since the verdict is {self.verdict.outcome}"
+
+
+def finished(folder: AuditFolder) -> AuditManifest:
+    """The manifest of an audit that can be released. Raises UsageError where it is not finished."""
+    manifest = folder.manifest()
+    if manifest.status is not Status.FINISHED:
+        raise UsageError(f"{folder.path}: the audit is {manifest.status}, not decided; run `assay resume` first")
+    return manifest
+
+
+def release_verdict(
+    folder: AuditFolder, policy: Policy | None, uri: str, name: str, alias: str, baseline: str | None = None
+) -> Verdict:
+    """The verdict of today under `policy`, against the version that the alias points to now where the policy asks.
+
+    Args:
+        folder: a finished audit.
+        policy: None: the one its newest verdict was given under.
+        uri: MLflow store with the registry.
+        name: of the registered model.
+        alias: that would move.
+        baseline: what a first release is compared with; later it must be the alias's own version.
+
+    Raises:
+        UsageError: the audit is not finished, or `baseline` is another audit than the alias's.
+        TrackingError: the store is away, or the alias's version has no whole audit.
+    """
+    manifest = finished(folder)
+    policy = policy if policy is not None else folder.policy()
+    compared = None
+    if policy is not None and any(gate.baseline is not None for gate in policy.gates):
+        compared = _beside_current(folder, manifest, policy, uri, name, alias, baseline)
+    return judge(policy, manifest, folder.metrics(), compared)
+
+
+def _beside_current(
+    folder: AuditFolder, manifest: AuditManifest, policy: Policy, uri: str, name: str, alias: str, baseline: str | None
+) -> Compared:
+    """The audit beside the alias's version; beside another baseline only while the alias points nowhere."""
+    ref = baseline or policy.baseline
+    try:
+        current = alias_run(uri, name, alias)
+    except NoBaselineYetError as error:
+        if not ref or "@" in ref:
+            return Compared(why_not=str(error), absence=Absence.NO_BASELINE_YET)
+        return compared_with(ref, policy, folder, uri)
+    against = Baseline(fetch_run(uri, current.run_id), f"{name}@{alias}", current.run_id, current.shown)
+    found = against.folder.manifest().audit_id
+    if baseline is not None and find_baseline(baseline, folder.path.parent, uri).folder.manifest().audit_id != found:
+        raise UsageError(
+            f"--baseline {baseline}: {name}@{alias} is version {current.version}, of the audit {found}; a release is "
+            "compared with the version it replaces, so leave --baseline out"
+        )
+    if found == manifest.audit_id:  # it is there already; beside itself it could prove nothing
+        return _as_recorded(folder, policy)
+    return compare(policy, folder, against)
+
+
+def _as_recorded(folder: AuditFolder, policy: Policy) -> Compared:
+    """What the newest verdict was decided on beside its baseline, where it was under the same policy."""
+    later = folder.decisions()
+    verdict = later[-1].verdict if later else folder.verdict()
+    if verdict is None or verdict.policy_digest != policy.digest():
+        return Compared(why_not="the alias points to this very audit")
+    kept = {(each.gate.id, each.metric, each.slice): each.comparison for each in verdict.gates if each.comparison}
+    absence = next((each.absence for each in verdict.gates if each.excused and each.absence), Absence.NO_BASELINE)
+    return Compared(verdict.baseline, kept, "the alias points to this very audit", absence)
 
 
 def release(
@@ -80,40 +161,87 @@ def release(
 
     Raises:
         UsageError: where the checkpoint is not the one that was audited.
-        TrackingError: where the store is away or refuses.
+        TrackingError: where the store is away or refuses, or the alias is not where the verdict was decided against.
     """
     manifest = folder.manifest()
     source = _checked_source(folder, manifest, permissions)
     with mlflow_session(uri) as client:
+        _check_run(client, run_id)
         version = _find_version(client, name, manifest.audit_id)
         if version is None:
             version = _register(client, uri, name, run_id, source, manifest)
-        for key, value in version_tags(manifest, verdict, by or _login()).items():
-            client.set_model_version_tag(name, version.version, key, value)
+        elif version.run_id and version.run_id != run_id:
+            _check_run(client, version.run_id)
         previous = _alias_version(client, name, alias)
+        number = str(version.version)
+        for key, value in version_tags(manifest, verdict, by or _login()).items():
+            client.set_model_version_tag(name, number, key, value)
         moved = verdict.outcome is Outcome.PASS
         if moved:
-            client.set_registered_model_alias(name, alias, version.version)
-    return Release(name, str(version.version), alias, moved, previous, verdict)
+            with _turn(client, name, alias, number):
+                previous = _alias_version(client, name, alias)
+                _check_current(verdict, name, alias, previous, number)
+                _move(client, name, alias, number)
+    return Release(name, number, alias, moved, previous, verdict)
 
 
-def own_verdict(folder: AuditFolder) -> Verdict:
-    """The verdict an audit was given, as long as it holds.
+def _move(client: MlflowClient, name: str, alias: str, number: str) -> None:
+    """Set the alias and read it back. Raises TrackingError where it does not point there afterwards."""
+    client.set_registered_model_alias(name, alias, number)
+    found = _alias_version(client, name, alias)
+    if found != number:
+        raise TrackingError(
+            f"{name} version {number}: @{alias} was moved to version {found or 'none'} by somebody else"
+        )
 
-    Raises UsageError where the audit is not finished, or where a waiver that let a gate pass has run out since.
+
+def _check_current(verdict: Verdict, name: str, alias: str, current: str, number: str) -> None:
+    """Raises TrackingError unless the alias points where the verdict compared with, if it compared at all."""
+    compares = any(result.gate.baseline is not None for result in verdict.gates)
+    if not compares or current in ("", number):
+        return
+    against = verdict.baseline.version if verdict.baseline is not None else ""
+    if against != f"{name} {current}":
+        raise TrackingError(
+            f"{name}@{alias} is version {current} now, and the verdict was decided against {against or 'none of it'}; "
+            "release again, to compare with it"
+        )
+
+
+@contextmanager
+def _turn(client: MlflowClient, name: str, alias: str, number: str) -> Iterator[None]:
+    """One release of an alias at a time: each says that it is there before it looks for others, so two never go on.
+
+    Both may give up; then the alias stays, and either can be tried again.
     """
-    manifest, verdict = folder.manifest(), folder.verdict()
-    if manifest.status is not Status.FINISHED or verdict is None:
-        raise UsageError(f"{folder.path}: the audit is {manifest.status}, not decided; run `assay resume` first")
-    today = datetime.now(UTC).date()
-    for item in verdict.gates:
-        waiver = item.gate.waiver
-        if item.waived and waiver is not None and waiver.until < today:
-            raise UsageError(
-                f"{folder.path}: the waiver of {item.gate.id!r} ran out on {waiver.until}, after the audit was "
-                "decided; decide again with --policy"
-            )
-    return verdict
+    key = f"assay.releasing.{alias}"
+    client.set_model_version_tag(name, number, key, datetime.now(UTC).isoformat(timespec="seconds"))
+    try:
+        others = [each for each in _versions(client, name) if each.tags.get(key) and str(each.version) != number]
+        for other in others:
+            if _is_fresh(other.tags[key]):
+                raise TrackingError(
+                    f"{name}@{alias}: version {other.version} is being released since {other.tags[key]}; "
+                    "release again when that is done"
+                )
+        yield
+    finally:
+        client.delete_model_version_tag(name, number, key)
+
+
+def _is_fresh(moment: str) -> bool:
+    try:
+        return abs(datetime.now(UTC) - datetime.fromisoformat(moment)) < _TURN
+    except (ValueError, TypeError):  # no moment of ours
+        return False
+
+
+def _check_run(client: MlflowClient, run_id: str) -> None:
+    """Raises TrackingError for a run that is deleted or not whole: no version may stand on it."""
+    info = client.get_run(run_id).info
+    if info.lifecycle_stage != "active" or info.status != "FINISHED":
+        state = info.lifecycle_stage if info.lifecycle_stage != "active" else info.status
+        raise TrackingError(f"run {run_id} is {state}; restore it, or log the audit again with `assay sync`")
 
 
 def version_tags(manifest: AuditManifest, verdict: Verdict, by: str) -> dict[str, str]:
@@ -124,11 +252,18 @@ def version_tags(manifest: AuditManifest, verdict: Verdict, by: str) -> dict[str
         "assay.verdict_reason": verdict.reason[:2000],
         "assay.policy": verdict.policy,
         "assay.policy_digest": verdict.policy_digest,
+        "assay.compared_with": _compared_with(verdict),
         "assay.fingerprint": manifest.checkpoint.fingerprint,
         "assay.released_by": by,
         "assay.released_at": datetime.now(UTC).isoformat(timespec="seconds"),
         **{f"assay.gates.{outcome}": str(count) for outcome, count in gate_counts(verdict).items()},
     }
+
+
+def _compared_with(verdict: Verdict) -> str:
+    """The version (or audit) that the verdict was decided against; 'none' without one."""
+    baseline = verdict.baseline
+    return "none" if baseline is None else baseline.version or baseline.audit_id
 
 
 def _checked_source(folder: AuditFolder, manifest: AuditManifest, permissions: Permissions) -> CheckpointSource:
@@ -144,8 +279,20 @@ def _checked_source(folder: AuditFolder, manifest: AuditManifest, permissions: P
 
 
 def _find_version(client: MlflowClient, name: str, audit_id: str) -> ModelVersion | None:
-    found = client.search_model_versions(f"name = '{_quotable(name)}' and tags.`{AUDIT_ID}` = '{audit_id}'")
-    return found[0] if found else None
+    """The oldest version of an audit."""
+    found = [version for version in _versions(client, name) if version.tags.get(AUDIT_ID) == audit_id]
+    return min(found, key=lambda version: int(version.version), default=None)
+
+
+def _versions(client: MlflowClient, name: str) -> Iterator[ModelVersion]:
+    """Every version of a model."""
+    token: str | None = None
+    while True:
+        page = client.search_model_versions(f"name = '{_quotable(name)}'", page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
 
 
 def _register(
@@ -155,9 +302,26 @@ def _register(
     repository = artifacts_of(client, uri, run_id)
     _upload(repository, source, manifest)
     if not client.search_registered_models(f"name = '{_quotable(name)}'"):
-        client.create_registered_model(name, description="Released by Assay; versions say by which audit.")
+        with _unless_there():
+            client.create_registered_model(name, description="Released by Assay; versions say by which audit.")
     artifacts = f"{client.get_run(run_id).info.artifact_uri}/{ARTIFACTS}"  # as the registry knows it
-    return client.create_model_version(name, artifacts, run_id, tags={AUDIT_ID: manifest.audit_id})
+    made = client.create_model_version(name, artifacts, run_id, tags={AUDIT_ID: manifest.audit_id})
+    first = _find_version(client, name, manifest.audit_id) or made
+    if first.version != made.version:  # the same audit, released twice at once
+        client.delete_model_version(name, made.version)
+    return first
+
+
+@contextmanager
+def _unless_there() -> Iterator[None]:
+    """Making a model that another release has just made is no failure."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
 
 
 def _upload(repository: Any, source: CheckpointSource, manifest: AuditManifest) -> None:

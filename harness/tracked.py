@@ -6,7 +6,7 @@ import hashlib
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +22,27 @@ from harness.stores import shown_uri
 from harness.tracking import AUDIT_ID, LOGGED
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from mlflow.entities import Run
+    from mlflow.entities.model_registry import ModelVersion, RegisteredModel
+
+
+class NoBaselineYetError(TrackingError):
+    """The registry was asked, and has no such model, alias or version: there is nothing to compare with yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class AliasedRun:
+    """The audit behind an alias of the model registry."""
+
+    run_id: str
+    model: str
+    version: str
+
+    @property
+    def shown(self) -> str:
+        """Model and version, e.g. 'sentiment 3'."""
+        return f"{self.model} {self.version}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,39 +132,120 @@ def _short(text: str) -> str:
 
 
 def fetch_run(uri: str, run_id: str) -> AuditFolder:
-    """The audit that an MLflow run logged. Raises TrackingError, naming the run, where it is none."""
+    """The audit that an MLflow run logged whole. Raises TrackingError, naming the run, where there is none."""
     with mlflow_session(uri) as client:
         run = client.get_run(run_id)
+    where = f"{shown_uri(uri)}: run {run_id}"
     if AUDIT_ID not in run.data.tags:
-        raise TrackingError(f"{shown_uri(uri)}: run {run_id} is no audit (it has no tag {AUDIT_ID})")
+        raise TrackingError(f"{where} is no audit (it has no tag {AUDIT_ID})")
+    if run.info.lifecycle_stage != "active":
+        raise TrackingError(f"{where} is {run.info.lifecycle_stage}; restore it, or compare with another")
+    if run.info.status != "FINISHED":
+        raise TrackingError(f"{where} is {run.info.status}: it was not logged whole; send it again with `assay sync`")
     return fetch_audit(uri, _tracked(run))
 
 
-def run_of_alias(uri: str, ref: str) -> str:
-    """Run id of the audit behind `[model]@alias` in the model registry; the model may be left out where one has it.
+def is_logged(uri: str, run_id: str) -> bool:
+    """Whether the store has that run, whole and not deleted. Raises TrackingError where it is away."""
+    from mlflow.exceptions import MlflowException
 
-    A model version was registered from its audit's run, or names the audit by the tag `assay.audit_id`. Raises
-    TrackingError where no model, or more than one, has the alias, or where its version has no audit.
+    with mlflow_session(uri) as client:
+        try:
+            run = client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return False
+            raise
+        return bool(run.info.lifecycle_stage == "active" and run.info.status == "FINISHED")
+
+
+def run_of_alias(uri: str, ref: str) -> AliasedRun:
+    """The audit behind `[model]@alias` in the model registry; the model may be left out where one has the alias.
+
+    A model version was registered from its audit's run, or names the audit by the tag `assay.audit_id`.
+
+    Raises:
+        NoBaselineYetError: no model has the alias.
+        TrackingError: several have it, it looks misspelt, or its version has no audit.
     """
     name, _, alias = ref.partition("@")
+    where = shown_uri(uri)
     with mlflow_session(uri) as client:
-        names = (
-            [name] if name else [model.name for model in client.search_registered_models() if alias in model.aliases]
+        aliases = {str(model.name): dict(model.aliases) for model in registered_models(client)}
+        names = [model for model, known in aliases.items() if alias in known and name in ("", model)]
+        if not names:
+            raise _no_alias(where, name, alias, aliases)
+        if len(names) > 1:
+            which = f"models {', '.join(sorted(names))} all have it; say model@{alias}"
+            raise TrackingError(f"{where}: the alias @{alias} is not clear: {which}")
+    return alias_run(uri, names[0], alias)
+
+
+def alias_run(uri: str, model: str, alias: str) -> AliasedRun:
+    """The audit behind an alias of one model.
+
+    Raises NoBaselineYetError where there is no such model or alias, TrackingError where its version has no audit.
+    """
+    where = shown_uri(uri)
+    with mlflow_session(uri) as client:
+        if all(each.name != model or alias not in each.aliases for each in registered_models(client)):
+            raise NoBaselineYetError(f"{where}: {model} has no version with the alias @{alias} yet")
+        version = client.get_model_version_by_alias(model, alias)
+        run_id = _run_of_version(client, version)
+    if run_id is None:
+        raise TrackingError(
+            f"{where}: version {version.version} of {model} (@{alias}) names no audit; "
+            f"set its tag {AUDIT_ID}, or give the audit's folder or run id"
         )
-        if len(names) != 1:
-            which = f"models {', '.join(sorted(names))} all have it; say model@{alias}" if names else "no model has it"
-            raise TrackingError(f"{shown_uri(uri)}: the alias @{alias} is not clear: {which}")
-        version = client.get_model_version_by_alias(names[0], alias)
-        if version.run_id and AUDIT_ID in client.get_run(version.run_id).data.tags:
-            return str(version.run_id)
-        audit = version.tags.get(AUDIT_ID)
-        if audit is not None:
-            quoted = audit.replace("'", "")
-            experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-            runs = client.search_runs(experiments, f"tags.`{AUDIT_ID}` = '{quoted}'", max_results=1)
-            if runs:
-                return str(runs[0].info.run_id)
-    raise TrackingError(
-        f"{shown_uri(uri)}: version {version.version} of {names[0]} (@{alias}) names no audit; "
-        f"set its tag {AUDIT_ID}, or give the audit's folder or run id"
-    )
+    return AliasedRun(run_id, model, str(version.version))
+
+
+def registered_models(client: MlflowClient) -> Iterator[RegisteredModel]:
+    """Every registered model of a store, however many pages they fill."""
+    token: str | None = None
+    while True:
+        page = client.search_registered_models(page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _no_alias(where: str, name: str, alias: str, aliases: Mapping[str, Mapping[str, str]]) -> TrackingError:
+    """Nothing yet; but where something has nearly that name it is taken for a slip, which no policy excuses."""
+    known = sorted({each for of_model in aliases.values() for each in of_model}) if name in ("", *aliases) else []
+    slips = [each for each in known if _is_slip(alias, each)]
+    models = [] if name in ("", *aliases) else [each for each in aliases if _is_slip(name, each)]
+    if models:
+        return TrackingError(f"{where}: no registered model is called {name!r}; did you mean {models[0]!r}?")
+    if slips and alias not in known:
+        return TrackingError(f"{where}: no model has the alias @{alias}; did you mean @{slips[0]}?")
+    what = f"{name} has no version with the alias @{alias}" if name else f"no model has the alias @{alias}"
+    return NoBaselineYetError(f"{where}: {what} yet")
+
+
+def _is_slip(one: str, two: str) -> bool:
+    """Whether two names differ as mistyped ones do: by case, a letter lost or doubled, or two that changed places.
+
+    Not by another letter or digit: @prod-eu and @prod-us, @v1 and @v10 are names of their own.
+    """
+    one, two = one.lower(), two.lower()
+    if one == two:
+        return True
+    short, long = sorted((one, two), key=len)
+    if len(long) == len(short) + 1:
+        return any(long[at].isalpha() and long[:at] + long[at + 1 :] == short for at in range(len(long)))
+    pairs = range(len(short) - 1) if len(short) == len(long) else ()
+    return any(short[:at] + short[at + 1] + short[at] + short[at + 2 :] == long for at in pairs)
+
+
+def _run_of_version(client: MlflowClient, version: ModelVersion) -> str | None:
+    if version.run_id and AUDIT_ID in client.get_run(version.run_id).data.tags:
+        return str(version.run_id)
+    audit = version.tags.get(AUDIT_ID)
+    if audit is None:
+        return None
+    quoted = audit.replace("'", "")
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    runs = client.search_runs(experiments, f"tags.`{AUDIT_ID}` = '{quoted}'", max_results=1)
+    return str(runs[0].info.run_id) if runs else None

@@ -6,6 +6,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ from harness.mlflow_run import (
     milliseconds,
 )
 from harness.mlflow_session import TrackingError, mlflow_session
-from harness.record import AuditFolder, AuditManifest, DatasetRecord, Status, audits_in
+from harness.record import DECISIONS, AuditFolder, AuditManifest, DatasetRecord, Decision, Status, audits_in
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -57,9 +58,49 @@ def log_audit(folder: AuditFolder, uri: str, experiment: str) -> str:
         _log_entries(client, run, manifest, metrics, verdict)
         client.log_inputs(run_id, dataset_inputs(manifest))
         _log_artifacts(artifacts_of(client, uri, run_id), folder.path)
+        for key, value in decision_tags(folder.decisions()).items():
+            client.set_tag(run_id, key, value)
         client.set_terminated(run_id, status="FINISHED", end_time=milliseconds(manifest.finished))
     folder.write_tracking({"uri": uri, "run_id": run_id, "experiment": experiment, "state": "logged"})
     return run_id
+
+
+def log_decision(folder: AuditFolder) -> bool:
+    """Add the newest later verdict to the run of a logged audit; False where it is not logged. Raises TrackingError.
+
+    Where that fails the audit waits for `assay sync` again, which sends it whole.
+    """
+    note = folder.tracking()
+    later = folder.decisions()
+    if note.get("state") != "logged" or not later:
+        return False
+    try:
+        with mlflow_session(note["uri"]) as client:
+            repository = artifacts_of(client, note["uri"], note["run_id"])
+            repository.log_artifacts(str(folder.path / DECISIONS), DECISIONS)
+            for key, value in {**decision_tags(later), LOGGED: datetime.now(UTC).isoformat()}.items():
+                client.set_tag(note["run_id"], key, value)
+    except TrackingError:
+        folder.write_tracking({**note, "state": "pending"})
+        raise
+    return True
+
+
+def decision_tags(later: Sequence[Decision]) -> dict[str, str]:
+    """What the newest verdict after the audit's own adds to its run; nothing where there is none."""
+    if not later:
+        return {}
+    verdict = later[-1].verdict
+    baseline = verdict.baseline
+    tags = {
+        "assay.gate.verdict": str(verdict.outcome),
+        "assay.gate.reason": verdict.reason,
+        "assay.gate.policy": verdict.policy,
+        "assay.gate.policy_digest": verdict.policy_digest,
+        "assay.gate.baseline": "none" if baseline is None else baseline.version or baseline.run_id or baseline.audit_id,
+        "assay.gate.decided_at": later[-1].decided_at,
+    }
+    return {key: text[:2000] for key, text in tags.items()}
 
 
 def pending(output: Path) -> list[AuditFolder]:
@@ -98,7 +139,7 @@ def audit_tags(manifest: AuditManifest, verdict: Verdict | None) -> dict[str, st
 
 def gate_counts(verdict: Verdict) -> dict[str, int]:
     """How many gates of a verdict ended in each outcome."""
-    ends = Counter(str(result.outcome) for result in verdict.gates)
+    ends = Counter(str(result.outcome) for result in verdict.gates if result.asked)
     return {str(outcome): ends[outcome] for outcome in Outcome}
 
 
@@ -173,8 +214,9 @@ def _log_artifacts(artifacts: Any, audit: Path) -> None:
     for pattern in _ARTIFACTS:
         for path in sorted(audit.glob(pattern)):
             artifacts.log_artifact(str(path))
-    if (audit / "rows").is_dir():
-        artifacts.log_artifacts(str(audit / "rows"), "rows")
+    for name in ("rows", DECISIONS):
+        if (audit / name).is_dir():
+            artifacts.log_artifacts(str(audit / name), name)
 
 
 def _datasets(manifest: AuditManifest) -> Iterator[tuple[str, DatasetRecord]]:

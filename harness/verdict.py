@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from harness.errors import Exit
 from harness.frozen import Frozen
-from harness.policy import Gate, Severity
+from harness.policy import Excuse, Gate, Severity
 
 
 class Outcome(StrEnum):
@@ -30,6 +30,31 @@ class WaiverState(StrEnum):
     UNUSED = "unused"
     ACTIVE = "active"
     EXPIRED = "expired"
+
+
+class Absence(StrEnum):
+    """Why a gate was not decided on evidence. Only the two of `harness.policy.Excuse` may be excused."""
+
+    NOT_ASKED = "not asked for"
+    """`when` is about other checkpoints."""
+    NOT_APPLICABLE = "not applicable"
+    NO_BASELINE_YET = "no baseline yet"
+    NOT_MEASURED = "not measured"
+    """No metric of that name: misspelt, no data given, or its probe was not run."""
+    NO_VALUE = "no value"
+    """Its probe ran and could not compute it."""
+    INCOMPLETE = "incomplete"
+    """Its probe, or the baseline's, did not finish, or rows are gone."""
+    NO_BASELINE = "no baseline"
+    """None was given, it cannot be reached, or it is refused."""
+    NOT_VERIFIED = "not verified"
+    """It rests on a privacy claim that could not be verified."""
+
+    @property
+    def excuse(self) -> Excuse | None:
+        """The word of a policy that excuses it; None: nothing does."""
+        words = {Absence.NOT_APPLICABLE: Excuse.NOT_APPLICABLE, Absence.NO_BASELINE_YET: Excuse.NO_BASELINE_YET}
+        return words.get(self)
 
 
 class Flips(Frozen):
@@ -76,6 +101,7 @@ class BaselineRecord(Frozen):
     checkpoint: str = Field(description="source of the checkpoint")
     fingerprint: str
     run_id: str = Field(default="", description="MLflow run it was read from, '' for a folder")
+    version: str = Field(default="", description="registered model and version behind an alias, e.g. 'sentiment 3'")
     other_data: tuple[str, ...] = Field(default=(), description="probe:input whose data differ and were allowed to")
 
 
@@ -87,6 +113,8 @@ class Compared:
     comparisons: Mapping[tuple[str, str, str], Comparison] = field(default_factory=dict)
     why_not: str = ""
     """Why there is no baseline; '' when there is one."""
+    absence: Absence = Absence.NO_BASELINE
+    """Of which kind that is."""
     warnings: tuple[str, ...] = ()
 
 
@@ -112,6 +140,7 @@ class GateResult(Frozen):
     p_corrected: float | None = Field(default=None, ge=0, le=1, description="corrected for the number of gates")
     alpha: float | None = Field(default=None, description="the gate blocks at a corrected p at or below this")
     comparison: Comparison | None = Field(default=None, description="with the baseline, if the gate asks for it")
+    absence: Absence | None = Field(default=None, description="why there was no evidence; None: there was")
     waiver: WaiverState = WaiverState.NONE
     fix: str = Field(default="", description="what to do about it; '' when it passes")
 
@@ -122,6 +151,8 @@ class GateResult(Frozen):
         if not isinstance(values, dict):
             return values
         gate = values.get("gate")
+        if isinstance(gate, dict) and gate.get("on_missing") == "warn":
+            values = {**values, "gate": {**gate, "on_missing": "inconclusive"}}
         about = gate if isinstance(gate, dict) else {name: getattr(gate, name, "") for name in ("metric", "slice")}
         named = {name: about.get(name, "") for name in ("metric", "slice")}
         return {"effective": values.get("outcome"), **named, **values}
@@ -130,6 +161,16 @@ class GateResult(Frozen):
     def severity(self) -> Severity:
         """Of the gate."""
         return self.gate.severity
+
+    @property
+    def excused(self) -> bool:
+        """Whether it was not measured, and the policy excuses that by its word."""
+        return self.absence is not None and self.absence.excuse in self.gate.excuse
+
+    @property
+    def asked(self) -> bool:
+        """Whether the gate is about checkpoints like this one."""
+        return self.absence is not Absence.NOT_ASKED
 
     @property
     def waived(self) -> bool:

@@ -80,9 +80,9 @@ def make_audit(
     """
     folder = AuditFolder(output / audit_id)
     folder.path.mkdir(parents=True)
-    audit_spec = AuditSpec.model_validate(
-        {"checkpoint": "models/sentiment", "name": "sentiment", "output": str(output), **(spec or {})}
-    )
+    policy = Policy.model_validate({"name": "release", "gates": PASSING_GATES if passes else GATES})
+    given = {"checkpoint": "models/sentiment", "name": "sentiment", "output": str(output), "policy": policy}
+    audit_spec = AuditSpec.model_validate({**given, **(spec or {})})
     for probe, made in {
         "quality/classification": list(_classification_rows(rows)),
         "adversarial/deepwordbug": list(_attack_rows(40)),
@@ -95,7 +95,6 @@ def make_audit(
     if status is Status.FINISHED:
         metrics = _metrics(rows)
         folder.write_metrics(metrics)
-        policy = Policy.model_validate({"name": "release", "gates": PASSING_GATES if passes else GATES})
         folder.write_verdict(decide(policy, metrics, incomplete=manifest.incomplete))
         (folder.path / "report.md").write_text("# Report\n", encoding="utf-8")
     folder.write_manifest(manifest)

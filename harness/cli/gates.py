@@ -9,11 +9,12 @@ import typer
 
 from harness.cli.arguments import Home, Pickle, Remote, Run, Uri, audit_folder
 from harness.cli.tracking import logged
-from harness.console import say
-from harness.errors import Exit, UsageError
+from harness.console import fail, say
+from harness.errors import AssayError, Exit
 from harness.outcome import decided, verdict_due
 
 if TYPE_CHECKING:
+    from harness.policy import Policy
     from harness.record import AuditFolder
     from harness.verdict import Verdict
 
@@ -41,9 +42,10 @@ def gate(
     from harness.gate import load_policy
 
     verdict_due()
+    rules = load_policy(policy)
     result = regate(
         audit_folder(run, output),
-        load_policy(policy),
+        rules,
         baseline=baseline,
         allow_other_data=allow_other_data,
         uri=tracking_uri,
@@ -51,6 +53,7 @@ def gate(
     show_outcome(result.manifest, result.metrics, result.verdict)
     if ratchet is not None:
         _ratchet(policy, result.verdict, ratchet)
+    _keep(result.folder, rules, result.verdict)
     raise typer.Exit(decided(result.verdict.exit_code))
 
 
@@ -60,10 +63,13 @@ def release(
     alias: Annotated[str, typer.Option(help="Alias that moves to this version on a pass.")],
     policy: Annotated[
         Path | None,
-        typer.Option(help="Decide by this policy first (default: the audit's own verdict).", show_default=False),
+        typer.Option(help="Decide by this policy (default: that of the newest verdict).", show_default=False),
     ] = None,
     baseline: Annotated[
-        str | None, typer.Option(help="With --policy: audit to compare with.", show_default=False)
+        str | None,
+        typer.Option(
+            help="Audit to compare a first release with; later it is the alias's version.", show_default=False
+        ),
     ] = None,
     by: Annotated[str, typer.Option(help="Who releases (default: the login name).", show_default=False)] = "",
     output: Home = Path("audits"),
@@ -71,18 +77,28 @@ def release(
     allow_pickle: Pickle = False,
     allow_remote_code: Remote = False,
 ) -> None:
-    """Register an audited checkpoint in MLflow's model registry; the alias moves on a pass only."""
+    """Register an audited checkpoint in MLflow's model registry; the alias moves on a pass only.
+
+    A policy with a baseline is decided against the version that the alias points to now.
+    """
     from harness.checkpoint import Permissions
+    from harness.gate import load_policy
+    from harness.release import finished, release_verdict
     from harness.release import release as register
 
     verdict_due()
     folder = audit_folder(run, output)
-    verdict = _release_verdict(folder, policy, baseline, tracking_uri)
+    finished(folder)
+    rules = load_policy(policy) if policy is not None else folder.policy()
     uri, run_id = logged(folder, tracking_uri)
+    verdict = release_verdict(folder, rules, uri, name, alias, baseline)
+    if rules is not None:
+        _keep(folder, rules, verdict)
     done = register(
         folder, verdict, uri, run_id, name, alias, by=by, permissions=Permissions(allow_pickle, allow_remote_code)
     )
     say(done.sentence)
+    say(f"verdict    {verdict.outcome}: {verdict.reason}")
     raise typer.Exit(decided(done.verdict.exit_code))
 
 
@@ -100,14 +116,16 @@ def _ratchet(policy: Path, verdict: Verdict, target: Path) -> None:
     say(f"ratchet    {target}; review it, then: git apply {target}")
 
 
-def _release_verdict(folder: AuditFolder, policy: Path | None, baseline: str | None, uri: str | None) -> Verdict:
-    """The verdict of another policy, else the audit's own."""
-    from harness.audit import regate
-    from harness.gate import load_policy
-    from harness.release import own_verdict
+def _keep(folder: AuditFolder, policy: Policy, verdict: Verdict) -> None:
+    """Write a verdict back, to the folder and the audit's run; where that fails it is said, and the verdict stands."""
+    from datetime import UTC, datetime
 
-    if policy is not None:
-        return regate(folder, load_policy(policy), baseline=baseline, uri=uri).verdict
-    if baseline is not None:
-        raise UsageError("--baseline needs --policy: without one the verdict is the one the audit was given")
-    return own_verdict(folder)
+    from harness.record import Decision
+    from harness.tracking import log_decision
+
+    decision = Decision(decided_at=datetime.now(UTC).isoformat(), policy=policy, verdict=verdict)
+    try:
+        say(f"kept       {folder.add_decision(decision)}")
+        log_decision(folder)
+    except (AssayError, OSError) as error:
+        fail(f"this verdict is not kept whole: {error}")

@@ -66,9 +66,12 @@ def log_audit(folder: AuditFolder, uri: str | None, *, must: bool = False) -> No
 
 
 def logged(folder: AuditFolder, uri: str | None) -> tuple[str, str]:
-    """MLflow store and run id of an audit, which is logged first where it was not."""
+    """MLflow store and run id of an audit, which is logged first where it was not, or where its run is gone."""
+    from harness.tracked import is_logged
+
     note = folder.tracking()
-    if note.get("state") != "logged" or uri not in (None, note["uri"]):
+    there = note.get("state") == "logged" and uri in (None, note["uri"]) and is_logged(note["uri"], note["run_id"])
+    if not there:
         if (uri or note.get("uri") or folder.manifest().spec["tracking"]["uri"]) == "off":
             raise UsageError("a release is kept in MLflow's model registry, and tracking is off; give --tracking-uri")
         log_audit(folder, uri, must=True)

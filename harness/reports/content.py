@@ -124,6 +124,10 @@ def how_decided(gate: Gate) -> str:
 def outcome_label(result: GateResult) -> str:
     """What a gate found and, where that differs, how it counts."""
     word = OUTCOME_WORDS[result.outcome]
+    if not result.asked:
+        return "NOT ASKED FOR"
+    if result.excused and not result.waived:
+        return f"NOT MEASURED (excused: {result.absence})"
     if result.outcome is Outcome.PASS:
         return word
     if result.expired:
@@ -138,7 +142,7 @@ def outcome_label(result: GateResult) -> str:
 
 def attention(report: ReportInput) -> list[GateResult]:
     """Gates that did not pass: what blocks the release first, then what keeps it undecided, then what only warns."""
-    found = [item for item in report.verdict.gates if item.outcome is not Outcome.PASS]
+    found = [item for item in report.verdict.gates if item.outcome is not Outcome.PASS and item.asked]
     return sorted(found, key=lambda item: (_ORDER[item.effective], item.severity is Severity.INFO))
 
 

@@ -13,6 +13,7 @@ from harness.judge import first_verdict
 from harness.mlflow_session import TrackingError, mlflow_session
 from harness.record import AuditFolder
 from harness.tracking import AUDIT_ID, log_audit
+from harness.verdict import Absence
 from tests.harness.two_audits import ACCURACY, answers, make_audit
 
 POLICY = Policy.model_validate(
@@ -59,10 +60,10 @@ def test_the_audit_behind_a_name_is_compared(home: Path, ref: str, monkeypatch: 
 @pytest.mark.parametrize(
     ("ref", "why"),
     [
-        ("@nowhere", "the alias @nowhere is not clear: no model has it"),
+        ("@nowhere", "no model has the alias @nowhere yet"),
         ("@shared", "models other, toy all have it; say model@shared"),
         ("toy@bare", r"version 3 of toy \(@bare\) names no audit"),
-        ("toy@nowhere", "MLflow failed"),
+        ("toy@nowhere", "toy has no version with the alias @nowhere yet"),
         ("0" * 32, "MLflow failed"),
     ],
 )
@@ -76,4 +77,5 @@ def test_a_baseline_that_is_away_does_not_cost_the_audit(home: Path) -> None:
     rules = POLICY.model_copy(update={"baseline": "@nowhere"})
     verdict = first_verdict(folder, folder.manifest(), folder.metrics(), rules)
     assert verdict.outcome == "inconclusive"
-    assert "the alias @nowhere is not clear" in verdict.gates[0].reason
+    assert verdict.gates[0].absence is Absence.NO_BASELINE_YET
+    assert "no model has the alias @nowhere yet" in verdict.gates[0].reason

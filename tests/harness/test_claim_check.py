@@ -234,7 +234,7 @@ RULES: tuple[dict[str, Any], ...] = (
 )
 
 
-@pytest.mark.parametrize("on_missing", ["inconclusive", "warn", "block"])
+@pytest.mark.parametrize("on_missing", ["inconclusive", "block"])
 @pytest.mark.parametrize("decides", ["both", "worst", "best", "point"])
 @pytest.mark.parametrize("rule", RULES, ids=str)
 def test_no_gate_that_rests_on_it_passes(rule: dict[str, Any], decides: str, on_missing: str) -> None:

@@ -10,12 +10,10 @@ from typing import Any
 import pytest
 
 from harness.checkpoint import CheckpointSource, inspect_checkpoint
-from harness.gate import Outcome
+from harness.gate import Outcome, Policy, decide
 from harness.mlflow_session import mlflow_session
-from harness.policy import Severity, Waiver
 from harness.record import AuditFolder, Status
 from harness.stores import default_uri
-from harness.verdict import WaiverState
 from tests.audit_folder import GATES, PASSING_GATES, make_audit
 from tests.harness.test_cli import call
 from tests.tiny import make_checkpoint
@@ -119,25 +117,19 @@ def test_another_store_gets_the_audit_first(
         assert client.get_model_version_by_alias("sentiment", "production").run_id == folder.tracking()["run_id"]
 
 
-def test_a_waiver_that_ran_out_since_needs_another_look(
+def test_a_waiver_that_ran_out_since_holds_no_longer(
     home: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = audited(home, checkpoint, "20260101T000000Z-a-1111", passes=True)
-    verdict = folder.verdict()
-    assert verdict is not None
-    waiver = Waiver(until=date(2026, 1, 2), by="ann", reason="a known fault")
-    waived = verdict.gates[0].model_copy(
-        update={
-            "gate": verdict.gates[0].gate.model_copy(update={"waiver": waiver, "severity": Severity.BLOCK}),
-            "outcome": Outcome.BLOCK,
-            "effective": Outcome.PASS,
-            "waiver": WaiverState.ACTIVE,
-        }
-    )
-    folder.write_verdict(verdict.model_copy(update={"gates": (waived, *verdict.gates[1:])}))
-    code, _, err = call(monkeypatch, capsys, "release", "latest", *NAMES)
-    assert (code, "ran out on 2026-01-02" in err) == (2, True)
-    assert folder.tracking() == {}
+    waiver = {"until": "2026-01-02", "by": "ann", "reason": "a known fault"}
+    gates = [{"id": "robust", "metric": "adversarial/deepwordbug/attack_success", "max": 0.1, "waiver": waiver}]
+    rules = {"name": "waived", "gates": gates}
+    folder = audited(home, checkpoint, "20260101T000000Z-a-1111", passes=True, policy=rules)
+    then = decide(Policy.model_validate(rules), folder.metrics(), today=date(2026, 1, 1))
+    assert then.outcome is Outcome.PASS
+    folder.write_verdict(then)
+    code, out, _ = call(monkeypatch, capsys, "release", "latest", *NAMES)
+    assert (code, alias_of(home)) == (1, "")
+    assert "ended on 2026-01-02" in " ".join(out.split())
     assert call(monkeypatch, capsys, "release", "latest", *NAMES, "--policy", "lax.yaml")[0] == 0
 
 
@@ -145,13 +137,16 @@ def test_a_waiver_that_ran_out_since_needs_another_look(
     ("words", "code", "why"),
     [
         (["nothing", *NAMES], 2, "not an audit"),
-        (["latest", *NAMES, "--baseline", "@production"], 2, "--baseline needs --policy"),
         (["latest", *NAMES, "--policy", "none.yaml"], 2, "none.yaml"),
         (["latest", *NAMES, "--tracking-uri", "off"], 2, "give --tracking-uri"),
         (["latest", *NAMES, "--tracking-uri", "http://127.0.0.1:9"], 4, "nothing listens there"),
         (["latest", "--name", "it's", "--alias", "production"], 4, "cannot name a registered model"),
         (["20260101T000000Z-a-0000", *NAMES], 2, "the audit is interrupted, not decided"),
-        (["20260101T000000Z-a-0000", *NAMES, "--policy", "lax.yaml"], 2, "the audit is interrupted, not finished"),
+        (
+            ["20260101T000000Z-a-0000", *NAMES, "--policy", "lax.yaml"],
+            2,
+            "the audit is interrupted, not decided",
+        ),
     ],
 )
 def test_what_cannot_be_released_is_one_sentence(

@@ -62,7 +62,7 @@ def test_the_confidence_of_the_policy_decides() -> None:
 
 @pytest.mark.parametrize(
     ("on_missing", "outcome", "warned"),
-    [("inconclusive", "inconclusive", 0), ("block", "block", 0), ("warn", "pass", 1)],
+    [("inconclusive", "inconclusive", 0), ("block", "block", 0)],
 )
 @pytest.mark.parametrize("metrics", [[], [missing_metric(KEY, "no rows", better=Better.LOWER)]])
 def test_what_is_missing_means_what_the_policy_says(
@@ -74,7 +74,7 @@ def test_what_is_missing_means_what_the_policy_says(
 
 
 def test_too_few_examples_are_not_missing() -> None:
-    verdict = decide(policy({"max": 1, "on_missing": "warn", "min_examples": 500}), [metric()])
+    verdict = decide(policy({"max": 1, "on_missing": "block", "min_examples": 500}), [metric()])
     assert verdict.outcome == "inconclusive"
     assert verdict.gates[0].fix == "raise limits.cases by at least 400, or give more data"
 
@@ -84,7 +84,7 @@ def test_too_few_examples_are_not_missing() -> None:
     [("block", "block", 0), ("warn", "pass", 1), ("info", "pass", 0)],
 )
 def test_severity_says_what_a_broken_rule_means(severity: str, outcome: str, warnings: int) -> None:
-    verdict = decide(policy({"max": 0.1, "severity": severity}), [metric()])
+    verdict = decide(policy({"max": 0.1, "severity": severity}, {"max": 1}), [metric()])
     result = verdict.gates[0]
     assert (verdict.outcome, result.outcome, result.effective) == (outcome, "block", outcome)
     assert len(verdict.warnings) == warnings

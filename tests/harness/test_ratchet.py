@@ -104,7 +104,8 @@ def test_only_a_pass_tightens(path: Path, metrics: list[Metric]) -> None:
     ],
 )
 def test_some_gates_never_tighten(gate: dict[str, Any]) -> None:
-    found = decide(Policy.model_validate({"name": "p", "gates": [{"id": "g", **gate}]}), METRICS)
+    gates = [{"id": "g", **gate}, {"id": "measured", "metric": "s/p/ece", "measured": True}]
+    found = decide(Policy.model_validate({"name": "p", "gates": gates}), METRICS)
     assert found.outcome is Outcome.PASS
     assert tighter_bounds(found) == {}
 

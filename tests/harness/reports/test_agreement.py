@@ -74,7 +74,8 @@ def decided(draw: st.DrawFn) -> ReportInput:
             "metric": draw(st.sampled_from(["toy/share/m0", "toy/share/m1", "toy/share/m*", "toy/none"])),
             draw(st.sampled_from(["min", "max"])): draw(VALUES),
             "severity": draw(st.sampled_from(["block", "warn", "info"])),
-            "on_missing": draw(st.sampled_from(["inconclusive", "block", "warn"])),
+            "on_missing": draw(st.sampled_from(["inconclusive", "block"])),
+            "excuse": draw(st.sampled_from([[], ["not_applicable"]])),
             "evidence": {"decides": draw(st.sampled_from(["both", "worst", "best", "point"]))},
         }
         for place in range(draw(st.integers(0, 3)))
@@ -83,7 +84,9 @@ def decided(draw: st.DrawFn) -> ReportInput:
         policy = Policy.model_validate({"name": "p", "gates": gates})
     except ValueError:  # two bounds that contradict each other
         policy = None
-    return report_input(manifest(["toy/share"]), metrics, decide(policy, metrics))
+    return report_input(
+        manifest(["toy/share"]), metrics, decide(policy, metrics, not_applicable={"toy": "needs a head"})
+    )
 
 
 @settings(max_examples=40, suppress_health_check=SLOW)
