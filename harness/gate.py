@@ -10,8 +10,9 @@ from harness import numbers
 from harness.evidence import Draft, Facts, drafts
 from harness.metrics import Metric
 from harness.multiple import corrected
-from harness.policy import Correction, Deciding, Gate, Policy, Severity, load_policy
+from harness.policy import Correction, Deciding, Gate, Policy, Severity
 from harness.verdict import Compared, GateResult, Outcome, Verdict, WaiverState
+from harness.waivers import load_policy
 
 __all__ = ["NO_POLICY", "Gate", "GateResult", "Outcome", "Policy", "Verdict", "decide", "load_policy"]
 
@@ -117,7 +118,7 @@ def _weigh(draft: Draft, today: date | None) -> Draft:
         effective = Outcome.PASS
     if waiver is not None:
         expired = today is None or today > waiver.until
-        answer = f"{waiver.by} until {waiver.until}"
+        answer = f"{waiver.by} until {waiver.until}{f', granted by {waiver.owner}' if waiver.owner else ''}"
         if effective is Outcome.PASS:
             state = WaiverState.EXPIRED if expired else WaiverState.UNUSED
             unused = f"gate {result.gate.id!r} passes without its waiver (by {answer}); remove it"

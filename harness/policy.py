@@ -7,7 +7,6 @@ import json
 from datetime import date
 from enum import StrEnum
 from itertools import combinations
-from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -15,7 +14,6 @@ from pydantic import Field, model_validator
 from harness import numbers
 from harness.frozen import Frozen
 from harness.globs import matches as matches  # the rule that patterns of gates follow
-from harness.validation import load_yaml
 
 
 class Severity(StrEnum):
@@ -102,6 +100,7 @@ class Waiver(Frozen):
     until: date = Field(description="last day it holds, UTC")
     by: str = Field(min_length=1, description="who answers for it")
     reason: str = Field(min_length=1, description="why the release may go out all the same")
+    owner: str = Field(default="", description="who may grant it: the owner of the file of waivers it stands in")
 
 
 class BaselineRule(Frozen):
@@ -234,6 +233,9 @@ class Policy(Frozen):
         description="none, holm or bh: how blocks are corrected for the number of gates of the same severity",
     )
     requires: tuple[Requirement, ...] = Field(default=(), description="metrics that must have been measured")
+    waivers: Literal[""] = Field(
+        default="", description="in a policy file: path, from there, of a file of waivers (see harness.waivers)"
+    )
 
     @model_validator(mode="after")
     def _unique_ids(self) -> Self:
@@ -264,8 +266,3 @@ class Policy(Frozen):
     def digest(self) -> str:
         """sha256 over the content with every default filled in."""
         return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
-
-
-def load_policy(path: Path) -> Policy:
-    """The policy in a YAML file. Raises UsageError naming the key, with a suggestion for unknown ones."""
-    return load_yaml(path, Policy)

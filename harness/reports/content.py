@@ -225,7 +225,8 @@ def _waiver(result: GateResult) -> list[tuple[str, str]]:
     waiver = result.gate.waiver
     if waiver is None:
         return []
-    return [("waiver", f"{result.waiver}, until {waiver.until} by {waiver.by}: {waiver.reason}")]
+    granted = f", granted by {waiver.owner}" if waiver.owner else ""
+    return [("waiver", f"{result.waiver}, until {waiver.until} by {waiver.by}{granted}: {waiver.reason}")]
 
 
 def _paired(comparison: Comparison) -> list[tuple[str, str]]:

@@ -17,10 +17,10 @@ from harness.errors import UsageError
 from harness.gate import Outcome, Policy, Verdict, decide
 from harness.judge import compared_with, judge
 from harness.metrics import Better, Metric, missing_metric
-from harness.policy import load_policy
 from harness.record import AuditFolder
 from harness.rows import RowStore
 from harness.verdict import Absence, Compared, GateResult
+from harness.waivers import load_policy
 from suites.quality.classification import Classification
 from tests.harness.two_audits import ACCURACY, NAME, answers, make_audit
 

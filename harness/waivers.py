@@ -1,0 +1,78 @@
+"""Policies as files say them, with waivers from a file of their own: its owner grants them, none for longer than allowed.
+
+So who may write the rules and who may waive them can be two teams, each with a file to own.
+"""
+
+from __future__ import annotations
+
+import difflib
+from datetime import date
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, model_validator
+
+from harness.errors import UsageError
+from harness.frozen import Frozen
+from harness.policy import Policy, Waiver
+from harness.validation import load_yaml, read_yaml, validated
+
+
+class GrantedWaiver(Waiver):
+    """A waiver with the gate it is for and the day it was granted."""
+
+    gate: str = Field(min_length=1, description="id of the gate")
+    granted: date = Field(description="the day it was granted, UTC")
+
+
+class WaiverFile(Frozen):
+    """Waivers of a policy."""
+
+    owner: str = Field(min_length=1, description="who may grant waivers: a person or a team")
+    max_days: int = Field(ge=1, le=366, description="the longest that one may hold, from the day it was granted")
+    waivers: tuple[GrantedWaiver, ...] = Field(default=(), description="at most one for each gate")
+
+    @model_validator(mode="after")
+    def _within_bounds(self) -> Self:
+        gates = [waiver.gate for waiver in self.waivers]
+        twice = sorted({gate for gate in gates if gates.count(gate) > 1})
+        if twice:
+            raise ValueError(f"two waivers for gate {twice[0]!r}; keep one")
+        for waiver in self.waivers:
+            days = (waiver.until - waiver.granted).days
+            if not 0 <= days <= self.max_days:
+                raise ValueError(
+                    f"the waiver for gate {waiver.gate!r} holds for {days} days (from {waiver.granted} until "
+                    f"{waiver.until}), where 0 to {self.max_days} are allowed"
+                )
+        return self
+
+
+def load_policy(path: Path) -> Policy:
+    """The policy in a YAML file, with its waivers.
+
+    Raises UsageError naming the key, with a suggestion for unknown ones; for a waiver of a gate that is not there or
+    has one already, or that holds longer than its file allows.
+    """
+    values = read_yaml(path)
+    named = values.pop("waivers", "")
+    if not isinstance(named, str):
+        raise UsageError(f"{path}: waivers: must be the path of a file of waivers; a gate has its own as `waiver`")
+    policy = validated(Policy, values, str(path))
+    return _with_waivers(policy, path.parent / named) if named else policy
+
+
+def _with_waivers(policy: Policy, path: Path) -> Policy:
+    file = load_yaml(path, WaiverFile)
+    gates = {gate.id: gate for gate in policy.gates}
+    for waiver in file.waivers:
+        if waiver.gate not in gates:
+            close = difflib.get_close_matches(waiver.gate, list(gates), 1, cutoff=0.5)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise UsageError(f"{path}: a waiver for gate {waiver.gate!r}, which the policy does not have{hint}")
+        if gates[waiver.gate].waiver is not None:
+            raise UsageError(f"{path}: gate {waiver.gate!r} has a waiver in the policy already; keep one of the two")
+        known: dict[str, Any] = {name: getattr(waiver, name) for name in ("until", "by", "reason")}
+        own = Waiver(**known, owner=file.owner)
+        gates[waiver.gate] = gates[waiver.gate].model_copy(update={"waiver": own})
+    return policy.model_copy(update={"gates": tuple(gates.values())})
