@@ -19,6 +19,9 @@ from harness.validation import validated
 from harness.verdict import BaselineRecord, Compared, Comparison
 
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
+_NO_SHARE = (
+    "the baseline's own value has no interval on both sides, so a share of it is not known; give a margin in units"
+)
 _SEEDS = ("seed",)
 """Settings that may differ: another seed is another draw of the same measurement."""
 
@@ -74,7 +77,7 @@ def compare(
     record = baseline.folder.manifest()
     if record.status is not Status.FINISHED:
         raise UsageError(f"baseline {baseline.ref}: the audit is {record.status}, not finished")
-    work = _Work(folder, folder.manifest(), baseline.folder, record, folder.metrics())
+    work = _Work(folder, folder.manifest(), baseline.folder, record, folder.metrics(), baseline.folder.metrics())
     wanted = _wanted(policy, work.metrics)
     other = sorted({place for probe in wanted for place in _other_data(work, probe)})
     if other and not allow_other_data:
@@ -98,6 +101,7 @@ class _Work:
     base_folder: AuditFolder
     base_manifest: AuditManifest
     metrics: list[Metric] = field(default_factory=list)
+    base_metrics: list[Metric] = field(default_factory=list)
 
 
 _Asked = list[tuple[Gate, Metric]]
@@ -114,12 +118,21 @@ def _wanted(policy: Policy, metrics: Sequence[Metric]) -> dict[str, _Asked]:
 
 
 def _compare_probe(work: _Work, name: str, asked: _Asked, found: Found) -> dict[tuple[str, str, str], Comparison]:
-    keys = {(gate.id, metric.key, metric.slice): (metric, Rule.of(gate)) for gate, metric in asked}
-    record, why = _record(work.manifest, name), _incomparable(work, name, found)
-    if record is None or why:
-        return {key: _none(metric, rule, why) for key, (metric, rule) in keys.items()}
-    probe = _probe(found, record)
     out: dict[tuple[str, str, str], Comparison] = {}
+    keys: dict[tuple[str, str, str], tuple[Metric, Rule]] = {}
+    record, why = _record(work.manifest, name), _incomparable(work, name, found)
+    for gate, metric in asked:
+        key = gate.id, metric.key, metric.slice
+        rule = Rule.of(gate, _value_there(work, metric))
+        if rule is None or record is None or why:
+            out[key] = _none(metric, rule, why or _NO_SHARE)
+        elif gate.baseline is not None and gate.baseline.relative and metric.better is Better.TARGET:
+            out[key] = _none(metric, rule, "a share of a value with a target is no margin; give it in units")
+        else:
+            keys[key] = metric, rule
+    if not keys or record is None:
+        return out
+    probe = _probe(found, record)
     rest: dict[tuple[str, str, str], tuple[Metric, Rule]] = {}
     pairs = _read(work, probe, probe.value_columns) if probe.value_columns else None
     for key, (metric, rule) in keys.items():
@@ -217,8 +230,15 @@ def _record(manifest: AuditManifest, name: str) -> ProbeRecord | None:
     return next((record for record in manifest.probes if record.name == name), None)
 
 
-def _none(metric: Metric, rule: Rule, why: str, **counts: int) -> Comparison:
-    return Comparison(metric=metric.key, slice=metric.slice, level=rule.level, note=why, **counts)
+def _value_there(work: _Work, metric: Metric) -> Metric | None:
+    """The same metric in the baseline's own record."""
+    found = [each for each in work.base_metrics if (each.key, each.slice) == (metric.key, metric.slice)]
+    return found[0] if len(found) == 1 else None
+
+
+def _none(metric: Metric, rule: Rule | None, why: str, **counts: int) -> Comparison:
+    level = {"level": rule.level} if rule is not None else {}
+    return Comparison(metric=metric.key, slice=metric.slice, note=why, **level, **counts)
 
 
 def _identity(baseline: Baseline, record: AuditManifest, other: Sequence[str]) -> BaselineRecord:

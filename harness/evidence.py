@@ -65,6 +65,16 @@ class _Estimate:
     what: str
     """Of what, for the sentence, e.g. '(n=100) of quality/classification/accuracy'."""
     n: int
+    margin: tuple[float, float] | None = None
+    """Least and most that a relative margin may come to; a pass must hold at the least, a block break the most."""
+
+    def holds_in(self, gate: Gate) -> tuple[float, float]:
+        """Where it must lie to pass."""
+        return gate.allowed if self.margin is None else (-math.inf, self.margin[0])
+
+    def breaks_beyond(self, gate: Gate) -> tuple[float, float]:
+        """Outside of which it blocks."""
+        return gate.allowed if self.margin is None else (-math.inf, self.margin[1])
 
 
 def drafts(gate: Gate, facts: Facts) -> list[Draft]:
@@ -186,6 +196,7 @@ def _against_baseline(gate: Gate, metric: Metric, compared: Compared, about: dic
         found.level,
         f"(n={found.n} pairs) of the regression of {name}",
         found.n,
+        found.margin,
     )
     about |= {"p": found.p, "alpha": (1 - found.level) / 2}
     return _compare(gate, estimate, about)
@@ -193,11 +204,12 @@ def _against_baseline(gate: Gate, metric: Metric, compared: Compared, about: dic
 
 def _compare(gate: Gate, estimate: _Estimate, about: dict[str, Any]) -> Draft:
     """Compare the interval, not the point, with the rule; a missing end is as far away as can be."""
-    lowest, highest = gate.allowed
+    lowest, highest = estimate.holds_in(gate)
     low, high = estimate.low, estimate.high
     if gate.evidence.decides is Deciding.POINT:
         low = high = estimate.value
     holds = lowest <= (-math.inf if low is None else low) and (math.inf if high is None else high) <= highest
+    lowest, highest = estimate.breaks_beyond(gate)
     broken = (low is not None and low > highest) or (high is not None and high < lowest)
     if holds:
         outcome, relation = Outcome.PASS, "satisfies"
@@ -206,7 +218,9 @@ def _compare(gate: Gate, estimate: _Estimate, about: dict[str, Any]) -> Draft:
     else:
         outcome, relation = _undecided(gate)
     fix = _more_cases(gate, estimate) if outcome is Outcome.INCONCLUSIVE else ""
-    return _draft(gate, outcome, f"{_sure(gate, estimate)} {relation} {gate.rule}", fix=fix, **about)
+    margin = estimate.margin
+    came = f" ({numbers.number(margin[0], 3)} to {numbers.number(margin[1], 3)})" if margin else ""
+    return _draft(gate, outcome, f"{_sure(gate, estimate)} {relation} {gate.rule}{came}", fix=fix, **about)
 
 
 def _undecided(gate: Gate) -> tuple[Outcome, str]:
@@ -219,7 +233,7 @@ def _undecided(gate: Gate) -> tuple[Outcome, str]:
 
 
 def _sure(gate: Gate, estimate: _Estimate) -> str:
-    limits = [limit for limit in gate.allowed if math.isfinite(limit)]
+    limits = [limit for limit in (*estimate.holds_in(gate), *estimate.breaks_beyond(gate)) if math.isfinite(limit)]
     point = gate.evidence.decides is Deciding.POINT
     ends = (estimate.value,) if point else (estimate.low, estimate.high)
     digits = max(numbers.telling_digits(end, limit) for end in ends for limit in limits)
@@ -231,6 +245,8 @@ def _sure(gate: Gate, estimate: _Estimate) -> str:
 
 def _more_cases(gate: Gate, estimate: _Estimate) -> str:
     """How many cases would decide if the estimate stayed; an interval shrinks with the root of their number."""
+    if estimate.margin is not None:
+        return "raise limits.cases: more of them narrow the regression and the baseline's value"
     lowest, highest = gate.allowed
     needed = 0.0
     sides = ((estimate.low, lowest), (estimate.low, highest), (estimate.high, lowest), (estimate.high, highest))

@@ -56,14 +56,33 @@ class Rule:
     level: float
     test: str
     draws: int
+    least: float | None = None
+    """What the margin comes to at least, where it is a share of the baseline's value, which is known by an interval;
+    `margin` is then the most. None: it is no share."""
 
     @classmethod
-    def of(cls, gate: Gate) -> Rule:
-        """The rule of a gate with a baseline."""
+    def of(cls, gate: Gate, baseline: Metric | None) -> Rule | None:
+        """The rule of a gate with a baseline, whose metric has this value there; None: a share of what is not known.
+
+        Half of the error goes to the interval of the baseline's value and half to that of the regression, so that both
+        together err no more often than one of them would.
+        """
         assert gate.baseline is not None
-        evidence = gate.evidence
+        evidence, share = gate.evidence, gate.baseline.max_regression
         level = evidence.confidence or DEFAULT_LEVEL
-        return cls(gate.baseline.max_regression, level, evidence.test, evidence.draws)
+        if not gate.baseline.relative:
+            return cls(share, level, evidence.test, evidence.draws)
+        level = (1 + level) / 2
+        low, high = (None, None) if baseline is None else interval_at(baseline, level)
+        if low is None or high is None:
+            return None
+        near = 0.0 if low <= 0 <= high else min(abs(low), abs(high))
+        return cls(share * max(abs(low), abs(high)), level, evidence.test, evidence.draws, share * near)
+
+    @property
+    def range(self) -> tuple[float, float] | None:
+        """Least and most of a relative margin."""
+        return None if self.least is None else (self.least, self.margin)
 
 
 def pair(candidate: pd.DataFrame, baseline: pd.DataFrame) -> Pairs:
@@ -243,7 +262,7 @@ def _badness(metric: Metric, measured: Metric, level: float) -> tuple[float, flo
 
 
 def _named(metric: Metric, rule: Rule) -> dict[str, Any]:
-    return {"metric": metric.key, "slice": metric.slice, "level": rule.level}
+    return {"metric": metric.key, "slice": metric.slice, "level": rule.level, "margin": rule.range}
 
 
 def _values(ours: float | None, theirs: float | None) -> dict[str, float | None]:

@@ -107,8 +107,33 @@ class BaselineRule(Frozen):
     """At most so much worse than the baseline, by the rows both have."""
 
     max_regression: float = Field(
-        default=0.0, ge=0, description="how much worse than the baseline is allowed, in units of the metric"
+        default=0.0,
+        ge=0,
+        description="how much worse is allowed: in units of the metric, or '2%' of the baseline's value",
     )
+    relative: bool = Field(default=False, description="whether it is a share of the baseline's value; set by the %")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _percent(cls, values: Any) -> Any:
+        """'2%' is 0.02 of the baseline's value."""
+        given = values.get("max_regression") if isinstance(values, dict) else None
+        if not isinstance(given, str):
+            return values
+        try:
+            share = float(given.strip().removesuffix("%")) / 100
+        except ValueError:
+            share = float("nan")
+        if not given.strip().endswith("%") or not 0 <= share < float("inf"):
+            raise ValueError(f"max_regression: {given[:40]!r} is neither a number nor a percentage such as 2%")
+        return {**values, "max_regression": share, "relative": True}
+
+    @property
+    def shown(self) -> str:
+        """The margin as text."""
+        if not self.relative:
+            return numbers.bound(self.max_regression)
+        return f"{numbers.bound(round(100 * self.max_regression, 10))} % of the baseline's value"
 
 
 class Gate(Frozen):
@@ -181,7 +206,7 @@ class Gate(Frozen):
         if self.within is not None:
             return f"in [{numbers.bound(self.within[0])}, {numbers.bound(self.within[1])}]"
         if self.baseline is not None:
-            return f"<= {numbers.bound(self.baseline.max_regression)} worse than the baseline"
+            return f"<= {self.baseline.shown} worse than the baseline"
         if self.measured is not None:
             return "must be measured"
         return f"<= {numbers.bound(self.max)}" if self.max is not None else f">= {numbers.bound(self.allowed[0])}"

@@ -166,7 +166,7 @@ def cases_needed(decided: Callable[[int], float]) -> int | None:
 
 
 def _baseline_power(gate: Gate, known: Planned, last: str) -> GatePower:
-    if last not in known.shares or gate.baseline is None:
+    if last not in known.shares or gate.baseline is None or gate.baseline.relative:
         return GatePower(gate, known.cases, None, "unknown: depends on how much the pairs differ")
     level = gate.evidence.confidence or _LEVEL
     margin = gate.baseline.max_regression

@@ -79,6 +79,9 @@ class Comparison(Frozen):
     high: float | None = Field(default=None, description="upper end of the interval of the regression")
     level: float = Field(default=0.95, gt=0, lt=1, description="confidence level of the interval")
     test: str = Field(default="", description="how interval and p were computed")
+    margin: tuple[float, float] | None = Field(
+        default=None, description="what a relative margin may come to at least and at most; None: it is absolute"
+    )
     p: float | None = Field(default=None, ge=0, le=1, description="one-sided, of no more than the allowed regression")
     n: int = Field(default=0, ge=0, description="paired cases (or clusters) with a usable row in both")
     unusable: int = Field(default=0, ge=0, description="paired cases without a usable row in one of the two")

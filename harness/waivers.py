@@ -1,4 +1,4 @@
-"""Policies as files say them, with waivers from a file of their own: its owner grants them, none for longer than allowed.
+"""Policies as files say them, with waivers from a file of their own: its owner grants them, none for too long.
 
 So who may write the rules and who may waive them can be two teams, each with a file to own.
 """
