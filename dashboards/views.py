@@ -83,8 +83,15 @@ def gate_table(verdict: Verdict) -> pd.DataFrame:
             for result in results
         ],
     )
-    table.insert(0, "outcome", [tinted(result.outcome) for result in results])
+    table.insert(0, "outcome", [_stands(result) for result in results])
     return table if any(table["purpose"]) else table.drop(columns="purpose")
+
+
+def _stands(result: GateResult) -> str:
+    """Badge of a gate's outcome; in words where it was not measured and need not be."""
+    if result.asked and not result.excused:
+        return tinted(result.outcome)
+    return plain(f"excused: {result.absence}" if result.excused else str(result.absence))
 
 
 def markdown_table(columns: Sequence[str], lines: Iterable[Sequence[str]]) -> pd.DataFrame:

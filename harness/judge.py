@@ -49,7 +49,7 @@ def judge(policy: Policy | None, manifest: AuditManifest, metrics: list[Metric],
     return decide(
         policy,
         metrics,
-        incomplete=manifest.incomplete,
+        incomplete={**_unloaded(manifest), **manifest.incomplete},
         not_applicable=manifest.not_applicable,
         no_data=manifest.no_data,
         compared=compared,
@@ -57,6 +57,12 @@ def judge(policy: Policy | None, manifest: AuditManifest, metrics: list[Metric],
         claim_doubt=claim.doubt if claim else "",
         today=datetime.now(UTC).date(),
     )
+
+
+def _unloaded(manifest: AuditManifest) -> dict[str, str]:
+    """Probes whose plug-in did not load, by the name of their entry point: a pattern must not pass without them."""
+    points = {key.partition(" = ")[0].replace(".", "/", 1): why for key, why in manifest.plugin_errors.items()}
+    return {name: f"its plug-in did not load ({why})" for name, why in points.items() if "/" in name}
 
 
 def _claim(manifest: AuditManifest) -> ClaimRecord | None:

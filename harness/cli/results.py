@@ -32,7 +32,11 @@ def show(
     if run is None:
         show_audits(list(audits_in(output)))
         return
-    show_result(audit_folder(run, output), _level(level) if level else None)
+    folder = audit_folder(run, output)
+    show_result(folder, _level(level) if level else None)
+    for later in folder.decisions():
+        verdict = later.verdict
+        say(f"decided again on {later.decided_at[:10]} under {verdict.policy!r}: {verdict.outcome}; {verdict.reason}")
 
 
 def report(

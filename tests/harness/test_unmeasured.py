@@ -196,3 +196,13 @@ def test_a_first_release_has_no_baseline_yet(candidate: AuditFolder) -> None:
     found = judge(RULES, candidate.manifest(), candidate.metrics(), compared)
     assert found.outcome is Outcome.PASS
     assert found.reason == "0 of 1 gates passed; 1 not measured (excused: no baseline yet)"
+
+
+def test_a_pattern_does_not_pass_without_a_plug_in_that_failed_to_load(candidate: AuditFolder) -> None:
+    rules = Policy.model_validate({"name": "p", "gates": [{"id": "g", "metric": "quality/*/accuracy", "min": 0.2}]})
+    manifest = candidate.manifest()
+    assert judge(rules, manifest, candidate.metrics(), None).outcome is Outcome.PASS
+    broken = {"quality.other = somewhere:Other": "ModuleNotFoundError", "assay.reports = x:y": "boom"}
+    found = judge(rules, manifest.model_copy(update={"plugin_errors": broken}), candidate.metrics(), None)
+    assert found.outcome is Outcome.INCONCLUSIVE
+    assert "quality/other did not finish: its plug-in did not load (ModuleNotFoundError)" in found.reason
