@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from harness.power import GatePower
     from harness.record import AuditFolder, AuditManifest
     from harness.registry import Found, ProbeClass
+    from harness.repeats import Repeated
     from harness.reports.api import Level
     from harness.resources import ResourcePlugin
 
@@ -235,6 +236,21 @@ def show_outcome(manifest: AuditManifest, metrics: Sequence[Metric], verdict: Ve
     from harness.reports.terminal import print_report
 
     print_report(console, report_input(manifest, metrics, verdict))
+
+
+def show_repeats(found: Sequence[Repeated], first: AuditFolder) -> None:
+    """Each metric over seeds: value with its interval, lowest and highest seed, and the cases that do not end alike."""
+    from harness import numbers
+
+    table = Table("metric over seeds", "value", "interval", "lowest and highest seed", "unsteady cases", box=None)
+    for each in found:
+        known = [value for value in each.by_seed if value is not None]
+        ends = f"{numbers.number(min(known))} to {numbers.number(max(known))}" if known else "missing"
+        unsteady = "" if each.unsteady is None else f"{each.unsteady} of {each.n}"
+        interval = numbers.interval(each.low, each.high)
+        table.add_row(escape(each.key), numbers.number(each.value), interval, ends, unsteady)
+    console.print(table)
+    say(f"repeats    {first.path / 'repeats.json'}, each case's rate in {first.path / 'repeats'}")
 
 
 @contextmanager

@@ -134,7 +134,8 @@ def _chosen(spec: AuditSpec, found: Found) -> list[tuple[ProbeClass, ProbeSpec]]
 
 
 def _plan_probe(spec: AuditSpec, info: CheckpointInfo, probe_class: ProbeClass, wanted: ProbeSpec) -> PlannedProbe:
-    params = validated(probe_class.Params, wanted.params, f"params of {probe_class.name}")
+    own = {"seed": spec.seed} if "seed" in probe_class.Params.model_fields else {}
+    params = validated(probe_class.Params, {**own, **wanted.params}, f"params of {probe_class.name}")
     probe = probe_class(params)
     unknown = sorted(set(wanted.data) - set(probe.inputs))
     if unknown:

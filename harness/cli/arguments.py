@@ -25,8 +25,9 @@ Uri = Annotated[
     str | None,
     typer.Option("--tracking-uri", help="MLflow URI, or 'off'.", show_default=False, callback=lambda uri: _store(uri)),
 ]
-Seed = Annotated[int | None, typer.Option(help="Seed of sampling, attacks and bootstrap.", show_default=False)]
+Seed = Annotated[int | None, typer.Option(help="Seed of sampling, and of probes that draw.", show_default=False)]
 Limit = Annotated[int | None, typer.Option(help="At most so many cases per probe.", show_default=False)]
+Repeat = Annotated[int, typer.Option(min=1, max=100, help="Seeds under which the probes that draw at random are run.")]
 Minutes = Annotated[float | None, typer.Option(help="Take no new case after so many minutes.", show_default=False)]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.", show_default=False)]
 Dtype = Annotated[str | None, typer.Option(help="auto, fp32, bf16 or fp16.", show_default=False)]

@@ -22,6 +22,7 @@ from harness.cli.arguments import (
     Pickle,
     PolicyFile,
     Remote,
+    Repeat,
     Run,
     Seed,
     Spec,
@@ -37,10 +38,12 @@ from harness.errors import AssayError, Exit
 from harness.outcome import decided, verdict_due
 
 if TYPE_CHECKING:
+    from harness.audit import AuditResult
     from harness.checkpoint import CheckpointSource
     from harness.plan import AuditPlan
     from harness.record import AuditFolder
     from harness.scan import ScanReport
+    from harness.verdict import Verdict
 
 
 def run(
@@ -60,11 +63,13 @@ def run(
     allow_remote_code: Remote = False,
     trust_manifest: Trust = False,
     base: Base = None,
+    repeat: Repeat = 1,
 ) -> None:
     """Audit a checkpoint: run its probes, measure, decide, report and log."""
     from harness.audit import start_audit
     from harness.checkpoint import Permissions
     from harness.plan import make_plan
+    from harness.repeats import repeats_of
     from harness.stores import store_of_environment
 
     store_of_environment()  # what is wrong with it should be heard now, not when the audit is done
@@ -74,11 +79,15 @@ def run(
     asked = spec_with(spec, options, base)
     scan = scan_first(asked.checkpoint)
     plan = make_plan(asked, permissions=allowed)
+    more = repeats_of(plan, repeat) if repeat > 1 else []
     show_plan(plan, cost=False)
     say(f"scan       {scan.headline}")
     folder = start_audit(plan, ["assay", *sys.argv[1:]], scan=scan)
     say(f"audit {folder.path.name}; if it stops: assay resume {folder.path}")
-    _finish(plan, folder)
+    verdict = _finish(plan, folder)
+    if more:
+        _repeat(plan, folder, more)
+    raise typer.Exit(decided(verdict.exit_code))
 
 
 def plan(
@@ -131,7 +140,7 @@ def resume(
     allowed = Permissions(allow_pickle, allow_remote_code, trust_manifest)
     plan = resume_plan(folder, permissions=allowed)
     folder.write_manifest(with_scan(folder, folder.manifest(), scan_first(plan.spec.checkpoint)))
-    _finish(plan, folder)
+    raise typer.Exit(decided(_finish(plan, folder).exit_code))
 
 
 def scan_first(checkpoint: CheckpointSource) -> ScanReport:
@@ -145,18 +154,38 @@ def scan_first(checkpoint: CheckpointSource) -> ScanReport:
         return ScanReport(source=checkpoint.source, kind="unknown", version=__version__, unscanned=(missed,))
 
 
-def _finish(plan: AuditPlan, folder: AuditFolder) -> None:
-    """Run, print, log; exit with the verdict."""
-    from harness.audit import run_audit
-    from harness.console import audit_progress, show_outcome
+def _finish(plan: AuditPlan, folder: AuditFolder) -> Verdict:
+    """Run, print, log; the verdict."""
+    from harness.console import show_outcome
 
-    try:
-        with audit_progress() as progress:
-            result = run_audit(plan, folder, progress)
-    except KeyboardInterrupt:
-        fail(f"interrupted; what is finished is kept, go on with: assay resume {folder.path}")
-        raise typer.Exit(Exit.INTERRUPTED) from None
+    result = _run(plan, folder)
     show_outcome(result.manifest, result.metrics, result.verdict)
     log_audit(folder, plan.spec.tracking.uri)
     say(f"report     {folder.path / 'report.html'}\ndashboard  assay dashboard --output {plan.spec.output}")
-    raise typer.Exit(decided(result.verdict.exit_code))
+    return result.verdict
+
+
+def _run(plan: AuditPlan, folder: AuditFolder) -> AuditResult:
+    from harness.audit import run_audit
+    from harness.console import audit_progress
+
+    try:
+        with audit_progress() as progress:
+            return run_audit(plan, folder, progress)
+    except KeyboardInterrupt:
+        fail(f"interrupted; what is finished is kept, go on with: assay resume {folder.path}")
+        raise typer.Exit(Exit.INTERRUPTED) from None
+
+
+def _repeat(plan: AuditPlan, first: AuditFolder, more: list[AuditPlan]) -> None:
+    """The audits of the further seeds, then what all of them say; the verdict is the first one's."""
+    from harness.audit import start_audit
+    from harness.console import show_repeats
+    from harness.repeats import write_repeats
+
+    folders = [first]
+    for again in more:
+        folders.append(start_audit(again, ["assay", *sys.argv[1:]]))
+        say(f"audit {folders[-1].path.name} ({again.spec.title})")
+        _run(again, folders[-1])
+    show_repeats(write_repeats(folders, plan), first)
