@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError
 from harness.probe import Need
@@ -30,7 +30,7 @@ from harness.scorer.engine import Engine
 from harness.scorer.generate import GreedyDecoder
 from harness.scorer.gradients import InputGradients
 from harness.scorer.masked import MaskedScores
-from harness.scorer.pooled import PooledVectors, class_logits, mean_states
+from harness.scorer.pooled import PooledVectors, class_logits, mean_states, poolable
 from harness.scorer.positions import NeededPositions
 from harness.scorer.texts import special_ids, to_input, tokenise
 
@@ -175,12 +175,17 @@ class HFScorer:
         return special_ids(self._engine.tokenizer)
 
     @cached_property
+    def _poolable(self) -> tuple[Any, int]:
+        return poolable(self._engine.model, self._engine.vocabulary)
+
+    @cached_property
     def _classes(self) -> PooledVectors:
-        return PooledVectors(self._engine, "classify", class_logits(self._engine.model))
+        model, pad = self._poolable
+        return PooledVectors(self._engine, "classify", class_logits(model), pad)
 
     @cached_property
     def _gradients(self) -> InputGradients:
-        return InputGradients(self._engine, self._classes)
+        return InputGradients(self._engine, self._classes, self._poolable[0])
 
     @cached_property
     def _states(self) -> PooledVectors:
