@@ -54,7 +54,10 @@ def merge(model: Any, adapter: Adapter) -> Any:
     from peft import PeftModel, get_peft_model_state_dict
 
     wrapped = PeftModel.from_pretrained(model, str(adapter.folder), is_trainable=False)
-    placed, given = set(get_peft_model_state_dict(wrapped)), {tensor.name for tensor in adapter.tensors}
+    placed = set(get_peft_model_state_dict(wrapped, save_embedding_layers=False))
+    given = {tensor.name for tensor in adapter.tensors}
+    # peft saves an adapted embedding or head whole as well
+    given -= {name for name in wrapped.state_dict() if name.endswith(".base_layer.weight")} - placed
     if placed != given:
         lost = sorted(placed ^ given)
         raise CheckpointError(

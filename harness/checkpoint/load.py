@@ -24,6 +24,7 @@ from harness.checkpoint.source import CheckpointInfo, LoadedCheckpoint
 from harness.checkpoint.stage import stage
 from harness.checkpoint.staging import Staged
 from harness.checkpoint.survey import Survey, survey
+from harness.checkpoint.tied import check_tied_pickles
 from harness.checkpoint.tokenizer import settle_inputs, tokenizer_of
 from harness.errors import AssayError, CheckpointError
 
@@ -100,6 +101,8 @@ def _load_folder(found: Survey, dtype: str, device: str) -> tuple[Any, list[str]
 
     if found.empty is not None:
         check_memory(total_bytes(found.empty, ITEMSIZE[dtype]), device, str(found.path))
+        if found.layout.format is not Format.SAFETENSORS:
+            check_tied_pickles(found.empty, found.layout.files, str(found.path))
     model, report = getattr(transformers, found.choice.head.auto_class).from_pretrained(
         str(found.layout.folder),
         config=found.model.config if found.model is not None and not found.remote else None,

@@ -70,18 +70,15 @@ def settle_same_padding(tokenizer: Any, model: Any, max_tokens: int) -> None:
     would read a text that ends in EOS one token earlier. The scorer pads such a model with an id that no text can hold.
     """
     config = model.config
-    if config.pad_token_id is not None:
-        settle_padding(tokenizer, config)
-        return
+    shipped = config.pad_token_id
     most = min(_MOST, max_tokens)
-    plain = rows_of_texts(tokenizer, model, most)
+    plain = rows_of_texts(tokenizer, model, most) if shipped is None else []
     settle_padding(tokenizer, config)
-    settled = config.pad_token_id
-    if settled is None or not plain:
+    if not plain:
         return
-    size = model.get_input_embeddings().weight.shape[0]
-    rows = [*plain, *([*row, settled][-most:] for row in plain if settled < size)]
-    after = answers(model, rows)
+    padding, size = config.pad_token_id, model.get_input_embeddings().weight.shape[0]
+    ending = [[*row, padding][-most:] for row in plain if padding is not None and padding < size]
+    after = answers(model, [*plain, *ending])
     config.pad_token_id = None
-    if difference(answers(model, rows), after, model.dtype) is None:
-        config.pad_token_id = settled
+    if difference(answers(model, [*plain, *ending]), after, model.dtype) is None:
+        config.pad_token_id = padding

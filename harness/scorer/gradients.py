@@ -135,7 +135,11 @@ class InputGradients:
                 raise RuntimeError(f"the embedding layer is read {len(leaves)} times, not once")
             read, leaf = leaves[0]
             (gradient,) = torch.autograd.grad(each.sum(), leaf)
-        return each.detach(), logits.detach(), _rows_first(gradient, read, as_read(inputs["input_ids"], self._engine.vocabulary))
+        return (
+            each.detach(),
+            logits.detach(),
+            _rows_first(gradient, read, as_read(inputs["input_ids"], self._engine.vocabulary)),
+        )
 
 
 def _rows_first(gradient: torch.Tensor, read: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:

@@ -10,7 +10,7 @@ import torch
 
 from harness.scorer.answers import class_scores, embedding, no_classes, no_embedding
 from harness.scorer.api import ClassScores, Embedding, Floats, InputRequest, TextRequest
-from harness.scorer.engine import Engine, Side, pad_token
+from harness.scorer.engine import Engine, Side
 from harness.scorer.texts import TextRow, reads_segments, refuse_segments, to_rows, tokenise
 from harness.scorer.trunk import agree
 
@@ -55,13 +55,15 @@ def poolable(model: Any, vocabulary: int) -> tuple[Any, int]:
     hold, the first one beyond the vocabulary. Only the way to the trunk is copied.
     """
     named = model.config.pad_token_id
-    trunk = getattr(model, "_modules", {}).get(getattr(model, "base_model_prefix", ""))
-    if trunk is None or (named is not None and 0 <= named < vocabulary):
-        return model, pad_token(model, vocabulary)
+    if named is not None and 0 <= named < vocabulary:
+        return model, named
     padded = copy(model)
     padded.config = copy(model.config)
     padded.config.pad_token_id = vocabulary
-    padded._modules = {**model._modules, model.base_model_prefix: _Trunk(trunk, vocabulary)}
+    prefix = getattr(model, "base_model_prefix", "")
+    if prefix not in model._modules:  # a shipped class: then only texts of one length share a batch
+        return padded, 0
+    padded._modules = {**model._modules, prefix: _Trunk(model._modules[prefix], vocabulary)}
     return padded, vocabulary
 
 
