@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.errors import UsageError
+from harness.checkpoint import CheckpointInfo
+from harness.errors import NotApplicableError, UsageError
+from harness.probe import Need
 from harness.scorer.api import Scorer
 
 Ids = tuple[int, ...]
@@ -53,6 +55,13 @@ def masked_frame(scorer: Scorer, text: str) -> Framed:
     own = tokens[first:last]
     left = _cut(scorer, text, tokens[:first], own, tokens[last:])
     return Framed(before, own, after, left, brought=first > 0 or last < len(tokens))
+
+
+def require_start(checkpoint: CheckpointInfo) -> None:
+    """Raises NotApplicableError for a causal model that has no token to begin a text with."""
+    why = checkpoint.lacks.get(Need.START_TOKEN)
+    if why is not None:
+        raise NotApplicableError(f"needs a start token; {why}")
 
 
 def opening(scorer: Scorer, text: str) -> tuple[Ids, Ids]:

@@ -7,7 +7,7 @@ from dataclasses import fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import UsageError
+from harness.errors import NotApplicableError, UsageError
 from harness.probe import Need
 from harness.scorer import causal, generate, gradients, masked
 from harness.scorer.api import (
@@ -83,11 +83,13 @@ class HFScorer:
 
     @property
     def start_token(self) -> int:
-        """BOS, else EOS. Raises UsageError where the tokenizer has neither."""
+        """BOS, else EOS. Raises NotApplicableError where the tokenizer has neither."""
         tokenizer = self._engine.tokenizer
         token = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
         if token is None:
-            raise UsageError(f"{self._source}: its tokenizer names no BOS and no EOS token to start a text with")
+            raise NotApplicableError(
+                f"{self._source}: its tokenizer names no BOS and no EOS token to start a text with"
+            )
         return int(token)
 
     @property
@@ -203,7 +205,7 @@ class HFScorer:
     def _masked(self) -> MaskedScores:
         mask = self._engine.tokenizer.mask_token_id
         if mask is None:
-            raise UsageError(f"{self._source}: its tokenizer names no mask token, so nothing can be masked")
+            raise NotApplicableError(f"{self._source}: its tokenizer names no mask token, so nothing can be masked")
         return MaskedScores(self._engine, self._head, int(mask), self._states.side)
 
     @property

@@ -19,7 +19,7 @@ from harness.schemas import Texts
 from harness.scorer.api import Scorer, TokenScores
 from harness.stats import FloatArray
 from suites.estimates import POSITIVE, all_missing, estimate, usable
-from suites.framing import causal_frame, masked_frame
+from suites.framing import causal_frame, masked_frame, require_start
 from suites.quality.windows import Windows, score_causal, score_masked
 from suites.sources import BBC_NEWS
 from suites.words import first_words
@@ -100,6 +100,7 @@ class Perplexity(Probe[PerplexityParams]):
     def cases(self, plan: Plan) -> list[Case]:
         """One case per text, cut after `max_words`."""
         self.params.windows(plan.checkpoint.max_tokens)
+        require_start(plan.checkpoint)
         kind = CAUSAL if Need.CAUSAL_LM in plan.checkpoint.offers else MASKED
         words = self.params.max_words or (MASKED_WORDS if kind == MASKED else None)
         texts = plan.data["texts"].frame["text"]
