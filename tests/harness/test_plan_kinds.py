@@ -180,7 +180,7 @@ def test_data_of_another_kind_for_the_whole_audit(bert: Path, tmp_path: Path) ->
     assert not set(refused) & set(made.no_data)
     assert "quality/classification" in {each.probe.name for each in made.probes}
     name = next(iter(refused))
-    with pytest.raises(DataError, match="text pairs, and .* attacks single texts"):
+    with pytest.raises(DataError, match=r"text pairs, and .* attacks single texts"):
         plan(bert, tmp_path, data={"examples": pairs(tmp_path)}, probes=["quality", name])
 
 
@@ -192,8 +192,9 @@ class Picky(Toy):
     raises: ClassVar[Exception | None] = None
 
     def cases(self, plan: Plan) -> list[Case]:
-        if type(self).raises is not None:
-            raise type(self).raises
+        error = type(self).raises
+        if error is not None:
+            raise error
         return super().cases(plan)
 
 
@@ -290,8 +291,8 @@ def test_one_set_of_two_is_no_data(bert: Path, tmp_path: Path) -> None:
     data = {"texts": table(tmp_path, text=["a", "b"])}
     made = plan(bert, tmp_path, Found({Toy.name: Toy, Two.name: Two}, {}), data=data)
     assert set(made.no_data) == {"two/sets"}
+    data = {"texts": str(tmp_path / "gone.csv")}
     with pytest.raises(DataError, match=r"gone\.csv"):  # a bad file is said first, whatever else is lacking
-        data = {"texts": str(tmp_path / "gone.csv")}
         plan(bert, tmp_path, Found({Two.name: Two}, {}), data=data)
 
 
@@ -324,11 +325,10 @@ def test_every_report_has_a_title_for_it(tmp_path: Path) -> None:
         print_report(Console(file=file, width=100), report)
     shown = (tmp_path / "out").read_text(encoding="utf-8")
     for text in (shown, markdown.render(report), html.render(report), comment.render(report)):
-        content = text.decode() if isinstance(text, bytes) else text
-        assert "Not applicable" in content or "What did not run" in content
-        assert why in content.split("No data given")[1]
+        assert "Not applicable" in text or "What did not run" in text
+        assert why in text.split("No data given")[1]
     audit = Audit(tmp_path, report.manifest, (), None, {})
-    assert ("no data given", name, why) in [(each.kind, each.about, each.why) for each in views.cautions(audit)]
+    assert ("no data given", name, why) in [(each.kind, each.where, each.why) for each in views.cautions(audit)]
 
 
 def test_the_plan_shows_it(bert: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
