@@ -19,7 +19,7 @@ from harness.claim import TrainingRecord
 from harness.claim_check import UNCHECKED, check_claim
 from harness.claim_metric import claim_metrics
 from harness.commit import git_commit
-from harness.errors import AssayError, AuditError, UsageError
+from harness.errors import AssayError, AuditError, NotApplicableError, UsageError
 from harness.executors import make_executor
 from harness.files import make_folder, write_text
 from harness.gate import Policy, Verdict
@@ -91,6 +91,7 @@ def start_audit(
         checkpoint=_checkpoint_record(plan.info, claims),
         probes=tuple(_probe_record(planned) for planned in plan.probes),
         not_applicable=dict(plan.not_applicable),
+        no_data=dict(plan.no_data),
         plugin_errors=dict(plan.plugin_errors),
         seed=plan.spec.seed,
         versions=package_versions(),
@@ -160,11 +161,16 @@ def conclude(plan: AuditPlan, folder: AuditFolder) -> AuditResult:
     metrics: list[Metric] = []
     unmeasured: dict[str, str] = {}
     for planned in plan.probes:
+        name = planned.probe.name
         try:
-            metrics += measure(planned, folder)
+            metrics += (
+                _missing(planned.probe, f"not applicable: {recorded.not_applicable[name]}")
+                if name in recorded.not_applicable
+                else measure(planned, folder)
+            )
         except PluginError as error:  # this probe's numbers are missing, with the reason; the others stand
-            unmeasured[planned.probe.name] = f"its rows could not be measured ({error})"
-            metrics += _missing(planned.probe, unmeasured[planned.probe.name])
+            unmeasured[name] = f"its rows could not be measured ({error})"
+            metrics += _missing(planned.probe, unmeasured[name])
     metrics += claim_metrics(recorded.checkpoint.training)
     metrics += scan_metrics(recorded.scan)
     folder.write_metrics(metrics)
@@ -247,6 +253,7 @@ def _execute(plan: AuditPlan, folder: AuditFolder, on_progress: OnProgress) -> N
     _mark(folder, Status.RUNNING, "")
     if not any(pending):
         return
+    folder.write_manifest(folder.manifest().model_copy(update={"not_applicable": dict(plan.not_applicable)}))
     scorer = _load_scorer(plan, folder)
     executor = make_executor(plan.spec.executor)
     deadline = time.monotonic() + 60 * plan.spec.limits.minutes if plan.spec.limits.minutes else None
@@ -256,17 +263,27 @@ def _execute(plan: AuditPlan, folder: AuditFolder, on_progress: OnProgress) -> N
         finished = total - len(cases)
         on_progress(planned.probe.name, finished, total)
         before = replace(scorer.counts)
-        for rows in executor.run(planned.probe, scorer, cases) if not _over(deadline) else ():
-            store.append(rows)
-            finished += len(rows)
-            on_progress(planned.probe.name, finished, total)
-            if _over(deadline):
-                break
+        try:
+            for rows in executor.run(planned.probe, scorer, cases) if not _over(deadline) else ():
+                store.append(rows)
+                finished += len(rows)
+                on_progress(planned.probe.name, finished, total)
+                if _over(deadline):
+                    break
+        except NotApplicableError as error:  # not to be known before the model was asked; the others run
+            _record_unfit(folder, planned.probe.name, str(error))
+            continue
         if finished < total:
             incomplete[planned.probe.name] = (
                 f"the limit of {plan.spec.limits.minutes:g} minutes was reached after {finished} of {total} cases"
             )
         _record_work(folder, planned.probe.name, before, scorer.counts, incomplete)
+
+
+def _record_unfit(folder: AuditFolder, probe: str, why: str) -> None:
+    manifest = folder.manifest()
+    unfit = {**manifest.not_applicable, probe: why}
+    folder.write_manifest(manifest.model_copy(update={"not_applicable": unfit}))
 
 
 def _over(deadline: float | None) -> bool:

@@ -28,12 +28,24 @@ class UsageError(AssayError):
     exit_code = Exit.USAGE
 
 
+class NotApplicableError(UsageError):
+    """What was asked for cannot be had of this checkpoint; other probes can run."""
+
+
 class CheckpointError(UsageError):
     """The checkpoint is missing, corrupt, of the wrong kind, or refused as unsafe."""
 
 
 class DataError(UsageError):
-    """A dataset cannot be read or breaks its schema."""
+    """A dataset cannot be read, breaks its schema, or is not of the kind that a probe reads."""
+
+
+class WrongDataError(DataError):
+    """The data are of the right kind but wrong: a label means no class, records are not those of the training."""
+
+
+class NoDataError(DataError):
+    """Something a probe needs besides the checkpoint was not given, and it has nothing of its own that fits."""
 
 
 class AuditError(AssayError):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.errors import DataError
+from harness.errors import WrongDataError
 
 _SYNONYMS = {"neg": "negative", "negative": "neg", "pos": "positive", "positive": "pos"}
 _POLARITY = {"negative": -1, "neg": -1, "neutral": 0, "neu": 0, "positive": 1, "pos": 1}
@@ -56,7 +56,7 @@ class Labels:
         """Class index of each row's label among the model's class `names`.
 
         Labels that are all names of classes are read as names, whole numbers otherwise as class numbers; never some
-        as one and some as the other. Raises DataError naming the first row that fits no class, and where numbers
+        as one and some as the other. Raises WrongDataError naming the first row that fits no class, and where numbers
         could mean two things.
         """
         check_names(names, self.where)
@@ -75,7 +75,7 @@ class Labels:
                 else:
                     index = class_of_number(plain, names, base)
                 if index is None:
-                    raise DataError(self._misfit(row, plain, target, names))
+                    raise WrongDataError(self._misfit(row, plain, target, names))
                 known[value] = index
             found.append(known[value])
         return found
@@ -90,7 +90,7 @@ class Labels:
         return f"labels are whole numbers, read as classes counted from {base}: {', '.join(numbers + more)}"
 
     def _base(self, names: Sequence[str], mapped: LabelMap) -> int | None:
-        """What numbers count from; None where labels are names. Raises DataError where that is not to be told."""
+        """What numbers count from; None where labels are names. Raises WrongDataError where that is not to be told."""
         plain = {plain_label(value) for value in self.used if mapped(value) is None}
         if not plain or not all(_is_whole(value) for value in plain):
             return None
@@ -100,12 +100,14 @@ class Labels:
         base = 0 if "0" in seen else 1 if str(len(names)) in seen else None
         within = all(0 <= int(value) <= len(names) for value in plain)
         if within and base is None:
-            raise DataError(
+            raise WrongDataError(
                 f"{self.where}: its labels {_listed(plain)} could count the model's classes from 0 or from 1, as "
                 f"neither 0 nor {len(names)} is among them; say label_map: {{{min(plain)}: <class>}}"
             )
         if within and (why := _unordered(names)):
-            raise DataError(f"{self.where}: its labels are numbers, {why}; say label_map: {{{min(plain)}: <class>}}")
+            raise WrongDataError(
+                f"{self.where}: its labels are numbers, {why}; say label_map: {{{min(plain)}: <class>}}"
+            )
         return base or 0
 
     def _misfit(self, row: int, value: str, target: str | None, names: Sequence[str]) -> str:
@@ -117,10 +119,12 @@ class Labels:
 
 
 def check_names(names: Sequence[str], where: str) -> None:
-    """Raises DataError where two classes of the model have the same name."""
+    """Raises WrongDataError where two classes of the model have the same name."""
     twice = [name for name in names if list(names).count(name) > 1] if len(set(names)) != len(names) else []
     if twice:
-        raise DataError(f"{where}: two of the model's classes are called {twice[0]!r}; give each a name in its config")
+        raise WrongDataError(
+            f"{where}: two of the model's classes are called {twice[0]!r}; give each a name in its config"
+        )
 
 
 def class_of(value: str, names: Sequence[str]) -> int | None:

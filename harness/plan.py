@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
+import pandera.pandas as pa
 
 from harness.case import Case, sample_cases
 from harness.checkpoint import NOTHING, CheckpointInfo, Permissions, inspect_checkpoint
 from harness.data import Dataset, DataSource, load_dataset
-from harness.errors import AssayError, AuditError, DataError, UsageError
+from harness.errors import (
+    AssayError,
+    AuditError,
+    DataError,
+    NoDataError,
+    NotApplicableError,
+    UsageError,
+    WrongDataError,
+)
 from harness.metrics import Metric
 from harness.plugins import PluginError, guarded
 from harness.power import GatePower, Planned, plan_power
@@ -49,15 +58,22 @@ class AuditPlan:
     info: CheckpointInfo
     probes: tuple[PlannedProbe, ...]
     not_applicable: Mapping[str, str]
+    """Probe -> why the checkpoint, its tokenizer or the kind of data given cannot serve it."""
     plugin_errors: Mapping[str, str]
+    no_data: Mapping[str, str] = field(default_factory=dict)
+    """Probe -> what it was not given: nobody looked, though something could have been measured."""
 
-
-class _NoDefaultError(Exception):
-    """A probe was not asked for by name, and the spec gives it no data it can use."""
+    @property
+    def not_planned(self) -> dict[str, str]:
+        """Probe -> why it is not planned, whatever the kind of reason."""
+        return {**self.not_applicable, **self.no_data}
 
 
 def make_plan(spec: AuditSpec, found: Found | None = None, *, permissions: Permissions = NOTHING) -> AuditPlan:
     """Plan `spec` under what the user allows the checkpoint.
+
+    A probe that was reached through its suite and cannot take the data of the whole spec does not apply; asked for by
+    name, that is an error.
 
     Raises UsageError: unknown probe, bad params, bad data, or no probe that applies.
     """
@@ -67,23 +83,40 @@ def make_plan(spec: AuditSpec, found: Found | None = None, *, permissions: Permi
     info = inspect_checkpoint(spec.checkpoint, permissions)
     planned: list[PlannedProbe] = []
     not_applicable: dict[str, str] = {}
+    no_data: dict[str, str] = {}
+    broken: dict[str, str] = {}
     for probe_class, wanted in chosen:
+        name = probe_class.name
         try:
-            why = guarded(lambda each=probe_class: each.why_not(info.offers))  # type: ignore[misc]
+            why = _why_not(probe_class, info)
+            if why is None:
+                planned.append(_plan_probe(spec, info, probe_class, wanted))
+            else:
+                not_applicable[name] = why
         except PluginError as error:
-            why = f"it could not say whether it applies ({error})"
-        if why is not None:
-            not_applicable[probe_class.name] = why
-            continue
-        try:
-            planned.append(_plan_probe(spec, info, probe_class, wanted))
-        except _NoDefaultError as reason:
-            not_applicable[probe_class.name] = str(reason)
+            broken[name] = f"it could not say whether it applies ({error})"
+        except NotApplicableError as error:
+            not_applicable[name] = str(error)
+        except NoDataError as error:
+            if wanted.name == name:
+                raise
+            no_data[name] = str(error)
     if not planned:
-        reasons = "; ".join(f"{name}: {why}" for name, why in not_applicable.items()) or "none is installed"
+        left = {**not_applicable, **no_data, **broken}
+        reasons = "; ".join(f"{name}: {why}" for name, why in left.items()) or "none is installed"
         about = "".join(f"; {note.removesuffix('.')}" for note in info.notes)
         raise UsageError(f"{spec.checkpoint.source}: no probe applies ({reasons}){about}")
-    return AuditPlan(spec, info, tuple(planned), not_applicable, found.errors)
+    return AuditPlan(spec, info, tuple(planned), not_applicable, {**found.errors, **broken}, no_data)
+
+
+def _why_not(probe_class: ProbeClass, info: CheckpointInfo) -> str | None:
+    """Why the checkpoint cannot serve a probe, with what its tokenizer lacks. Raises PluginError as the probe fails."""
+    why = guarded(lambda: probe_class.why_not(info.offers))
+    if why is None:
+        return None
+    needed = {need for group in probe_class.needs for need in group}
+    lacking = [each for need, each in info.lacks.items() if need in needed]
+    return f"{why} ({'; '.join(lacking)})" if lacking else why
 
 
 def _check_data(spec: AuditSpec, found: Found) -> None:
@@ -106,7 +139,7 @@ def power_of(plan: AuditPlan, earlier: Sequence[Metric] = ()) -> list[GatePower]
     planned = {
         each.probe.name: Planned(len(each.cases), metric_names(each.probe), each.probe.shares) for each in plan.probes
     }
-    return plan_power(plan.spec.policy, planned, plan.not_applicable, earlier)
+    return plan_power(plan.spec.policy, planned, plan.not_planned, earlier)
 
 
 def metric_names(probe: Probe[Any]) -> frozenset[str]:
@@ -143,17 +176,32 @@ def _plan_probe(spec: AuditSpec, info: CheckpointInfo, probe_class: ProbeClass, 
             f"{probe.name}: no input is called {unknown[0]!r}; it reads {sorted(probe.inputs) or 'nothing'}"
         )
     given = {name: source for name, source in {**spec.data, **wanted.data}.items() if name in probe.inputs}
+    data: Mapping[str, Dataset] = {}
     try:
-        data = _datasets(probe, {**probe.default_data(info), **given})
+        data = _datasets(probe, info, given)
         cases = _cases(probe, Plan(info, spec.seed, data))
         if not cases:
             raise DataError(f"{probe.name}: the data give no case; see `assay probes {probe.name}` for what it needs")
     except DataError as error:
-        if given or wanted.name == probe.name:
-            raise
-        raise _NoDefaultError(str(error)) from error
+        raise _come_to(error, by_name=wanted.name == probe.name, given=given.keys(), read=data.keys()) from error
     limit = wanted.limit or spec.limits.cases
     return PlannedProbe(probe, sample_cases(cases, limit, spec.seed), len(cases), data, _notes(info, data))
+
+
+def _come_to(error: DataError, *, by_name: bool, given: Collection[str], read: Collection[str]) -> AssayError:
+    """What data that a probe cannot take come to.
+
+    An error: for a probe asked for by name, and where data that were given cannot be read or are wrong (a label that is
+    no class), which the user has to mend. No data: where none were given that the probe could take. Else it has read
+    nothing but what was given, which is of another kind: not applicable.
+    """
+    if by_name or isinstance(error, NoDataError):
+        return error
+    if not given or set(read) - set(given):
+        return NoDataError(str(error))
+    if isinstance(error, WrongDataError) or not read:
+        return error
+    return NotApplicableError(str(error))
 
 
 def _notes(info: CheckpointInfo, data: Mapping[str, Dataset]) -> dict[str, str]:
@@ -175,11 +223,25 @@ def _cases(probe: Probe[Any], plan: Plan) -> list[Case]:
         raise AuditError(f"{probe.name}: gave no cases ({why}); this is a fault of the probe") from error
 
 
-def _datasets(probe: Probe[Any], sources: Mapping[str, DataSource]) -> dict[str, Dataset]:
+def _datasets(probe: Probe[Any], info: CheckpointInfo, given: Mapping[str, DataSource]) -> dict[str, Dataset]:
+    """What the probe reads. Raises DataError where what was given cannot be read, NoDataError for the rest."""
+    try:
+        sources = {**probe.default_data(info), **given}
+    except DataError as error:
+        raise NoDataError(str(error)) from error
     data: dict[str, Dataset] = {}
     for name, need in probe.inputs.items():
-        if name in sources:
-            data[name] = load_dataset(sources[name], need.schema)
+        if name in given:
+            data[name] = load_dataset(given[name], need.schema)
+        elif name in sources:
+            data[name] = _its_own(sources[name], need.schema)
         elif need.required:
-            raise DataError(f"{probe.name}: no data for {name!r} ({need.what}); give data: {{{name}: <source>}}")
+            raise NoDataError(f"{probe.name}: no data for {name!r} ({need.what}); give data: {{{name}: <source>}}")
     return data
+
+
+def _its_own(source: DataSource, schema: type[pa.DataFrameModel]) -> Dataset:
+    try:
+        return load_dataset(source, schema)
+    except DataError as error:
+        raise NoDataError(str(error)) from error

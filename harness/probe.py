@@ -32,6 +32,8 @@ class Need(StrEnum):
     TOKEN_CLASSIFIER = "token classifier"
     EMBEDDINGS = "embeddings"
     TRAINING_MANIFEST = "training manifest"
+    START_TOKEN = "start token"
+    """Never offered, as nearly every tokenizer names one; a checkpoint without it `lacks` it."""
 
 
 def any_of(*needs: Need) -> frozenset[Need]:
@@ -117,7 +119,10 @@ class Probe(ABC, Generic[P]):
 
     @abstractmethod
     def cases(self, plan: Plan) -> list[Case]:
-        """The work. Ids depend on content only. Raises DataError where the data do not fit the checkpoint."""
+        """The work. Ids depend on content only.
+
+        Raises DataError where the data do not fit the checkpoint, NotApplicableError where it fits no data at all.
+        """
 
     @abstractmethod
     def run(self, scorer: Scorer, cases: Sequence[Case]) -> Iterable[RowDict]:

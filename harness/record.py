@@ -117,8 +117,10 @@ class AuditManifest(_Record):
     spec_digest: str
     checkpoint: CheckpointRecord
     probes: tuple[ProbeRecord, ...]
-    not_applicable: dict[str, str] = Field(default_factory=dict, description="probe -> reason")
-    no_data: dict[str, str] = Field(default_factory=dict, description="probe -> reason; nothing was given for it")
+    not_applicable: dict[str, str] = Field(
+        default_factory=dict, description="probe -> why checkpoint, tokenizer or kind of data given cannot serve it"
+    )
+    no_data: dict[str, str] = Field(default_factory=dict, description="probe -> what it was not given")
     incomplete: dict[str, str] = Field(default_factory=dict, description="probe -> why it did not finish")
     scan: ScanRecord | None = Field(default=None, description="what the checkpoint's files hold; None: not scanned")
     plugin_errors: dict[str, str] = Field(default_factory=dict, description="entry point -> why it did not load")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.data import Dataset, DataSource
-from harness.errors import DataError
+from harness.errors import DataError, NoDataError
 from harness.labels import class_of as class_of
 from harness.labels import is_sentiment as is_sentiment
 from harness.labels import shown
@@ -22,7 +22,7 @@ def true_classes(plan: Plan, name: str, default: DataSource | None) -> list[int]
     check_classes(labels, plan.checkpoint.source.source)
     dataset = plan.data[name]
     if dataset.source == default and not is_sentiment(labels):
-        raise DataError(
+        raise NoDataError(
             f"the default data are sentiment labels, the model's classes are {shown(labels)}; "
             f"give data: {{{name}: <source>}}"
         )

@@ -82,7 +82,7 @@ def head_of(architecture: str, config: Any) -> HeadChoice:
     if head is Head.NONE:
         return HeadChoice(head, note=_why_no_head(architecture))
     if head is Head.CAUSAL_LM and not _reads_left_to_right(architecture, config):
-        return HeadChoice(Head.NONE, note=_why_not_causal(architecture))
+        return HeadChoice(Head.NONE, note=_why_not_causal(architecture, config))
     if head is Head.SEQUENCE_CLASSIFIER:
         return _classifier(architecture, config)
     return HeadChoice(head)
@@ -120,17 +120,25 @@ def _why_no_head(architecture: str) -> str:
 
 
 def _reads_left_to_right(architecture: str, config: Any) -> bool:
-    """Encoder classes with a causal head attend both ways unless told to be decoders; XLNet's order is permuted."""
-    if architecture.startswith("XLNet"):
+    """Encoder classes with a causal head attend both ways unless told to be decoders; XLNet's order is permuted.
+
+    Decoders may be told to attend both ways, as Gemma's embedding models are.
+    """
+    if architecture.startswith("XLNet") or getattr(config, "use_bidirectional_attention", False):
         return False
     return bool(getattr(config, "is_decoder", False)) or not hasattr(config, "type_vocab_size")
 
 
-def _why_not_causal(architecture: str) -> str:
+def _why_not_causal(architecture: str, config: Any) -> str:
     if architecture.startswith("XLNet"):
         return (
             "XLNetLMHeadModel is a permutation language model: without its permutation masks it sees the token it "
             "predicts, so no causal LM is offered, only embeddings."
+        )
+    if getattr(config, "use_bidirectional_attention", False):
+        return (
+            f"{architecture} attends to later tokens (use_bidirectional_attention is set): no causal LM is offered, "
+            "only embeddings."
         )
     return f"{architecture} attends to later tokens (is_decoder is not set): no causal LM is offered, only embeddings."
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from harness.checkpoint.isolated.api import Isolation
 from harness.checkpoint.isolated.client import ask, start
 from harness.checkpoint.permissions import NOTHING, Permissions
 from harness.checkpoint.quiet import quiet
+from harness.checkpoint.reason import reason
 from harness.checkpoint.resolve import resolve
 from harness.checkpoint.shapes import parameter_count, position_limit
 from harness.checkpoint.source import CheckpointInfo, CheckpointSource
@@ -17,7 +19,8 @@ from harness.checkpoint.stage import stage
 from harness.checkpoint.staging import Staged
 from harness.checkpoint.survey import Survey, survey
 from harness.checkpoint.tensors import Tensor
-from harness.checkpoint.tokenizer import tokenizer_limit
+from harness.checkpoint.tokenizer import tokenizer_limit, tokenizer_of, unnamed_tokens
+from harness.errors import CheckpointError
 from harness.manifest import MANIFEST_NAME, TrainingManifest, read_manifest
 from harness.probe import Need
 
@@ -40,14 +43,18 @@ def inspect_checkpoint(source: CheckpointSource, permissions: Permissions = NOTH
         isolation = _examined(staged)
         found = survey(staged)
         print_ = fingerprint_of(found, staged)
+        unnamed = _unnamed(isolation, found)
     manifest, why_none = _manifest(path, print_.weights)
     limit, assumed = _max_tokens(found)
     offers = {Need.EMBEDDINGS}
     if found.choice.offered and found.choice.head.need is not None:
         offers.add(found.choice.head.need)
+    lacks = _lacks(unnamed, offers)
+    offers -= lacks.keys()
     if manifest is not None:
         offers.add(Need.TRAINING_MANIFEST)
-    notes = (*found.notes, *(note for note in (why_none, assumed) if note))
+    lacking = [f"No probe reads its {need}: {why}." for need, why in lacks.items() if need is not Need.START_TOKEN]
+    notes = (*found.notes, *(note for note in (why_none, assumed, *lacking) if note))
     info = CheckpointInfo(
         source=source,
         path=path,
@@ -61,6 +68,7 @@ def inspect_checkpoint(source: CheckpointSource, permissions: Permissions = NOTH
         manifest=manifest,
         permissions=permissions,
         isolation=isolation,
+        lacks=lacks,
         staged=staged,
         notes=notes,
     )
@@ -85,6 +93,26 @@ def _examined(staged: Staged) -> Isolation:
         return Isolation("none", why="its own code is run, as --allow-remote-code says")
     size = sum(file.stat().st_size for file in staged.private.rglob("*") if file.suffix not in _WEIGHTS)
     return ask("examine", staged, size=_SPREAD * size, model_type=str(staged.raw.get("model_type", "")))
+
+
+def _unnamed(isolation: Isolation, found: Survey) -> tuple[str, ...]:
+    """Tokens that probes need and the tokenizer has not; none known of where loading it would run its own code."""
+    if isolation.kind == "process" or found.remote:
+        return isolation.unnamed
+    try:
+        return unnamed_tokens(tokenizer_of(found))
+    except Exception as error:  # loaders of third parties raise anything on files they cannot read
+        raise CheckpointError(f"{found.path}: cannot be loaded ({reason(error)})") from error
+
+
+def _lacks(unnamed: Collection[str], offers: Collection[Need]) -> dict[Need, str]:
+    """What a head would offer if the tokenizer had the tokens for it, each with the reason."""
+    lacks: dict[Need, str] = {}
+    if "mask" in unnamed and Need.MASKED_LM in offers:
+        lacks[Need.MASKED_LM] = "its tokenizer names no mask token, so nothing can be masked"
+    if "start" in unnamed and Need.CAUSAL_LM in offers:
+        lacks[Need.START_TOKEN] = "its tokenizer names no BOS and no EOS token to start a text with"
+    return lacks
 
 
 def _manifest(path: Path, weights: str) -> tuple[TrainingManifest | None, str | None]:

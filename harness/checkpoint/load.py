@@ -18,12 +18,14 @@ from harness.checkpoint.identity import fingerprint_of
 from harness.checkpoint.isolated.client import ask
 from harness.checkpoint.quiet import offline, quiet
 from harness.checkpoint.reason import reason
+from harness.checkpoint.same import settle_same_padding
 from harness.checkpoint.shapes import build_empty, total_bytes
 from harness.checkpoint.source import CheckpointInfo, LoadedCheckpoint
 from harness.checkpoint.stage import stage
 from harness.checkpoint.staging import Staged
 from harness.checkpoint.survey import Survey, survey
-from harness.checkpoint.tokenizer import settle_inputs, settle_padding, tokenizer_of
+from harness.checkpoint.tied import check_tied_pickles
+from harness.checkpoint.tokenizer import settle_inputs, tokenizer_of
 from harness.errors import AssayError, CheckpointError
 
 _OF_A_LAYER = re.compile(r"\.\d+\.")
@@ -33,6 +35,8 @@ _SMALL = 500_000_000
 
 def load_checkpoint(info: CheckpointInfo, *, device: str = "auto", dtype: str = "auto") -> LoadedCheckpoint:
     """Load what `inspect_checkpoint` found: the very bytes its fingerprint is over.
+
+    What makes it usable (padding named, an adapter merged) changes none of its answers; see `harness.checkpoint.same`.
 
     Args:
         info: the checkpoint; where its bytes were not kept they are staged and fingerprinted again.
@@ -61,7 +65,8 @@ def load_checkpoint(info: CheckpointInfo, *, device: str = "auto", dtype: str = 
             raise CheckpointError(f"{info.path}: cannot be loaded ({reason(error)})") from error
     _check_vocabulary(model, tokenizer, info.path)
     settle_inputs(tokenizer, model)
-    settle_padding(tokenizer, model.config)
+    with quiet():
+        settle_same_padding(tokenizer, model, info.max_tokens)
     info = replace(info, notes=(*info.notes, *(note for note in notes if note not in info.notes)))
     return LoadedCheckpoint(info=info, model=model, tokenizer=tokenizer, device=where, dtype=kind)
 
@@ -96,6 +101,8 @@ def _load_folder(found: Survey, dtype: str, device: str) -> tuple[Any, list[str]
 
     if found.empty is not None:
         check_memory(total_bytes(found.empty, ITEMSIZE[dtype]), device, str(found.path))
+        if found.layout.format is not Format.SAFETENSORS:
+            check_tied_pickles(found.empty, found.layout.files, str(found.path))
     model, report = getattr(transformers, found.choice.head.auto_class).from_pretrained(
         str(found.layout.folder),
         config=found.model.config if found.model is not None and not found.remote else None,

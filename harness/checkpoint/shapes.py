@@ -47,7 +47,7 @@ def check_shapes(model: Any, tensors: Sequence[Tensor], where: str) -> None:
     found = {tensor.name: tensor for tensor in tensors}
     prefix = f"{model.base_model_prefix}."
     for name, expected in model.state_dict().items():
-        tensor = next((found[key] for key in _spellings(name, prefix) if key in found), None)
+        tensor = next((found[key] for key in spellings(name, prefix) if key in found), None)
         if tensor is not None and tensor.shape != tuple(expected.shape):
             raise CheckpointError(
                 f"{where}: tensor {tensor.name!r} has shape {list(tensor.shape)} in {tensor.file.name}, "
@@ -55,7 +55,7 @@ def check_shapes(model: Any, tensors: Sequence[Tensor], where: str) -> None:
             )
 
 
-def _spellings(name: str, prefix: str) -> Iterator[str]:
+def spellings(name: str, prefix: str) -> Iterator[str]:
     """Names a tensor may have in a file: with or without the base model's prefix, LayerNorm in TensorFlow's words."""
     for key in (name, prefix + name, name.removeprefix(prefix)):
         yield key

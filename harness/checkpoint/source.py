@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,8 @@ class CheckpointInfo:
     permissions: Permissions = NOTHING
     isolation: Isolation = NO_ISOLATION
     """What confined the process that read it first."""
+    lacks: Mapping[Need, str] = field(default_factory=dict)
+    """What its tokenizer cannot serve though the model might, each with the reason; see `Need.START_TOKEN`."""
     staged: Staged | None = None
     """The bytes the fingerprint is over, from which it is loaded; None: not kept."""
     notes: tuple[str, ...] = ()

@@ -15,6 +15,7 @@ from harness.checkpoint.permissions import Permissions
 from harness.checkpoint.shapes import build_empty, check_shapes
 from harness.checkpoint.staging import Staged
 from harness.checkpoint.tensors import Tensor, read_tensors
+from harness.checkpoint.tied import check_tied
 from harness.checkpoint.tokenizer import require_tokenizer
 from harness.errors import CheckpointError
 
@@ -84,6 +85,7 @@ def _of_folder(staged: Staged, layout: Layout, adapter: Adapter | None) -> Surve
                 f"{staged.origin}: {model.architecture} does not read text; Assay audits BERT and GPT models"
             )
         check_shapes(empty, tensors, str(layout.folder))
+        check_tied(empty, tensors, str(layout.folder))
     folders = (layout.folder,) if staged.adapter is None else (staged.adapter, layout.folder)
     tokenizer = require_tokenizer(folders)
     return Survey(staged.origin, layout, choice, tensors, model, empty, tokenizer, adapter)

@@ -76,6 +76,14 @@ def load_gguf_tokenizer(file: Path, metadata: Mapping[str, Any]) -> Any:
     return tokenizer
 
 
+def unnamed_tokens(tokenizer: Any) -> tuple[str, ...]:
+    """Of 'start' (BOS, else EOS) and 'mask': those that a tokenizer has not."""
+    start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+    return tuple(
+        name for name, token in (("start", start), ("mask", getattr(tokenizer, "mask_token_id", None))) if token is None
+    )
+
+
 def settle_inputs(tokenizer: Any, model: Any) -> None:
     """Let the tokenizer give only inputs the model takes: Llama and DistilBERT refuse token types."""
     from inspect import signature

@@ -185,7 +185,7 @@ class Scorer(Protocol):
 
     @property
     def start_token(self) -> int:
-        """Token to condition the first real token of a causal LM on: BOS, else EOS."""
+        """Token to condition the first real token of a causal LM on: BOS, else EOS. Raises NotApplicableError."""
         ...
 
     def encode(self, text: str, *, special: bool = True) -> tuple[int, ...]:

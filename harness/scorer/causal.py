@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.errors import UsageError
+from harness.errors import NotApplicableError
 from harness.scorer.answers import no_scores, token_scores
 from harness.scorer.api import TokenRequest, TokenScores
 from harness.scorer.engine import Engine
@@ -41,11 +41,11 @@ class CausalScores:
         self._is_causal: bool | None = None
 
     def run(self, requests: Sequence[TokenRequest]) -> list[TokenScores]:
-        """One answer per request, in order. Raises UsageError where the model turns out not to be causal."""
+        """One answer per request, in order. Raises NotApplicableError where the model turns out not to be causal."""
         if self._is_causal is None:
             self._is_causal = self._check_causal()
         if not self._is_causal:
-            raise UsageError(
+            raise NotApplicableError(
                 f"{type(self._engine.model).__name__} is not causal: later tokens change the scores of earlier ones, "
                 "so it gives no left-to-right probabilities"
             )

@@ -21,7 +21,7 @@ from harness.scorer.answers import NON_FINITE
 from harness.scorer.api import Floats, Floats32, GradientRequest, InputGradient, Loss, TextRequest
 from harness.scorer.engine import Engine, Side
 from harness.scorer.memory import is_out_of_memory
-from harness.scorer.pooled import PooledVectors
+from harness.scorer.pooled import PooledVectors, as_read
 from harness.scorer.texts import TextRow, to_input
 
 KIND = "input_gradients"
@@ -41,11 +41,12 @@ class _Batch:
 
 
 class InputGradients:
-    """Gradients through a classifier; `classes` says how texts become its inputs."""
+    """Gradients through a classifier; `classes` says how texts become inputs of `model`, which shares all weights."""
 
-    def __init__(self, engine: Engine, classes: PooledVectors) -> None:
+    def __init__(self, engine: Engine, classes: PooledVectors, model: Any) -> None:
         self._engine = engine
         self._classes = classes
+        self._model = model
 
     @cached_property
     def why_not(self) -> str | None:
@@ -128,13 +129,17 @@ class InputGradients:
         model = self._engine.model
         inputs = self._classes.inputs(rows, self._classes.side)
         with _frozen(model), _leaf_of(model.get_input_embeddings()) as leaves:
-            logits = model(**inputs).logits.float()
+            logits = self._model(**inputs).logits.float()
             each = losses_of(logits, labels.to(logits.device), losses)
             if len(leaves) != 1:
                 raise RuntimeError(f"the embedding layer is read {len(leaves)} times, not once")
             read, leaf = leaves[0]
             (gradient,) = torch.autograd.grad(each.sum(), leaf)
-        return each.detach(), logits.detach(), _rows_first(gradient, read, inputs["input_ids"])
+        return (
+            each.detach(),
+            logits.detach(),
+            _rows_first(gradient, read, as_read(inputs["input_ids"], self._engine.vocabulary)),
+        )
 
 
 def _rows_first(gradient: torch.Tensor, read: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:

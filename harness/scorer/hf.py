@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from harness.errors import UsageError
+from harness.errors import NotApplicableError, UsageError
 from harness.probe import Need
 from harness.scorer import causal, generate, gradients, masked
 from harness.scorer.api import (
@@ -30,7 +30,7 @@ from harness.scorer.engine import Engine
 from harness.scorer.generate import GreedyDecoder
 from harness.scorer.gradients import InputGradients
 from harness.scorer.masked import MaskedScores
-from harness.scorer.pooled import PooledVectors, class_logits, mean_states
+from harness.scorer.pooled import PooledVectors, class_logits, mean_states, poolable
 from harness.scorer.positions import NeededPositions
 from harness.scorer.texts import special_ids, to_input, tokenise
 
@@ -83,11 +83,13 @@ class HFScorer:
 
     @property
     def start_token(self) -> int:
-        """BOS, else EOS. Raises UsageError where the tokenizer has neither."""
+        """BOS, else EOS. Raises NotApplicableError where the tokenizer has neither."""
         tokenizer = self._engine.tokenizer
         token = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
         if token is None:
-            raise UsageError(f"{self._source}: its tokenizer names no BOS and no EOS token to start a text with")
+            raise NotApplicableError(
+                f"{self._source}: its tokenizer names no BOS and no EOS token to start a text with"
+            )
         return int(token)
 
     @property
@@ -175,12 +177,17 @@ class HFScorer:
         return special_ids(self._engine.tokenizer)
 
     @cached_property
+    def _poolable(self) -> tuple[Any, int]:
+        return poolable(self._engine.model, self._engine.vocabulary)
+
+    @cached_property
     def _classes(self) -> PooledVectors:
-        return PooledVectors(self._engine, "classify", class_logits(self._engine.model))
+        model, pad = self._poolable
+        return PooledVectors(self._engine, "classify", class_logits(model), pad)
 
     @cached_property
     def _gradients(self) -> InputGradients:
-        return InputGradients(self._engine, self._classes)
+        return InputGradients(self._engine, self._classes, self._poolable[0])
 
     @cached_property
     def _states(self) -> PooledVectors:
@@ -198,7 +205,7 @@ class HFScorer:
     def _masked(self) -> MaskedScores:
         mask = self._engine.tokenizer.mask_token_id
         if mask is None:
-            raise UsageError(f"{self._source}: its tokenizer names no mask token, so nothing can be masked")
+            raise NotApplicableError(f"{self._source}: its tokenizer names no mask token, so nothing can be masked")
         return MaskedScores(self._engine, self._head, int(mask), self._states.side)
 
     @property

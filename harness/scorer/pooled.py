@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from typing import Any, TypeVar
 
 import torch
@@ -21,13 +22,49 @@ Vectors = Callable[[dict[str, torch.Tensor]], torch.Tensor]
 
 
 def class_logits(model: Any) -> Vectors:
-    """Class logits [rows, labels]."""
+    """Class logits [rows, labels]; `model` as `poolable` gives it."""
 
     def logits(inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         found: torch.Tensor = model(**inputs).logits
         return found
 
     return logits
+
+
+class _Trunk(torch.nn.Module):
+    """A trunk that reads token 0 for ids beyond its vocabulary, which stand for padding; attention skips them."""
+
+    def __init__(self, trunk: torch.nn.Module, vocabulary: int) -> None:
+        super().__init__()
+        self.trunk, self.vocabulary = trunk, vocabulary
+
+    def forward(self, input_ids: torch.Tensor, *args: Any, **rest: Any) -> Any:
+        return self.trunk(as_read(input_ids, self.vocabulary), *args, **rest)
+
+
+def as_read(ids: torch.Tensor, vocabulary: int) -> torch.Tensor:
+    """Ids as the embedding layer reads them: token 0 for padding that is no token."""
+    return ids.masked_fill(ids >= vocabulary, 0)
+
+
+def poolable(model: Any, vocabulary: int) -> tuple[Any, int]:
+    """The classifier to call on padded batches, and what to pad with; the model itself is left as it is.
+
+    A decoder used as classifier reads its label off the last token that is not `config.pad_token_id`. Where its config
+    names no such token the label is that of the last token, whatever it is: then padding must be an id that no text can
+    hold, the first one beyond the vocabulary. Only the way to the trunk is copied.
+    """
+    named = model.config.pad_token_id
+    if named is not None and 0 <= named < vocabulary:
+        return model, named
+    padded = copy(model)
+    padded.config = copy(model.config)
+    padded.config.pad_token_id = vocabulary
+    prefix = getattr(model, "base_model_prefix", "")
+    if prefix not in model._modules:  # a shipped class: then only texts of one length share a batch
+        return padded, 0
+    padded._modules = {**model._modules, prefix: _Trunk(model._modules[prefix], vocabulary)}
+    return padded, vocabulary
 
 
 def mean_states(model: Any) -> Vectors:
@@ -45,10 +82,11 @@ def mean_states(model: Any) -> Vectors:
 class PooledVectors:
     """Batches texts through a function of the model, padded on a side that changes nothing."""
 
-    def __init__(self, engine: Engine, kind: str, vectors: Vectors) -> None:
+    def __init__(self, engine: Engine, kind: str, vectors: Vectors, pad: int | None = None) -> None:
         self._engine = engine
         self._kind = kind
         self._vectors = vectors
+        self._pad = engine.pad if pad is None else pad
         self._segments = reads_segments(engine.model)
         self._side: Side | None = None
 
@@ -80,7 +118,7 @@ class PooledVectors:
         """Rows as the model takes them, padded on the side, each [rows, longest]."""
         ids = [row.ids for row in rows]
         inputs = {
-            "input_ids": self._engine.padded(ids, self._engine.pad, side),
+            "input_ids": self._engine.padded(ids, self._pad, side),
             "attention_mask": self._engine.mask(ids, side),
         }
         if self._segments:

@@ -69,6 +69,7 @@ def _fresh(spec: TrainSpec, fresh: FreshModel, data: TrainingData) -> tuple[Any,
 def _from_base(spec: TrainSpec, base: CheckpointInfo, labels: tuple[str, ...]) -> tuple[Any, Any]:
     bare = needs_language_head(spec, base)
     loaded = load_checkpoint(base, device="cpu", dtype="fp32")
+    settle_padding(loaded.tokenizer, loaded.model.config)  # batches need it, and it is saved with what is trained
     model, new = loaded.model, set[str]()
     if bare:
         model, new = _with_masked_head(loaded)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from harness.errors import DataError
+from harness.errors import WrongDataError
 from harness.probe import Plan
 from suites.adversarial.checklist_changes import CHANGES, Change
 from suites.adversarial.checklist_expect import Expectation, read_expectation
@@ -71,7 +71,7 @@ def _check_mapped(mapped: Mapping[str, str], templates: Iterable[Template], plan
     named = expected | {text.removeprefix("not ") for text in expected} | {text.rpartition(" ")[0] for text in expected}
     unknown = [key for key in mapped if key not in named]
     if unknown:
-        raise DataError(
+        raise WrongDataError(
             f"{plan.data['tests'].source.source}: label_map: no test expects {unknown[0]!r}; they expect "
             f"{', '.join(sorted(map(repr, expected - {''}))[:10])}"
         )
@@ -163,7 +163,7 @@ def _misfit(plan: Plan, template: Template) -> str:
     if "tests" not in plan.data:
         return _no_class(plan, template.kind)
     form = {"MFT": "a class or 'not <class>'", "DIR": "'<class> up' or '<class> down'"}[template.kind]
-    raise DataError(
+    raise WrongDataError(
         f"{plan.data['tests'].source.source}: the test {template.test!r} expects {template.expect!r}, a test of kind "
         f"{template.kind} expects {form} of {_classes(plan)}; correct it or give params: classes: {{<class>: <label>}}"
     )

@@ -22,7 +22,7 @@ import pandera.pandas as pa
 from pandera.typing import Series
 
 from harness.data import Dataset
-from harness.errors import DataError
+from harness.errors import WrongDataError
 
 Kind = Literal["MFT", "INV", "DIR"]
 BASE_TEXT = "TEXT"
@@ -88,7 +88,7 @@ def read_tests(dataset: Dataset, words: Words) -> list[Template]:
     for number, row in enumerate(rows, start=1):
         why = _why_bad(row, words)
         if why is not None:
-            raise DataError(f"{dataset.source.source}: row {number} of those used {why}")
+            raise WrongDataError(f"{dataset.source.source}: row {number} of those used {why}")
     return _grouped(rows)
 
 

@@ -29,7 +29,7 @@ from pandera.typing import Series
 from pydantic import Field, model_validator
 
 from harness.case import Case
-from harness.errors import DataError
+from harness.errors import DataError, NoDataError
 from harness.metrics import Metric, RowValues
 from harness.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of, error_row
 from harness.schemas import LabelledTexts
@@ -153,7 +153,7 @@ class Safer(Probe[SaferParams]):
             try:
                 find_vectors(self.params.word_vectors)
             except ResourceMissing as error:  # an audit of every probe that applies goes on without this one
-                raise DataError(str(error)) from error
+                raise NoDataError(str(error)) from error
         else:
             self._table()
         return cut_cases(dataset.frame, classes, self.params.max_words)

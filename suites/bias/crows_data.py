@@ -9,7 +9,7 @@ import pandera.pandas as pa
 from pandera.typing import Series
 
 from harness.data import Dataset
-from harness.errors import DataError
+from harness.errors import DataError, WrongDataError
 
 SLOT = "[MASK]"
 PAIRS = ("sent_more", "sent_less")
@@ -49,7 +49,7 @@ def read_pairs(dataset: Dataset) -> list[dict[str, str]]:
     for number, pair in enumerate(pairs, start=1):
         if pair is None or not all(sentence.strip() for sentence in pair):
             why = f"not exactly one {SLOT} in 'sentence'" if pair is None else "an empty sentence"
-            raise DataError(f"{shown}: row {number} of those used has {why}; correct or leave out the row")
+            raise WrongDataError(f"{shown}: row {number} of those used has {why}; correct or leave out the row")
     return [_pair(row, *pair) for row, pair in zip(rows, pairs, strict=True) if pair is not None]
 
 

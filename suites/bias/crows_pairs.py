@@ -16,6 +16,7 @@ from harness.scorer.api import Scorer
 from suites.bias.crows_data import DIRECTIONS, CrowsPairsData, read_pairs
 from suites.bias.crows_scores import PairScores, score_causal, score_masked
 from suites.estimates import POSITIVE, UNIT, all_missing, estimate, share, usable
+from suites.framing import require_start
 from suites.sources import CROWS_PAIRS_MASKED
 
 CAUSAL, MASKED = "causal", "masked"
@@ -73,6 +74,7 @@ class CrowsPairs(Probe[ProbeParams]):
 
     def cases(self, plan: Plan) -> list[Case]:
         """One case per pair."""
+        require_start(plan.checkpoint)
         kind = MASKED if Need.MASKED_LM in plan.checkpoint.offers else CAUSAL
         return make_cases({**pair, "kind": kind} for pair in read_pairs(plan.data["pairs"]))
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from harness.scorer.api import MaskedRequest, Scorer, TokenRequest, TokenScores
+from suites.framing import causal_frame, masked_frame
 
 Ids = tuple[int, ...]
 
@@ -27,7 +28,7 @@ def score_masked(scorer: Scorer, pairs: Sequence[tuple[str, str, str]]) -> list[
     (nyu-mll/crows-pairs, metric.py). second: mean of log P over the changed tokens (McGill-NLP/bias-bench,
     bias_bench/benchmark/crows/crows.py), undefined where one sentence has none.
     """
-    splits = [_split(scorer.encode(more), scorer.encode(less), direction) for more, less, direction in pairs]
+    splits = [_split(_framed(scorer, more), _framed(scorer, less), direction) for more, less, direction in pairs]
     requests = [MaskedRequest(side.tokens, side.shared + side.changed) for split in splits for side in split]
     answers = iter(scorer.pseudo_log_likelihood(requests))
     return [_masked_pair(split, list(islice(answers, 2))) for split in splits]
@@ -40,7 +41,7 @@ def score_causal(scorer: Scorer, pairs: Sequence[tuple[str, str, str]]) -> list[
     second: mean of log P per token, the first after the start token, the others without it before them
     (McGill-NLP/bias-bench; its geometric mean of probabilities is exp of this).
     """
-    sentences = [scorer.encode(text, special=False) for more, less, _ in pairs for text in (more, less)]
+    sentences = [causal_frame(scorer, text).tokens for more, less, _ in pairs for text in (more, less)]
     start = (scorer.start_token,)
     requests = [TokenRequest(*split) for ids in sentences for split in ((start, ids), (ids[:1] or start, ids[1:]))]
     answers = iter(scorer.token_logprobs(requests))
@@ -54,6 +55,12 @@ class _Side:
     tokens: Ids
     shared: tuple[int, ...]
     changed: tuple[int, ...]
+
+
+def _framed(scorer: Scorer, text: str) -> Ids:
+    """The text between the tokenizer's special tokens, one of each where the text brings them."""
+    framed = masked_frame(scorer, text)
+    return framed.whole if framed.brought else scorer.encode(text)
 
 
 def _split(more: Ids, less: Ids, direction: str) -> tuple[_Side, _Side]:

@@ -23,6 +23,7 @@ from harness.schemas import Texts
 from harness.scorer.api import GenerateRequest, Generation, Scorer, TokenRequest, TokenScores
 from harness.stats import Method, share_reach
 from suites.estimates import UNIT, estimate, share, usable, with_interval
+from suites.framing import opening
 from suites.memorization.intervals import difference
 from suites.memorization.members import MEMBERS, NON_MEMBERS, check_side, manifest_sources
 from suites.memorization.windows import cut_windows
@@ -125,8 +126,7 @@ class Extraction(Probe[ExtractionParams]):
         usable: list[tuple[Case, tuple[int, ...], tuple[int, ...]]] = []
         needed = self.params.prefix_tokens + self.params.suffix_tokens
         for case in cases:
-            tokens = scorer.encode(case.data["text"], special=False)
-            lead = _lead(scorer, case.data["text"])
+            lead, tokens = opening(scorer, case.data["text"])
             if len(tokens) < needed:
                 yield error_row(case, f"too short: {len(tokens)} tokens, {needed} needed")
             elif len(lead) + needed > scorer.max_tokens:
@@ -215,13 +215,6 @@ _OF_WINDOWS = {
 
 def _is_text_file(source: DataSource) -> bool:
     return source.format == "txt" or (source.format is None and source.source.split("#")[0].endswith(".txt"))
-
-
-def _lead(scorer: Scorer, text: str) -> tuple[int, ...]:
-    """The start token, where the tokenizer itself puts it before a text."""
-    start = (scorer.start_token,)
-    starts = scorer.encode(text)[:1] == start and scorer.encode(text, special=False)[:1] != start
-    return start if starts else ()
 
 
 def _common_prefix(first: Sequence[int], second: Sequence[int]) -> int:

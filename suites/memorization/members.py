@@ -8,7 +8,7 @@ import pandera.pandas as pa
 
 from harness.checkpoint import CheckpointInfo
 from harness.data import Dataset, DataSource, load_dataset
-from harness.errors import DataError
+from harness.errors import NoDataError, WrongDataError
 from harness.manifest import TrainingManifest
 
 MEMBERS, NON_MEMBERS = "members", "non_members"
@@ -33,9 +33,9 @@ def load_side(
     """One side's records, taken from `loaded` where it is there. Raises DataError unless they are those of training."""
     source = manifest.members if side == MEMBERS else manifest.non_members
     if source is None:
-        raise DataError("the training manifest names no held-out records; train with held_out to audit membership")
+        raise NoDataError("the training manifest names no held-out records; train with held_out to audit membership")
     if side not in loaded and not checkpoint.may_open(source):
-        raise DataError(
+        raise NoDataError(
             f"the training manifest names records outside the checkpoint's folder "
             f"({source.source.split('#')[0][:200]}), which it may not have opened; allow it with --trust-manifest, or "
             f"give data: {{{side}: …}} yourself"
@@ -49,7 +49,7 @@ def check_side(manifest: TrainingManifest, side: str, dataset: Dataset) -> None:
     """Raises DataError unless `dataset` holds exactly the records of that side."""
     digest = manifest.members_digest if side == MEMBERS else manifest.non_members_digest
     if dataset.digest != digest:
-        raise DataError(
+        raise WrongDataError(
             f"{dataset.source.source}: its records are not the {side.replace('_', '-')} of the training manifest "
             f"(digest {dataset.digest[:12]}, manifest {str(digest)[:12]}); restore the file that was trained on"
         )

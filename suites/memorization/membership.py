@@ -14,7 +14,7 @@ from pydantic import Field, field_validator
 from harness.case import Case, make_cases, sample_cases
 from harness.checkpoint import CheckpointInfo
 from harness.data import Dataset, DataSource
-from harness.errors import DataError
+from harness.errors import NotApplicableError
 from harness.metrics import Better, Metric, missing_metric
 from harness.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of, error_row
 from harness.schemas import LabelledTexts
@@ -78,10 +78,13 @@ class Membership(Probe[MembershipParams]):
         return manifest_sources(checkpoint)
 
     def cases(self, plan: Plan) -> list[Case]:
-        """One case per record, with its side and class index. Raises DataError unless they are the manifest's."""
+        """One case per record, with its side and class index. Raises DataError unless they are the manifest's.
+
+        Raises NotApplicableError where the manifest is of another training.
+        """
         manifest = plan.checkpoint.manifest
         if manifest is None or manifest.task != "classification":
-            raise DataError("the training manifest is not of a classification training")
+            raise NotApplicableError("the training manifest is not of a classification training")
         limits = {MEMBERS: self.params.members, NON_MEMBERS: self.params.non_members}
         chosen: list[Case] = []
         for side, limit in limits.items():

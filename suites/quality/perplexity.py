@@ -19,6 +19,7 @@ from harness.schemas import Texts
 from harness.scorer.api import Scorer, TokenScores
 from harness.stats import FloatArray
 from suites.estimates import POSITIVE, all_missing, estimate, usable
+from suites.framing import causal_frame, masked_frame, require_start
 from suites.quality.windows import Windows, score_causal, score_masked
 from suites.sources import BBC_NEWS
 from suites.words import first_words
@@ -66,7 +67,7 @@ class PerplexityParams(ProbeParams):
 
 
 class PerplexityRow(ProbeRow):
-    """One row per text: tokens scored, words and bytes of the text as given, summed -log p (nats), forward windows."""
+    """One row per text: tokens scored, words and bytes that they spell, summed -log p (nats), forward windows."""
 
     kind: Series[str] = pa.Field(isin=[CAUSAL, MASKED])
     tokens: Series[int] = pa.Field(ge=1)
@@ -86,7 +87,8 @@ class Perplexity(Probe[PerplexityParams]):
         "windows as in EleutherAI lm-evaluation-harness, lm_eval/utils.py",
         cannot_tell="anything about texts in training data, which score too well; token and pseudo-perplexity do not "
         "compare across tokenizers, and an unknown-word token counts as predicted; texts are scored one by one, "
-        "so the number is larger than for the same texts joined into one",
+        "so the number is larger than for the same texts joined into one; special tokens that a text brings at its "
+        "ends are read once and not scored",
     )
     needs = (any_of(Need.CAUSAL_LM, Need.MASKED_LM),)
     inputs = {"texts": Input(Texts, "running text, one document per row", BBC_NEWS)}  # noqa: RUF012
@@ -98,6 +100,7 @@ class Perplexity(Probe[PerplexityParams]):
     def cases(self, plan: Plan) -> list[Case]:
         """One case per text, cut after `max_words`."""
         self.params.windows(plan.checkpoint.max_tokens)
+        require_start(plan.checkpoint)
         kind = CAUSAL if Need.CAUSAL_LM in plan.checkpoint.offers else MASKED
         words = self.params.max_words or (MASKED_WORDS if kind == MASKED else None)
         texts = plan.data["texts"].frame["text"]
@@ -106,11 +109,12 @@ class Perplexity(Probe[PerplexityParams]):
     def run(self, scorer: Scorer, cases: Sequence[Case]) -> Iterator[RowDict]:
         """One row per text; the windows of all cases go to the model together."""
         windows = self.params.windows(scorer.max_tokens)
-        for kind, score in ((CAUSAL, score_causal), (MASKED, score_masked)):
+        for kind, score, frame in ((CAUSAL, score_causal, causal_frame), (MASKED, score_masked, masked_frame)):
             mine = [case for case in cases if case.data["kind"] == kind]
             if mine:
-                scored = score(scorer, [case.data["text"] for case in mine], windows)
-                yield from map(_row, mine, scored)
+                texts = [case.data["text"] for case in mine]
+                own = [frame(scorer, text).text for text in texts]
+                yield from map(_row, mine, own, score(scorer, texts, windows))
 
     def measure(self, rows: pd.DataFrame) -> list[Metric]:
         """Corpus-level ratios; whole texts are what is independent."""
@@ -148,11 +152,11 @@ class Perplexity(Probe[PerplexityParams]):
         return total
 
 
-def _row(case: Case, scored: Sequence[TokenScores]) -> RowDict:
+def _row(case: Case, text: str, scored: Sequence[TokenScores]) -> RowDict:
+    """`text`: what was scored, without special tokens at its ends."""
     errors = [window.error for window in scored if window.error is not None]
     if errors or not scored:
         return error_row(case, errors[0] if errors else "the tokenizer makes no token of this text")
-    text = case.data["text"]
     return {
         "case_id": case.id,
         "status": "ok",

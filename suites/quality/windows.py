@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from harness.scorer.api import MaskedRequest, Scorer, TokenRequest, TokenScores
+from suites.framing import causal_frame, masked_frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +29,8 @@ class Windows:
 def score_causal(scorer: Scorer, texts: Sequence[str], windows: Windows) -> list[list[TokenScores]]:
     """Scores of each text's windows, [texts][windows]; a text without tokens has none.
 
-    The first token is conditioned on the start token; windows are those of lm-evaluation-harness
-    (lm_eval/utils.py, get_rolling_token_windows with context_len = context - stride + 1).
+    The first token is conditioned on the start token, also where the text brings its own; windows are those of
+    lm-evaluation-harness (lm_eval/utils.py, get_rolling_token_windows with context_len = context - stride + 1).
     """
     requests = [_causal_requests(scorer, text, windows) for text in texts]
     answers = iter(scorer.token_logprobs([request for mine in requests for request in mine]))
@@ -39,7 +40,8 @@ def score_causal(scorer: Scorer, texts: Sequence[str], windows: Windows) -> list
 def score_masked(scorer: Scorer, texts: Sequence[str], windows: Windows) -> list[list[TokenScores]]:
     """Pseudo-log-likelihoods of each text's windows, [texts][windows]: every token masked alone (Salazar et al. 2020).
 
-    Each window stands between the model's own special tokens; tokens of earlier windows serve as context only.
+    Each window stands between the model's own special tokens, one of each where the text brings them; tokens of
+    earlier windows serve as context only.
     """
     requests = [_masked_requests(scorer, text, windows) for text in texts]
     answers = iter(scorer.pseudo_log_likelihood([request for mine in requests for request in mine]))
@@ -47,8 +49,8 @@ def score_masked(scorer: Scorer, texts: Sequence[str], windows: Windows) -> list
 
 
 def _causal_requests(scorer: Scorer, text: str, windows: Windows) -> list[TokenRequest]:
-    tokens = scorer.encode(text, special=False)
-    read = (scorer.start_token, *tokens)  # the token at i is predicted from read[: i + 1]
+    framed = causal_frame(scorer, text)
+    tokens, read = framed.tokens, framed.whole  # the token at i is predicted from read[: i + 1]
     return [
         TokenRequest(read[begin : first + 1], tokens[first:end])
         for begin, first, end in windows.spans(len(tokens), windows.context)
@@ -56,19 +58,11 @@ def _causal_requests(scorer: Scorer, text: str, windows: Windows) -> list[TokenR
 
 
 def _masked_requests(scorer: Scorer, text: str, windows: Windows) -> list[MaskedRequest]:
-    tokens = scorer.encode(text, special=False)
-    before, after = _frame(scorer.encode(text), tokens)
+    framed = masked_frame(scorer, text)
+    before, tokens, after = framed.before, framed.tokens, framed.after
     size = max(1, windows.context - len(before) - len(after))
     requests = []
     for begin, first, end in windows.spans(len(tokens), size):
         shift = len(before) - begin
         requests.append(MaskedRequest(before + tokens[begin:end] + after, tuple(range(first + shift, end + shift))))
     return requests
-
-
-def _frame(framed: tuple[int, ...], tokens: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The special tokens that the tokenizer puts before and after `tokens`."""
-    for start in range(len(framed) - len(tokens) + 1):
-        if framed[start : start + len(tokens)] == tokens:
-            return framed[:start], framed[start + len(tokens) :]
-    return (), ()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+TOKENS = ("start", "mask")
+"""Tokens that probes need: BOS (else EOS), and the mask."""
+
 
 @dataclass(frozen=True, slots=True)
 class Isolation:
@@ -15,6 +18,8 @@ class Isolation:
     """Of: limits (memory and CPU), network (none), files (read-only), calls (no programs, no sockets)."""
     why: str = ""
     """Why there was none, or what was lacking."""
+    unnamed: tuple[str, ...] = ()
+    """Of `TOKENS`: those that the tokenizer, loaded there, has not."""
 
     @property
     def sentence(self) -> str:

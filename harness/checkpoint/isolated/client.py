@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import harness
 from harness.checkpoint.isolated import server
-from harness.checkpoint.isolated.api import Isolation
+from harness.checkpoint.isolated.api import TOKENS, Isolation
 from harness.checkpoint.staging import Staged
 from harness.errors import CheckpointError, UsageError
 from harness.limits import capped, to_raise
@@ -213,7 +213,8 @@ def _judged(answer: dict[str, Any], request: dict[str, Any], staged: Staged) -> 
             f"needs more than {memory:.1f} GiB of memory; {to_raise()}"
         )
     measures = tuple(str(each) for each in answer.get("measures", ()))
-    return Isolation("process", measures, "; ".join(f"no {each}" for each in answer.get("lacking", ())))
+    unnamed = tuple(name for name in TOKENS if name in answer.get("unnamed", ()))
+    return Isolation("process", measures, "; ".join(f"no {each}" for each in answer.get("lacking", ())), unnamed)
 
 
 def _refused() -> str | None:

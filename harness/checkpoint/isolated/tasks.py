@@ -23,7 +23,7 @@ _SENTENCE = "The film was good, but 2 of its 10 scenes weren't."
 
 
 def run(request: dict[str, Any]) -> dict[str, Any]:
-    """{'error': sentence or None, 'failed': whether the library rather than Assay refused}."""
+    """{'error': sentence or None, and what the task found}."""
     staged = Staged(
         folder=None,
         origin=Path(request["origin"]),
@@ -33,7 +33,7 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
     )
     try:
         with quiet():
-            {"examine": examine, "trial": trial}[request["task"]](staged, request)
+            found = {"examine": examine, "trial": trial}[request["task"]](staged, request)
     except AssayError as error:
         return {"error": staged.in_users_words(str(error))}
     except MemoryError:
@@ -44,19 +44,20 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
         return {"error": staged.in_users_words(f"{staged.origin}: cannot be loaded ({reason(error)})")}
     except BaseException as error:  # a panic of the tokenizers library is no Exception
         return {"error": f"{staged.origin}: cannot be read ({type(error).__name__} in the library that reads it)"}
-    return {"error": None, "passed": True}
+    return {"error": None, "passed": True, **found}
 
 
-def examine(staged: Staged, request: dict[str, Any]) -> None:
-    """Config, shapes and tokenizer; no weights. Raises what is wrong."""
+def examine(staged: Staged, request: dict[str, Any]) -> dict[str, Any]:
+    """Config, shapes and tokenizer; no weights. The tokens it has not. Raises what is wrong."""
     from harness.checkpoint.survey import survey
-    from harness.checkpoint.tokenizer import tokenizer_of
+    from harness.checkpoint.tokenizer import tokenizer_of, unnamed_tokens
 
-    found = survey(staged)
-    stress(tokenizer_of(found), staged.origin)
+    tokenizer = tokenizer_of(survey(staged))
+    stress(tokenizer, staged.origin)
+    return {"unnamed": unnamed_tokens(tokenizer)}
 
 
-def trial(staged: Staged, request: dict[str, Any]) -> None:
+def trial(staged: Staged, request: dict[str, Any]) -> dict[str, Any]:
     """Weights too, and one forward pass. Raises what is wrong."""
     import torch
 
@@ -77,6 +78,7 @@ def trial(staged: Staged, request: dict[str, Any]) -> None:
         inputs["input_ids"] = inputs["input_ids"].clamp(max=rows - 1)
         with torch.inference_mode():
             model(**inputs)
+    return {}
 
 
 def stress(tokenizer: Any, where: Path) -> None:

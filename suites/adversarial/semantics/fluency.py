@@ -8,6 +8,7 @@ import numpy as np
 
 from harness.scorer.api import Scorer
 from suites.adversarial.semantics.unmeasured import Unmeasured
+from suites.framing import start_or_none
 from suites.quality.windows import Windows, score_causal
 
 _LARGEST_CONTEXT = 1024
@@ -27,6 +28,8 @@ class Perplexities:
 
     def __call__(self, texts: Sequence[str]) -> list[float | Unmeasured]:
         """One perplexity per text, in order; at least 1."""
+        if start_or_none(self._scorer) is None:
+            return [Unmeasured("the language model's tokenizer names no token to start a text with")] * len(texts)
         found: list[float | Unmeasured] = []
         for windows in score_causal(self._scorer, texts, self._windows):
             errors = [scores.error for scores in windows if scores.error is not None]

@@ -100,6 +100,7 @@ def manifest(names: list[str], text: str = "", **keys: Any) -> AuditManifest:
         "checkpoint": checkpoint,
         "probes": tuple(probe_record(name, text) for name in names),
         "not_applicable": {"bias/crows_pairs": f"needs a masked LM{text}"},
+        "no_data": {"memorization/membership": f"no records are given{text}"},
         "plugin_errors": {"x = y:z": f"ImportError: no y{text}"},
         "seed": 7,
         "device": "cpu",
