@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from harness.case import Case, sample_cases
 from harness.checkpoint import NOTHING, CheckpointInfo, Permissions, inspect_checkpoint
 from harness.data import Dataset, DataSource, load_dataset
 from harness.errors import AssayError, AuditError, DataError, UsageError
-from harness.metrics import Metric
+from harness.metrics import Bounds, Metric
 from harness.plugins import PluginError, guarded
 from harness.power import GatePower, Planned, plan_power
 from harness.probe import Plan, Probe
@@ -107,6 +107,16 @@ def power_of(plan: AuditPlan, earlier: Sequence[Metric] = ()) -> list[GatePower]
         each.probe.name: Planned(len(each.cases), metric_names(each.probe), each.probe.shares) for each in plan.probes
     }
     return plan_power(plan.spec.policy, planned, plan.not_applicable, earlier)
+
+
+def known_bounds(probes: Iterable[ProbeClass]) -> dict[str, Bounds]:
+    """The least and the most that metrics of probes can be, by key; only of those that have such ends."""
+    return {
+        f"{probe.name}/{name}": ends
+        for probe in probes
+        for name in {*probe.bounds, *probe.shares}
+        if (ends := probe.bounds_of(name)) is not None
+    }
 
 
 def metric_names(probe: Probe[Any]) -> frozenset[str]:

@@ -74,6 +74,7 @@ def run(
     asked = spec_with(spec, options, base)
     scan = scan_first(asked.checkpoint)
     plan = make_plan(asked, permissions=allowed)
+    _breakable(plan)
     show_plan(plan, cost=False)
     say(f"scan       {scan.headline}")
     folder = start_audit(plan, ["assay", *sys.argv[1:]], scan=scan)
@@ -106,6 +107,7 @@ def plan(
     options = given_options(checkpoint, suite, policy, None, None, seed, limit, None, None, None, data)
     allowed = Permissions(allow_pickle, allow_remote_code, trust_manifest)
     made = make_plan(spec_with(spec, options, base), permissions=allowed)
+    _breakable(made)
     show_plan(made, cost=True)
     show_power(power_of(made, audit_folder(like, made.spec.output).metrics() if like else ()))
 
@@ -132,6 +134,15 @@ def resume(
     plan = resume_plan(folder, permissions=allowed)
     folder.write_manifest(with_scan(folder, folder.manifest(), scan_first(plan.spec.checkpoint)))
     _finish(plan, folder)
+
+
+def _breakable(plan: AuditPlan) -> None:
+    """Raises UsageError, before any work, for a gate that no value of a planned metric can break."""
+    from harness.bounds import refuse_unbreakable
+    from harness.plan import known_bounds
+
+    if plan.spec.policy is not None:
+        refuse_unbreakable(plan.spec.policy, known_bounds(type(each.probe) for each in plan.probes))
 
 
 def scan_first(checkpoint: CheckpointSource) -> ScanReport:
