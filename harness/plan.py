@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from harness.bounds import refuse_unbreakable
 from harness.case import Case, sample_cases
 from harness.checkpoint import NOTHING, CheckpointInfo, Permissions, inspect_checkpoint
 from harness.data import Dataset, DataSource, load_dataset
@@ -107,6 +108,12 @@ def power_of(plan: AuditPlan, earlier: Sequence[Metric] = ()) -> list[GatePower]
         each.probe.name: Planned(len(each.cases), metric_names(each.probe), each.probe.shares) for each in plan.probes
     }
     return plan_power(plan.spec.policy, planned, plan.not_applicable, earlier)
+
+
+def check_rules(plan: AuditPlan) -> None:
+    """Raises UsageError for a gate of the spec's policy with a rule that no value of a planned metric can break."""
+    if plan.spec.policy is not None:
+        refuse_unbreakable(plan.spec.policy, known_bounds(type(each.probe) for each in plan.probes))
 
 
 def known_bounds(probes: Iterable[ProbeClass]) -> dict[str, Bounds]:

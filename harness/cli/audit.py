@@ -64,7 +64,7 @@ def run(
     """Audit a checkpoint: run its probes, measure, decide, report and log."""
     from harness.audit import start_audit
     from harness.checkpoint import Permissions
-    from harness.plan import make_plan
+    from harness.plan import check_rules, make_plan
     from harness.stores import store_of_environment
 
     store_of_environment()  # what is wrong with it should be heard now, not when the audit is done
@@ -74,7 +74,7 @@ def run(
     asked = spec_with(spec, options, base)
     scan = scan_first(asked.checkpoint)
     plan = make_plan(asked, permissions=allowed)
-    _breakable(plan)
+    check_rules(plan)
     show_plan(plan, cost=False)
     say(f"scan       {scan.headline}")
     folder = start_audit(plan, ["assay", *sys.argv[1:]], scan=scan)
@@ -102,12 +102,12 @@ def plan(
     """Dry run: probes, cases, data, time, and which gates so many cases can decide. Loads no weights."""
     from harness.checkpoint import Permissions
     from harness.console import show_power
-    from harness.plan import make_plan, power_of
+    from harness.plan import check_rules, make_plan, power_of
 
     options = given_options(checkpoint, suite, policy, None, None, seed, limit, None, None, None, data)
     allowed = Permissions(allow_pickle, allow_remote_code, trust_manifest)
     made = make_plan(spec_with(spec, options, base), permissions=allowed)
-    _breakable(made)
+    check_rules(made)
     show_plan(made, cost=True)
     show_power(power_of(made, audit_folder(like, made.spec.output).metrics() if like else ()))
 
@@ -134,15 +134,6 @@ def resume(
     plan = resume_plan(folder, permissions=allowed)
     folder.write_manifest(with_scan(folder, folder.manifest(), scan_first(plan.spec.checkpoint)))
     _finish(plan, folder)
-
-
-def _breakable(plan: AuditPlan) -> None:
-    """Raises UsageError, before any work, for a gate that no value of a planned metric can break."""
-    from harness.bounds import refuse_unbreakable
-    from harness.plan import known_bounds
-
-    if plan.spec.policy is not None:
-        refuse_unbreakable(plan.spec.policy, known_bounds(type(each.probe) for each in plan.probes))
 
 
 def scan_first(checkpoint: CheckpointSource) -> ScanReport:

@@ -51,7 +51,7 @@ def metric(**fields: Any) -> Metric:
         ({"min": -3}, "no value of a rate can break min: -3, it lies in [0, 1]; tighten it"),
         ({"within": [0, 1]}, "no value of a rate can break within: [0, 1], it lies in [0, 1]; tighten it"),
         ({"within": [0.4, 60]}, "no value of a rate can break the end 60 of within: [0.4, 60], it"),
-        ({"baseline": {"max_regression": 2}}, "no value of a rate can break max_regression: 2, it lies in [0, 1]; write"),
+        ({"baseline": {"max_regression": 2}}, "no value of a rate can break max_regression: 2, it lies in [0, 1]"),
         ({"baseline": {"max_regression": 1}}, "no value of a rate can break max_regression: 1, it lies in [0, 1]; t"),
     ],
 )  # fmt: skip
