@@ -226,10 +226,17 @@ def measure(planned: PlannedProbe, folder: AuditFolder) -> list[Metric]:
     rows = _in_order(RowStore(folder.path, probe.name, probe.Row).read(), planned)
     unrun = len(planned.cases) - len(rows)
     measured = guarded(lambda: probe.measure(rows), limit=None)  # a million rows may take minutes
-    metrics = [metric.with_prefix(probe.name) for metric in measured]
+    metrics = [_bounded(metric, probe).with_prefix(probe.name) for metric in measured]
     return [
         metric if metric.slice else metric.model_copy(update={"missing": metric.missing + unrun}) for metric in metrics
     ]
+
+
+def _bounded(metric: Metric, probe: Probe[Any]) -> Metric:
+    """With the ends that its probe declares, unless it has its own."""
+    if metric.bounds is not None or (ends := probe.bounds_of(metric.key)) is None:
+        return metric
+    return metric.model_copy(update={"bounds": ends})
 
 
 def _missing(probe: Probe[Any], why: str) -> list[Metric]:

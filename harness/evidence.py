@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness import numbers
+from harness.bounds import unbreakable
 from harness.claim_metric import rests_on_claim
 from harness.metrics import PROVEN, Metric
 from harness.multiple import interval_at, p_value
@@ -131,6 +132,8 @@ def _one(gate: Gate, key: str, part: str, facts: Facts) -> Draft:
         return _missing(gate, Absence.NO_VALUE, f"{_name(key, part)} is missing: {metric.note}", **about)
     if gate.measured:
         return _draft(gate, Outcome.PASS, f"{_name(key, part)} was measured", **about)
+    if why := unbreakable(gate, metric):
+        return _draft(gate, Outcome.INCONCLUSIVE, why, fix="correct the bound", **about)
     if gate.baseline is not None:
         return _against_baseline(gate, metric, facts.compared, about)
     return _absolute(gate, metric, about)

@@ -18,6 +18,10 @@ PROVEN = "proven bound, not estimated"
 """`Metric.interval` of a number that is computed exactly: no confidence level applies to it."""
 
 
+Bounds = tuple[float, float]
+"""The least and the most that a metric can be."""
+
+
 class Better(StrEnum):
     """Which way is better."""
 
@@ -42,6 +46,9 @@ class Metric(Frozen):
     interval: str = Field(default="", description="method of the interval, e.g. 'Wilson'")
     level: float = Field(default=0.95, gt=0, lt=1, description="confidence level of the interval")
     headline: bool = Field(default=True, description="shown in summaries and logged to MLflow")
+    bounds: Bounds | None = Field(
+        default=None, description="the least and the most it can be, whatever the rows; None: not said"
+    )
     slice: str = Field(default="", description="subset the metric is about, e.g. 'gender'; '' for all rows")
     note: str = Field(default="", description="why the value is missing, or a caution to print beside it")
 

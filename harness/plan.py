@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 import pandera.pandas as pa
 
+from harness.bounds import refuse_unbreakable
 from harness.case import Case, sample_cases
 from harness.checkpoint import NOTHING, CheckpointInfo, Permissions, inspect_checkpoint
 from harness.data import Dataset, DataSource, load_dataset
@@ -23,7 +24,7 @@ from harness.errors import (
     UsageError,
     WrongDataError,
 )
-from harness.metrics import Metric
+from harness.metrics import Bounds, Metric
 from harness.plugins import PluginError, guarded
 from harness.power import GatePower, Planned, plan_power
 from harness.probe import Plan, Probe
@@ -140,6 +141,22 @@ def power_of(plan: AuditPlan, earlier: Sequence[Metric] = ()) -> list[GatePower]
         each.probe.name: Planned(len(each.cases), metric_names(each.probe), each.probe.shares) for each in plan.probes
     }
     return plan_power(plan.spec.policy, planned, plan.not_planned, earlier)
+
+
+def check_rules(plan: AuditPlan) -> None:
+    """Raises UsageError for a gate of the spec's policy with a rule that no value of a planned metric can break."""
+    if plan.spec.policy is not None:
+        refuse_unbreakable(plan.spec.policy, known_bounds(type(each.probe) for each in plan.probes))
+
+
+def known_bounds(probes: Iterable[ProbeClass]) -> dict[str, Bounds]:
+    """The least and the most that metrics of probes can be, by key; only of those that have such ends."""
+    return {
+        f"{probe.name}/{name}": ends
+        for probe in probes
+        for name in {*probe.bounds, *probe.shares}
+        if (ends := probe.bounds_of(name)) is not None
+    }
 
 
 def metric_names(probe: Probe[Any]) -> frozenset[str]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from harness.case import Case
     from harness.checkpoint import CheckpointInfo
     from harness.data import Dataset, DataSource
-    from harness.metrics import Metric, RowValues
+    from harness.metrics import Bounds, Metric, RowValues
     from harness.scorer.api import Scorer
 
 RowDict = dict[str, Any]
@@ -109,6 +109,9 @@ class Probe(ABC, Generic[P]):
     """Cases handed to one call of `run`, whose rows become durable as they come; None: as many as `chunk`."""
     shares: ClassVar[frozenset[str]] = frozenset()
     """Metrics that are shares of independent cases with Wilson's interval: `assay plan` says what n can decide."""
+    bounds: ClassVar[Mapping[str, Bounds]] = {}
+    """The least and the most a metric can be: no gate may have a rule that none of its values breaks. For metrics that
+    have such ends, by the last part of the key; `shares` lie in [0, 1] anyway."""
     value_columns: ClassVar[tuple[str, ...]] = ()
     """Columns that `row_values` reads besides case_id and status, so that a comparison need not read the others."""
     Params: ClassVar[type[ProbeParams]] = ProbeParams
@@ -143,6 +146,11 @@ class Probe(ABC, Generic[P]):
     def cost(self, cases: Sequence[Case]) -> int:
         """Tokens the model will read, roughly: characters / 4; override where a case is read more than once."""
         return sum(len(value) for case in cases for value in case.data.values() if isinstance(value, str)) // 4
+
+    @classmethod
+    def bounds_of(cls, metric: str) -> Bounds | None:
+        """The least and the most that a metric (last part of its key) can be; None where it has no such ends."""
+        return cls.bounds.get(metric, (0.0, 1.0) if metric in cls.shares else None)
 
     @classmethod
     def default_data(cls, checkpoint: CheckpointInfo) -> dict[str, DataSource]:

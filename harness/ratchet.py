@@ -91,6 +91,8 @@ def _outward(value: float, sign: int) -> float:
     if value == 0:
         return 0.0
     step = 10.0 ** (math.floor(math.log10(abs(value))) - _DIGITS + 1)
+    if step == 0:  # of a number next to the smallest there is
+        return value
     steps = value / step
     whole = math.isclose(steps, round(steps), rel_tol=1e-12)
     rounded = round(steps) if whole else math.ceil(steps) if sign > 0 else math.floor(steps)

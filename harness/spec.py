@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from harness.checkpoint import CheckpointSource
 from harness.data import DataSource
 from harness.gate import Policy, load_policy
+from harness.reports.api import Undecided
 from harness.stores import checked_uri
 from harness.validation import read_yaml, validated
 
@@ -56,6 +57,15 @@ class Tracking(_Strict):
         return None if uri is None else checked_uri(uri, "tracking.uri")
 
 
+class Reports(_Strict):
+    """How the reports that an audit writes read."""
+
+    undecided: Undecided = Field(
+        default=Undecided.SKIPPED,
+        description="what JUnit makes of an undecided gate: skipped, which CI shows in green, or failure",
+    )
+
+
 class AuditSpec(_Strict):
     """One audit: a checkpoint and what to measure on it."""
 
@@ -69,6 +79,7 @@ class AuditSpec(_Strict):
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     executor: Literal["local"] = Field(default="local", description="where cases run")
     tracking: Tracking = Field(default_factory=Tracking)
+    reports: Reports = Field(default_factory=Reports)
     policy: Policy | None = Field(default=None, description="gates inline, or the path of a policy file")
     output: Path = Field(default=Path("audits"), description="folder of audits")
 

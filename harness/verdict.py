@@ -171,6 +171,11 @@ class GateResult(Frozen):
         return self.absence is not None and self.absence.excuse in self.gate.excuse
 
     @property
+    def unmeasured(self) -> bool:
+        """Whether it does not count since nothing was, or had to be, measured: excused, or about other checkpoints."""
+        return not self.waived and (self.excused or not self.asked)
+
+    @property
     def asked(self) -> bool:
         """Whether the gate is about checkpoints like this one."""
         return self.absence is not Absence.NOT_ASKED

@@ -123,6 +123,7 @@ class Job:
             "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
             "HOME": str(home),
             "FAKES": str(self.fakes),
+            "PYTHONPATH": str(CI.parents[1]),
             "OMP_NUM_THREADS": "1",
         }
 

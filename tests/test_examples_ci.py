@@ -101,8 +101,24 @@ def test_github_publishes_every_verdict_in_one_comment_and_fails_as_it_should(
     conclusion, steps = github.run(audits["inconclusive"], 3)  # the example's workflow warns
     assert (conclusion, steps["Verdict"].code) == ("success", 0)
     assert steps["Verdict"].output.startswith("::warning title=Assay::inconclusive")
+    assert junit_counts(github) == ("0", "1")
     (last,) = github.comments()
     assert (last["id"], "**INCONCLUSIVE** sentiment: " in last["body"]) == (comment["id"], True)
+
+
+def junit_counts(job: GitHubJob | GitLabJob) -> tuple[str | None, str | None]:
+    suite = ET.parse(job.output / "reports" / "report.junit.xml").getroot().find("testsuite")
+    assert suite is not None
+    return suite.get("failures"), suite.get("skipped")
+
+
+def test_junit_is_as_red_as_the_job(github: GitHubJob, gitlab: GitLabJob, audits: dict[str, Path]) -> None:
+    """A job that fails as inconclusive, beside a test report all in green, is read as a fault of the job."""
+    conclusion, _ = github.run(audits["inconclusive"], 3, inconclusive="fail")
+    assert (conclusion, junit_counts(github)) == ("failure", ("1", "0"))
+    assert (gitlab.run(audits["inconclusive"], 3)[0], junit_counts(gitlab)) == (3, ("1", "0"))
+    code, _ = gitlab.run(audits["inconclusive"], 3, ASSAY_INCONCLUSIVE="warn")
+    assert (code, junit_counts(gitlab)) == (0, ("0", "1"))
 
 
 def test_gitlab_does_the_same(gitlab: GitLabJob, audits: dict[str, Path]) -> None:
@@ -113,7 +129,7 @@ def test_gitlab_does_the_same(gitlab: GitLabJob, audits: dict[str, Path]) -> Non
     assert "**BLOCK** sentiment: " in comment["body"]
     assert f"https://gitlab.example.com/group/name/-/jobs/42), commit {HEAD}\n" in comment["body"]
     junit = gitlab.workspace / gitlab.job["artifacts"]["reports"]["junit"]
-    assert ET.parse(junit).getroot().get("failures") == "1"
+    assert ET.parse(junit).getroot().get("failures") == "4"  # three are undecided, which fails this job too
     assert (gitlab.output / "reports" / "report.sarif").stat().st_size > 1000
     assert gitlab.job["artifacts"]["when"] == "always"
 

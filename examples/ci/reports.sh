@@ -8,6 +8,11 @@ if ! is_decided; then
 fi
 set -- report latest --audits "$ASSAY_OUT/audits" --output "$REPORTS" --level "${ASSAY_LEVEL:-findings}" \
   --format junit,sarif,comment,step-summary,html,json
+# JUnit is as red as the job: an undecided gate fails in both, or in neither.
+case ${ASSAY_INCONCLUSIVE:-fail} in
+  warn) set -- "$@" --undecided skipped ;;
+  *) set -- "$@" --undecided failure ;;
+esac
 if [ -n "${ASSAY_BASELINE:-}" ]; then
   set -- "$@" --policy "$ASSAY_POLICY" --baseline "$ASSAY_BASELINE"
 fi

@@ -68,7 +68,7 @@ def run(
     """Audit a checkpoint: run its probes, measure, decide, report and log."""
     from harness.audit import start_audit
     from harness.checkpoint import Permissions
-    from harness.plan import make_plan
+    from harness.plan import check_rules, make_plan
     from harness.repeats import repeats_of
     from harness.stores import store_of_environment
 
@@ -79,6 +79,7 @@ def run(
     asked = spec_with(spec, options, base)
     scan = scan_first(asked.checkpoint)
     plan = make_plan(asked, permissions=allowed)
+    check_rules(plan)
     more = repeats_of(plan, repeat) if repeat > 1 else []
     show_plan(plan, cost=False)
     say(f"scan       {scan.headline}")
@@ -110,11 +111,12 @@ def plan(
     """Dry run: probes, cases, data, time, and which gates so many cases can decide. Loads no weights."""
     from harness.checkpoint import Permissions
     from harness.console import show_power
-    from harness.plan import make_plan, power_of
+    from harness.plan import check_rules, make_plan, power_of
 
     options = given_options(checkpoint, suite, policy, None, None, seed, limit, None, None, None, data)
     allowed = Permissions(allow_pickle, allow_remote_code, trust_manifest)
     made = make_plan(spec_with(spec, options, base), permissions=allowed)
+    check_rules(made)
     show_plan(made, cost=True)
     show_power(power_of(made, audit_folder(like, made.spec.output).metrics() if like else ()))
 

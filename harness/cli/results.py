@@ -13,7 +13,7 @@ from harness.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.record import AuditFolder
-    from harness.reports.api import Level
+    from harness.reports.api import Level, Undecided
     from harness.verdict import Verdict
 
 
@@ -68,6 +68,13 @@ def report(
         Path | None, typer.Option(help="Model card whose audit section is replaced or added.", show_default=False)
     ] = None,
     audits: Annotated[Path, typer.Option(help="Folder of audits.")] = Path("audits"),
+    undecided: Annotated[
+        str | None,
+        typer.Option(
+            help="What JUnit makes of an undecided gate: skipped (green in CI) or failure; default: the spec's.",
+            show_default=False,
+        ),
+    ] = None,
     list_formats: Annotated[bool, typer.Option("--list", help="List the formats and write nothing.")] = False,
 ) -> None:
     """Write the reports of a decided audit again, without a model: other formats, another level of disclosure."""
@@ -80,7 +87,7 @@ def report(
         return
     folder, shown = audit_folder(run, audits), _level(level)
     verdict = _gated(folder, policy, baseline, allow_other_data, output or card)
-    content = recorded_input(folder, shown, verdict)
+    content = recorded_input(folder, shown, verdict, _undecided(undecided) if undecided else None)
     names = [name.strip() for name in (formats or "").split(",") if name.strip()]
     if card is not None:
         update_card(content, card)
@@ -116,6 +123,15 @@ def _gated(
     if output is None:
         raise UsageError("--policy needs --output: reports in the audit's folder show the verdict the audit was given")
     return regate(folder, load_policy(policy), baseline=baseline, allow_other_data=allow_other_data).verdict
+
+
+def _undecided(name: str) -> Undecided:
+    from harness.reports.api import Undecided
+
+    try:
+        return Undecided(name)
+    except ValueError as error:
+        raise UsageError(f"--undecided {name}: choose one of {', '.join(Undecided)}") from error
 
 
 def _level(name: str) -> Level:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any, assert_never
+from typing import TYPE_CHECKING, Annotated, Any, assert_never
 
 import typer
 
 from harness.cli.kinds import Kind, kind_of
 from harness.console import say
 from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from harness.policy import Policy
 
 
 def validate(
@@ -39,11 +42,15 @@ def _checked(file: Path, kind: Kind) -> str:
         case Kind.AUDIT:
             from harness.spec import load_spec
 
-            return f"audit spec of {_short(load_spec(file).checkpoint.source)}"
+            audit = load_spec(file)
+            _breakable(audit.policy)
+            return f"audit spec of {_short(audit.checkpoint.source)}"
         case Kind.POLICY:
             from harness.gate import load_policy
 
-            return f"policy with {len(load_policy(file).gates)} gates"
+            policy = load_policy(file)
+            _breakable(policy)
+            return f"policy with {len(policy.gates)} gates"
         case Kind.TRAIN:
             from privacy.training.options import load_train_spec
 
@@ -55,6 +62,16 @@ def _checked(file: Path, kind: Kind) -> str:
             return f"hardening spec of {find_hardening().check(file)}"
         case _:
             assert_never(kind)
+
+
+def _breakable(policy: Policy | None) -> None:
+    """Raises UsageError for a gate that no value of an installed probe's metric can break."""
+    from harness.bounds import refuse_unbreakable
+    from harness.plan import known_bounds
+    from harness.registry import find_probes
+
+    if policy is not None and policy.gates:
+        refuse_unbreakable(policy, known_bounds(find_probes().probes.values()))
 
 
 def _short(source: str) -> str:

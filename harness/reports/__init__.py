@@ -19,7 +19,7 @@ from harness.metrics import Metric
 from harness.plugins import PluginError, guarded, load
 from harness.probe import About
 from harness.record import AuditFolder, AuditManifest
-from harness.reports.api import Level, ReportInput, Writer
+from harness.reports.api import Level, ReportInput, Undecided, Writer
 from harness.reports.disclosure import disclose
 from harness.reports.examples import examples
 from harness.verdict import Verdict
@@ -43,7 +43,13 @@ def disclosed_input(
     counts: Counter[str] = Counter()
     names = [] if level is Level.SUMMARY else [probe.name for probe in manifest.probes]
     shown = tuple(examples(folder, names, verdict, level, counts))
-    report = replace(report_input(manifest, metrics, verdict), examples=shown, masked=dict(counts), folder=folder)
+    report = replace(
+        report_input(manifest, metrics, verdict),
+        examples=shown,
+        masked=dict(counts),
+        folder=folder,
+        undecided=_undecided(manifest),
+    )
     return disclose(report, level)
 
 
@@ -90,16 +96,20 @@ def write_reports(
     return errors
 
 
-def recorded_input(audit: AuditFolder, level: Level, verdict: Verdict | None = None) -> ReportInput:
+def recorded_input(
+    audit: AuditFolder, level: Level, verdict: Verdict | None = None, undecided: Undecided | None = None
+) -> ReportInput:
     """What report writers get of an audit at `level`: with `verdict`, else with the one it was given.
 
-    Raises UsageError for an undecided audit.
+    `undecided` is what an undecided gate is in JUnit; None: as the audit's spec says. Raises UsageError for an
+    undecided audit.
     """
     manifest = audit.manifest()
     verdict = verdict or audit.verdict()
     if verdict is None:
         raise UsageError(f"{audit.path}: the audit is {manifest.status}, not decided; run `assay resume` first")
-    return disclosed_input(audit.path, manifest, audit.metrics(), verdict, level)
+    report = disclosed_input(audit.path, manifest, audit.metrics(), verdict, level)
+    return replace(report, undecided=undecided) if undecided else report
 
 
 def render_again(
@@ -157,6 +167,13 @@ def choose_writers(
     if level is Level.REPRODUCTION and PACK in known and PACK not in names:
         names.append(PACK)
     return [known[name] for name in names]
+
+
+def _undecided(manifest: AuditManifest) -> Undecided:
+    """What the spec of the audit says that an undecided gate is in JUnit; records of old say nothing."""
+    reports = manifest.spec.get("reports")
+    asked = isinstance(reports, dict) and reports.get("undecided") == Undecided.FAILURE
+    return Undecided.FAILURE if asked else Undecided.SKIPPED
 
 
 def _file_names(writers: Sequence[Writer]) -> dict[str, str]:

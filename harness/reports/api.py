@@ -31,6 +31,14 @@ class Level(StrEnum):
         return self in (Level.FULL, Level.REPRODUCTION)
 
 
+class Undecided(StrEnum):
+    """What JUnit makes of a gate that is undecided."""
+
+    SKIPPED = "skipped"
+    """CI shows it in green."""
+    FAILURE = "failure"
+
+
 @dataclass(frozen=True, slots=True)
 class Example:
     """One row of a probe, as a report may show it."""
@@ -60,6 +68,9 @@ class ReportInput:
     """How many of each kind were masked, e.g. `{'e-mail address': 2}`."""
     folder: Path | None = None
     """The audit on disk, for writers that pack files; what they show of its rows must go by `level`."""
+    identity: str = ""
+    """Digest of what was audited, taken before anything was masked; '': nothing was, see `reports.identity`."""
+    undecided: Undecided = Undecided.SKIPPED
 
 
 Render = Callable[[ReportInput], str | bytes]

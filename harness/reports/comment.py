@@ -27,6 +27,7 @@ from harness.reports.content import (
     provenance,
     regression,
 )
+from harness.reports.identity import identity
 from harness.reports.markdown import code, table, text
 from harness.verdict import Comparison, GateResult
 
@@ -47,8 +48,8 @@ def render(report: ReportInput) -> str:
 
 
 def marker(report: ReportInput) -> str:
-    """A line that no reader sees, the same for every audit of this name under this policy."""
-    named = json.dumps([report.manifest.name, report.verdict.policy])
+    """A line that no reader sees, the same for every audit of this name and checkpoint under this policy."""
+    named = json.dumps([identity(report), report.verdict.policy])
     return f"<!-- assay-verdict {hashlib.sha256(named.encode()).hexdigest()[:16]} -->"
 
 

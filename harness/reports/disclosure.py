@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from harness.probe import About
 from harness.record import AuditManifest
 from harness.reports.api import Example, Level, ReportInput
+from harness.reports.identity import identity
 from harness.verdict import GateResult, Verdict
 
 WITHHELD = "withheld at this level"
@@ -55,6 +56,7 @@ _IDENTIFIER = re.compile(r"[0-9a-f-]{1,80}|[a-z_]{0,12}-?\d{1,12}")
 
 def disclose(report: ReportInput, level: Level) -> ReportInput:
     """The same report with what `level` does not allow masked or left out; counts say how much was masked."""
+    report = replace(report, identity=identity(report))
     if level.shows_text:
         return replace(report, level=level)
     counts: Counter[str] = Counter()

@@ -1,8 +1,10 @@
 """The verdict as JUnit XML, as Jenkins, GitLab and Surefire read it: a test case per gate.
 
-A gate that blocks is a failure, one that is undecided is skipped; one that only warns, or is waived, passes with a
-line on its standard error. Where no gate tells what the verdict is, one more test case does, so that a run without a
-decision never reads as a run of passed tests.
+A gate that blocks is a failure, one that is undecided is skipped, or a failure too where the report says so; one that
+only warns, or is waived, passes with a line on its standard error, and one that was not measured and need not be is
+skipped. Where no gate tells what the verdict is, one more
+test case does, so that a run without a decision never reads as a run of passed tests. Suite and class names begin with
+the audit's: readers that merge files by name keep two models apart.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import re
 from datetime import datetime
 from xml.etree import ElementTree as ET
 
-from harness.reports.api import ReportInput
+from harness.reports.api import ReportInput, Undecided
 from harness.reports.content import OUTCOME_WORDS, evidence, gate_title, outcome_label, plain, provenance
 from harness.verdict import GateResult, Outcome
 
@@ -24,7 +26,7 @@ _VERDICT = "verdict"
 
 def render(report: ReportInput) -> str:
     """One test suite: its properties say what was audited, its test cases what each gate decided, and why."""
-    cases = [_case(item) for item in report.verdict.gates]
+    cases = [_case(item, report) for item in report.verdict.gates]
     if not any(item.effective is report.verdict.outcome for item in report.verdict.gates):
         cases.append(_verdict_case(report))
     counts = {
@@ -34,7 +36,9 @@ def render(report: ReportInput) -> str:
     }
     skipped = str(sum(case.find("skipped") is not None for case in cases))
     policy = report.verdict.policy or "no policy"
-    suite = ET.Element("testsuite", {"name": _text(f"assay: {policy}"), **counts, "skipped": skipped})
+    suite = ET.Element(
+        "testsuite", {"name": _text(f"assay: {report.manifest.name}: {policy}"), **counts, "skipped": skipped}
+    )
     suite.set("time", _seconds(report))
     suite.set("timestamp", report.manifest.created.partition("+")[0])
     properties = ET.SubElement(suite, "properties")
@@ -50,10 +54,12 @@ def render(report: ReportInput) -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
 
 
-def _case(item: GateResult) -> ET.Element:
-    classname = item.gate.metric.rpartition("/")[0].replace("/", ".") or "assay"
-    case = ET.Element("testcase", {"classname": _text(classname), "name": _text(gate_title(item)), "time": "0"})
-    _mark(case, item.effective, f"{outcome_label(item)}: {item.reason}")
+def _case(item: GateResult, report: ReportInput) -> ET.Element:
+    about = item.gate.metric.rpartition("/")[0].replace("/", ".")
+    case = ET.Element("testcase", {"classname": _class(report, about), "name": _text(gate_title(item)), "time": "0"})
+    _mark(case, item.effective, f"{outcome_label(item)}: {item.reason}", report.undecided)
+    if item.unmeasured:
+        _skip(case, f"{outcome_label(item)}: {item.reason}", "not measured")
     _child(case, "system-out", "\n".join(f"{label}: {value}" for label, value in evidence(item)))
     if item.effective is Outcome.PASS and item.outcome is not Outcome.PASS:
         _child(case, "system-err", f"{outcome_label(item)}: {item.reason}")
@@ -61,17 +67,27 @@ def _case(item: GateResult) -> ET.Element:
 
 
 def _verdict_case(report: ReportInput) -> ET.Element:
-    case = ET.Element("testcase", {"classname": "assay", "name": _VERDICT, "time": "0"})
-    _mark(case, report.verdict.outcome, report.verdict.reason)
+    case = ET.Element("testcase", {"classname": _class(report, ""), "name": _VERDICT, "time": "0"})
+    _mark(case, report.verdict.outcome, report.verdict.reason, report.undecided)
     return case
 
 
-def _mark(case: ET.Element, outcome: Outcome, reason: str) -> None:
-    tag = {Outcome.BLOCK: "failure", Outcome.INCONCLUSIVE: "skipped"}.get(outcome)
+def _class(report: ReportInput, about: str) -> str:
+    return _text(".".join(part for part in (report.manifest.name, about) if part)) or "assay"
+
+
+def _mark(case: ET.Element, outcome: Outcome, reason: str, undecided: Undecided) -> None:
+    tag = {Outcome.BLOCK: "failure", Outcome.INCONCLUSIVE: str(undecided)}.get(outcome)
     if tag is not None:
         found = _child(case, tag, reason)
         found.set("type", str(outcome))
         found.set("message", _text(reason))
+
+
+def _skip(case: ET.Element, reason: str, kind: str) -> None:
+    found = _child(case, "skipped", reason)
+    found.set("type", kind)
+    found.set("message", _text(reason))
 
 
 def _child(parent: ET.Element, tag: str, text: str) -> ET.Element:
@@ -82,7 +98,7 @@ def _child(parent: ET.Element, tag: str, text: str) -> ET.Element:
 
 def _properties(report: ReportInput) -> list[tuple[str, str]]:
     verdict = report.verdict
-    decided = [("verdict", str(verdict.outcome)), ("exit code", str(int(verdict.exit_code))), ("level", report.level)]
+    decided = [("verdict", str(verdict.outcome)), ("exit_code", str(int(verdict.exit_code))), ("level", report.level)]
     return [*decided, *provenance(report)]
 
 

@@ -16,6 +16,7 @@ from harness.scorer.api import Scorer
 from suites.adversarial.attack_metrics import VALUE_COLUMNS, attack_values, measure_attacks, measure_reductions
 from suites.adversarial.attacks import AttackParams, AttackRow, cut_cases, run_attacks
 from suites.adversarial.recipes import INPUT_REDUCTION, RECIPES, UNTARGETED, Goal, Recipe, targeted
+from suites.estimates import UNIT
 from suites.labels import class_of, true_classes
 from suites.sources import IMDB_HELD_OUT
 
@@ -35,6 +36,7 @@ class AttackProbe(Probe[AttackParams]):
     chunk = 16
     pool = 4096
     shares = frozenset({"clean_accuracy", "after_attack_accuracy", "attack_success_rate"})
+    bounds = dict.fromkeys(("perturbed_words", "reduced_to_one_word_rate", "share_left"), UNIT)
     value_columns = VALUE_COLUMNS
     Params = AttackParams
     Row = AttackRow

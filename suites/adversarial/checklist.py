@@ -28,9 +28,10 @@ from harness.scorer.api import Scorer, TextRequest
 from suites.adversarial.checklist_cases import Wanted, make_items
 from suites.adversarial.checklist_changes import CHANGES, changed_versions
 from suites.adversarial.checklist_expect import Tolerances
-from suites.adversarial.checklist_metrics import FAILED, NOT_APPLICABLE, PASSED, measure_checklist, row_values
+from suites.adversarial.checklist_metrics import FAILED, NOT_APPLICABLE, PASSED, measure_checklist, rate_of, row_values
 from suites.adversarial.checklist_rows import ask, make_row, original_of
 from suites.adversarial.checklist_templates import ChecklistTests, Kind, Words, built_in_words
+from suites.estimates import UNIT
 from suites.labels import check_classes
 
 KINDS: tuple[Kind, ...] = ("MFT", "INV", "DIR")
@@ -133,6 +134,7 @@ class Checklist(Probe[ChecklistParams]):
         "tests": Input(ChecklistTests, "tests of your own, instead of the built-in ones on opinions", required=False),
         "examples": Input(LabelledTexts, "texts that are changed as well as the built-in ones", required=False),
     }
+    bounds = dict.fromkeys(("failure_rate", *map(rate_of, KINDS), "not_applicable"), UNIT)
     value_columns = ("kind", "capability", "test", "source", "base", "outcome")
     Params = ChecklistParams
     Row = ChecklistRow

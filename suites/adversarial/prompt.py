@@ -32,6 +32,7 @@ from suites.adversarial.recipes.parts import sentence_encoder
 from suites.adversarial.search_columns import SearchColumns
 from suites.adversarial.semantics.columns import SemanticColumns
 from suites.adversarial.textattack_env import missing
+from suites.estimates import UNIT
 
 PROMPTS = DataSource(source=str(Path(__file__).parent / "data" / "prompt_answers.csv"))
 """Beginnings of sentences that common knowledge or a set phrase ends in one or two words, written for this probe."""
@@ -133,6 +134,7 @@ class Prompt(Probe[PromptParams]):
     chunk = 16
     pool = 4096
     shares = SHARES
+    bounds = {"perturbed_words": UNIT}  # noqa: RUF012
     value_columns = VALUE_COLUMNS
     Params = PromptParams
     Row = PromptRow

@@ -40,6 +40,7 @@ from suites.adversarial.resources.finding import ResourceMissing
 from suites.adversarial.safer_bound import bound_votes, losses, radius
 from suites.adversarial.safer_metrics import SHARES, VALUE_COLUMNS, measure_safer, row_values
 from suites.adversarial.synonym_sources import SynonymSettings, SynonymTable, find_vectors, group_table, vector_table
+from suites.estimates import UNIT
 from suites.labels import true_classes
 from suites.sources import IMDB_HELD_OUT
 
@@ -136,6 +137,7 @@ class Safer(Probe[SaferParams]):
     inputs = {"examples": Input(LabelledTexts, "texts with their true labels", EXAMPLES)}  # noqa: RUF012
     chunk = 4
     shares = SHARES
+    bounds = {"substitutable_words": UNIT}  # noqa: RUF012
     value_columns = VALUE_COLUMNS
     Params = SaferParams
     Row = SaferRow

@@ -34,6 +34,7 @@ from harness.scorer.api import ClassScores, Scorer, TextRequest
 from suites.adversarial.attacks import case_seed, cut_cases
 from suites.adversarial.corruptions import KINDS, WHY_NOT, Corrupted, Kind, changed_spans, corrupt, count_words
 from suites.adversarial.typo_metrics import VALUE_COLUMNS, measure_typos, typo_values
+from suites.estimates import UNIT
 from suites.labels import true_classes
 from suites.sources import IMDB_HELD_OUT
 
@@ -134,6 +135,13 @@ class Typos(Probe[TyposParams]):
     needs = (any_of(Need.SEQUENCE_CLASSIFIER),)
     inputs = {"examples": Input(LabelledTexts, "texts with their true labels", EXAMPLES)}  # noqa: RUF012
     chunk = 8
+    bounds = dict.fromkeys(
+        (
+            *("clean_accuracy", "mean_accuracy", "worst_kind_accuracy"),
+            *("robust_accuracy", "accuracy", "flip_rate"),
+        ),
+        UNIT,
+    )
     value_columns = VALUE_COLUMNS
     Params = TyposParams
     Row = TyposRow

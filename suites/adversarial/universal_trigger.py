@@ -36,7 +36,7 @@ from harness.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow
 from harness.schemas import LabelledTexts
 from harness.scorer.api import ClassScores, Scorer, TextRequest
 from suites.adversarial.attacks import case_seed
-from suites.adversarial.trigger_metrics import measure_triggers
+from suites.adversarial.trigger_metrics import METRICS, measure_triggers
 from suites.adversarial.trigger_search import (
     Goal,
     SearchError,
@@ -48,6 +48,7 @@ from suites.adversarial.trigger_search import (
     triggered,
 )
 from suites.adversarial.writable import text_of
+from suites.estimates import UNIT
 from suites.labels import class_of, true_classes
 from suites.sources import IMDB_HELD_OUT
 from suites.words import first_words
@@ -142,6 +143,7 @@ class UniversalTrigger(Probe[UniversalTriggerParams]):
     needs = (any_of(Need.SEQUENCE_CLASSIFIER),)
     inputs = {"examples": Input(LabelledTexts, "texts with their true labels", EXAMPLES)}  # noqa: RUF012
     Params = UniversalTriggerParams
+    bounds = {**dict.fromkeys(METRICS, UNIT), "success_above_control": (-1.0, 1.0)}  # noqa: RUF012
     Row = UniversalTriggerRow
 
     def cases(self, plan: Plan) -> list[Case]:

@@ -79,6 +79,7 @@ class Counterfactual(Probe[CounterfactualParams]):
         )
     }
     chunk = 16
+    bounds = dict.fromkeys(("counterfactual_gap", "flip_rate", "max_gap"), UNIT) | {"group_shift": (-1.0, 1.0)}
     value_columns = ("axis", "template", "gap", "flip")
     Params = CounterfactualParams
     Row = CounterfactualRow

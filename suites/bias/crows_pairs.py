@@ -66,6 +66,7 @@ class CrowsPairs(Probe[ProbeParams]):
             CROWS_PAIRS_MASKED,
         )
     }
+    bounds = dict.fromkeys((*SHARES[MASKED], *SHARES[CAUSAL], "tie_share"), UNIT)
     value_columns = (
         *("kind", "bias_type", "direction"),
         *("first_more", "first_less", "second_more", "second_less"),

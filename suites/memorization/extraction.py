@@ -91,6 +91,11 @@ class Extraction(Probe[ExtractionParams]):
         CONTROL: Input(Texts, "texts never trained on (default: the manifest's non-members)", UNSEEN),
     }
     chunk = 32
+    bounds = {  # noqa: RUF012
+        "extracted_share": UNIT,
+        "control_share": UNIT,
+        "extracted_minus_control": (-1.0, 1.0),
+    }
     value_columns = ("side", "document", "exact", "matched")
     Params = ExtractionParams
     Row = ExtractionRow

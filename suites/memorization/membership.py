@@ -20,7 +20,7 @@ from harness.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow
 from harness.schemas import LabelledTexts
 from harness.scorer.api import Bools, Floats, Scorer, TextRequest
 from harness.stats import Interval, auc, auc_interval
-from suites.estimates import usable, with_interval
+from suites.estimates import UNIT, usable, with_interval
 from suites.memorization.intervals import advantage, advantage_interval, newcombe, rate_at_threshold
 from suites.memorization.members import MEMBERS, NON_MEMBERS, load_side, manifest_sources
 
@@ -70,6 +70,10 @@ class Membership(Probe[MembershipParams]):
     }
     chunk = 256
     Params = MembershipParams
+    bounds = {  # noqa: RUF012
+        **dict.fromkeys(("auc", "advantage", "tpr_at_fpr_1pct", "tpr_at_fpr_5pct", "tpr_at_fpr_10pct"), UNIT),
+        "accuracy_gap": (-1.0, 1.0),
+    }
     Row = MembershipRow
 
     @classmethod

@@ -64,6 +64,7 @@ class Classification(Probe[ProbeParams]):
     inputs = {"examples": Input(LabelledTexts, "texts with their true labels", IMDB_HELD_OUT)}  # noqa: RUF012
     value_columns = ("label", "predicted", "nll", "truncated")
     shares = frozenset({"accuracy", "truncated_rate"})
+    bounds = {"macro_f1": UNIT, "brier": (0.0, 2.0), "ece": UNIT, "ece_raw": UNIT}  # noqa: RUF012
     Row = ClassificationRow
 
     def cases(self, plan: Plan) -> list[Case]:

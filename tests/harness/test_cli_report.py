@@ -3,12 +3,15 @@ from __future__ import annotations
 import json
 import zipfile
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pandas as pd
 import pytest
 
 from harness.cli import main
 from harness.record import AuditFolder
+from harness.reports import write_reports
+from harness.spec import AuditSpec
 from tests.harness.reports.inputs import compared
 
 TEXT = "a text that a row holds, by ada@example.org"
@@ -141,3 +144,33 @@ def test_usage_errors_are_one_sentence_and_exit_2(
     assert why in err
     assert "Traceback" not in err
     assert len(err.strip().splitlines()) == 1
+
+
+def junit_counts(path: Path) -> tuple[str | None, str | None]:
+    suite = ET.parse(path / "report.junit.xml").getroot().find("testsuite")
+    assert suite is not None
+    return suite.get("failures"), suite.get("skipped")
+
+
+def test_undecided_gates_fail_in_junit_as_asked_or_as_the_spec_says(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """JUnit in green while the gate is undecided: GitLab and Jenkins show a skipped test so."""
+    audit = AuditFolder(folder)
+
+    def counts(*words: str) -> tuple[str | None, str | None]:
+        assert call(monkeypatch, capsys, "report", folder, "--format", "junit", "--output", tmp_path, *words)[0] == 0
+        return junit_counts(tmp_path)
+
+    assert counts() == ("1", "1")
+    assert counts("--undecided", "failure") == ("2", "0")
+    spec = AuditSpec.model_validate({"checkpoint": "m", "reports": {"undecided": "failure"}})
+    audit.write_manifest(audit.manifest().model_copy(update={"spec": spec.canonical()}))
+    assert counts() == counts("--level", "summary") == ("2", "0")
+    assert counts("--undecided", "skipped") == ("1", "1")
+    manifest, verdict = audit.manifest(), audit.verdict()
+    assert verdict is not None
+    assert write_reports(folder, manifest, audit.metrics(), verdict) == {}  # as a run does
+    assert junit_counts(folder) == ("2", "0")
+    code, _, err = call(monkeypatch, capsys, "report", folder, "--undecided", "green")
+    assert (code, "--undecided green: choose one of skipped, failure" in err) == (2, True)

@@ -1,7 +1,8 @@
 """A scan as SARIF 2.1.0 (OASIS standard): a rule per rule of Assay's, a result per finding, relative locations.
 
 What was not scanned is a notification of the tool, and makes the execution unsuccessful. Notes are of kind
-`informational`, for which the standard (3.27.10) fixes the level `none`.
+`informational`, for which the standard (3.27.10) fixes the level `none`. The category is the source's own: the scan of
+one checkpoint never replaces that of another.
 """
 
 from __future__ import annotations
@@ -12,39 +13,50 @@ from typing import Any
 from urllib.parse import quote
 
 from harness.reports.content import plain
+from harness.reports.sarif_limits import category, left_out, message, within_limits
 from harness.scan.finding import Finding, Level, Outcome, ScanReport
 from harness.scan.rules import RULES
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
-_MOST = 5_000
-"""GitHub takes 25,000 results and shows 5,000."""
 
 
 def as_sarif(report: ScanReport) -> str:
     """One run."""
+    return within_limits(lambda most: _log(report, most))
+
+
+def _log(report: ScanReport, most: int) -> dict[str, Any]:
+    findings, unscanned = report.findings[:most], report.unscanned[:most]  # errors stand first
+    content = hashlib.sha256(report.model_dump_json(exclude={"seconds"}).encode()).hexdigest()
+    named = category("assay-scan", report.source, key=report.source)
+    where = "the scan as text or JSON has them all"
     places = {name: place for place, name in enumerate(RULES)}
     run = {
         "tool": {
             "driver": {
                 "name": "Assay scan",
                 "version": report.version,
-                "shortDescription": _message("What a checkpoint holds, told without loading it"),
+                "shortDescription": message("What a checkpoint holds, told without loading it"),
                 "rules": [_rule(name) for name in RULES],
             }
         },
-        "automationDetails": {"id": f"assay-scan/{_segment(report.source)}"},
+        "automationDetails": {"id": f"{named}/{content[:12]}"},
         "invocations": [
             {
                 "executionSuccessful": not report.unscanned,
                 "exitCode": int(report.exit_code),
                 "exitCodeDescription": plain(report.headline),
                 "toolExecutionNotifications": [
-                    {"level": "warning", "message": _message(f"not scanned: {missed.file}: {missed.why}")}
-                    for missed in report.unscanned
+                    *left_out(len(findings), len(report.findings), "findings", where),
+                    *left_out(len(unscanned), len(report.unscanned), "files not scanned", where),
+                    *(
+                        {"level": "warning", "message": message(f"not scanned: {missed.file}: {missed.why}")}
+                        for missed in unscanned
+                    ),
                 ],
             }
         ],
-        "results": [_result(report.source, finding, places[finding.rule]) for finding in report.findings[:_MOST]],
+        "results": [_result(report.source, finding, places[finding.rule]) for finding in findings],
         "columnKind": "unicodeCodePoints",
         "properties": {
             "outcome": str(report.outcome),
@@ -53,16 +65,16 @@ def as_sarif(report: ScanReport) -> str:
             "files": report.files_found,
         },
     }
-    return json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2) + "\n"
+    return {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
 
 
 def _rule(name: str) -> dict[str, Any]:
     rule = RULES[name]
     return {
         "id": rule.id,
-        "shortDescription": _message(rule.short),
-        "fullDescription": _message(f"{rule.short}. {rule.help}"),
-        "help": _message(rule.help),
+        "shortDescription": message(rule.short),
+        "fullDescription": message(f"{rule.short}. {rule.help}"),
+        "help": message(rule.help),
         "defaultConfiguration": {"level": str(rule.level)},
         "properties": {"tags": ["assay", "security", rule.id.partition("/")[0]]},
     }
@@ -79,7 +91,7 @@ def _result(source: str, finding: Finding, place: int) -> dict[str, Any]:
         "ruleIndex": place,
         "kind": "informational" if note else "fail",
         "level": "none" if note else str(finding.level),
-        "message": _message(f"{finding.file}: {finding.sentence}"),
+        "message": message(f"{finding.file}: {finding.sentence}"),
         "locations": [
             {
                 "physicalLocation": {
@@ -91,13 +103,3 @@ def _result(source: str, finding: Finding, place: int) -> dict[str, Any]:
         ],
         "partialFingerprints": {"assayScan/v1": print_, "primaryLocationLineHash": f"{print_[:16]}:1"},
     }
-
-
-def _message(value: str) -> dict[str, str]:
-    """A plain-text message: braces are doubled (3.11.5), and nothing can be read as an embedded link (3.11.6)."""
-    return {"text": plain(value).replace("{", "{{").replace("}", "}}").replace("](", "] (")}
-
-
-def _segment(name: str) -> str:
-    """One segment of a hierarchical id."""
-    return plain(name).strip("/").replace("/", "_") or "checkpoint"

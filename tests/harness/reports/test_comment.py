@@ -63,6 +63,10 @@ def test_the_marker_is_that_of_audit_and_policy() -> None:
     assert marker(replace(report, manifest=manifest(["toy/share"], name="other"))) != marker(report)
     other = replace(report, verdict=report.verdict.model_copy(update={"policy": "other"}))
     assert marker(other) != marker(report)
+    elsewhere = report.manifest.checkpoint.model_copy(update={"source": "runs/b"})
+    assert marker(replace(report, manifest=report.manifest.model_copy(update={"checkpoint": elsewhere}))) != marker(
+        report
+    )  # two models of one name in one pull request: a pass of the second must not stand in place of the first's block
     assert re.fullmatch(r"<!-- assay-verdict [0-9a-f]{16} -->", marker(report))
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 
 from harness.gate import decide
-from harness.reports.api import ReportInput
+from harness.reports.api import ReportInput, Undecided
 from harness.reports.content import plain
 from harness.reports.junit import render
 from harness.verdict import Outcome
@@ -63,7 +63,7 @@ def properties(suite: ET.Element) -> dict[str, str]:
 def test_a_test_case_per_gate_says_how_it_counts(report: ReportInput) -> None:
     suite = parsed(report)
     assert properties(suite)["verdict"] == report.verdict.outcome
-    assert properties(suite)["exit code"] == str(int(report.verdict.exit_code))
+    assert properties(suite)["exit_code"] == str(int(report.verdict.exit_code))
     cases = suite.findall("testcase")
     for case, item in zip(cases, report.verdict.gates, strict=False):
         assert (case.find("failure") is not None) == (item.effective is Outcome.BLOCK)
@@ -78,11 +78,11 @@ def test_evidence_and_names_are_stable() -> None:
     suite = parsed(compared())
     names = [(case.get("classname"), case.get("name")) for case in suite.iter("testcase")]
     assert names == [
-        ("toy.share", "no worse"),
-        ("toy.share", "flips"),
-        ("other.auc", "auc: other/auc/auc"),
-        ("toy.share", "old"),
-        ("toy.share", "good"),
+        ("toy.toy.share", "no worse"),
+        ("toy.toy.share", "flips"),
+        ("toy.other.auc", "auc: other/auc/auc"),
+        ("toy.toy.share", "old"),
+        ("toy.toy.share", "good"),
     ]
     assert Counter(names).most_common(1)[0][1] == 1
     found = suite.find("testcase/failure")
@@ -106,6 +106,38 @@ def test_no_decision_is_no_passed_test() -> None:
     report = by_hand()
     suite = parsed(replace(report, verdict=decide(None, [])))
     assert (suite.get("tests"), suite.get("skipped")) == ("1", "1")
+
+
+def test_an_undecided_gate_fails_where_the_report_says_so() -> None:
+    """CI shows a skipped test in green: a release that nobody decided must be able to read as red."""
+    report = compared()
+    assert [parsed(report).get(count) for count in ("failures", "skipped")] == ["1", "1"]
+    strict = replace(report, undecided=Undecided.FAILURE)
+    suite = parsed(strict)
+    assert [suite.get(count) for count in ("failures", "skipped")] == ["2", "0"]
+    found = suite.findall("testcase/failure")
+    assert [each.get("type") for each in found] == ["block", "inconclusive"]
+    assert (found[1].get("message") or "").startswith("INCONCLUSIVE: flips is inconclusive")
+    suite = parsed(replace(strict, verdict=decide(None, [])))  # no gate at all
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("1", "1", "0")
+
+
+@settings(max_examples=25)
+@given(reports())
+def test_with_undecided_as_failure_only_a_pass_is_green(report: ReportInput) -> None:
+    suite = parsed(replace(report, undecided=Undecided.FAILURE))
+    assert suite.get("skipped") == "0"
+    effective = {item.effective for item in report.verdict.gates} | {report.verdict.outcome}
+    assert (suite.get("failures") == "0") == (effective == {Outcome.PASS})
+
+
+def test_two_models_under_one_policy_share_no_name_of_a_test() -> None:
+    def names(report: ReportInput) -> set[tuple[str | None, str | None]]:
+        return {(case.get("classname"), case.get("name")) for case in parsed(report).iter("testcase")}
+
+    other = replace(compared(), manifest=manifest(["toy/share"], name="other"))
+    assert not names(compared()) & names(other)
+    assert parsed(compared()).get("name") == "assay: toy: release"
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)

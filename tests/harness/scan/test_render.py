@@ -8,10 +8,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from harness.scan.finding import Level
+from harness.reports import sarif_limits
+from harness.scan.finding import Finding, Level, ScanReport
 from harness.scan.render.formats import FORMATS
 from harness.scan.rules import RULES
 from tests.harness.reports.sarif_rules import check_log
@@ -76,6 +78,35 @@ def test_sarif_of_a_clean_scan(tmp_path: Path) -> None:
     log = json.loads(FORMATS["sarif"](scan(make_checkpoint(tmp_path / "model", "gpt2", "causal_lm"))))
     check_log(log)
     assert log["runs"][0]["invocations"][0]["executionSuccessful"]
+
+
+def run_of(report: ScanReport) -> dict[str, Any]:
+    log = json.loads(FORMATS["sarif"](report))
+    check_log(log)
+    return dict(log["runs"][0])
+
+
+def test_sarif_of_two_checkpoints_never_replace_each_other() -> None:
+    """github/codeql-action#872: GitHub's category is the id up to the last slash, and a later upload replaces it."""
+    one, two = (ScanReport(source=source, kind="folder", version="1") for source in ("runs/a/final", "runs_a_final"))
+    found = Finding(rule="pickle/import", level=Level.ERROR, file="a.bin", sentence="an import")
+    ids = [
+        run_of(each)["automationDetails"]["id"] for each in (one, two, one.model_copy(update={"findings": (found,)}))
+    ]
+    categories = [each.rpartition("/")[0] for each in ids]
+    assert categories[0] == categories[2] != categories[1]
+    assert len(set(ids)) == 3
+
+
+def test_sarif_says_how_many_findings_it_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sarif_limits, "MOST", 2)
+    findings = tuple(
+        Finding(rule="pickle/import", level=Level.ERROR, file=f"{at}.bin", sentence="an import") for at in range(5)
+    )
+    run_ = run_of(ScanReport(source="m", kind="folder", version="1", findings=findings))
+    assert len(run_["results"]) == 2
+    (note,) = run_["invocations"][0]["toolExecutionNotifications"]
+    assert note["message"]["text"].startswith("3 of 5 findings are left out")
 
 
 def test_the_command_and_its_exit_codes(tmp_path: Path) -> None:
