@@ -20,7 +20,7 @@ from harness.files import make_folder, write_text
 from harness.means import ratio_interval, unit_sums
 from harness.metrics import Metric, RowValues
 from harness.plan import AuditPlan, PlannedProbe
-from harness.probe import Probe
+from harness.probe import Plan, Probe
 from harness.record import AuditFolder
 from harness.spec import ProbeSpec
 
@@ -53,17 +53,19 @@ class Repeated:
 
 def repeats_of(plan: AuditPlan, times: int) -> list[AuditPlan]:
     """Plans of the further seeds: the probes that draw, on the cases of `plan`. Raises UsageError: none draws."""
-    drawing = [planned for planned in plan.probes if _draws(planned.probe)]
+    drawing = [planned for planned in plan.probes if _draws(planned, plan)]
     if not drawing:
-        raise UsageError("--repeat: no probe of this audit draws at random, so every repeat would be the same")
+        raise UsageError(
+            "--repeat: no probe of this audit draws at random on given cases, so there is nothing to repeat"
+        )
     return [_reseeded(plan, drawing, step, times) for step in range(1, times)]
 
 
 def summarise(folders: Sequence[AuditFolder], plan: AuditPlan) -> list[Repeated]:
-    """Every metric of the probes that draw which is a sum over rows, from the rows of the audits of all seeds."""
+    """Every metric of the repeated probes which is a sum over rows, from the rows of the audits of all seeds."""
     found = []
     for planned in plan.probes:
-        if _draws(planned.probe):
+        if _is_repeated(planned, folders):
             sides = [folder.rows(planned.probe.name).sort_values("case_id") for folder in folders]
             found += _of_probe(planned.probe, sides, _headlines(folders[0], planned.probe.name))
     return found
@@ -79,7 +81,7 @@ def write_repeats(folders: Sequence[AuditFolder], plan: AuditPlan) -> list[Repea
     }
     write_text(first.path / FILE, json.dumps(content, indent=2) + "\n")
     for planned in plan.probes:
-        if _draws(planned.probe):
+        if _is_repeated(planned, folders):
             sides = [folder.rows(planned.probe.name).sort_values("case_id") for folder in folders]
             frame = case_rates(planned.probe, sides, _headlines(first, planned.probe.name))
             name = planned.probe.name.replace("/", ".")
@@ -99,16 +101,26 @@ def case_rates(probe: Probe[Any], sides: Sequence[pd.DataFrame], metrics: Sequen
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["case_id", "metric", "rate", "n"])
 
 
-def _draws(probe: Probe[Any]) -> bool:
-    return "seed" in type(probe.params).model_fields
+def _draws(planned: PlannedProbe, plan: AuditPlan) -> bool:
+    """Whether a seed changes what becomes of the cases, and not which they are (a generated checklist, a search set)."""
+    probe = planned.probe
+    if "seed" not in type(probe.params).model_fields:
+        return False
+    again = _seeded(probe, 1).cases(Plan(plan.info, plan.spec.seed, planned.data))
+    return {case.id for case in planned.cases} <= {case.id for case in again}
+
+
+def _is_repeated(planned: PlannedProbe, folders: Sequence[AuditFolder]) -> bool:
+    return any(record.name == planned.probe.name for record in folders[-1].manifest().probes)
+
+
+def _seeded(probe: Probe[Any], step: int) -> Probe[Any]:
+    params = probe.params
+    return type(probe)(params.model_copy(update={"seed": params.seed + step}))
 
 
 def _reseeded(plan: AuditPlan, drawing: Sequence[PlannedProbe], step: int, times: int) -> AuditPlan:
-    probes = []
-    for planned in drawing:
-        params = planned.probe.params
-        seeded = params.model_copy(update={"seed": params.seed + step})
-        probes.append(replace(planned, probe=type(planned.probe)(seeded)))
+    probes = [replace(planned, probe=_seeded(planned.probe, step)) for planned in drawing]
     asked = tuple(ProbeSpec(name=each.probe.name, params=each.probe.params.model_dump(mode="json")) for each in probes)
     name = f"{plan.spec.title}, repeat {step + 1} of {times}"
     spec = plan.spec.model_copy(update={"probes": asked, "policy": None, "name": name})

@@ -140,7 +140,7 @@ def test_what_draws_nothing_is_not_repeated(
 ) -> None:
     spec.write_text(spec.read_text().split("  - {name: adversarial")[0])
     code, _, err = call(monkeypatch, capsys, "run", spec, "--repeat", "2")
-    assert (code, "no probe of this audit draws at random" in err) == (2, True)
+    assert (code, "no probe of this audit draws at random on given cases" in err) == (2, True)
 
 
 def test_the_seed_of_the_command_line_reaches_probes_that_draw(
