@@ -102,7 +102,7 @@ def case_rates(probe: Probe[Any], sides: Sequence[pd.DataFrame], metrics: Sequen
 
 
 def _draws(planned: PlannedProbe, plan: AuditPlan) -> bool:
-    """Whether a seed changes what becomes of the cases, and not which they are (a generated checklist, a search set)."""
+    """Whether a seed changes what becomes of the cases, not which they are (as of a generated checklist)."""
     probe = planned.probe
     if "seed" not in type(probe.params).model_fields:
         return False
