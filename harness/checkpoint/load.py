@@ -66,9 +66,9 @@ def load_checkpoint(info: CheckpointInfo, *, device: str = "auto", dtype: str = 
     _check_vocabulary(model, tokenizer, info.path)
     settle_inputs(tokenizer, model)
     with quiet():
-        settle_same_padding(tokenizer, model, info.max_tokens)
+        moves = settle_same_padding(tokenizer, model, info.max_tokens)
     info = replace(info, notes=(*info.notes, *(note for note in notes if note not in info.notes)))
-    return LoadedCheckpoint(info=info, model=model, tokenizer=tokenizer, device=where, dtype=kind)
+    return LoadedCheckpoint(info=info, model=model, tokenizer=tokenizer, device=where, dtype=kind, padding_moves=moves)
 
 
 def staged_bytes(info: CheckpointInfo) -> Staged:

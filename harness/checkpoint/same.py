@@ -51,34 +51,42 @@ def some_rows(model: Any) -> list[list[int]]:
     """Rows of token ids from all over the vocabulary, for where no tokenizer is at hand."""
     import torch
 
-    size = model.get_input_embeddings().weight.shape[0]
-    drawn = torch.randint(size, (_MOST,), generator=torch.Generator().manual_seed(0)).tolist()
+    drawn = torch.randint(_vocabulary(model), (_MOST,), generator=torch.Generator().manual_seed(0)).tolist()
     return [drawn[start : start + _SHORT] for start in range(0, _MOST, _SHORT)]
 
 
 def rows_of_texts(tokenizer: Any, model: Any, most: int) -> list[list[int]]:
     """Rows of the last `most` tokens of `TEXTS`, without those the model has no embedding for."""
-    size = model.get_input_embeddings().weight.shape[0]
+    size = _vocabulary(model)
     rows = [[token for token in tokenizer(text)["input_ids"] if token < size][-most:] for text in TEXTS]
     return [row for row in rows if row]
 
 
-def settle_same_padding(tokenizer: Any, model: Any, max_tokens: int) -> None:
-    """`settle_padding`, unless the model's answers depend on it: then its config stays as it was shipped.
+def settle_same_padding(tokenizer: Any, model: Any, max_tokens: int) -> bool:
+    """`settle_padding`, unless texts then have other answers; whether any text, one that ends in padding, could.
 
     A decoder used as classifier reads its label off the last token that is not padding. Told that EOS is padding, it
-    would read a text that ends in EOS one token earlier. The scorer pads such a model with an id that no text can hold.
+    would read a text that ends in EOS one token earlier. Where the tokenizer ends texts so, the config stays as it was
+    shipped. Either way the scorer has to pad such a model with an id that no text can hold.
     """
     config = model.config
     shipped = config.pad_token_id
     most = min(_MOST, max_tokens)
     plain = rows_of_texts(tokenizer, model, most) if shipped is None else []
     settle_padding(tokenizer, config)
-    if not plain:
-        return
-    padding, size = config.pad_token_id, model.get_input_embeddings().weight.shape[0]
-    ending = [[*row, padding][-most:] for row in plain if padding is not None and padding < size]
-    after = answers(model, [*plain, *ending])
+    padding = config.pad_token_id
+    if not plain or padding is None:
+        return False
+    rows = [*plain, *([*row, padding][-most:] for row in plain if padding < _vocabulary(model))]
+    after = answers(model, rows)
     config.pad_token_id = None
-    if difference(answers(model, [*plain, *ending]), after, model.dtype) is None:
+    before = answers(model, rows)
+    moves = difference(before, after, model.dtype) is not None
+    if difference(before[: len(plain)], after[: len(plain)], model.dtype) is None:
         config.pad_token_id = padding
+    return moves
+
+
+def _vocabulary(model: Any) -> int:
+    """Tokens the model has an embedding for."""
+    return int(model.get_input_embeddings().weight.shape[0])

@@ -99,3 +99,5 @@ class LoadedCheckpoint:
     """transformers.PreTrainedTokenizerBase"""
     device: str
     dtype: str
+    padding_moves: bool = False
+    """Whether a padding token, of which its config as shipped names none, moves where it reads a text's label."""

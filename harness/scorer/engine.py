@@ -42,6 +42,7 @@ class Engine:
         self.max_tokens = loaded.info.max_tokens
         self.vocabulary = int(self.model.get_input_embeddings().num_embeddings)
         self.pad = pad_token(self.model, self.vocabulary)
+        self.padding_moves = loaded.padding_moves
         self.counts: dict[str, Counts] = {}
         self._start_budget = default_budget(self.device, self.model) if token_budget is None else token_budget
         self._padding = default_padding(self.device, self.model) if token_budget is None else None

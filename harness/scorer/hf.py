@@ -178,7 +178,7 @@ class HFScorer:
 
     @cached_property
     def _poolable(self) -> tuple[Any, int]:
-        return poolable(self._engine.model, self._engine.vocabulary)
+        return poolable(self._engine.model, self._engine.vocabulary, moves=self._engine.padding_moves)
 
     @cached_property
     def _classes(self) -> PooledVectors:

@@ -47,15 +47,16 @@ def as_read(ids: torch.Tensor, vocabulary: int) -> torch.Tensor:
     return ids.masked_fill(ids >= vocabulary, 0)
 
 
-def poolable(model: Any, vocabulary: int) -> tuple[Any, int]:
+def poolable(model: Any, vocabulary: int, *, moves: bool) -> tuple[Any, int]:
     """The classifier to call on padded batches, and what to pad with; the model itself is left as it is.
 
     A decoder used as classifier reads its label off the last token that is not `config.pad_token_id`. Where its config
-    names no such token the label is that of the last token, whatever it is: then padding must be an id that no text can
-    hold, the first one beyond the vocabulary. Only the way to the trunk is copied.
+    as shipped names no such token (`moves`, or none is named now) the label is that of the last token, whatever it is:
+    then padding must be an id that no text can hold, the first one beyond the vocabulary. Only the way to the trunk is
+    copied.
     """
     named = model.config.pad_token_id
-    if named is not None and 0 <= named < vocabulary:
+    if named is not None and 0 <= named < vocabulary and not moves:
         return model, named
     padded = copy(model)
     padded.config = copy(model.config)

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -21,8 +20,6 @@ from harness.checkpoint import (
 )
 from harness.errors import CheckpointError, UsageError
 from harness.probe import Need
-from harness.scorer.api import TextRequest
-from harness.scorer.hf import HFScorer
 from tests.tiny import KINDS, LABELS, MAX_TOKENS, TAGS, heads_of, make_checkpoint
 
 TEXTS = ["The movie was great, I loved the plot.", "no"]
@@ -42,10 +39,10 @@ def load(folder: Path, **settings: str) -> LoadedCheckpoint:
 
 
 def outputs(loaded: LoadedCheckpoint) -> torch.Tensor:
-    """Of each text alone, one after the other."""
-    batches = [loaded.tokenizer(text, return_tensors="pt") for text in TEXTS]
+    batch = loaded.tokenizer(TEXTS, padding=True, return_tensors="pt")
     with torch.no_grad():
-        return torch.cat([loaded.model(**batch)[0].flatten() for batch in batches])
+        first: torch.Tensor = loaded.model(**batch)[0]
+    return first
 
 
 @pytest.mark.parametrize(("kind", "head"), CASES)
@@ -124,8 +121,11 @@ def test_container_limit_counts_file_caches_as_free(tmp_path: Path) -> None:
 def test_decoder_classifier_reads_the_last_real_token(tmp_path: Path, kind: str) -> None:
     """A padded batch must give each text the logits it has alone; without a padding token it would not."""
     loaded = load(make_checkpoint(tmp_path, kind, "classifier"))
-    together = HFScorer(loaded).classify([TextRequest(text) for text in TEXTS])
-    assert np.allclose(np.concatenate([each.logits for each in together]), outputs(loaded), atol=1e-4)
+    assert loaded.model.config.pad_token_id == loaded.tokenizer.pad_token_id
+    together = outputs(loaded)
+    with torch.no_grad():
+        alone = torch.cat([loaded.model(**loaded.tokenizer(text, return_tensors="pt"))[0] for text in TEXTS])
+    assert torch.allclose(together, alone, atol=1e-4)
 
 
 def test_missing_head_is_refused_by_name(tmp_path: Path) -> None:
