@@ -123,7 +123,7 @@ def cautions(audit: Audit) -> list[Caution]:
     ]
     found += [Caution("checkpoint", manifest.checkpoint.source, note) for note in manifest.checkpoint.notes]
     found += [Caution("not applicable", probe, why) for probe, why in manifest.not_applicable.items()]
-    found += [Caution("no data given", probe, why) for probe, why in manifest.no_data.items()]
+    found += [Caution("data or tools missing", probe, why) for probe, why in manifest.no_data.items()]
     found += [Caution("plug-in not loaded", point, why) for point, why in manifest.plugin_errors.items()]
     return found
 

@@ -128,7 +128,7 @@ def show_plan(plan: AuditPlan, *, cost: bool) -> None:
     for name, why in plan.not_applicable.items():
         say(f"not applicable: {name}: {why}")
     for name, why in plan.no_data.items():
-        say(f"no data given: {name}: {why}")
+        say(f"data or tools missing: {name}: {why}")
     for entry, why in plan.plugin_errors.items():
         fail(f"plug-in not loaded: {entry}: {why}")
 

@@ -92,6 +92,8 @@ def make_plan(spec: AuditSpec, found: Found | None = None, *, permissions: Permi
             why = _why_not(probe_class, info)
             if why is None:
                 planned.append(_plan_probe(spec, info, probe_class, wanted))
+            elif _needs_met(probe_class, info):
+                no_data[name] = why  # a package or resource that this machine lacks says nothing of the checkpoint
             else:
                 not_applicable[name] = why
         except PluginError as error:
@@ -118,6 +120,11 @@ def _why_not(probe_class: ProbeClass, info: CheckpointInfo) -> str | None:
     needed = {need for group in probe_class.needs for need in group}
     lacking = [each for need, each in info.lacks.items() if need in needed]
     return f"{why} ({'; '.join(lacking)})" if lacking else why
+
+
+def _needs_met(probe_class: ProbeClass, info: CheckpointInfo) -> bool:
+    """Whether the checkpoint offers all that the probe declares, so that what is in the way is something else."""
+    return all(group & info.offers for group in probe_class.needs)
 
 
 def _check_data(spec: AuditSpec, found: Found) -> None:

@@ -113,7 +113,7 @@ def _folds(report: ReportInput) -> Iterator[tuple[str, str]]:
     if absent:
         yield "What did not run", _list(absent)
     if report.manifest.no_data:
-        yield "No data given", _list(report.manifest.no_data.items())
+        yield "Data or tools missing", _list(report.manifest.no_data.items())
     entries = [(quiet(label), code(value)) for label, value in provenance(report)]
     yield "Provenance", table(("what", "value"), entries)
 

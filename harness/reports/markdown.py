@@ -47,7 +47,7 @@ def render(report: ReportInput) -> str:
         *(block for section in sections for block in _probe(section)),
         *_examples(report),
         *_entries("Not applicable", report.manifest.not_applicable.items()),
-        *_entries("No data given", report.manifest.no_data.items()),
+        *_entries("Data or tools missing", report.manifest.no_data.items()),
         *_entries("Plug-ins that did not load", report.manifest.plugin_errors.items()),
         "## Provenance",
         table(("what", "value"), [(text(label), code(value)) for label, value in provenance(report)]),

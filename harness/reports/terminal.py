@@ -54,7 +54,7 @@ def _print(console: Console, report: ReportInput) -> None:
     _entries(console, "Cautions", _cautions(sections))
     _entries(console, "What was measured, and what that cannot tell", _limits(sections))
     _entries(console, "Not applicable", manifest.not_applicable.items())
-    _entries(console, "No data given", manifest.no_data.items())
+    _entries(console, "Data or tools missing", manifest.no_data.items())
     _entries(console, "Plug-ins that did not load", manifest.plugin_errors.items())
     _entries(console, "Against the baseline", _compared(report))
     _entries(console, "Rows", _rows(report))

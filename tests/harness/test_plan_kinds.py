@@ -17,6 +17,7 @@ from harness.audit import resume_plan, run_audit, start_audit
 from harness.case import Case
 from harness.checkpoint import CheckpointSource, inspect_checkpoint, load_checkpoint
 from harness.console import show_plan
+from harness.data import DataSource
 from harness.errors import DataError, NoDataError, NotApplicableError, UsageError, WrongDataError
 from harness.plan import AuditPlan, make_plan, power_of
 from harness.probe import Input, Need, Plan, RowDict, any_of
@@ -326,9 +327,9 @@ def test_every_report_has_a_title_for_it(tmp_path: Path) -> None:
     shown = (tmp_path / "out").read_text(encoding="utf-8")
     for text in (shown, markdown.render(report), html.render(report), comment.render(report)):
         assert "Not applicable" in text or "What did not run" in text
-        assert why in text.split("No data given")[1]
+        assert why in text.split("Data or tools missing")[1]
     audit = Audit(tmp_path, report.manifest, (), None, {})
-    assert ("no data given", name, why) in [(each.kind, each.where, each.why) for each in views.cautions(audit)]
+    assert ("data or tools missing", name, why) in [(each.kind, each.where, each.why) for each in views.cautions(audit)]
 
 
 def test_the_plan_shows_it(bert: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -336,7 +337,7 @@ def test_the_plan_shows_it(bert: Path, tmp_path: Path, capsys: pytest.CaptureFix
     found = Found({**with_plain("quality/classification", "bias/crows_pairs").probes, Toy.name: Toy}, {})
     show_plan(plan(bert, tmp_path, found, data=data), cost=False)
     shown = capsys.readouterr().out
-    assert "no data given: toy/share: toy/share: no data for 'texts'" in shown
+    assert "data or tools missing: toy/share: toy/share: no data for 'texts'" in shown
     assert "not applicable: bias/crows_pairs: needs a causal LM or masked LM" in shown
 
 
@@ -360,3 +361,22 @@ def test_the_scorer_of_a_lacking_tokenizer_is_still_there(tmp_path: Path) -> Non
     info = inspect_checkpoint(CheckpointSource(source=str(folder)))
     assert load_checkpoint(info, device="cpu").tokenizer.eos_token is None
     assert info.lacks == {Need.START_TOKEN: "its tokenizer names no BOS and no EOS token to start a text with"}
+
+
+def test_what_the_machine_lacks_says_nothing_of_the_checkpoint(tmp_path: Path) -> None:
+    """A policy may excuse what does not apply; a package that is not installed is no such thing."""
+
+    class NeedsTool(Toy):
+        name = "toy/tool"
+
+        @classmethod
+        def why_not(cls, offers: frozenset[Need]) -> str | None:
+            return super().why_not(offers) or "needs the package tool; pip install tool"
+
+    spec = AuditSpec.model_validate({"checkpoint": str(make_checkpoint(tmp_path, "bert", "classifier"))})
+    texts = tmp_path / "texts.txt"
+    texts.write_text("one text\nanother text\n")
+    spec = spec.model_copy(update={"data": {"texts": DataSource(source=str(texts))}})
+    made = make_plan(spec, Found({"toy/share": Toy, "toy/tool": NeedsTool}, {}))
+    assert made.no_data == {"toy/tool": "needs the package tool; pip install tool"}
+    assert made.not_applicable == {}
