@@ -29,7 +29,7 @@ _ROOTS = ("mlruns", "mlartifacts")
 _SMALL = ("manifest.json", "metrics.json", "verdict.json", "spec.yaml")
 _ROWS = "rows"
 _PROBE = re.compile(r"[A-Za-z0-9][\w.\-]{0,200}")
-_DECISION = re.compile(r"[0-9]{8}T[0-9]{12}-[0-9a-f]{4}\.json")
+_DECISION = re.compile(r"[0-9]{6,12}\.json")
 _PART = re.compile(r"part-[0-9]{6,12}\.parquet")
 
 

@@ -23,7 +23,7 @@ from harness.errors import AssayError, AuditError, NotApplicableError, UsageErro
 from harness.executors import make_executor
 from harness.files import make_folder, write_text
 from harness.gate import Policy, Verdict
-from harness.judge import compared_with, first_verdict, judge, store_of
+from harness.judge import compared_with, first_verdict, judge, rows_lost, store_of
 from harness.metrics import Better, Metric, missing_metric
 from harness.plan import AuditPlan, PlannedProbe, make_plan, metric_names
 from harness.plugins import PluginError, guarded
@@ -92,6 +92,7 @@ def start_audit(
         probes=tuple(_probe_record(planned) for planned in plan.probes),
         not_applicable=dict(plan.not_applicable),
         no_data=dict(plan.no_data),
+        left_out=plan.left_out,
         plugin_errors=dict(plan.plugin_errors),
         seed=plan.spec.seed,
         versions=package_versions(),
@@ -214,7 +215,8 @@ def regate(
     ref = baseline or policy.baseline
     where = store_of(folder, uri)
     compared = compared_with(ref, policy, folder, where, allow_other_data=allow_other_data) if ref else None
-    return AuditResult(folder, manifest, metrics, judge(policy, manifest, metrics, compared))
+    verdict = judge(policy, manifest, metrics, compared, rows_lost(folder, manifest))
+    return AuditResult(folder, manifest, metrics, verdict)
 
 
 def measure(planned: PlannedProbe, folder: AuditFolder) -> list[Metric]:

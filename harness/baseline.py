@@ -44,21 +44,29 @@ def find_baseline(ref: str, output: Path, uri: str | None = None) -> Baseline:
     NoBaselineYetError where its registry has no such alias yet.
     """
     path = Path(ref).expanduser()
-    for folder in (path, output / ref):
+    kept = ("@" in ref or _RUN_ID.fullmatch(ref)) and "/" not in ref  # a folder of that name is written ./NAME
+    for folder in () if kept else (path, output / ref):
         if folder.is_dir():
             return Baseline(AuditFolder(folder), ref)
-    if "@" in ref or _RUN_ID.fullmatch(ref):
-        from harness.stores import default_uri
-        from harness.tracked import fetch_run, run_of_alias
+    if kept:
+        from harness.stores import default_uri, sqlite_path
+        from harness.tracked import check_alias, fetch_run, run_of_alias
 
+        if "@" in ref:
+            check_alias(*ref.split("@", 1))
         where = uri or default_uri(output)
+        store = sqlite_path(where)
+        if store is not None and not store.exists():
+            raise UsageError(
+                f"baseline {ref}: there is no store at {store} to ask; log an audit there first, or give --tracking-uri"
+            )
         if "@" not in ref:
             return Baseline(fetch_run(where, ref), ref, ref)
         found = run_of_alias(where, ref)
         return Baseline(fetch_run(where, found.run_id), ref, found.run_id, found.shown)
     raise UsageError(
         f"baseline {ref!r}: no such folder, and no audit of {output} is called so; "
-        "give an audit's folder, an MLflow run id or @alias of a registered model"
+        "give an audit's folder, an MLflow run id or [model]@alias of a registered model"
     )
 
 
@@ -136,6 +144,9 @@ def _compare_probe(work: _Work, name: str, asked: _Asked, found: Found) -> dict[
     rest: dict[tuple[str, str, str], tuple[Metric, Rule]] = {}
     pairs = _read(work, probe, probe.value_columns) if probe.value_columns else None
     for key, (metric, rule) in keys.items():
+        if metric.key.rpartition("/")[2] in probe.per_token and _other_tokenizer(work):
+            out[key] = _none(metric, rule, "it is counted per token, and the baseline has another tokenizer")
+            continue
         if metric.better is Better.NEITHER or (metric.better is Better.TARGET and metric.target is None):
             out[key] = _none(metric, rule, "no direction of it is better; give the gate min, max or within")
             continue
@@ -198,6 +209,11 @@ def _incomparable(work: _Work, name: str, found: Found) -> str:
     if name not in found.probes:
         return f"the plug-in of {name} is not installed here"
     return _rows_gone(work, name, ours, theirs)
+
+
+def _other_tokenizer(work: _Work) -> bool:
+    ours, theirs = work.manifest.checkpoint.tokenizer, work.base_manifest.checkpoint.tokenizer
+    return bool(ours) and bool(theirs) and ours != theirs
 
 
 def _rows_gone(work: _Work, name: str, ours: ProbeRecord, theirs: ProbeRecord) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from harness import numbers
 from harness.errors import UsageError
-from harness.metrics import Bounds, Metric
+from harness.metrics import Better, Bounds, Metric
 from harness.policy import Gate, Policy
 
 _UNIT: Bounds = (0.0, 1.0)
@@ -22,6 +22,11 @@ def unbreakable(gate: Gate, metric: Metric) -> str:
     """
     ends = bounds_of(metric)
     what = "a rate" if metric.unit == "rate" and ends == _UNIT else metric.key
+    share = gate.baseline.max_regression if gate.baseline is not None and gate.baseline.relative else 0.0
+    if ends is not None and ends[0] >= 0 and share >= 1 and metric.better is Better.HIGHER:
+        return (
+            f"no value of {what} can break max_regression: {100 * share:g}%, it would lie below 0; write less than 100%"
+        )
     return "" if ends is None else unbreakable_within(gate, what, ends)
 
 

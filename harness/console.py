@@ -109,7 +109,7 @@ def show_plan(plan: AuditPlan, *, cost: bool) -> None:
     notes = {f"{name}: {note}" for planned in plan.probes for name, note in planned.notes.items()}
     for note in (*info.permissions.notes(), *info.notes, *sorted(notes)):
         say(f"           note: {note}")
-    table = Table("probe", "cases", "data", box=None, header_style="bold", pad_edge=False)
+    table = _table("probe", "cases", "data")
     if cost:
         table.add_column("tokens, about", justify="right")
         table.add_column("CPU time, about", justify="right")
@@ -125,6 +125,8 @@ def show_plan(plan: AuditPlan, *, cost: bool) -> None:
             cells += [f"{planned.probe.cost(planned.cases):,}", _duration(_seconds(planned, info.parameters, flops))]
         table.add_row(*map(escape, cells))
     console.print(table)
+    for line in _own_settings(plan):
+        say(line)
     for name, why in plan.not_applicable.items():
         say(f"not applicable: {name}: {why}")
     for name, why in plan.no_data.items():
@@ -137,7 +139,7 @@ def show_power(power: Sequence[GatePower]) -> None:
     """Which gates the planned cases can decide, and how many cases each would need."""
     if not power:
         return
-    table = Table("gate", "rule", "cases", "can decide", "needs", "when", box=None, header_style="bold", pad_edge=False)
+    table = _table("gate", "rule", "cases", "can decide", "needs", "when")
     words = {True: "yes", False: "no", None: "unknown"}
     for each in power:
         cells = [each.gate.id, each.gate.rule, "none" if each.n is None else f"{each.n:,}", words[each.can]]
@@ -190,7 +192,7 @@ def show_probe(probe: ProbeClass) -> None:
 
 def show_audits(folders: Sequence[AuditFolder]) -> None:
     """The audits of a folder, newest first."""
-    table = Table("audit", "checkpoint", "status", "verdict", box=None, header_style="bold", pad_edge=False)
+    table = _table("audit", "checkpoint", "status", "verdict")
     for folder in folders:
         try:
             manifest, verdict = folder.manifest(), folder.verdict()
@@ -232,6 +234,26 @@ def show_result(folder: AuditFolder, level: Level | None = None) -> None:
     print_report(console, disclosed_input(folder.path, manifest, folder.metrics(), verdict, level))
 
 
+def _own_settings(plan: AuditPlan) -> Iterator[str]:
+    """Where a probe's own seed or limit stands against the audit's: the narrower word wins, and that should be seen."""
+    entries = {entry.name: entry for entry in plan.spec.probes}
+    for each in plan.probes:
+        entry = entries.get(each.probe.name)
+        own = entry.params.get("seed") if entry is not None else None
+        if own is not None and own != plan.spec.seed:
+            yield f"{each.probe.name}: seed {own} of its own, not {plan.spec.seed}"
+        if entry is not None and entry.limit and plan.spec.limits.cases and entry.limit != plan.spec.limits.cases:
+            yield f"{each.probe.name}: limit {entry.limit} of its own, not {plan.spec.limits.cases}"
+
+
+def _table(*names: str) -> Table:
+    """A plain table whose long names are folded, never cut: two that begin alike would read as one."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in names:
+        table.add_column(name, overflow="fold")
+    return table
+
+
 def show_outcome(manifest: AuditManifest, metrics: Sequence[Metric], verdict: Verdict) -> None:
     """The table of metrics and gates, then the verdict."""
     from harness.reports import report_input
@@ -244,14 +266,14 @@ def show_repeats(found: Sequence[Repeated], first: AuditFolder) -> None:
     """Each metric over seeds: value with its interval, lowest and highest seed, and the cases that do not end alike."""
     from harness import numbers
 
-    table = Table("metric over seeds", "value", "interval", "lowest and highest seed", "unsteady cases", box=None)
+    say("over seeds and cases together (lowest and highest seed; cases that do not end alike)")
     for each in found:
         known = [value for value in each.by_seed if value is not None]
         ends = f"{numbers.number(min(known))} to {numbers.number(max(known))}" if known else "missing"
-        unsteady = "" if each.unsteady is None else f"{each.unsteady} of {each.n}"
+        unsteady = "" if each.unsteady is None else f"; {each.unsteady} of {each.n} unsteady"
+        short = f"; {each.note}" if each.note else ""
         interval = numbers.interval(each.low, each.high)
-        table.add_row(escape(each.key), numbers.number(each.value), interval, ends, unsteady)
-    console.print(table)
+        say(f"  {each.key}: {numbers.number(each.value)} {interval} ({ends}{unsteady}{short})")
     say(f"repeats    {first.path / 'repeats.json'}, each case's rate in {first.path / 'repeats'}")
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from harness import numbers
 from harness.bounds import unbreakable
 from harness.claim_metric import rests_on_claim
+from harness.globs import may_begin
 from harness.metrics import PROVEN, Metric
 from harness.multiple import interval_at, p_value
-from harness.policy import Deciding, Gate, OnMissing, When, matches
+from harness.policy import Deciding, Gate, OnMissing, When
 from harness.verdict import Absence, Compared, GateResult, Outcome
 
 _FAR = 1e7
@@ -28,6 +29,8 @@ class Facts:
     incomplete: Mapping[str, str]
     not_applicable: Mapping[str, str]
     no_data: Mapping[str, str]
+    left_out: Collection[str]
+    """Installed probes that the audit was not asked to run."""
     compared: Compared
     privacy_claim: bool
     claim_doubt: str = ""
@@ -98,19 +101,22 @@ def drafts(gate: Gate, facts: Facts) -> list[Draft]:
 
 def _nothing_fits(gate: Gate, facts: Facts) -> Draft:
     """A pattern without a metric: not applicable where that holds for every probe it is about."""
-    idle = {**facts.not_applicable, **facts.no_data}
-    fitting = [probe for probe in sorted(idle) if _may_fit(gate.metric, probe)]
     why = f"no metric was measured that fits {_name(gate.metric, gate.slice)}"
-    if not fitting:
-        return _missing(gate, Absence.NOT_MEASURED, why)
-    reasons = "; ".join(f"{probe}: {idle[probe]}" for probe in fitting)
-    applies = any(probe in facts.no_data for probe in fitting)
-    return _missing(gate, Absence.NOT_MEASURED if applies else Absence.NOT_APPLICABLE, f"{why} ({reasons})")
+    ran = {metric.key.rpartition("/")[0]: "it ran, and has no such metric" for metric in facts.metrics}
+    apply = {**dict.fromkeys(facts.left_out, "the audit was not asked to run it"), **facts.no_data, **ran}
+    groups = [
+        {probe: reasons[probe] for probe in sorted(reasons) if _may_fit(gate.metric, probe)}
+        for reasons in (apply, facts.not_applicable)
+    ]
+    shown = [f"{probe}: {reason}" for group in groups for probe, reason in group.items()]
+    reasons = f" ({'; '.join(shown[:4])}{'; …' if len(shown) > 4 else ''})" if shown else ""
+    excusable = bool(groups[1]) and not groups[0]
+    return _missing(gate, Absence.NOT_APPLICABLE if excusable else Absence.NOT_MEASURED, f"{why}{reasons}")
 
 
 def _may_fit(pattern: str, probe: str) -> bool:
     """Whether a pattern of metrics can be about a probe whose metrics are unknown."""
-    return matches(pattern, f"{probe}/") or matches(pattern.rpartition("/")[0], probe)
+    return may_begin(pattern, f"{probe}/")
 
 
 def _one(gate: Gate, key: str, part: str, facts: Facts) -> Draft:
@@ -152,6 +158,9 @@ def _absent(probe: str, facts: Facts) -> tuple[Absence, str]:
 
 def _absolute(gate: Gate, metric: Metric, about: dict[str, Any]) -> Draft:
     name = _name(metric.key, metric.slice)
+    if _is_outside(metric):
+        why = f"{name} is {numbers.number(metric.value)}, outside its own interval: it cannot decide {gate.rule}"
+        return _draft(gate, Outcome.INCONCLUSIVE, why, fix="report it to the maker of the probe", **about)
     if metric.interval == PROVEN and metric.value is not None:
         return _proven(gate, metric.value, name, about)
     if metric.low is None and metric.high is None:
@@ -168,6 +177,15 @@ def _absolute(gate: Gate, metric: Metric, about: dict[str, Any]) -> Draft:
     estimate = _Estimate(value, low, high, level, f"(n={metric.n}) of {name}", metric.n)
     about |= {"low": low, "high": high, "p": p_value(metric, *gate.allowed), "alpha": (1 - level) / 2}
     return _compare(gate, estimate, about)
+
+
+def _is_outside(metric: Metric) -> bool:
+    """Whether a value lies beyond the ends of its interval by more than rounding."""
+    if metric.value is None:
+        return False
+    slack = 1e-9 * max(1.0, abs(metric.value))
+    below = metric.low is not None and metric.value < metric.low - slack
+    return below or (metric.high is not None and metric.value > metric.high + slack)
 
 
 def _proven(gate: Gate, value: float, name: str, about: dict[str, Any]) -> Draft:

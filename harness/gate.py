@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
 
 from harness import numbers
@@ -29,6 +29,7 @@ def decide(
     incomplete: Mapping[str, str] | None = None,
     not_applicable: Mapping[str, str] | None = None,
     no_data: Mapping[str, str] | None = None,
+    left_out: Collection[str] = (),
     compared: Compared | None = None,
     privacy_claim: bool = False,
     claim_doubt: str = "",
@@ -40,7 +41,7 @@ def decide(
     interval breaks the rule. A release passes only if every gate does, so passes need no correction for their number
     (an intersection-union test, Berger 1982); blocks are corrected if the policy says so, over the gates of the same
     severity. Any gate that blocks blocks the release; else any undecided one leaves it inconclusive; else it passes,
-    if there is a gate that counts: one that is more than information, and was measured, waived, or excused by a word.
+    if there is a gate that counts: one that is more than information, and was measured or waived.
 
     Args:
         policy: the rules; None, or one without gates, decides nothing.
@@ -48,6 +49,7 @@ def decide(
         incomplete: probes that did not finish -> why.
         not_applicable: probes that cannot measure such a checkpoint -> why.
         no_data: probes that were not run since nothing was given to them -> why.
+        left_out: installed probes that the audit was not asked to run.
         compared: the candidate's rows beside the baseline's.
         privacy_claim: whether the checkpoint claims differential privacy.
         claim_doubt: why that claim is not verified; '' when it is. No gate that rests on it passes otherwise.
@@ -61,6 +63,7 @@ def decide(
         incomplete or {},
         not_applicable or {},
         no_data or {},
+        left_out,
         compared or Compared(),
         privacy_claim,
         claim_doubt,
@@ -100,7 +103,7 @@ def _corrected(draft: Draft, p: float, method: Correction, family: int) -> Draft
         return draft.having(p_corrected=p)
     why = (
         f"{result.reason}, but not after {_NAMES[method]} over {family} gates "
-        f"(p {numbers.number(p, 2)} > {numbers.number(result.alpha, 2)})"
+        f"(p {numbers.number(p, numbers.telling_digits(p, result.alpha or 0.0))} > {numbers.number(result.alpha, 2)})"
     )
     lenient = result.gate.evidence.decides is Deciding.BEST
     outcome = Outcome.PASS if lenient else Outcome.INCONCLUSIVE
@@ -121,8 +124,8 @@ def _weigh(draft: Draft, today: date | None) -> Draft:
         answer = f"{waiver.by} until {waiver.until}{f', granted by {waiver.owner}' if waiver.owner else ''}"
         if effective is Outcome.PASS:
             state = WaiverState.EXPIRED if expired else WaiverState.UNUSED
-            unused = f"gate {result.gate.id!r} passes without its waiver (by {answer}); remove it"
-            warning = "; ".join(filter(None, (warning, unused)))
+            if not result.excused:
+                warning = f"gate {result.gate.id!r} passes without its waiver (by {answer}); remove it"
         elif expired:
             state, effective = WaiverState.EXPIRED, Outcome.BLOCK
             reason = f"its waiver by {waiver.by} ended on {waiver.until}, and {reason}"
@@ -149,7 +152,9 @@ def _overall(results: Sequence[GateResult]) -> tuple[Outcome, str]:
             first = f"{'first ' if len(found) > 1 else ''}{found[0].gate.id}: {found[0].reason}"
             return outcome, "; ".join([f"{len(found)} of {len(results)} gates {verb}{unmeasured}", *rest, first])
     good = [result for result in results if result.outcome is Outcome.PASS]
-    passed = f"{len(good)} of {len(results)} gates passed"
+    lenient = [result for result in good if result.gate.evidence.decides in (Deciding.BEST, Deciding.POINT)]
+    by_less = f" ({len(lenient)} by its best end or the estimate alone)" if lenient else ""
+    passed = f"{len(good)} of {len(results)} gates passed{by_less}"
     if not any(_counts(result) for result in results):
         return Outcome.INCONCLUSIVE, "; ".join(["nothing was decided: no gate that counts was measured", passed, *rest])
     whole = all(result.gate.evidence.decides is Deciding.BOTH and result.low is not None for result in good)
@@ -160,8 +165,7 @@ def _overall(results: Sequence[GateResult]) -> tuple[Outcome, str]:
 
 def _counts(result: GateResult) -> bool:
     """Whether a gate says anything for the release: not information, nor what nobody measured or answers for."""
-    answered = result.absence is None or result.excused or result.waived
-    return result.asked and answered and result.severity is not Severity.INFO
+    return (result.absence is None or result.waived) and result.severity is not Severity.INFO
 
 
 def _beside(results: Iterable[GateResult]) -> list[str]:
@@ -177,6 +181,6 @@ def _beside(results: Iterable[GateResult]) -> list[str]:
         found = [result for result in rest if result.severity is severity]
         absent = sum(result.absence is not None for result in found)
         if found:
-            parts.append(f"{len(found)} {verb}{f' ({absent} not measured)' if absent else ''}")
+            parts.append(f"{len(found)} not met, {verb}{f' ({absent} not measured)' if absent else ''}")
     others = sum(not result.asked for result in failed)
     return [*parts, f"{others} not asked for"] if others else parts

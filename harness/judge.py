@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from harness.baseline import compare, find_baseline
@@ -43,15 +44,35 @@ def compared_with(
     return compare(policy, folder, baseline, allow_other_data=allow_other_data)
 
 
-def judge(policy: Policy | None, manifest: AuditManifest, metrics: list[Metric], compared: Compared | None) -> Verdict:
-    """The verdict on a measured audit, today: what its manifest says of the gates' other facts, and `decide`."""
+def rows_lost(folder: AuditFolder, manifest: AuditManifest) -> dict[str, str]:
+    """Probes of which fewer (or more) rows are there than the manifest counts cases -> how many."""
+    found = {}
+    for record in manifest.probes:
+        count = len(folder.rows(record.name, ["case_id"]))
+        if count != record.cases and record.name not in manifest.incomplete:
+            found[record.name] = f"{count} rows are there where its manifest records {record.cases}"
+    return found
+
+
+def judge(
+    policy: Policy | None,
+    manifest: AuditManifest,
+    metrics: list[Metric],
+    compared: Compared | None,
+    lost: Mapping[str, str] | None = None,
+) -> Verdict:
+    """The verdict on a measured audit, today: what its manifest says of the gates' other facts, and `decide`.
+
+    `lost` are probes whose rows are not all there, from `rows_lost`.
+    """
     claim = _claim(manifest)
     return decide(
         policy,
         metrics,
-        incomplete={**_unloaded(manifest), **manifest.incomplete},
+        incomplete={**_unloaded(manifest), **(lost or {}), **manifest.incomplete},
         not_applicable=manifest.not_applicable,
         no_data=manifest.no_data,
+        left_out=manifest.left_out,
         compared=compared,
         privacy_claim=claim is not None,
         claim_doubt=claim.doubt if claim else "",

@@ -63,6 +63,8 @@ class AuditPlan:
     plugin_errors: Mapping[str, str]
     no_data: Mapping[str, str] = field(default_factory=dict)
     """Probe -> what it was not given: nobody looked, though something could have been measured."""
+    left_out: tuple[str, ...] = ()
+    """Installed probes that the spec does not ask for."""
 
     @property
     def not_planned(self) -> dict[str, str]:
@@ -109,7 +111,8 @@ def make_plan(spec: AuditSpec, found: Found | None = None, *, permissions: Permi
         reasons = "; ".join(f"{name}: {why}" for name, why in left.items()) or "none is installed"
         about = "".join(f"; {note.removesuffix('.')}" for note in info.notes)
         raise UsageError(f"{spec.checkpoint.source}: no probe applies ({reasons}){about}")
-    return AuditPlan(spec, info, tuple(planned), not_applicable, {**found.errors, **broken}, no_data)
+    left_out = tuple(sorted(set(found.probes) - {probe_class.name for probe_class, _ in chosen}))
+    return AuditPlan(spec, info, tuple(planned), not_applicable, {**found.errors, **broken}, no_data, left_out)
 
 
 def _why_not(probe_class: ProbeClass, info: CheckpointInfo) -> str | None:

@@ -7,9 +7,9 @@ import json
 from datetime import date
 from enum import StrEnum
 from itertools import combinations
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from harness import numbers
 from harness.frozen import Frozen
@@ -94,12 +94,21 @@ class Evidence(Frozen):
     draws: int = Field(default=10_000, ge=200, le=1_000_000, description="draws of a paired bootstrap")
 
 
+def no_number(value: object) -> object:
+    """A day is written as one: a number would be read as seconds since 1970."""
+    if isinstance(value, int | float):
+        raise ValueError(f"{value} is no day; write it as 2027-03-31")
+    return value
+
+
 class Waiver(Frozen):
     """Somebody answers for a gate that does not pass, for a while. An expired one blocks."""
 
-    until: date = Field(description="last day it holds, UTC")
-    by: str = Field(min_length=1, description="who answers for it")
-    reason: str = Field(min_length=1, description="why the release may go out all the same")
+    until: Annotated[date, BeforeValidator(no_number)] = Field(description="last day it holds, UTC")
+    by: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)] = Field(description="who answers for it")
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)] = Field(
+        description="why the release may go out all the same"
+    )
     owner: str = Field(default="", description="who may grant it: the owner of the file of waivers it stands in")
 
 

@@ -112,6 +112,8 @@ class Probe(ABC, Generic[P]):
     bounds: ClassVar[Mapping[str, Bounds]] = {}
     """The least and the most a metric can be: no gate may have a rule that none of its values breaks. For metrics that
     have such ends, by the last part of the key; `shares` lie in [0, 1] anyway."""
+    per_token: ClassVar[frozenset[str]] = frozenset()
+    """Metrics counted per token: checkpoints with different tokenizers are not compared by them."""
     value_columns: ClassVar[tuple[str, ...]] = ()
     """Columns that `row_values` reads besides case_id and status, so that a comparison need not read the others."""
     Params: ClassVar[type[ProbeParams]] = ProbeParams

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,8 @@ from harness.verdict import Verdict
 
 MANIFEST = "manifest.json"
 DECISIONS = "verdicts"
-"""Folder of the verdicts that `assay gate` gave later, one file each, the newest last by name."""
+"""Folder of the verdicts that were given later, one file each, numbered."""
+_NUMBERED = re.compile(r"[0-9]{6,12}\.json")
 _METRICS: TypeAdapter[list[Metric]] = TypeAdapter(list[Metric])
 _VERDICT = TypeAdapter(Verdict)
 _NOTE: TypeAdapter[Mapping[str, str]] = TypeAdapter(Mapping[str, str])
@@ -121,6 +121,7 @@ class AuditManifest(_Record):
         default_factory=dict, description="probe -> why checkpoint, tokenizer or kind of data given cannot serve it"
     )
     no_data: dict[str, str] = Field(default_factory=dict, description="probe -> what it was not given")
+    left_out: tuple[str, ...] = Field(default=(), description="installed probes that it was not asked to run")
     incomplete: dict[str, str] = Field(default_factory=dict, description="probe -> why it did not finish")
     scan: ScanRecord | None = Field(default=None, description="what the checkpoint's files hold; None: not scanned")
     plugin_errors: dict[str, str] = Field(default_factory=dict, description="entry point -> why it did not load")
@@ -216,14 +217,21 @@ class AuditFolder:
         """Verdicts given after the audit's own, oldest first."""
         folder = self.path / DECISIONS
         found = sorted(folder.glob("*.json")) if is_folder(folder) else []
-        return [read_record(path, _DECISION) for path in found]
+        return [read_record(path, _DECISION) for path in found if _NUMBERED.fullmatch(path.name)]
 
     def add_decision(self, decision: Decision) -> Path:
         """Keep a later verdict beside the audit's own, which stays. Raises AuditError where nothing can be written."""
-        moment = datetime.fromisoformat(decision.decided_at)
-        path = make_folder(self.path / DECISIONS) / f"{moment:%Y%m%dT%H%M%S%f}-{os.urandom(2).hex()}.json"
-        write_text(path, decision.model_dump_json(indent=2) + "\n")
-        return path
+        folder = make_folder(self.path / DECISIONS)
+        last = max((int(path.stem) for path in folder.glob("*.json") if _NUMBERED.fullmatch(path.name)), default=0)
+        while True:  # by number, as clocks of machines differ
+            last += 1
+            path = folder / f"{last:06}.json"
+            try:
+                path.touch(exist_ok=False)
+            except FileExistsError:
+                continue
+            write_text(path, decision.model_dump_json(indent=2) + "\n")
+            return path
 
     def policy(self) -> Policy | None:
         """The policy of the newest verdict; None where the audit had none. Raises UsageError: of another version."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,10 +26,10 @@ from harness.baseline import Baseline, compare, find_baseline
 from harness.checkpoint import NOTHING, CheckpointSource, Permissions, inspect_checkpoint
 from harness.errors import UsageError
 from harness.gate import Outcome, Policy, Verdict
-from harness.judge import compared_with, judge
+from harness.judge import compared_with, judge, rows_lost
 from harness.mlflow_session import TrackingError, mlflow_session
 from harness.record import AuditFolder, AuditManifest, Status
-from harness.tracked import NoBaselineYetError, alias_run, fetch_run
+from harness.tracked import MOVED, NoBaselineYetError, alias_run, check_alias, fetch_run, registered_models
 from harness.tracking import AUDIT_ID, gate_counts
 from harness.validation import validated
 from harness.verdict import Absence, Compared
@@ -99,7 +100,7 @@ def release_verdict(
     compared = None
     if policy is not None and any(gate.baseline is not None for gate in policy.gates):
         compared = _beside_current(folder, manifest, policy, uri, name, alias, baseline)
-    return judge(policy, manifest, folder.metrics(), compared)
+    return judge(policy, manifest, folder.metrics(), compared, rows_lost(folder, manifest))
 
 
 def _beside_current(
@@ -110,7 +111,7 @@ def _beside_current(
     try:
         current = alias_run(uri, name, alias)
     except NoBaselineYetError as error:
-        if not ref or "@" in ref:
+        if not ref:
             return Compared(why_not=str(error), absence=Absence.NO_BASELINE_YET)
         return compared_with(ref, policy, folder, uri)
     against = Baseline(fetch_run(uri, current.run_id), f"{name}@{alias}", current.run_id, current.shown)
@@ -120,20 +121,24 @@ def _beside_current(
             f"--baseline {baseline}: {name}@{alias} is version {current.version}, of the audit {found}; a release is "
             "compared with the version it replaces, so leave --baseline out"
         )
-    if found == manifest.audit_id:  # it is there already; beside itself it could prove nothing
-        return _as_recorded(folder, policy)
+    if found == manifest.audit_id:  # beside itself it could prove nothing
+        return Compared(why_not=f"{name}@{alias} points to this very audit")
     return compare(policy, folder, against)
 
 
-def _as_recorded(folder: AuditFolder, policy: Policy) -> Compared:
-    """What the newest verdict was decided on beside its baseline, where it was under the same policy."""
-    later = folder.decisions()
-    verdict = later[-1].verdict if later else folder.verdict()
-    if verdict is None or verdict.policy_digest != policy.digest():
-        return Compared(why_not="the alias points to this very audit")
-    kept = {(each.gate.id, each.metric, each.slice): each.comparison for each in verdict.gates if each.comparison}
-    absence = next((each.absence for each in verdict.gates if each.excused and each.absence), Absence.NO_BASELINE)
-    return Compared(verdict.baseline, kept, "the alias points to this very audit", absence)
+def already_there(folder: AuditFolder, uri: str, name: str, alias: str) -> Release | None:
+    """The release that the alias points to, where it is of this audit; None where it points elsewhere or nowhere."""
+    audit = folder.manifest().audit_id
+    with mlflow_session(uri) as client:
+        models = {str(model.name): dict(model.aliases) for model in registered_models(client)}
+        number = str(models.get(name, {}).get(alias, ""))
+        if not number:
+            return None
+        tags = client.get_model_version(name, number).tags
+    if tags.get(AUDIT_ID) != audit or tags.get("assay.verdict") not in set(Outcome):
+        return None
+    verdict = Verdict(outcome=Outcome(tags["assay.verdict"]), reason=tags.get("assay.verdict_reason", ""))
+    return Release(name, number, alias, True, number, verdict)
 
 
 def release(
@@ -160,18 +165,19 @@ def release(
         permissions: what the checkpoint may do while its fingerprint is taken again.
 
     Raises:
-        UsageError: where the checkpoint is not the one that was audited.
+        UsageError: where the checkpoint is not the one that was audited, or a name is none.
         TrackingError: where the store is away or refuses, or the alias is not where the verdict was decided against.
     """
     manifest = folder.manifest()
+    check_alias(name, alias)
     source = _checked_source(folder, manifest, permissions)
     with mlflow_session(uri) as client:
-        _check_run(client, run_id)
+        _check_run(client, run_id, manifest.audit_id)
         version = _find_version(client, name, manifest.audit_id)
         if version is None:
             version = _register(client, uri, name, run_id, source, manifest)
         elif version.run_id and version.run_id != run_id:
-            _check_run(client, version.run_id)
+            _check_run(client, version.run_id, manifest.audit_id)
         previous = _alias_version(client, name, alias)
         number = str(version.version)
         for key, value in version_tags(manifest, verdict, by or _login()).items():
@@ -182,6 +188,7 @@ def release(
                 previous = _alias_version(client, name, alias)
                 _check_current(verdict, name, alias, previous, number)
                 _move(client, name, alias, number)
+                client.set_model_version_tag(name, number, f"{MOVED}{alias}", "yes")
     return Release(name, number, alias, moved, previous, verdict)
 
 
@@ -214,16 +221,20 @@ def _turn(client: MlflowClient, name: str, alias: str, number: str) -> Iterator[
 
     Both may give up; then the alias stays, and either can be tried again.
     """
-    key = f"assay.releasing.{alias}"
+    begins = f"assay.releasing.{alias}."
+    key = f"{begins}{secrets.token_hex(4)}"  # of this release alone: the same audit may be released twice at once
     client.set_model_version_tag(name, number, key, datetime.now(UTC).isoformat(timespec="seconds"))
     try:
-        others = [each for each in _versions(client, name) if each.tags.get(key) and str(each.version) != number]
-        for other in others:
-            if _is_fresh(other.tags[key]):
-                raise TrackingError(
-                    f"{name}@{alias}: version {other.version} is being released since {other.tags[key]}; "
-                    "release again when that is done"
-                )
+        others = [
+            (str(version.version), since)
+            for version in _versions(client, name)
+            for tag, since in version.tags.items()
+            if tag.startswith(begins) and tag != key and _is_fresh(since)
+        ]
+        for other, since in others:
+            raise TrackingError(
+                f"{name}@{alias}: version {other} is being released since {since}; release again when that is done"
+            )
         yield
     finally:
         client.delete_model_version_tag(name, number, key)
@@ -236,12 +247,15 @@ def _is_fresh(moment: str) -> bool:
         return False
 
 
-def _check_run(client: MlflowClient, run_id: str) -> None:
-    """Raises TrackingError for a run that is deleted or not whole: no version may stand on it."""
-    info = client.get_run(run_id).info
+def _check_run(client: MlflowClient, run_id: str, audit_id: str) -> None:
+    """Raises TrackingError for a run that is deleted, not whole, or another audit's: no version may stand on it."""
+    run = client.get_run(run_id)
+    info = run.info
     if info.lifecycle_stage != "active" or info.status != "FINISHED":
         state = info.lifecycle_stage if info.lifecycle_stage != "active" else info.status
         raise TrackingError(f"run {run_id} is {state}; restore it, or log the audit again with `assay sync`")
+    if run.data.tags.get(AUDIT_ID) != audit_id:
+        raise TrackingError(f"run {run_id} is not of the audit {audit_id}; remove its tracking.json and log it again")
 
 
 def version_tags(manifest: AuditManifest, verdict: Verdict, by: str) -> dict[str, str]:

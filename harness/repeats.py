@@ -1,7 +1,7 @@
 """One audit under several seeds: how often each case ends the same, and each rate over seeds and cases together.
 
 Probes that draw (attacks, typing errors) answer for one draw. Repeated, the audit itself stays as it is, with its
-verdict; each further seed is an audit of its own beside it, of the probes that draw alone, on the same cases.
+verdict; each further seed is an audit inside its folder, of the probes that draw alone, on the same cases.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ class Repeated:
         n: cases that count under some seed.
         by_seed: value under each seed.
         unsteady: cases that do not end the same under all seeds; None where the metric is no share.
+        note: which seeds did not finish.
     """
 
     key: str
@@ -49,6 +50,12 @@ class Repeated:
     n: int
     by_seed: tuple[float | None, ...]
     unsteady: int | None
+    note: str = ""
+
+
+def inside(plan: AuditPlan, first: AuditFolder) -> AuditPlan:
+    """A repeat's plan, to be written inside the audit it repeats: it is no audit to gate, release or list by itself."""
+    return replace(plan, spec=plan.spec.model_copy(update={"output": first.path / _CASES}))
 
 
 def repeats_of(plan: AuditPlan, times: int) -> list[AuditPlan]:
@@ -67,7 +74,13 @@ def summarise(folders: Sequence[AuditFolder], plan: AuditPlan) -> list[Repeated]
     for planned in plan.probes:
         if _is_repeated(planned, folders):
             sides = [folder.rows(planned.probe.name).sort_values("case_id") for folder in folders]
-            found += _of_probe(planned.probe, sides, _headlines(folders[0], planned.probe.name))
+            short = "; ".join(
+                f"seed {at + 1} of {len(sides)} has {len(rows)} of {len(planned.cases)} cases"
+                for at, rows in enumerate(sides)
+                if len(rows) < len(planned.cases)
+            )
+            measured = _of_probe(planned.probe, sides, _headlines(folders[0], planned.probe.name))
+            found += [replace(each, note=short) for each in measured]
     return found
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.artifacts import artifacts_of, download
+from harness.errors import UsageError
 from harness.files import make_folder
 from harness.gate import Outcome
 from harness.mlflow_session import TrackingError, mlflow_session
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion, RegisteredModel
+
+
+MOVED = "assay.moved."
+"""Tag, with the alias behind it, of a version that `assay release` has moved an alias to."""
 
 
 class NoBaselineYetError(TrackingError):
@@ -145,8 +150,8 @@ def fetch_run(uri: str, run_id: str) -> AuditFolder:
     return fetch_audit(uri, _tracked(run))
 
 
-def is_logged(uri: str, run_id: str) -> bool:
-    """Whether the store has that run, whole and not deleted. Raises TrackingError where it is away."""
+def is_logged(uri: str, run_id: str, audit_id: str) -> bool:
+    """Whether the store has that run, whole, not deleted, and of that audit. Raises TrackingError where it is away."""
     from mlflow.exceptions import MlflowException
 
     with mlflow_session(uri) as client:
@@ -156,7 +161,29 @@ def is_logged(uri: str, run_id: str) -> bool:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                 return False
             raise
-        return bool(run.info.lifecycle_stage == "active" and run.info.status == "FINISHED")
+        whole = run.info.lifecycle_stage == "active" and run.info.status == "FINISHED"
+        return bool(whole and run.data.tags.get(AUDIT_ID) == audit_id)
+
+
+def check_alias(model: str, alias: str) -> None:
+    """Raises UsageError for a `[model]@alias` that no registry can have, so that a slip never reads as 'not yet'.
+
+    MLflow's own rules: an alias has letters, digits, - and _, and is neither `latest` nor a version such as v3.
+    """
+    fits = re.fullmatch(r"[A-Za-z0-9_\-]{1,255}", alias) is not None
+    taken = alias.lower() == "latest" or re.fullmatch(r"v?[0-9]+", alias, re.IGNORECASE) is not None
+    if (
+        fits
+        and not taken
+        and model == model.strip()
+        and not any(char in model for char in "/:@")
+        and model.isprintable()
+    ):
+        return
+    raise UsageError(
+        f"{f'{model}@{alias}'[:100]!r} names no alias of a registered model; write [model]@alias, for example "
+        "sentiment@production"
+    )
 
 
 def run_of_alias(uri: str, ref: str) -> AliasedRun:
@@ -174,6 +201,8 @@ def run_of_alias(uri: str, ref: str) -> AliasedRun:
         aliases = {str(model.name): dict(model.aliases) for model in registered_models(client)}
         names = [model for model, known in aliases.items() if alias in known and name in ("", model)]
         if not names:
+            if name in aliases:
+                _refuse_gone(where, client, name, alias)
             raise _no_alias(where, name, alias, aliases)
         if len(names) > 1:
             which = f"models {', '.join(sorted(names))} all have it; say model@{alias}"
@@ -184,11 +213,15 @@ def run_of_alias(uri: str, ref: str) -> AliasedRun:
 def alias_run(uri: str, model: str, alias: str) -> AliasedRun:
     """The audit behind an alias of one model.
 
-    Raises NoBaselineYetError where there is no such model or alias, TrackingError where its version has no audit.
+    Raises NoBaselineYetError where there is no such model or alias, TrackingError where its version has no audit, where
+    the alias was there before, or where only case or blanks tell a name from one that is there.
     """
     where = shown_uri(uri)
     with mlflow_session(uri) as client:
-        if all(each.name != model or alias not in each.aliases for each in registered_models(client)):
+        aliases = {str(each.name): dict(each.aliases) for each in registered_models(client)}
+        if alias not in aliases.get(model, {}):
+            _refuse_other_case(where, model, alias, aliases)
+            _refuse_gone(where, client, model, alias)
             raise NoBaselineYetError(f"{where}: {model} has no version with the alias @{alias} yet")
         version = client.get_model_version_by_alias(model, alias)
         run_id = _run_of_version(client, version)
@@ -198,6 +231,26 @@ def alias_run(uri: str, model: str, alias: str) -> AliasedRun:
             f"set its tag {AUDIT_ID}, or give the audit's folder or run id"
         )
     return AliasedRun(run_id, model, str(version.version))
+
+
+def _refuse_other_case(where: str, model: str, alias: str, aliases: Mapping[str, Mapping[str, str]]) -> None:
+    for name, known in (("model", list(aliases)), ("alias", list(aliases.get(model, {})))):
+        mine = model if name == "model" else alias
+        same = [each for each in known if each != mine and each.strip().casefold() == mine.strip().casefold()]
+        if same and mine not in known:
+            raise TrackingError(
+                f"{where}: there is the {name} {same[0]!r}, which {mine!r} would be told from by case alone"
+            )
+
+
+def _refuse_gone(where: str, client: MlflowClient, model: str, alias: str) -> None:
+    """Raises TrackingError where a version had the alias: then this is no first release, whoever took it away."""
+    found = client.search_model_versions(f"name = '{model.replace(chr(39), '')}' and tags.`{MOVED}{alias}` = 'yes'")
+    if found:
+        raise TrackingError(
+            f"{where}: {model}@{alias} pointed to version {found[0].version} and points to none now; "
+            "set the alias again, or compare with an audit by --baseline"
+        )
 
 
 def registered_models(client: MlflowClient) -> Iterator[RegisteredModel]:
@@ -227,16 +280,27 @@ def _no_alias(where: str, name: str, alias: str, aliases: Mapping[str, Mapping[s
 def _is_slip(one: str, two: str) -> bool:
     """Whether two names differ as mistyped ones do: by case, a letter lost or doubled, or two that changed places.
 
-    Not by another letter or digit: @prod-eu and @prod-us, @v1 and @v10 are names of their own.
+    Or by one letter of a longer word. @prod-eu and @prod-us, model-a and model-b are names of their own.
     """
     one, two = one.lower(), two.lower()
     if one == two:
         return True
     short, long = sorted((one, two), key=len)
+    if len(short) == len(long) and _one_letter(one, two):
+        return True
     if len(long) == len(short) + 1:
         return any(long[at].isalpha() and long[:at] + long[at + 1 :] == short for at in range(len(long)))
     pairs = range(len(short) - 1) if len(short) == len(long) else ()
     return any(short[:at] + short[at + 1] + short[at] + short[at + 2 :] == long for at in pairs)
+
+
+def _one_letter(one: str, two: str) -> bool:
+    """Whether one letter differs, in a word of five or more: `sentimant`, but not `model-a` or `tier1`."""
+    if sum(a != b for a, b in zip(one, two, strict=True)) != 1:
+        return False
+    words = zip(re.split(r"[-_. ]", one), re.split(r"[-_. ]", two), strict=False)
+    first, second = next((pair for pair in words if pair[0] != pair[1]), ("", ""))
+    return len(first) >= 5 and first.isalpha() and second.isalpha()
 
 
 def _run_of_version(client: MlflowClient, version: ModelVersion) -> str | None:

@@ -138,8 +138,8 @@ def audit_tags(manifest: AuditManifest, verdict: Verdict | None) -> dict[str, st
 
 
 def gate_counts(verdict: Verdict) -> dict[str, int]:
-    """How many gates of a verdict ended in each outcome."""
-    ends = Counter(str(result.outcome) for result in verdict.gates if result.asked)
+    """How many gates of a verdict count as each outcome, after severity, waivers and excuses."""
+    ends = Counter(str(result.effective) for result in verdict.gates if result.asked)
     return {str(outcome): ends[outcome] for outcome in Outcome}
 
 

@@ -6,15 +6,15 @@ So who may write the rules and who may waive them can be two teams, each with a 
 from __future__ import annotations
 
 import difflib
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from harness.errors import UsageError
 from harness.frozen import Frozen
-from harness.policy import Policy, Waiver
+from harness.policy import Policy, Waiver, no_number
 from harness.validation import load_yaml, read_yaml, validated
 
 
@@ -22,7 +22,7 @@ class GrantedWaiver(Waiver):
     """A waiver with the gate it is for and the day it was granted."""
 
     gate: str = Field(min_length=1, description="id of the gate")
-    granted: date = Field(description="the day it was granted, UTC")
+    granted: Annotated[date, BeforeValidator(no_number)] = Field(description="the day it was granted, UTC")
 
 
 class WaiverFile(Frozen):
@@ -39,6 +39,8 @@ class WaiverFile(Frozen):
         if twice:
             raise ValueError(f"two waivers for gate {twice[0]!r}; keep one")
         for waiver in self.waivers:
+            if waiver.granted > datetime.now(UTC).date():
+                raise ValueError(f"the waiver for gate {waiver.gate!r} is granted on {waiver.granted}, a day to come")
             days = (waiver.until - waiver.granted).days
             if not 0 <= days <= self.max_days:
                 raise ValueError(
@@ -65,14 +67,18 @@ def load_policy(path: Path) -> Policy:
 def _with_waivers(policy: Policy, path: Path) -> Policy:
     file = load_yaml(path, WaiverFile)
     gates = {gate.id: gate for gate in policy.gates}
+    own = sorted(gate.id for gate in policy.gates if gate.waiver is not None)
+    if own:
+        raise UsageError(
+            f"{path}: gate {own[0]!r} has a waiver in the policy; with a file of waivers they all stand in that file, "
+            "whose owner and longest time would not hold otherwise"
+        )
     for waiver in file.waivers:
         if waiver.gate not in gates:
             close = difflib.get_close_matches(waiver.gate, list(gates), 1, cutoff=0.5)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise UsageError(f"{path}: a waiver for gate {waiver.gate!r}, which the policy does not have{hint}")
-        if gates[waiver.gate].waiver is not None:
-            raise UsageError(f"{path}: gate {waiver.gate!r} has a waiver in the policy already; keep one of the two")
         known: dict[str, Any] = {name: getattr(waiver, name) for name in ("until", "by", "reason")}
-        own = Waiver(**known, owner=file.owner)
-        gates[waiver.gate] = gates[waiver.gate].model_copy(update={"waiver": own})
+        granted = Waiver(**known, owner=file.owner)
+        gates[waiver.gate] = gates[waiver.gate].model_copy(update={"waiver": granted})
     return policy.model_copy(update={"gates": tuple(gates.values())})

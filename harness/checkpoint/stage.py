@@ -66,6 +66,8 @@ def _stage(path: Path, source: CheckpointSource, permissions: Permissions, folde
         adapter = folder.path / "adapter"
         named, labels = stage_adapter(path, adapter, allowed_in(path))
         base = _base(path, named, source)
+    elif source.base is not None:
+        raise CheckpointError(f"{path}: a full model, not an adapter, so it has no base; leave out --base")
     layout = lay_out(base, permissions)
     if layout.format is Format.GGUF:
         if adapter is not None:

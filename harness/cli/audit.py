@@ -183,11 +183,11 @@ def _repeat(plan: AuditPlan, first: AuditFolder, more: list[AuditPlan]) -> None:
     """The audits of the further seeds, then what all of them say; the verdict is the first one's."""
     from harness.audit import start_audit
     from harness.console import show_repeats
-    from harness.repeats import write_repeats
+    from harness.repeats import inside, write_repeats
 
     folders = [first]
     for again in more:
-        folders.append(start_audit(again, ["assay", *sys.argv[1:]]))
+        folders.append(start_audit(inside(again, first), ["assay", *sys.argv[1:]]))
         say(f"audit {folders[-1].path.name} ({again.spec.title})")
         _run(again, folders[-1])
     show_repeats(write_repeats(folders, plan), first)

@@ -83,14 +83,21 @@ def release(
     """
     from harness.checkpoint import Permissions
     from harness.gate import load_policy
-    from harness.release import finished, release_verdict
+    from harness.release import already_there, finished, release_verdict
     from harness.release import release as register
+    from harness.tracked import check_alias
 
     verdict_due()
     folder = audit_folder(run, output)
     finished(folder)
+    check_alias(name, alias)
     rules = load_policy(policy) if policy is not None else folder.policy()
     uri, run_id = logged(folder, tracking_uri)
+    there = already_there(folder, uri, name, alias)
+    if there is not None and rules is not None and any(each.baseline is not None for each in rules.gates):
+        # nothing is decided anew: beside itself an audit proves nothing, and its version says what it was released by
+        say(f"{there.sentence} already, released as {there.verdict.outcome}: {there.verdict.reason}")
+        raise typer.Exit(decided(there.verdict.exit_code))
     verdict = release_verdict(folder, rules, uri, name, alias, baseline)
     if rules is not None:
         _keep(folder, rules, verdict)
@@ -98,7 +105,8 @@ def release(
         folder, verdict, uri, run_id, name, alias, by=by, permissions=Permissions(allow_pickle, allow_remote_code)
     )
     say(done.sentence)
-    say(f"verdict    {verdict.outcome}: {verdict.reason}")
+    under = f" under the policy {rules.name!r}" if rules is not None else ""
+    say(f"verdict    {verdict.outcome}{under}: {verdict.reason}")
     raise typer.Exit(decided(done.verdict.exit_code))
 
 

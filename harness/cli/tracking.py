@@ -70,7 +70,11 @@ def logged(folder: AuditFolder, uri: str | None) -> tuple[str, str]:
     from harness.tracked import is_logged
 
     note = folder.tracking()
-    there = note.get("state") == "logged" and uri in (None, note["uri"]) and is_logged(note["uri"], note["run_id"])
+    there = (
+        note.get("state") == "logged"
+        and uri in (None, note["uri"])
+        and is_logged(note["uri"], note["run_id"], folder.manifest().audit_id)
+    )
     if not there:
         if (uri or note.get("uri") or folder.manifest().spec["tracking"]["uri"]) == "off":
             raise UsageError("a release is kept in MLflow's model registry, and tracking is off; give --tracking-uri")

@@ -266,6 +266,7 @@ def provenance(report: ReportInput) -> list[tuple[str, str]]:
         ("created", manifest.created),
         ("finished", manifest.finished or "not finished"),
         ("checkpoint", checkpoint.source),
+        *_base(manifest),
         ("architecture", f"{checkpoint.architecture or checkpoint.model_type}, {checkpoint.parameters:,} parameters"),
         ("checkpoint fingerprint", checkpoint.fingerprint),
         *(("permission", permission) for permission in checkpoint.permissions),
@@ -281,6 +282,12 @@ def provenance(report: ReportInput) -> list[tuple[str, str]]:
         *([("masked", masked_line(report.masked))] if any(report.masked.values()) else []),
     ]
     return [(label, plain(text)) for label, text in entries]
+
+
+def _base(manifest: AuditManifest) -> list[tuple[str, str]]:
+    """The full model that an adapter was added to, where the user named it."""
+    named = manifest.spec.get("checkpoint", {}).get("base")
+    return [("base", f"{named} (given by the user; the fingerprint covers it)")] if named else []
 
 
 def masked_line(masked: Mapping[str, int]) -> str:

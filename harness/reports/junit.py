@@ -98,7 +98,12 @@ def _child(parent: ET.Element, tag: str, text: str) -> ET.Element:
 
 def _properties(report: ReportInput) -> list[tuple[str, str]]:
     verdict = report.verdict
-    decided = [("verdict", str(verdict.outcome)), ("exit_code", str(int(verdict.exit_code))), ("level", report.level)]
+    decided = [
+        ("verdict", str(verdict.outcome)),
+        ("reason", verdict.reason),
+        ("exit_code", str(int(verdict.exit_code))),
+        ("level", report.level),
+    ]
     return [*decided, *provenance(report)]
 
 

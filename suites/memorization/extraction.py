@@ -96,6 +96,7 @@ class Extraction(Probe[ExtractionParams]):
         "control_share": UNIT,
         "extracted_minus_control": (-1.0, 1.0),
     }
+    per_token = frozenset({"matched_tokens", "control_matched_tokens"})
     value_columns = ("side", "document", "exact", "matched")
     Params = ExtractionParams
     Row = ExtractionRow

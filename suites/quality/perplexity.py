@@ -93,6 +93,7 @@ class Perplexity(Probe[PerplexityParams]):
     needs = (any_of(Need.CAUSAL_LM, Need.MASKED_LM),)
     inputs = {"texts": Input(Texts, "running text, one document per row", BBC_NEWS)}  # noqa: RUF012
     chunk = 16
+    per_token = frozenset({"token_perplexity", "pseudo_perplexity"})
     value_columns = ("kind", "tokens", "words", "bytes", "nll")
     Params = PerplexityParams
     Row = PerplexityRow

@@ -11,7 +11,7 @@ from harness.audit import regate
 from harness.baseline import compare, find_baseline
 from harness.claim import ClaimRecord, TrainingRecord
 from harness.errors import AuditError, UsageError
-from harness.gate import Policy
+from harness.gate import Outcome, Policy
 from harness.judge import first_verdict
 from harness.metrics import Better, Metric
 from harness.paired import flip_regression
@@ -312,3 +312,21 @@ def test_the_first_verdict_compares_too(tmp_path: Path) -> None:
         rules = policy().model_copy(update={"baseline": ref})
         assert first_verdict(new, new.manifest(), new.metrics(), rules).outcome == outcome
     assert first_verdict(new, new.manifest(), new.metrics(), None).outcome == "inconclusive"
+
+
+def test_what_is_counted_per_token_is_not_compared_across_tokenizers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Classification, "per_token", frozenset({"accuracy"}))
+    base = make_audit(tmp_path / "base", answers(200, 0.9, 1))
+    candidate = make_audit(tmp_path / "new", answers(200, 0.9, 2))
+    rules = Policy.model_validate(
+        {"name": "p", "gates": [{"id": "g", "metric": ACCURACY, "baseline": {"max_regression": 0.2}}]}
+    )
+    assert regate(candidate, rules, baseline=str(base.path)).verdict.outcome is Outcome.PASS
+    manifest = candidate.manifest()
+    other = manifest.checkpoint.model_copy(update={"tokenizer": "e" * 64})
+    candidate.write_manifest(manifest.model_copy(update={"checkpoint": other}))
+    found = regate(candidate, rules, baseline=str(base.path)).verdict
+    assert found.outcome is Outcome.INCONCLUSIVE
+    assert "counted per token, and the baseline has another tokenizer" in found.reason

@@ -74,6 +74,9 @@ def test_a_name_without_an_audit_is_one_sentence(home: Path, ref: str, why: str)
 
 def test_a_baseline_that_is_away_does_not_cost_the_audit(home: Path) -> None:
     folder = AuditFolder(home / "audits" / "new")
+    manifest = folder.manifest()
+    spec = {**manifest.spec, "tracking": {**manifest.spec["tracking"], "uri": store(home)}}
+    folder.write_manifest(manifest.model_copy(update={"spec": spec}))
     rules = POLICY.model_copy(update={"baseline": "@nowhere"})
     verdict = first_verdict(folder, folder.manifest(), folder.metrics(), rules)
     assert verdict.outcome == "inconclusive"

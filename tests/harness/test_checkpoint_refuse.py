@@ -277,3 +277,9 @@ def test_tensor_in_two_shards(bert: Path) -> None:
     edit(index, weight_map={**weight_map, "again": "model-again.safetensors"})
     with pytest.raises(CheckpointError, match="two shards hold a tensor of the same name"):
         inspect(bert)
+
+
+def test_a_base_is_for_adapters_alone(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path, "bert", "base")
+    with pytest.raises(CheckpointError, match="a full model, not an adapter, so it has no base; leave out --base"):
+        inspect_checkpoint(CheckpointSource(source=str(folder), base=str(folder)))

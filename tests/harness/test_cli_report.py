@@ -26,7 +26,8 @@ def folder(tmp_path: Path) -> Path:
     rows.mkdir(parents=True)
     values = {"case_id": ["00ff", "0000"], "status": "ok", "text": TEXT, "predicted": [1, 0]}
     pd.DataFrame(values).to_parquet(rows / "part-000000.parquet")
-    audit.write_manifest(report.manifest)
+    probes = tuple(probe.model_copy(update={"cases": 2}) for probe in report.manifest.probes)
+    audit.write_manifest(report.manifest.model_copy(update={"probes": probes}))
     audit.write_metrics(list(report.metrics))
     audit.write_verdict(report.verdict)
     return audit.path

@@ -17,7 +17,8 @@ RANK = {Outcome.BLOCK: 0, Outcome.INCONCLUSIVE: 1, Outcome.PASS: 2}
 
 
 def metric(low: float | None = 0.2, high: float | None = 0.3, **keys: Any) -> Metric:
-    return Metric(**{"key": KEY, "value": 0.25, "low": low, "high": high, "n": 100, "better": Better.LOWER, **keys})
+    value = min(max(0.25, low if low is not None else 0.25), high if high is not None else 0.25)
+    return Metric(**{"key": KEY, "value": value, "low": low, "high": high, "n": 100, "better": Better.LOWER, **keys})
 
 
 def policy(*gates: dict[str, Any]) -> Policy:
@@ -236,7 +237,7 @@ POLICIES = policies()
 def shifted(found: Metric, by: float) -> Metric:
     if found.low is None or found.high is None:
         return found
-    return found.model_copy(update={"low": found.low + by, "high": found.high + by})
+    return found.model_copy(update={"low": found.low + by, "value": (found.value or 0.0) + by, "high": found.high + by})
 
 
 @given(gates().filter(lambda gate: gate.within is None), metrics_with(), st.floats(0, 3))
@@ -250,7 +251,7 @@ def test_a_better_metric_never_worsens_the_verdict(gate: Gate, metrics: list[Met
 def test_narrowing_an_interval_never_overturns_a_decision(gate: Gate, metrics: list[Metric], by: float) -> None:
     rules = Policy(name="p", gates=(gate,))
     narrow = [
-        found.model_copy(update={"low": found.low + by * (found.high - found.low) / 2})
+        found.model_copy(update={"low": min(found.low + by * (found.high - found.low) / 2, found.value or 0.0)})
         if found.low is not None and found.high is not None
         else found
         for found in metrics
@@ -294,3 +295,10 @@ def test_the_verdict_follows_from_its_gates(rules: Policy, metrics: list[Metric]
     assert verdict.exit_code == {"pass": 0, "block": 1, "inconclusive": 3}[verdict.outcome]
     for result in verdict.gates:
         assert result.outcome is Outcome.INCONCLUSIVE or result.n >= result.gate.min_examples
+
+
+@pytest.mark.parametrize("value", [0.19, 0.31])
+def test_a_value_outside_its_own_interval_decides_nothing(value: float) -> None:
+    found = decide(policy({"max": 0.9}), [metric(value=value)])
+    assert found.outcome is Outcome.INCONCLUSIVE
+    assert "outside its own interval" in found.reason

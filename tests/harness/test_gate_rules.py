@@ -100,8 +100,8 @@ def test_the_sentence_names_what_does_not_count() -> None:
     ]
     verdict = decide(policy(*gates), [metric()], today=DAY)
     assert verdict.reason == (
-        "1 of 4 gates passed with their whole confidence interval; 1 waived; 1 only warned about; "
-        "1 for information only"
+        "1 of 4 gates passed with their whole confidence interval; 1 waived; 1 not met, only warned about; "
+        "1 not met, for information only"
     )
     assert verdict.decided_on == DAY
 

@@ -19,7 +19,7 @@ from harness.mlflow_session import SETTINGS, TrackingError, mlflow_session
 from harness.record import AuditFolder
 from harness.release import release, release_verdict
 from harness.stores import default_uri
-from harness.tracked import fetch_run, is_logged, run_of_alias
+from harness.tracked import _is_slip, fetch_run, is_logged, run_of_alias
 from harness.tracking import AUDIT_ID, log_audit
 from tests.harness.test_cli import call
 from tests.harness.two_audits import ACCURACY, answers, make_audit
@@ -171,7 +171,7 @@ def test_a_release_that_is_under_way_is_waited_for_and_a_dead_one_is_not(house: 
     now = datetime.now(UTC).isoformat()
     for since, refused in ((now, True), ("2020-01-01T00:00:00+00:00", False)):
         with mlflow_session(house.uri) as client:
-            client.set_model_version_tag("sentiment", "1", "assay.releasing.production", since)
+            client.set_model_version_tag("sentiment", "1", "assay.releasing.production.beef", since)
         if refused:
             with pytest.raises(TrackingError, match="version 1 is being released since"):
                 house.release(second, second_run)
@@ -203,7 +203,7 @@ def test_a_run_that_is_not_whole_serves_for_nothing(house: House) -> None:
         client.delete_run(other_run)
     with pytest.raises(TrackingError, match="is deleted; restore it, or compare with another"):
         house.verdict(other)
-    assert not is_logged(house.uri, other_run)
+    assert not is_logged(house.uri, other_run, "two")
     with pytest.raises(TrackingError, match=f"run {other_run} is deleted"):
         house.release(other, other_run, _passing(other))
 
@@ -228,7 +228,8 @@ def test_an_audit_whose_run_is_gone_is_logged_anew(
     with mlflow_session(house.uri) as client:
         found = client.get_model_version("sentiment", "1").run_id
     assert found != run
-    assert is_logged(house.uri, found)
+    assert is_logged(house.uri, found, "one")
+    assert not is_logged(house.uri, found, "another audit")
 
 
 def test_what_points_to_a_slip_of_the_alias_is_no_excuse(house: House) -> None:
@@ -264,3 +265,88 @@ def test_the_gates_verdict_is_written_back(
     assert policy.name == "strict"
     assert release_verdict(folder, None, house.uri, "sentiment", "production").outcome is Outcome.BLOCK
     assert tags[AUDIT_ID] == "one"
+
+
+def test_a_first_release_is_compared_with_what_was_named(house: House) -> None:
+    good, good_run = house.audit("good", 1.0)
+    house.release(good, good_run)
+    bad, _ = house.audit("bad", 0.3, 2)
+    found = release_verdict(bad, RULES, house.uri, "sentiment", "staging", baseline="sentiment@production")
+    assert found.outcome is Outcome.BLOCK
+    named = RULES.model_copy(update={"baseline": "sentiment@production"})
+    assert release_verdict(bad, named, house.uri, "sentiment", "staging").outcome is Outcome.BLOCK
+
+
+def test_an_alias_that_was_there_is_no_first_release(house: House) -> None:
+    folder, run = house.audit("one", 1.0)
+    house.release(folder, run)
+    with mlflow_session(house.uri) as client:
+        client.delete_registered_model_alias("sentiment", "production")
+    other, _ = house.audit("two", 0.3, 2)
+    with pytest.raises(TrackingError, match="pointed to version 1 and points to none now"):
+        house.verdict(other)
+    with pytest.raises(TrackingError, match="pointed to version 1 and points to none now"):
+        run_of_alias(house.uri, "sentiment@production")
+
+
+@pytest.mark.parametrize(("name", "alias"), [("Sentiment", "production"), ("sentiment", "Production")])
+def test_a_name_of_another_case_is_no_first_release(house: House, name: str, alias: str) -> None:
+    folder, run = house.audit("one", 1.0)
+    house.release(folder, run)
+    other, _ = house.audit("two", 0.3, 2)
+    with pytest.raises(TrackingError, match="by case alone"):
+        release_verdict(other, RULES, house.uri, name, alias)
+
+
+def test_the_audit_that_is_there_already_is_decided_no_second_time(
+    house: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, _ = house.audit("one", 1.0)
+    words = ("release", folder.path, "--name", "sentiment", "--alias", "production", "--tracking-uri", house.uri)
+    assert call(monkeypatch, capsys, *words)[0] == 0
+    code, out, err = call(monkeypatch, capsys, *words)
+    assert code == 0, err
+    assert "already, released as pass" in " ".join(out.split())
+    with mlflow_session(house.uri) as client:
+        client.set_model_version_tag("sentiment", "1", "assay.verdict", "block")
+    assert call(monkeypatch, capsys, *words)[0] == 1
+
+
+def test_a_version_never_stands_on_another_audits_run(house: House) -> None:
+    folder, _ = house.audit("one", 1.0)
+    _, other_run = house.audit("two", 1.0, 2)
+    with pytest.raises(TrackingError, match="is not of the audit one"):
+        house.release(folder, other_run)
+
+
+def test_two_releases_of_one_audit_take_turns_too(house: House) -> None:
+    first, first_run = house.audit("first", 1.0)
+    house.release(first, first_run)
+    second, second_run = house.audit("second", 1.0, 2)
+    verdict = house.verdict(second)
+    with mlflow_session(house.uri) as client:
+        house.release(second, second_run, _blocked(verdict))  # version 2 is there, the alias is not
+        now = datetime.now(UTC).isoformat()
+        client.set_model_version_tag("sentiment", "2", "assay.releasing.production.other", now)
+    with pytest.raises(TrackingError, match="version 2 is being released since"):
+        house.release(second, second_run, verdict)
+    with mlflow_session(house.uri) as client:
+        tags = client.get_model_version("sentiment", "2").tags
+    assert [key for key in tags if key.startswith("assay.releasing")] == ["assay.releasing.production.other"]
+
+
+def _blocked(verdict: Verdict) -> Verdict:
+    return verdict.model_copy(update={"outcome": Outcome.BLOCK})
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "slip"),
+    [
+        ("sentimant", "sentiment", True), ("sentimnt", "sentiment", True), ("SENTIMENT", "sentiment", True),
+        ("snetiment", "sentiment", True), ("sentimentt", "sentiment", True), ("prod-eu", "prod-us", False),
+        ("model-a", "model-b", False), ("v1", "v10", False), ("tier1", "tier2", False), ("sentiment", "topics", False),
+    ],
+)  # fmt: skip
+def test_a_slip_is_told_from_a_name_of_its_own(one: str, two: str, slip: bool) -> None:
+    assert _is_slip(one, two) is slip
+    assert _is_slip(two, one) is slip

@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import json
 from datetime import date
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.audit import regate
 from harness.errors import UsageError
 from harness.gate import Outcome, Policy, Verdict, decide
+from harness.globs import matches, may_begin
 from harness.judge import compared_with, judge
 from harness.metrics import Better, Metric, missing_metric
+from harness.mlflow_session import mlflow_session
 from harness.record import AuditFolder
 from harness.rows import RowStore
+from harness.stores import default_uri
 from harness.verdict import Absence, Compared, GateResult
 from harness.waivers import load_policy
 from suites.quality.classification import Classification
@@ -138,12 +143,16 @@ def test_records_of_before_are_read_and_excuse_nothing(tmp_path: Path) -> None:
     ("gates", "outcome", "said"),
     [
         ([{**ABSOLUTE, "severity": "info"}], "inconclusive", "nothing was decided: no gate that counts was measured"),
-        ([{**ABSOLUTE, "min": 0.99, "severity": "info"}], "inconclusive", "1 for information only"),
-        ([{"metric": "s/p/m", "max": 1, "severity": "warn"}], "inconclusive", "1 only warned about (1 not measured)"),
+        ([{**ABSOLUTE, "min": 0.99, "severity": "info"}], "inconclusive", "1 not met, for information only"),
+        (
+            [{"metric": "s/p/m", "max": 1, "severity": "warn"}],
+            "inconclusive",
+            "1 not met, only warned about (1 not measured)",
+        ),
         ([{**ABSOLUTE, "when": "privacy_claim"}], "inconclusive", "1 not asked for"),
-        ([{**ABSOLUTE, "min": 0.99, "severity": "warn"}], "pass", "0 of 1 gates passed; 1 only warned about"),
+        ([{**ABSOLUTE, "min": 0.99, "severity": "warn"}], "pass", "0 of 1 gates passed; 1 not met, only warned about"),
         ([ABSOLUTE, {**ABSOLUTE, "when": "privacy_claim"}], "pass", "1 of 2 gates passed with their whole"),
-        ([ABSOLUTE, {**ABSOLUTE, "min": 0.99, "severity": "warn"}], "pass", "1 only warned about"),
+        ([ABSOLUTE, {**ABSOLUTE, "min": 0.99, "severity": "warn"}], "pass", "1 not met, only warned about"),
         ([{**ABSOLUTE, "min": 0.99}, {"metric": "s/p/m", "max": 1, "severity": "warn"}], "block", "(1 not measured)"),
         ([ABSOLUTE, {"metric": "s/p/m", "max": 1}, SAFE], "inconclusive", "2 of 3 gates not decided (2 of them not"),
     ],
@@ -191,11 +200,83 @@ def test_a_baseline_of_which_rows_are_gone_serves_for_nothing(candidate: AuditFo
 
 
 def test_a_first_release_has_no_baseline_yet(candidate: AuditFolder) -> None:
-    compared = compared_with("@production", RULES, candidate, None)
+    uri = default_uri(candidate.path.parent)
+    with pytest.raises(UsageError, match="there is no store at"):
+        compared_with("@production", RULES, candidate, uri)
+    with mlflow_session(uri) as client:
+        client.search_experiments()
+    compared = compared_with("@production", RULES, candidate, uri)
     assert compared.absence is Absence.NO_BASELINE_YET
     found = judge(RULES, candidate.manifest(), candidate.metrics(), compared)
+    assert found.outcome is Outcome.INCONCLUSIVE, "nothing that counts was measured"
+    assert "1 not measured (excused: no baseline yet)" in found.reason
+    absolute = RULES.gates[0].model_copy(update={"id": "a", "baseline": None, "min": 0.2, "excuse": ()})
+    both = RULES.model_copy(update={"gates": (absolute, *RULES.gates)})
+    found = judge(both, candidate.manifest(), candidate.metrics(), compared)
     assert found.outcome is Outcome.PASS
-    assert found.reason == "0 of 1 gates passed; 1 not measured (excused: no baseline yet)"
+
+
+@pytest.mark.parametrize(
+    "ref",
+    ["@", "m@", "@production ", "@production\r", " m@production", "@@production", "m@@production",
+     "m@1", "m@v3", "m@latest", "@LATEST", "m:a@production"],
+)  # fmt: skip
+def test_a_name_that_no_registry_can_have_is_no_baseline_yet_neither(candidate: AuditFolder, ref: str) -> None:
+    with pytest.raises(UsageError, match="names no alias of a registered model"):
+        compared_with(ref, RULES, candidate, default_uri(candidate.path.parent))
+
+
+def test_a_folder_of_an_aliass_name_is_not_meant(
+    candidate: AuditFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_audit(tmp_path / "@production", answers(400, 0.1, 1))
+    uri = default_uri(candidate.path.parent)
+    with mlflow_session(uri) as client:
+        client.search_experiments()
+    assert compared_with("@production", RULES, candidate, uri).absence is Absence.NO_BASELINE_YET
+    assert compared_with("./@production", RULES, candidate, uri).record is not None
+
+
+def test_rows_that_are_gone_leave_every_gate_undecided(tmp_path: Path) -> None:
+    folder = make_audit(tmp_path / "part", answers(400, 0.9, 1))
+    rules = Policy.model_validate({"name": "p", "gates": [{"id": "g", **ABSOLUTE}]})
+    assert regate(folder, rules).verdict.outcome is Outcome.PASS
+    for file in (folder.path / "rows").rglob("*.parquet"):
+        file.unlink()
+    found = regate(folder, rules).verdict
+    assert (found.outcome, found.gates[0].absence) == ("inconclusive", "incomplete")
+    assert "0 rows are there where its manifest records 400" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("pattern", "facts"),
+    [
+        ("quality/*/acuracy", {"not_applicable": {"quality/perplexity": "needs a causal LM"}}),
+        ("quality/*", {"metrics": [], "not_applicable": {"quality/perplexity": "x"}, "left_out": [NAME]}),
+        ("*curacy", {"metrics": [], "incomplete": {NAME: "its plug-in did not load"}}),
+        ("quality*accuracy", {"metrics": [], "incomplete": {NAME: "stopped"}}),
+    ],
+)
+def test_a_pattern_is_excused_only_where_nothing_it_may_be_about_applies(pattern: str, facts: dict[str, Any]) -> None:
+    found = verdict({"metric": pattern, "min": 0.5, "excuse": ["not_applicable"]}, **facts)
+    assert (found.outcome, found.gates[0].excused) == ("inconclusive", False)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "begin", "fits"),
+    [
+        ("a/*", "a/b/", True), ("a/*/c", "a/b/", True), ("*c", "a/b/", True), ("a*c", "a/b/", True),
+        ("a/b/c", "a/b/", True), ("a/b/", "a/b/", False), ("a/x*", "a/b/", False), ("b*", "a/b/", False),
+        ("*", "a/b/", True), ("a/b", "a/b/", False), ("", "a/b/", False),
+    ],
+)  # fmt: skip
+def test_what_a_pattern_may_begin_with(pattern: str, begin: str, fits: bool) -> None:
+    """By brute force: some continuation of up to three characters fits."""
+    letters = "abcx/"
+    tails = ["".join(each) for n in (1, 2, 3) for each in product(letters, repeat=n)]
+    assert may_begin(pattern, begin) is fits
+    assert any(matches(pattern, begin + tail) for tail in tails) is fits
 
 
 def test_a_pattern_does_not_pass_without_a_plug_in_that_failed_to_load(candidate: AuditFolder) -> None:

@@ -47,6 +47,9 @@ def test_a_waiver_of_the_file_holds_for_its_gate_until_its_day(tmp_path: Path) -
     [
         (WAIVERS.replace("2026-12-15", "2027-01-15"), "holds for 106 days .* where 0 to 90 are allowed"),
         (WAIVERS.replace("2026-12-15", "2026-09-15"), "holds for -16 days"),
+        (WAIVERS.replace("2026-10-01", "2099-10-01").replace("2026-12-15", "2099-12-15"), "a day to come"),
+        (WAIVERS.replace("until: 2026-12-15", "until: 1798675200"), "1798675200 is no day"),
+        (WAIVERS.replace("by: ana", "by: ' '"), "by"),
         (WAIVERS.replace("gate: steady", "gate: stedy"), "the policy does not have; did you mean 'steady'"),
         (WAIVERS.replace("owner: model risk\n", ""), "owner"),
         (WAIVERS.replace("max_days: 90\n", ""), "max_days"),
@@ -63,7 +66,7 @@ def test_a_waiver_that_nobody_may_grant_is_refused(tmp_path: Path, waivers: str,
 
 def test_one_gate_has_one_waiver(tmp_path: Path) -> None:
     own = "max: 0.1, waiver: {until: 2026-12-31, by: bob, reason: mine}"
-    with pytest.raises(UsageError, match="has a waiver in the policy already"):
+    with pytest.raises(UsageError, match="has a waiver in the policy; with a file of waivers"):
         load_policy(written(tmp_path, WAIVERS, POLICY.replace("max: 0.1", own)))
 
 
