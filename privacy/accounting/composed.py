@@ -30,7 +30,7 @@ def claim_all(mechanisms: Sequence[Mechanism], delta: float, accountant: Account
     """
     check_accountant(accountant)
     check_delta(delta)
-    kept = merged(mechanisms)
+    kept = merged(mechanisms) if len(mechanisms) != 1 else tuple(mechanisms)
     if len(kept) == 1:
         return claim(kept[0], delta, accountant)
     users = any(of_users(each) for each in kept)

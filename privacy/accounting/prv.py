@@ -93,7 +93,8 @@ def prv_bounds(
 ) -> tuple[float, float, float]:
     """Lower end, estimate and upper end of epsilon, of a record; `epsilon_error` None: see PrvGrid.error.
 
-    `more`: other mechanisms that the record was in. Raises AccountingError where delta is too small for it, the loss too large, or the grid too coarse.
+    `more`: other mechanisms that the record was in. Raises AccountingError where delta is too small for it, the loss
+    too large, or the grid too coarse.
     """
     grid = PrvGrid(mechanism, delta, more)
     error = grid.error() if epsilon_error is None else epsilon_error

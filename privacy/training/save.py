@@ -15,6 +15,7 @@ from harness.checkpoint import CheckpointSource, inspect_checkpoint
 from harness.checkpoint.quiet import quiet
 from harness.errors import UsageError
 from harness.files import explain, make_folder, write_text
+from harness.keys import same_digest
 from harness.manifest import MANIFEST_NAME, PrivacyClaim, TrainingManifest, read_manifest
 from privacy.training.spec import TrainSpec, config_digest
 
@@ -34,7 +35,7 @@ def finished_checkpoint(spec: TrainSpec, members_digest: str) -> TrainingManifes
             f"{spec.output}: was trained with other settings ({_difference(manifest, spec)}); "
             "choose another output or use --replace"
         )
-    if manifest.members_digest != members_digest:
+    if not same_digest(manifest.members_digest, manifest.digest_key, members_digest, spec.output):
         raise UsageError(
             f"{spec.output}: was trained on other records than {spec.data.source} now holds; use --replace"
         )
@@ -47,7 +48,7 @@ def finished_checkpoint(spec: TrainSpec, members_digest: str) -> TrainingManifes
 
 def _check_ledger(output: Path, claim: PrivacyClaim) -> None:
     from privacy.ledger import read_chain  # it imports torch
-    from privacy.training.session import LEDGER_NAME
+    from privacy.lineage import LEDGER_NAME
 
     chain = read_chain(output / LEDGER_NAME)
     if (chain.spent, chain.head) != (claim.steps, claim.ledger):

@@ -16,14 +16,14 @@ from harness.files import make_folder
 from privacy.clipping import ClippingEngine
 from privacy.ledger import Chain, Ledger, LedgerHeader, load_state, read_chain, save_state
 from privacy.ledger.lock import Lock
+from privacy.lineage.names import LEDGER_NAME as LEDGER_NAME
 from privacy.training.guarantee import Guarantee
 from privacy.training.progress import RunProgress
 from privacy.training.ranks import Ranks
 from privacy.training.spec import TrainSpec
 
-LEDGER_NAME = "privacy_ledger.jsonl"
 _NORMS = "progress.norms"
-_SAME = ("spec_digest", "data_digest", "base_fingerprint", "records", "noise_multiplier", "delta")
+_SAME = ("spec_digest", "data_digest", "base_fingerprint", "records", "noise_multiplier", "delta", "earlier")
 """What must not change between two starts of one run."""
 FROM_SCRATCH = "made from scratch"
 """What a ledger has for the base of a fresh model."""
@@ -95,17 +95,17 @@ def session_folder(output: Path) -> Path:
     return output.with_name(f"{output.name}.training")
 
 
-def open_session(spec: TrainSpec, header: LedgerHeader, ranks: Ranks, *, replace: bool) -> Session:
-    """The unfinished run of `spec`, or a new one.
+def open_session(spec: TrainSpec, header: LedgerHeader, ranks: Ranks, *, replace: bool, plain: str = "") -> Session:
+    """The unfinished run of `spec`, or a new one. `plain`: digest of the records without a key, as older ledgers have.
 
     Raises UsageError when another run's ledger lies there, LedgerError when it was edited.
     """
     folder = session_folder(spec.output)
-    ledger = _open_ledger(folder, header, replace) if ranks.first else None
+    ledger = _open_ledger(folder, header, replace, plain) if ranks.first else None
     return Session(folder, ledger, ranks.agree(ledger.spent if ledger else 0))
 
 
-def _open_ledger(folder: Path, header: LedgerHeader, replace: bool) -> Ledger:
+def _open_ledger(folder: Path, header: LedgerHeader, replace: bool, plain: str) -> Ledger:
     path = folder / LEDGER_NAME
     if path.exists() and replace:
         lock = Lock(path)  # not under the feet of a run that goes on there
@@ -114,6 +114,8 @@ def _open_ledger(folder: Path, header: LedgerHeader, replace: bool) -> Ledger:
     if not path.exists():
         return Ledger.create(make_folder(folder) / LEDGER_NAME, header)
     ledger = Ledger.open(path)
+    if ledger.header.digest_key is None:
+        header = header.model_copy(update={"data_digest": plain})
     changed = [name for name in _SAME if getattr(ledger.header, name) != getattr(header, name)]
     if changed:
         ledger.close()
@@ -126,9 +128,16 @@ def _open_ledger(folder: Path, header: LedgerHeader, replace: bool) -> Ledger:
 
 
 def ledger_header(
-    spec: TrainSpec, guarantee: Guarantee, data_digest: str, base: str | None, processes: int
+    spec: TrainSpec,
+    guarantee: Guarantee,
+    data_digest: str,
+    base: str | None,
+    processes: int,
+    *,
+    digest_key: str | None = None,
+    earlier: tuple[str, ...] = (),
 ) -> LedgerHeader:
-    """What the ledger says before its first step."""
+    """What the ledger says before its first step; `earlier` are the heads of the ledgers that its claim composes."""
     return LedgerHeader(
         run=secrets.token_hex(8),
         spec_digest=spec.digest(),
@@ -149,4 +158,6 @@ def ledger_header(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         units=guarantee.unit.count,
         group=guarantee.unit.group,
+        digest_key=digest_key,
+        earlier=earlier,
     )

@@ -6,6 +6,7 @@ import time
 
 from harness.checkpoint import NOTHING, CheckpointInfo, Permissions, inspect_checkpoint
 from harness.errors import UsageError
+from harness.keys import own_keys
 from harness.manifest import TrainingManifest
 from privacy.training.data import load_training_data
 from privacy.training.heads import new_head_note
@@ -54,15 +55,21 @@ def train(
 
 
 def _train_plainly(job: Job) -> tuple[TrainingManifest, int]:
+    from privacy.training.lineage import check_history, keep_history, lineage_of
     from privacy.training.provenance import make_manifest
     from privacy.training.run import run_training  # torch is imported only when there is something to train
     from privacy.training.step_rows import write_step_rows
+    from privacy.training.units import EACH_RECORD
 
+    check_history(job)
     trained = run_training(job)
+    keys = own_keys(job.spec.output.parent)
+    lineage = lineage_of(job, keys, EACH_RECORD, guarded=False)
     with partial_folder(job.spec.output) as folder:
         manifest = write_checkpoint(
             folder, trained.model, trained.tokenizer, lambda weights: make_manifest(job, trained, weights)
         )
+        keep_history(job, lineage, keys, manifest.weights, None)
     write_step_rows(job.spec.output, trained.progress, manifest.weights)
     return manifest, trained.truncated
 

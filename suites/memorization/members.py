@@ -9,6 +9,7 @@ import pandera.pandas as pa
 from harness.checkpoint import CheckpointInfo
 from harness.data import Dataset, DataSource, load_dataset
 from harness.errors import DataError
+from harness.keys import same_digest
 from harness.manifest import TrainingManifest
 
 MEMBERS, NON_MEMBERS = "members", "non_members"
@@ -41,14 +42,17 @@ def load_side(
             f"give data: {{{side}: …}} yourself"
         )
     dataset = loaded[side] if side in loaded else load_dataset(source, schema)
-    check_side(manifest, side, dataset)
+    check_side(checkpoint, manifest, side, dataset)
     return dataset
 
 
-def check_side(manifest: TrainingManifest, side: str, dataset: Dataset) -> None:
-    """Raises DataError unless `dataset` holds exactly the records of that side."""
+def check_side(checkpoint: CheckpointInfo, manifest: TrainingManifest, side: str, dataset: Dataset) -> None:
+    """Raises DataError unless `dataset` holds exactly the records of that side.
+
+    UsageError where the manifest's digests have a key that is not beside the checkpoint.
+    """
     digest = manifest.members_digest if side == MEMBERS else manifest.non_members_digest
-    if dataset.digest != digest:
+    if digest is None or not same_digest(digest, manifest.digest_key, dataset.digest, checkpoint.path):
         raise DataError(
             f"{dataset.source.source}: its records are not the {side.replace('_', '-')} of the training manifest "
             f"(digest {dataset.digest[:12]}, manifest {str(digest)[:12]}); restore the file that was trained on"

@@ -41,12 +41,12 @@ def test_gaussians_without_sampling_compose_exactly(first: tuple[float, int], se
 def test_two_unlike_steps_are_bounded_from_both_sides(one: tuple[float, float], two: tuple[float, float]) -> None:
     """Against an integral of ours: every upper bound holds, and PRV's lower end does not lie above the truth."""
     found = claim_all([Mechanism(*one, 1), Mechanism(*two, 1)], DELTA)
-    deltas = [divergence_twice(*one, found.epsilon, way, two) for way in ("remove", "add")]  # type: ignore[arg-type]
+    deltas = [divergence_twice(*one, found.epsilon, way, two) for way in ("remove", "add")]
     assert max(deltas) <= DELTA
-    assert max(divergence_twice(*one, found.epsilon * 0.97 - 0.02, way, two) for way in ("remove", "add")) > DELTA  # type: ignore[arg-type]
+    assert max(divergence_twice(*one, found.epsilon * 0.97 - 0.02, way, two) for way in ("remove", "add")) > DELTA
     assert found.agrees
     assert found.second_opinion is not None
-    assert max(divergence_twice(*one, found.second_opinion.upper, way, two) for way in ("remove", "add")) <= DELTA  # type: ignore[arg-type]
+    assert max(divergence_twice(*one, found.second_opinion.upper, way, two) for way in ("remove", "add")) <= DELTA
     assert found.rdp.upper >= found.second_opinion.upper
 
 
@@ -54,7 +54,7 @@ def test_the_whole_is_more_than_each_part_and_less_than_their_sum() -> None:
     other = Mechanism(1.2, 0.2, 60)
     parts = [epsilon(each, DELTA).upper for each in (EIGHT, other)]
     for accountant in ("prv", "pld", "rdp"):
-        found = claim_all([EIGHT, other], DELTA, accountant)  # type: ignore[arg-type]
+        found = claim_all([EIGHT, other], DELTA, accountant)
         assert found.accountant == accountant
         assert max(parts) < found.epsilon < 1.35 * sum(parts)
         assert found.agrees

@@ -192,7 +192,8 @@ def test_an_existing_folder_is_only_overwritten_when_told_to(base: Path, tmp_pat
     assert (spec.output / "precious.txt").read_text() == "keep me"
     train(spec, replace=True)
     assert not (spec.output / "precious.txt").exists()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["train.jsonl", "trained", "trained.steps.parquet"]
+    beside = ["trained.records.safetensors", "trained.steps.parquet"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["assay_keys.json", "train.jsonl", "trained", *beside]
 
 
 def test_an_interruption_while_training_leaves_nothing(base: Path, tmp_path: Path) -> None:
