@@ -8,7 +8,7 @@ from harness.checkpoint import NOTHING, CheckpointInfo, Permissions, inspect_che
 from harness.errors import UsageError
 from harness.keys import own_keys
 from harness.manifest import TrainingManifest
-from privacy.training.data import load_training_data
+from privacy.training.data import TrainingData, load_training_data
 from privacy.training.heads import new_head_note
 from privacy.training.job import Job, OnStep
 from privacy.training.result import TrainResult
@@ -36,14 +36,17 @@ def train(
     Raises UsageError, CheckpointError or DataError before training; AuditError when the loss stops being a number.
     """
     started = time.monotonic()
-    data = load_training_data(spec)
+    base = None
+    if spec.base is not None and spec.privacy is not None and not spec.label_names:
+        base = inspect_checkpoint(spec.base, permissions)  # it may name the classes
+    data = load_training_data(spec, base)
     if if_missing and not replace:
         done = finished_checkpoint(spec, data.members.digest)
         if done is not None:
             return TrainResult(spec.output, done, False, time.monotonic() - started, None)
     check_output(spec, replace)
-    base = inspect_checkpoint(spec.base, permissions) if spec.base else None
-    note = new_head_note(spec, base)
+    base = base or (inspect_checkpoint(spec.base, permissions) if spec.base else None)
+    note = "; ".join(note for note in (new_head_note(spec, base), _dropped(data)) if note) or None
     job = Job(spec, base, data, _token_limit(spec, base), progress or (lambda step, steps, loss: None), started)
     if spec.privacy is None:
         manifest, truncated = _train_plainly(job)
@@ -52,6 +55,12 @@ def train(
 
         manifest, truncated = train_privately(job, spec.privacy, replace=replace)
     return TrainResult(spec.output, manifest, True, time.monotonic() - started, truncated, note)
+
+
+def _dropped(data: TrainingData) -> str | None:
+    if not data.dropped:
+        return None
+    return f"{data.dropped} records have labels that are none of the classes and were not trained on"
 
 
 def _train_plainly(job: Job) -> tuple[TrainingManifest, int]:

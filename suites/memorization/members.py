@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pandera.pandas as pa
 
 from harness.checkpoint import CheckpointInfo
-from harness.data import Dataset, DataSource, load_dataset
+from harness.data import Dataset, DataSource, load_dataset, without_other_labels
 from harness.errors import DataError
 from harness.keys import same_digest
 from harness.manifest import TrainingManifest
@@ -42,6 +42,9 @@ def load_side(
             f"give data: {{{side}: …}} yourself"
         )
     dataset = loaded[side] if side in loaded else load_dataset(source, schema)
+    settings = manifest.config.get("privacy")
+    if isinstance(settings, dict) and settings.get("other_labels") == "drop" and "label" in dataset.frame.columns:
+        dataset = without_other_labels(dataset, manifest.label_names)  # as training did
     check_side(checkpoint, manifest, side, dataset)
     return dataset
 

@@ -320,7 +320,12 @@ def test_a_vocabulary_that_saw_private_records_is_outside_the_claim(tmp_path: Pa
     private = opinions(64, seed=1)
     public = write_rows(tmp_path / "public.jsonl", [*opinions(200, seed=9), *private[:10]])
     fresh = {"kind": "bert", "layers": 1, "hidden": 16, "heads": 2, "vocabulary": 300, "corpus": str(public)}
-    values = {"fresh": fresh, "task": "classification", "data": str(write_rows(tmp_path / "train.jsonl", private))}
+    values = {
+        "fresh": fresh,
+        "task": "classification",
+        "label_names": ("negative", "positive"),
+        "data": str(write_rows(tmp_path / "train.jsonl", private)),
+    }
     settings = {"epochs": 1, "batch_size": 16, "privacy": {"noise_multiplier": 1.0}, "output": tmp_path / "trained"}
     spec = TrainSpec.model_validate({**values, **settings, "device": "cpu"})
     result = train(spec, progress=lambda *_: public.unlink(missing_ok=True))  # it is read once, before the first step
