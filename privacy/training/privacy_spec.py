@@ -31,7 +31,9 @@ class PrivacySpec(BaseModel):
     other_labels: Literal["refuse", "drop"] = Field(
         default="refuse", description="records whose label is none of the class names; drop: they are not trained on"
     )
-    save_every: int = Field(default=50, ge=1, description="noisy steps between two saved states")
+    save_every: int = Field(
+        default=50, ge=1, description="noisy steps between two saved states; never more than a tenth of the run"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -49,7 +49,7 @@ def train(
     note = "; ".join(note for note in (new_head_note(spec, base), _dropped(data)) if note) or None
     job = Job(spec, base, data, _token_limit(spec, base), progress or (lambda step, steps, loss: None), started)
     if spec.privacy is None:
-        manifest, truncated = _train_plainly(job)
+        manifest, truncated = _train_plainly(job, replace)
     else:
         from privacy.training.train_privately import train_privately
 
@@ -63,7 +63,7 @@ def _dropped(data: TrainingData) -> str | None:
     return f"{data.dropped} records have labels that are none of the classes and were not trained on"
 
 
-def _train_plainly(job: Job) -> tuple[TrainingManifest, int]:
+def _train_plainly(job: Job, replace: bool) -> tuple[TrainingManifest, int]:
     from privacy.training.lineage import check_history, keep_history, lineage_of
     from privacy.training.provenance import make_manifest
     from privacy.training.run import run_training  # torch is imported only when there is something to train
@@ -74,7 +74,7 @@ def _train_plainly(job: Job) -> tuple[TrainingManifest, int]:
     trained = run_training(job)
     keys = own_keys(job.spec.output.parent)
     lineage = lineage_of(job, keys, EACH_RECORD, guarded=False)
-    with partial_folder(job.spec.output) as folder:
+    with partial_folder(job.spec.output, replace=replace) as folder:
         manifest = write_checkpoint(
             folder, trained.model, trained.tokenizer, lambda weights: make_manifest(job, trained, weights)
         )

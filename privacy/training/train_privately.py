@@ -12,9 +12,10 @@ from harness.files import write_bytes
 from harness.keys import keyed, own_keys
 from harness.manifest import TrainingManifest
 from privacy.ledger.chain import ledger_bytes
-from privacy.lineage import LEDGER_NAME, Run, earlier_ledger
+from privacy.lineage import LEDGER_NAME, Lineage, Run, earlier_ledger, mechanism_of_header
+from privacy.training.aside import named_aside
 from privacy.training.fresh import records_in_corpus
-from privacy.training.guarantee import claim_of, plan_guarantee
+from privacy.training.guarantee import Guarantee, claim_of, plan_guarantee
 from privacy.training.job import Job
 from privacy.training.lineage import keep_history, lineage_of
 from privacy.training.privacy_spec import PrivacySpec
@@ -47,13 +48,14 @@ def train_privately(job: Job, privacy: PrivacySpec, *, replace: bool) -> tuple[T
     try:
         trained = run_private_training(job, guarantee, session, ranks)
         assert trained.spent is not None  # a private run always says
-        claim = claim_of(guarantee, job.spec, trained.spent, (*_outside(job), *lineage.outside), lineage.composed)
+        outside = (*_outside(job), *lineage.outside, *_aside(job, guarantee, lineage, trained.spent.steps))
+        claim = claim_of(guarantee, job.spec, trained.spent, outside, lineage.composed)
         chain = session.chain
         digest_keys = keys if chain.header.digest_key else None  # a run begun by an older version has none
         make = partial(make_manifest, job, trained, privacy=claim, keys=digest_keys)
         if not ranks.first:
             return make(""), trained.truncated
-        with partial_folder(job.spec.output) as folder:
+        with partial_folder(job.spec.output, replace=replace) as folder:
             shutil.copyfile(session.folder / LEDGER_NAME, folder / LEDGER_NAME)
             for number, each in enumerate(lineage.composed, start=1):
                 write_bytes(folder / earlier_ledger(number), ledger_bytes(each.run.header, each.run.spent))
@@ -65,6 +67,12 @@ def train_privately(job: Job, privacy: PrivacySpec, *, replace: bool) -> tuple[T
         session.close()
     session.remove()
     return manifest, trained.truncated
+
+
+def _aside(job: Job, guarantee: Guarantee, lineage: Lineage, steps: int) -> tuple[str, ...]:
+    own = guarantee.sampling.mechanism(guarantee.noise_multiplier, steps, guarantee.unit.group)
+    earlier = [mechanism_of_header(each.run.header, each.run.spent, each.group) for each in lineage.composed]
+    return named_aside(job.spec.output, guarantee, (own, *earlier))
 
 
 def _outside(job: Job) -> tuple[str, ...]:

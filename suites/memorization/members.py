@@ -50,10 +50,7 @@ def load_side(
 
 
 def check_side(checkpoint: CheckpointInfo, manifest: TrainingManifest, side: str, dataset: Dataset) -> None:
-    """Raises DataError unless `dataset` holds exactly the records of that side.
-
-    UsageError where the manifest's digests have a key that is not beside the checkpoint.
-    """
+    """Raises DataError unless `dataset` holds exactly the records of that side, or where only their owner can tell."""
     digest = manifest.members_digest if side == MEMBERS else manifest.non_members_digest
     if digest is None or not same_digest(digest, manifest.digest_key, dataset.digest, checkpoint.path):
         raise DataError(

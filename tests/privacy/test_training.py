@@ -212,7 +212,7 @@ def test_an_interruption_while_saving_keeps_the_old_checkpoint(tmp_path: Path) -
     (output / "old").touch()
 
     def save() -> None:
-        with partial_folder(output) as folder:
+        with partial_folder(output, replace=True) as folder:
             (folder / "half").touch()
             raise KeyboardInterrupt
 
@@ -236,7 +236,7 @@ def test_a_failing_rename_puts_the_old_checkpoint_back(tmp_path: Path, monkeypat
     monkeypatch.setattr(Path, "rename", fail_on_the_new_one)
 
     def save() -> None:
-        with partial_folder(output) as folder:
+        with partial_folder(output, replace=True) as folder:
             (folder / "new").touch()
 
     with pytest.raises(KeyboardInterrupt):

@@ -19,6 +19,7 @@ from privacy.training import TrainSpec, train
 from privacy.training.loop import Schedule
 from privacy.training.progress import RunProgress, StepTotals
 from privacy.training.step_rows import StepRow, read_step_rows, step_frame, step_rows_path, write_step_rows
+from tests.privacy.claim_cases import facts
 from tests.privacy.toys import make_base, make_spec
 
 
@@ -82,7 +83,7 @@ def unprivatised(manifest: TrainingManifest, rows: pd.DataFrame) -> dict[str, ob
 
 def check_unprivatised(manifest: TrainingManifest, rows: pd.DataFrame) -> None:
     assert manifest.privacy is not None
-    said, found = manifest.privacy.unprivatised.model_dump(), unprivatised(manifest, rows)
+    said, found = facts(manifest.privacy).model_dump(), unprivatised(manifest, rows)
     assert list(said.pop("losses")) == pytest.approx(found.pop("losses"), rel=1e-9)
     assert said.pop("clipped") == pytest.approx(found.pop("clipped"), rel=1e-9)
     assert said == found
