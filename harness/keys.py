@@ -18,7 +18,7 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from harness.errors import UsageError
+from harness.errors import DataError, UsageError
 from harness.files import explain, make_folder, write_text
 from harness.frozen import Frozen
 
@@ -88,14 +88,14 @@ def add_keys(folder: Path, others: Mapping[str, str]) -> None:
 def same_digest(recorded: str, key_id: str | None, plain: str, folder: Path) -> bool:
     """Whether `recorded`, in the manifest of the checkpoint `folder`, is the digest `plain`, keyed if it has a key.
 
-    Raises UsageError where the key is not beside the checkpoint.
+    Raises DataError where the key is not beside the checkpoint.
     """
     if key_id is None:
         return recorded == plain
     keys = read_keys(folder.parent)
     key = keys.find(key_id) if keys else None
     if key is None:
-        raise UsageError(
+        raise DataError(
             f"{folder}: the digest of its records has a key, which only whoever trained it has: {KEYS_NAME} in the "
             "folder it was trained into; put that file beside the checkpoint"
         )
