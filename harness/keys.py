@@ -18,8 +18,9 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
+from harness.checkpoint.regular import read_bytes
 from harness.errors import DataError, UsageError
-from harness.files import explain, make_folder, write_text
+from harness.files import make_folder, write_text
 from harness.frozen import Frozen
 
 KEYS_NAME = "assay_keys.json"
@@ -53,22 +54,19 @@ def keyed(digest: str, key: bytes) -> str:
 def read_keys(folder: Path) -> Keys | None:
     """The keys in `folder`; None where there is no such file. Raises UsageError for one that cannot be read."""
     path = folder / KEYS_NAME
+    if not os.path.lexists(path):
+        return None
+    content = read_bytes(path, _MOST_BYTES)
     try:
-        with path.open("rb") as file:
-            content = file.read(_MOST_BYTES + 1)
-        found = Keys.model_validate_json(content[:_MOST_BYTES])
+        found = Keys.model_validate_json(content)
         if found.find(found.own) is None or not all(map(found.find, found.keys)):
             raise ValueError("its own key is missing, or one is empty")
         return found
-    except FileNotFoundError:
-        return None
     except (ValidationError, ValueError) as error:
         raise UsageError(
             f"{path}: no file of keys, or a damaged one; put back a copy: without it digests of records cannot be "
             "checked"
         ) from error
-    except OSError as error:
-        raise explain(error, path) from error
 
 
 def own_keys(folder: Path) -> Keys:

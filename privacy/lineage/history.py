@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,15 @@ from pydantic import Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from harness.checkpoint.regular import open_regular
 from harness.errors import UsageError
 from harness.files import explain, write_atomic
 from harness.frozen import Frozen
 from privacy.ledger.header import LedgerHeader
 from privacy.lineage.records import DIGEST_BYTES, Digests
 
+_MOST_BYTES = 2**31
+"""Of the file: some forty trainings on a million records each, with whose they are."""
 _TEXTS, _UNITS, _ABOUT = "texts", "units", "history"
 
 
@@ -76,8 +80,10 @@ def write_history(output: Path, kept: Kept) -> None:
 def read_history(output: Path) -> Kept | None:
     """What lies beside `output`; None where nothing does. Raises UsageError for a damaged file."""
     path = records_path(output)
-    if not path.is_file():
+    if not os.path.lexists(path):
         return None
+    with open_regular(path, _MOST_BYTES):  # no pipe, no link to elsewhere, no file that is all holes
+        pass
     try:
         with safe_open(path, framework="numpy") as file:
             history = History.model_validate(json.loads(file.metadata()[_ABOUT]))

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.checkpoint import CheckpointSource, inspect_checkpoint
+from harness.claim import rounded_up
 from harness.claim_check import ClaimCheck
 from harness.errors import UsageError
-from harness.files import write_text
+from harness.files import make_folder, write_text
 from harness.manifest import MANIFEST_NAME, PrivacyClaim, TrainingManifest
 from privacy.ledger import LedgerError, read_chain
 from privacy.lineage import LEDGER_NAME, earlier_ledger
@@ -49,8 +50,8 @@ class Published:
     def sentence(self) -> str:
         """What was written, what was left out, and what others can verify."""
         said = (
-            f"epsilon <= {self.check.epsilon:.3f} is recomputed from what is there"
-            if self.check.verified
+            f"epsilon <= {rounded_up(self.check.epsilon)} is recomputed from what is there"
+            if self.check.verified and self.check.epsilon is not None
             else f"from what is there the claim is not verifiable: {self.check.reason}"
         )
         return "\n".join(
@@ -87,6 +88,7 @@ def publish(checkpoint: Path, output: Path) -> Published:
     public = {path.name for pattern in (*_PUBLIC, _SHARDS) for path in folder.glob(pattern) if path.is_file()}
     names = [*sorted(public), *(ledgers if proven else ())]
     cleared = _cleared(manifest, manifest.privacy, proven)
+    make_folder(output.parent)
     with partial_folder(output, replace=False) as partial:
         for name in names:
             shutil.copyfile(folder / name, partial / name)

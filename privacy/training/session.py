@@ -32,6 +32,7 @@ WITNESS_NAME = "spent"
 _NORMS = "progress.norms"
 _SAME = ("spec_digest", "data_digest", "base_fingerprint", "records", "noise_multiplier", "delta", "earlier")
 """What must not change between two starts of one run."""
+_NAMES = {"earlier": "list of earlier trainings on the same records"}
 FROM_SCRATCH = "made from scratch"
 """What a ledger has for the base of a fresh model."""
 
@@ -188,10 +189,10 @@ def _open_ledger(folder: Path, header: LedgerHeader, replace: bool, plain: str) 
     changed = [name for name in _SAME if getattr(ledger.header, name) != getattr(header, name)]
     if changed:
         ledger.close()
+        what = _NAMES.get(changed[0], changed[0].replace("_", " "))
         raise UsageError(
-            f"{folder}: an unfinished private run lies there, {ledger.spent} steps of its budget spent, but its "
-            f"{changed[0].replace('_', ' ')} is not this one's; finish it with its own spec, or move it aside with "
-            "--replace"
+            f"{folder}: an unfinished private run lies there, {ledger.spent} steps of its budget spent, but its {what} is "
+            "not this one's; finish it with its own spec, or move it aside with --replace"
         )
     return ledger
 

@@ -78,7 +78,7 @@ def _train_plainly(job: Job, replace: bool) -> tuple[TrainingManifest, int]:
         manifest = write_checkpoint(
             folder, trained.model, trained.tokenizer, lambda weights: make_manifest(job, trained, weights)
         )
-        keep_history(job, lineage, keys, manifest.weights, None)
+    keep_history(job, lineage, keys, manifest.weights, None)
     write_step_rows(job.spec.output, trained.progress, manifest.weights)
     return manifest, trained.truncated
 

@@ -60,13 +60,13 @@ def train_privately(job: Job, privacy: PrivacySpec, *, replace: bool) -> tuple[T
             for number, each in enumerate(lineage.composed, start=1):
                 write_bytes(folder / earlier_ledger(number), ledger_bytes(each.run.header, each.run.spent))
             manifest = write_checkpoint(folder, trained.model, trained.tokenizer, make)
-            run = Run(header=chain.header, spent=chain.spent, head=chain.head)
-            keep_history(job, lineage, keys, manifest.weights, run, _outside(job))
+        run = Run(header=chain.header, spent=chain.spent, head=chain.head)
+        keep_history(job, lineage, keys, manifest.weights, run, _outside(job))
         write_step_rows(job.spec.output, trained.progress, manifest.weights)
+        session.remove()
+        return manifest, trained.truncated
     finally:
         session.close()
-    session.remove()
-    return manifest, trained.truncated
 
 
 def _aside(job: Job, guarantee: Guarantee, lineage: Lineage, steps: int) -> tuple[str, ...]:

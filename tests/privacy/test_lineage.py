@@ -6,13 +6,15 @@ Guards against: train on D without privacy, then on D from that checkpoint at ep
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.claim_check import ClaimCheck
-from harness.errors import UsageError
+from harness.errors import CheckpointError, UsageError
 from harness.keys import KEYS_NAME, keyed, read_keys, same_digest
 from harness.manifest import MANIFEST_NAME, PrivacyClaim, TrainingManifest, read_manifest
 from privacy.accounting import Mechanism, claim
@@ -72,9 +74,7 @@ def test_the_same_records_without_privacy_first_are_refused(runs: Path, tmp_path
 
 def test_the_same_records_without_privacy_are_known_by_the_manifest_alone(runs: Path, tmp_path: Path) -> None:
     """A checkpoint from before digests of records were kept has the digest of all of them."""
-    for name in ("plain", "plain.records.safetensors"):
-        (tmp_path / name).symlink_to(runs / name)
-    (tmp_path / "plain.records.safetensors").unlink()
+    (tmp_path / "plain").symlink_to(runs / "plain")
     with pytest.raises(UsageError, match="without privacy on 64 of these 64 records"):
         trained(tmp_path, tmp_path / "plain", "next", privacy=EIGHT)
 
@@ -173,8 +173,8 @@ def test_a_base_without_its_key_or_its_digests_is_named_as_unknown(runs: Path, t
     found = privacy_of(trained(tmp_path, tmp_path / "plain", "without", rows, privacy=EIGHT).folder)
     assert any("its training manifest has no digests of single records" in part for part in found.outside)
     (tmp_path / "moved").mkdir()
-    for name in ("plain", records_path(Path("plain")).name):
-        (tmp_path / "moved" / name).symlink_to(runs / name)
+    (tmp_path / "moved" / "plain").symlink_to(runs / "plain")
+    shutil.copy(records_path(runs / "plain"), tmp_path / "moved")
     found = privacy_of(trained(tmp_path, tmp_path / "moved/plain", "keyless", rows, privacy=EIGHT).folder)
     assert any("the key of its records' digests is not beside it" in part for part in found.outside)
 
@@ -190,8 +190,8 @@ def test_what_is_unknown_stays_unknown_for_whoever_goes_on(runs: Path, tmp_path:
 
 
 def test_an_older_private_base_composes_by_its_manifest_and_ledger(runs: Path, tmp_path: Path) -> None:
-    for name in ("again", KEYS_NAME):
-        (tmp_path / name).symlink_to(runs / name)
+    (tmp_path / "again").symlink_to(runs / "again")
+    shutil.copy(runs / KEYS_NAME, tmp_path)
     found = privacy_of(trained(tmp_path, tmp_path / "again", "next", privacy=EIGHT).folder)
     assert [each.ledger for each in found.earlier] == [
         privacy_of(runs / "again").ledger,
@@ -311,16 +311,21 @@ def test_another_folder_has_another_key_and_brings_the_old_one(runs: Path, tmp_p
 
 
 def test_damaged_files_get_one_sentence(runs: Path, tmp_path: Path) -> None:
-    for name in ("private", KEYS_NAME):
-        (tmp_path / name).symlink_to(runs / name)
+    (tmp_path / "private").symlink_to(runs / "private")
+    shutil.copy(runs / KEYS_NAME, tmp_path)
     records_path(tmp_path / "private").write_bytes(b"no tensors")
     with pytest.raises(UsageError, match="holds no digests of records, or damaged ones; put back a copy") as raised:
         trained(tmp_path, tmp_path / "private", "next", privacy=EIGHT)
     assert "\n" not in str(raised.value)
-    (tmp_path / KEYS_NAME).unlink()
     (tmp_path / KEYS_NAME).write_text(json.dumps({"own": "a", "keys": {}}))
     with pytest.raises(UsageError, match="no file of keys, or a damaged one; put back a copy"):
         read_keys(tmp_path)
+    for path in (tmp_path / KEYS_NAME, records_path(tmp_path / "private")):
+        path.unlink()
+        os.mkfifo(path)
+    for reads in (lambda: read_keys(tmp_path), lambda: read_history(tmp_path / "private")):
+        with pytest.raises(CheckpointError, match="not a regular file"):
+            reads()
 
 
 def test_a_manifest_and_a_ledger_from_before_are_read(runs: Path) -> None:

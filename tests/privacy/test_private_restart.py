@@ -17,10 +17,12 @@ from harness.manifest import read_manifest
 from privacy.accounting import Mechanism, claim
 from privacy.ledger import LedgerError, read_chain
 from privacy.ledger.state import STATE_NAME
+from privacy.lineage import records_path
 from privacy.training import TrainSpec, save, train
 from privacy.training import train as train_module
 from privacy.training.private import check_lost, save_interval
 from privacy.training.session import LEDGER_NAME, session_folder, witness_path
+from privacy.training.step_rows import step_rows_path
 from tests.privacy.claim_cases import genuine
 from tests.privacy.toys import make_base, make_spec
 
@@ -87,10 +89,13 @@ def test_what_appears_while_training_is_not_replaced(
         if step == 1:
             spec.output.mkdir()
             (spec.output / "precious").touch()
+            records_path(spec.output).write_text("of the one that was first")
 
     with pytest.raises(UsageError, match="exists by now, made while this was going on; nothing is overwritten"):
         train(spec, progress=appear)
     assert [path.name for path in spec.output.iterdir()] == ["precious"]
+    assert records_path(spec.output).read_text() == "of the one that was first"
+    assert not step_rows_path(spec.output).exists()
     if privacy:
         shutil.rmtree(spec.output)
         train(spec)  # what was learnt is saved

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from harness.checkpoint import CheckpointSource, Permissions, inspect_checkpoint, load_checkpoint
-from harness.claim import TrainingRecord, claim_sentence, training_line
+from harness.claim import TrainingRecord, claim_sentence, rounded_up, training_line
 from harness.claim_check import ClaimCheck, check_claim
 from harness.cli.commands import app
 from harness.errors import DataError, UsageError
@@ -77,7 +77,7 @@ def test_the_claim_of_a_published_folder_is_verified(owner: Path, tmp_path: Path
     found = publish(owner / name, tmp_path / "public")
     claim = genuine(tmp_path / "public")
     assert found.check == ClaimCheck.holds(claim.epsilon)
-    assert f"epsilon <= {claim.epsilon:.3f} is recomputed from what is there" in found.sentence
+    assert f"epsilon <= {rounded_up(claim.epsilon)} is recomputed from what is there" in found.sentence
     assert "nobody but you can check on which records it was trained" in found.sentence
     info = inspect_checkpoint(CheckpointSource(source=str(tmp_path / "public")))
     assert info.manifest is not None
@@ -156,7 +156,7 @@ def test_a_checkpoint_without_noise_is_not_published(owner: Path, tmp_path: Path
 
 
 def test_the_command_says_what_it_left_out(owner: Path, tmp_path: Path) -> None:
-    done = CliRunner().invoke(app, ["publish", str(owner / "private"), "--output", str(tmp_path / "public")])
+    done = CliRunner().invoke(app, ["publish", str(owner / "private"), "--output", str(tmp_path / "new" / "public")])
     assert done.exit_code == 0, done.output
     shown = " ".join(done.output.split())
     assert "left out: seconds, peak_memory, privacy.unprivatised of training_manifest.json" in shown
