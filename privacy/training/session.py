@@ -14,6 +14,7 @@ import torch
 
 from harness.errors import UsageError
 from harness.files import make_folder
+from harness.keys import KEYS_NAME
 from privacy.clipping import ClippingEngine
 from privacy.ledger import Chain, Ledger, LedgerHeader, load_state, read_chain, save_state
 from privacy.ledger.errors import LedgerError
@@ -186,13 +187,19 @@ def _open_ledger(folder: Path, header: LedgerHeader, replace: bool, plain: str) 
     ledger = Ledger.open(path)
     if ledger.header.digest_key is None:
         header = header.model_copy(update={"data_digest": plain})
+    elif ledger.header.digest_key != header.digest_key:
+        ledger.close()
+        raise LedgerError(
+            f"{folder}: an unfinished private run lies there, but the key of its records' digest is not in "
+            f"{folder.parent / KEYS_NAME}; put that file back, or move the run aside with --replace"
+        )
     changed = [name for name in _SAME if getattr(ledger.header, name) != getattr(header, name)]
     if changed:
         ledger.close()
         what = _NAMES.get(changed[0], changed[0].replace("_", " "))
         raise UsageError(
-            f"{folder}: an unfinished private run lies there, {ledger.spent} steps of its budget spent, but its {what} is "
-            "not this one's; finish it with its own spec, or move it aside with --replace"
+            f"{folder}: an unfinished private run lies there, {ledger.spent} steps of its budget spent, but its {what} "
+            "is not this one's; finish it with its own spec, or move it aside with --replace"
         )
     return ledger
 

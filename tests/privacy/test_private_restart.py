@@ -16,10 +16,13 @@ from harness.errors import UsageError
 from harness.manifest import read_manifest
 from privacy.accounting import Mechanism, claim
 from privacy.ledger import LedgerError, read_chain
+from privacy.ledger.chain import ledger_bytes
+from privacy.ledger.header import LedgerHeader
 from privacy.ledger.state import STATE_NAME
 from privacy.lineage import records_path
 from privacy.training import TrainSpec, save, train
 from privacy.training import train as train_module
+from privacy.training.data import load_training_data
 from privacy.training.private import check_lost, save_interval
 from privacy.training.session import LEDGER_NAME, session_folder, witness_path
 from privacy.training.step_rows import step_rows_path
@@ -213,6 +216,34 @@ def test_a_state_without_a_ledger_is_found(base: Path, tmp_path: Path) -> None:
     witness_path(folder).unlink()
     with pytest.raises(LedgerError, match="is missing, though a state was saved in this run"):
         train(spec)
+
+
+def test_a_run_that_an_older_version_began_goes_on(base: Path, tmp_path: Path) -> None:
+    """Its ledger has a digest of the records without a key, and nothing counts its steps a second time."""
+    spec = crashed(tmp_path, base, 3)
+    path = session_folder(spec.output) / LEDGER_NAME
+    header = read_chain(path).header.model_dump(exclude={"digest_key", "earlier"})
+    old = LedgerHeader.model_validate({**header, "data_digest": load_training_data(spec).members.digest})
+    path.write_bytes(ledger_bytes(old, 3))
+    witness_path(path.parent).unlink()
+    train(spec)
+    found, manifest = genuine(spec.output), read_manifest(spec.output)
+    assert (found.steps, found.steps_lost) == (40, 3)
+    assert manifest is not None
+    assert (manifest.digest_key, manifest.members_digest) == (None, old.data_digest)
+    assert not train(spec, if_missing=True).trained
+
+
+def test_a_lost_key_is_named(base: Path, tmp_path: Path) -> None:
+    spec = crashed(tmp_path, base, 3)
+    (tmp_path / "assay_keys.json").rename(tmp_path / "elsewhere")
+    with pytest.raises(
+        LedgerError, match=r"the key of its records' digest is not in .*assay_keys\.json; put that file"
+    ):
+        train(spec)
+    (tmp_path / "elsewhere").replace(tmp_path / "assay_keys.json")
+    train(spec)
+    assert genuine(spec.output).steps == 40
 
 
 def test_a_failed_replacement_keeps_everything(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
