@@ -90,6 +90,7 @@ def _spec(**settings: Any) -> TrainSpec:
     return TrainSpec(
         base=CheckpointSource(source=MINILM),
         task="classification",
+        label_names=("negative", "positive"),
         data=DataSource(source=str(sst2("train"))),
         held_out=DataSource(source=str(sst2("dev"))),
         max_tokens=48,

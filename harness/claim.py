@@ -86,7 +86,7 @@ def training_line(training: TrainingRecord | None, *, has_manifest: bool = False
     else:
         opinion = _opinions([(claim.second_accountant, claim.second_opinion)])
         parts = [
-            f"claims epsilon <= {_up(claim.epsilon)} ({claim.accountant.upper()}{opinion}) at delta "
+            f"claims epsilon <= {rounded_up(claim.epsilon)} ({claim.accountant.upper()}{opinion}) at delta "
             f"{claim.delta:.3g}, for {claim.unit}; recomputed from its ledger"
         ]
     return "; ".join([*parts, *_limits(claim)])
@@ -99,7 +99,9 @@ def claim_sentence(claim: PrivacyClaim) -> str:
     else:
         rdp = None if claim.accountant == "rdp" else claim.rdp
         opinions = _opinions([(claim.second_accountant, claim.second_opinion), ("rdp", rdp)])
-        bound = f"epsilon <= {_up(claim.epsilon)} ({claim.accountant.upper()}{opinions}) at delta {claim.delta:.3g}"
+        bound = (
+            f"epsilon <= {rounded_up(claim.epsilon)} ({claim.accountant.upper()}{opinions}) at delta {claim.delta:.3g}"
+        )
     lines = [
         f"{bound}, for {claim.unit}; neighbours: {claim.neighbours}",
         f"{claim.sampling} sampling at rate {claim.sample_rate:.4g}, {claim.compositions} noisy releases, "
@@ -107,20 +109,18 @@ def claim_sentence(claim: PrivacyClaim) -> str:
     ]
     if claim.steps_lost:
         lines.append(f"{claim.steps_lost} of {claim.steps} steps were lost in crashes; their budget counts as spent")
-    if claim.unprivatised.non_finite:
-        lines.append(
-            f"{claim.unprivatised.non_finite} of {claim.unprivatised.drawn} records drawn had no finite gradient "
-            "and contributed zero"
-        )
+    facts = claim.unprivatised
+    if facts is not None and facts.non_finite:
+        lines.append(f"{facts.non_finite} of {facts.drawn} records drawn had no finite gradient and contributed zero")
     return "\n".join([*lines, *_limits(claim)])
 
 
 def _opinions(others: list[tuple[str | None, float | None]]) -> str:
-    shown = [f"{name.upper()} {_up(value)}" for name, value in others if name is not None and value is not None]
+    shown = [f"{name.upper()} {rounded_up(value)}" for name, value in others if name is not None and value is not None]
     return f"; {', '.join(shown)}" if shown else ""
 
 
-def _up(value: float) -> str:
+def rounded_up(value: float) -> str:
     """Three decimals, rounded up: an upper bound must not be shown smaller than it is."""
     return f"{math.ceil(value * 1000 * (1 - 1e-12)) / 1000:.3f}" if abs(value) < _ROUNDED else f"{value}"
 

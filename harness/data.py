@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from harness.columns import TableError, arrow_table
 from harness.errors import DataError, UsageError
-from harness.labels import LabelMap, Labels
+from harness.labels import LabelMap, Labels, fixed_class
 from harness.limits import DATA_ROWS, capped, to_raise
 from harness.pypi import is_pypi, pypi_file
 from harness.schemas import EMPTY, LabelledTexts
@@ -106,6 +106,16 @@ def load_dataset(source: DataSource, schema: type[pa.DataFrameModel]) -> Dataset
     typed = frame.assign(**{name: _typed(frame[name], columns[name].dtype) for name in frame.columns})
     checked = _check(typed, source, schema).reset_index(drop=True)
     return Dataset(checked, source, frame_digest(checked), seen)
+
+
+def without_other_labels(dataset: Dataset, names: Sequence[str]) -> Dataset:
+    """Without the rows whose label is none of the class `names`; each row is judged by its own label alone."""
+    known = {value: fixed_class(value, names, dataset.source.label_map) for value in set(dataset.labels.used)}
+    kept = [known[value] is not None for value in dataset.labels.used]
+    if all(kept):
+        return dataset
+    frame = dataset.frame[kept].reset_index(drop=True)
+    return Dataset(frame, dataset.source, frame_digest(frame), dataset.seen)
 
 
 def frame_digest(frame: pd.DataFrame) -> str:

@@ -118,6 +118,17 @@ class Labels:
         )
 
 
+def fixed_class(value: str, names: Sequence[str], label_map: Mapping[str, str]) -> int | None:
+    """Class index of one label, told by that label alone; None where it is none of the classes.
+
+    `Labels.classes` looks at all labels to tell whether numbers are meant, so one record can change how the others are
+    read; under differential privacy it must not. Here a label is what `label_map` says of it, else a class name, and
+    never a class number.
+    """
+    target = LabelMap(label_map)(value)
+    return class_of_name(plain_label(value), names) if target is None else class_of(target, names)
+
+
 def check_names(names: Sequence[str], where: str) -> None:
     """Raises WrongDataError where two classes of the model have the same name."""
     twice = [name for name in names if list(names).count(name) > 1] if len(set(names)) != len(names) else []

@@ -28,6 +28,22 @@ class Unprivatised(BaseModel):
     drawn: int = Field(description="records drawn, over all steps")
 
 
+class EarlierRun(BaseModel):
+    """A private training that the checkpoint goes back to and that read records of this one: its budget counts too."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+    ledger: str = Field(description="hash of the last line of its ledger, which lies beside the weights")
+    shared: int = Field(description="units of this training that it read as well")
+    records: int = Field(description="records that it read")
+    group: int = Field(description="most records that one unit had there")
+    sampling: str
+    sample_rate: float
+    noise_multiplier: float
+    steps: int = Field(description="noisy steps taken")
+    compositions: int = Field(description="noisy releases of a record, as the accountant counted them")
+
+
 class PrivacyClaim(BaseModel):
     """The guarantee a checkpoint was trained with: everything needed to recompute it, and what it leaves out."""
 
@@ -62,7 +78,13 @@ class PrivacyClaim(BaseModel):
     outside: tuple[str, ...] = Field(
         default=(), description="parts of the checkpoint that the guarantee does not cover"
     )
-    unprivatised: Unprivatised
+    run_epsilon: float | None = Field(
+        default=None, description="upper bound of this training alone, where `epsilon` composes it with earlier ones"
+    )
+    earlier: tuple[EarlierRun, ...] = Field(
+        default=(), description="private trainings before this one that `epsilon` counts as well, the latest first"
+    )
+    unprivatised: Unprivatised | None = Field(description="null: left out when the checkpoint was published")
 
 
 class HardeningRound(BaseModel):
@@ -108,11 +130,14 @@ class TrainingManifest(BaseModel):
     base_fingerprint: str | None = Field(description="its fingerprint")
     weights: str = Field(description="sha256 digest of the trained weights this manifest belongs to")
     members: DataSource = Field(description="the records trained on")
-    members_digest: str = Field(description="content digest of those records")
+    members_digest: str = Field(description="content digest of those records; see digest_key")
     members_n: int = Field(description="how many records")
     non_members: DataSource | None = Field(default=None, description="held-out records of the same distribution")
     non_members_digest: str | None = Field(default=None, description="content digest of the held-out records")
     non_members_n: int = Field(default=0, description="how many held-out records")
+    digest_key: str | None = Field(
+        default=None, description="id of the key of both digests, which the owner keeps; null: they have none"
+    )
     label_names: tuple[str, ...] = Field(default=(), description="class names by index, classification only")
     seed: int = Field(description="seed of shuffling, dropout and initialisation")
     config: dict[str, Any] = Field(description="every training setting")

@@ -1,4 +1,4 @@
-"""Commands that train: train, frontier, harden."""
+"""Commands that train, and that publish what was trained: train, publish, frontier, harden."""
 
 from __future__ import annotations
 
@@ -47,6 +47,16 @@ def train(
         result = run_training(settings, progress=progress, if_missing=if_missing, replace=replace, permissions=allowed)
     say(result.sentence)
     log_training(result, tracking_uri)
+
+
+def publish(
+    checkpoint: Annotated[Path, typer.Argument(help="Folder of a checkpoint trained with privacy.")],
+    output: Annotated[Path, typer.Option(help="New folder, to be handed on.", show_default=False)],
+) -> None:
+    """Copy weights, tokenizer, config and privacy claim, and nothing else that depends on the records."""
+    from privacy.publication import publish as publish_checkpoint
+
+    say(publish_checkpoint(checkpoint, output).sentence)
 
 
 def frontier(

@@ -6,6 +6,7 @@ from privacy.accounting.accountant import AccountantName, Bound
 from privacy.accounting.bounds import epsilon
 from privacy.accounting.calibration import calibrate, delta_of
 from privacy.accounting.claims import Claim, claim
+from privacy.accounting.composed import claim_all
 from privacy.accounting.errors import AccountingError
 from privacy.accounting.mechanism import Mechanism
 
@@ -17,6 +18,7 @@ __all__ = [
     "Mechanism",
     "calibrate",
     "claim",
+    "claim_all",
     "delta_of",
     "epsilon",
 ]

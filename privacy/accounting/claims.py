@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from privacy.accounting.accountant import AccountantName, Bound, check_accountant, check_delta
@@ -43,9 +44,26 @@ def claim(mechanism: Mechanism, delta: float, accountant: AccountantName = "prv"
     """
     check_accountant(accountant)
     check_delta(delta)
-    bound, failures = _first_that_works(mechanism, delta, accountant)
-    rdp = bound if bound.accountant == "rdp" else epsilon(mechanism, delta, "rdp")
-    second = _second_opinion(mechanism, delta, bound)
+    users = of_users(mechanism)
+    generic = (lambda: generic_group_bound(mechanism, delta, "pld")) if users else None
+    return claim_by(lambda name: epsilon(mechanism, delta, name), delta, accountant, users=users, generic=generic)
+
+
+def claim_by(
+    bound_of: Callable[[AccountantName], Bound],
+    delta: float,
+    accountant: AccountantName,
+    *,
+    users: bool,
+    generic: Callable[[], Bound] | None = None,
+) -> Claim:
+    """As `claim`, of whatever `bound_of` bounds; `users`: for users with several records, whom PRV cannot count.
+
+    `generic` is the second opinion on PLD's bound for users.
+    """
+    bound, failures = _first_that_works(bound_of, accountant, users)
+    rdp = bound if bound.accountant == "rdp" else bound_of("rdp")
+    second = _second_opinion(bound_of, bound, users, generic)
     notes = list(failures)
     if failures:
         looser = "RDP's looser bound" if bound.accountant == "rdp" else f"{bound.accountant.upper()}'s bound"
@@ -77,24 +95,28 @@ def of_users(mechanism: Mechanism) -> bool:
     return mechanism.reduced().group > 1 and mechanism.compositions > 0 and mechanism.noise_multiplier > 0
 
 
-def _first_that_works(mechanism: Mechanism, delta: float, accountant: AccountantName) -> tuple[Bound, list[str]]:
+def _first_that_works(
+    bound_of: Callable[[AccountantName], Bound], accountant: AccountantName, users: bool
+) -> tuple[Bound, list[str]]:
     failures: list[str] = []
     for name in chain_from(accountant):
-        if name == "prv" and of_users(mechanism):
+        if name == "prv" and users:
             failures.append("PRV counts single records")
             continue
         try:
-            return epsilon(mechanism, delta, name), failures
+            return bound_of(name), failures
         except AccountingError as error:
             failures.append(f"{name.upper()} failed ({error})")
     raise AccountingError("no accountant can bound this: " + "; ".join(failures))
 
 
-def _second_opinion(mechanism: Mechanism, delta: float, bound: Bound) -> Bound | None:
+def _second_opinion(
+    bound_of: Callable[[AccountantName], Bound], bound: Bound, users: bool, generic: Callable[[], Bound] | None
+) -> Bound | None:
     try:
-        if bound.accountant == "pld" and of_users(mechanism):
-            return generic_group_bound(mechanism, delta, "pld")
-        return epsilon(mechanism, delta, "prv" if bound.accountant == "pld" else "pld")
+        if bound.accountant == "pld" and users:
+            return generic() if generic else None
+        return bound_of("prv" if bound.accountant == "pld" else "pld")
     except AccountingError:
         return None
 

@@ -7,7 +7,7 @@ the mixture of Gaussians of Ganesh 2024 (arXiv 2401.10294).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,6 +51,22 @@ def pld_upper(mechanism: Mechanism, delta: float, coarser: float = 1.0) -> float
         margin *= 2
 
 
+def pld_composed_upper(mechanisms: Sequence[Mechanism], delta: float) -> float:
+    """Epsilon at most, of a unit that all the mechanisms read; raises AccountingError as `pld_upper` does."""
+    target = delta - sum(rounding_noise(each, delta, "pld") for each in mechanisms)
+    first = mechanisms[0]
+    try:
+        accountant = _new_accountant(max(_interval(each, each.group, delta) for each in mechanisms))
+        for each in mechanisms:
+            accountant.compose(_event(each, each.group), int(each.compositions))
+        epsilon = float(accountant.get_epsilon(target))
+    except (ValueError, RuntimeError, ArithmeticError, IndexError, MemoryError) as caught:
+        raise failure("pld", first, caught) from caught
+    if not math.isfinite(epsilon):
+        raise failure("pld", first, ArithmeticError(f"epsilon came out as {epsilon}"))
+    return max(0.0, epsilon)
+
+
 def pld_log_delta(mechanism: Mechanism, delta: float) -> Callable[[float], float]:
     """The function epsilon -> log delta at most, of a record, on the grid that suits `delta`."""
     noise = rounding_noise(mechanism, delta, "pld")
@@ -73,20 +89,29 @@ def _epsilon(mechanism: Mechanism, drawn: int, delta: float, target: float, coar
 
 
 def _accountant(mechanism: Mechanism, drawn: int, delta: float, coarser: float) -> Any:
+    accountant = _new_accountant(coarser * _interval(mechanism, drawn, delta))
+    return accountant.compose(_event(mechanism, drawn), int(mechanism.compositions))
+
+
+def _new_accountant(interval: float) -> Any:
     keep_streams_open()
-    from dp_accounting import dp_event
     from dp_accounting.pld import PLDAccountant
 
-    accountant = PLDAccountant(value_discretization_interval=coarser * _interval(mechanism, drawn, delta))
+    return PLDAccountant(value_discretization_interval=interval)
+
+
+def _event(mechanism: Mechanism, drawn: int) -> Any:
+    """One composition."""
+    keep_streams_open()
+    from dp_accounting import dp_event
+
     q, sigma = mechanism.rate, mechanism.noise_multiplier
     if drawn > 1:
         chances = _chances(mechanism, drawn)
-        step = dp_event.MixtureOfGaussiansDpEvent(sigma, [float(count) for count in range(drawn + 1)], chances)
-    elif mechanism.amplified:
-        step = dp_event.PoissonSampledDpEvent(q, dp_event.GaussianDpEvent(sigma))
-    else:
-        step = dp_event.GaussianDpEvent(sigma)
-    return accountant.compose(step, int(mechanism.compositions))
+        return dp_event.MixtureOfGaussiansDpEvent(sigma, [float(count) for count in range(drawn + 1)], chances)
+    if mechanism.amplified:
+        return dp_event.PoissonSampledDpEvent(q, dp_event.GaussianDpEvent(sigma))
+    return dp_event.GaussianDpEvent(sigma)
 
 
 def _interval(mechanism: Mechanism, drawn: int, delta: float) -> float:

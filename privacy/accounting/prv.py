@@ -32,11 +32,16 @@ _MOST_LOSS = 700.0
 
 
 class PrvGrid:
-    """Grid on which the privacy loss of a record is composed: its half-width and its mesh, by remark 5.6."""
+    """Grid on which the privacy loss of a record is composed: its half-width and its mesh, by remark 5.6.
 
-    def __init__(self, mechanism: Mechanism, delta: float) -> None:
+    `more` are other mechanisms that the same record was in, composed with the first.
+    """
+
+    def __init__(self, mechanism: Mechanism, delta: float, more: tuple[Mechanism, ...] = ()) -> None:
         self.mechanism = mechanism
-        self.noise = rounding_noise(mechanism, delta, "prv")
+        self.mechanisms = (mechanism, *more)
+        self.compositions = sum(each.compositions for each in self.mechanisms)
+        self.noise = sum(rounding_noise(each, delta, "prv") for each in self.mechanisms)
         self.delta_error = delta / 1000 + self.noise
         """What truncation may move delta by; with the noise of rounding in it, so that both ends bound that too."""
 
@@ -44,12 +49,13 @@ class PrvGrid:
     def width(self) -> float:
         """Loss beyond which no more than delta_error lies, composed or single."""
         m, error = self.mechanism, self.delta_error
-        once = Mechanism(m.noise_multiplier, m.rate, 1)
-        width = 3 + max(rdp_scale(m, error / 4), rdp_scale(once, error / (8 * m.compositions)), _COARSEST)
+        once = [Mechanism(each.noise_multiplier, each.rate, 1) for each in self.mechanisms]
+        single = max(rdp_scale((each,), error / (8 * self.compositions)) for each in once)
+        width = 3 + max(rdp_scale(self.mechanisms, error / 4), single, _COARSEST)
         if width > _MOST_LOSS:
             raise AccountingError(
                 f"the PRV accountant cannot hold the privacy loss of noise multiplier {m.noise_multiplier:g}, rate "
-                f"{m.rate:g}, {m.compositions} compositions (up to {width:.3g}); add noise or choose rdp"
+                f"{m.rate:g}, {self.compositions} compositions (up to {width:.3g}); add noise or choose rdp"
             )
         return width
 
@@ -63,7 +69,7 @@ class PrvGrid:
         error = max(min(EPSILON_ERROR, finer), self.points(1.0) / _MOST_POINTS)
         if error > _COARSEST:
             raise AccountingError(
-                f"the PRV accountant needs {self.points(_COARSEST):.2g} points for {self.mechanism.compositions} "
+                f"the PRV accountant needs {self.points(_COARSEST):.2g} points for {self.compositions} "
                 f"compositions at noise multiplier {self.mechanism.noise_multiplier:g}; add noise or choose pld or rdp"
             )
         return error
@@ -79,15 +85,18 @@ class PrvGrid:
         return Domain.create_aligned(-edge, edge, mesh)
 
     def _mesh_inverse(self) -> float:
-        return math.sqrt(self.mechanism.compositions * math.log(12 / self.delta_error) / 2)
+        return math.sqrt(self.compositions * math.log(12 / self.delta_error) / 2)
 
 
-def prv_bounds(mechanism: Mechanism, delta: float, epsilon_error: float | None = None) -> tuple[float, float, float]:
+def prv_bounds(
+    mechanism: Mechanism, delta: float, epsilon_error: float | None = None, more: tuple[Mechanism, ...] = ()
+) -> tuple[float, float, float]:
     """Lower end, estimate and upper end of epsilon, of a record; `epsilon_error` None: see PrvGrid.error.
 
-    Raises AccountingError where delta is too small for it, the loss too large, or the grid too coarse.
+    `more`: other mechanisms that the record was in. Raises AccountingError where delta is too small for it, the loss
+    too large, or the grid too coarse.
     """
-    grid = PrvGrid(mechanism, delta)
+    grid = PrvGrid(mechanism, delta, more)
     error = grid.error() if epsilon_error is None else epsilon_error
     failed: Exception | None = None
     for attempt in (error, error / 3):  # "discrete mean differs" is cured by a finer grid, when it is
@@ -109,8 +118,11 @@ def _composed(grid: PrvGrid, epsilon_error: float) -> Any:
 
     domain = grid.domain(epsilon_error)
     with np.errstate(all="ignore"):  # log(1 - rate) at rate 1; what is not finite is refused later
-        loss = TruncatedPrivacyRandomVariable(_loss_of(grid.mechanism), domain.t_min, domain.t_max)
-        return compose_heterogeneous([discretize(loss, domain)], [int(grid.mechanism.compositions)])
+        losses = [
+            TruncatedPrivacyRandomVariable(_loss_of(each), domain.t_min, domain.t_max) for each in grid.mechanisms
+        ]
+        counts = [int(each.compositions) for each in grid.mechanisms]
+        return compose_heterogeneous([discretize(loss, domain) for loss in losses], counts)
 
 
 def _loss_of(mechanism: Mechanism) -> Any:

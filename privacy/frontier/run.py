@@ -82,6 +82,9 @@ def _check(grid: Grid) -> None:
     bases = {cell.spec.base.source: cell.spec.base for cell in grid.cells if cell.spec.base}
     for base in bases.values():
         inspect_checkpoint(base)
+    private = next((cell.spec for cell in grid.cells if cell.spec.privacy), None)
+    if private is not None and private is not grid.spec:
+        load_training_data(private)  # its labels are read by rules of their own
     open_folder(grid, load_training_data(grid.spec).members.digest)
 
 

@@ -63,6 +63,16 @@ def step_line(step: int, previous: str) -> tuple[bytes, str]:
     return _seal({"step": step}, previous)
 
 
+def ledger_bytes(header: LedgerHeader, spent: int) -> bytes:
+    """A whole ledger of `spent` steps: the header decides every line."""
+    line, head = header_line(header)
+    lines = [line]
+    for step in range(spent):
+        line, head = step_line(step, head)
+        lines.append(line)
+    return b"".join(lines)
+
+
 def read_chain(path: Path) -> Chain:
     """Read and verify a ledger of one's own without opening it for training.
 

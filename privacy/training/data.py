@@ -10,10 +10,12 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 
-from harness.data import Dataset, DataSource, frame_digest, load_dataset
+from harness.checkpoint import CheckpointInfo
+from harness.data import Dataset, DataSource, frame_digest, load_dataset, without_other_labels
 from harness.errors import DataError
+from harness.labels import check_names, shown
 from harness.schemas import LabelledTexts, PairedTexts, Texts
-from privacy.training.labels import found_labels
+from privacy.training.labels import fixed_classes, found_labels, known_classes, public_names
 from privacy.training.spec import TrainSpec
 
 _UNIT = "privacy_unit"
@@ -29,6 +31,10 @@ class TrainingData:
     """Class names by index; empty unless the task is classification."""
     units: tuple[str, ...] | None
     """Whose record each member is; None where every record is a privacy unit of its own."""
+    fixed_labels: bool = False
+    """Whether each label is read by itself, whatever the other records have."""
+    dropped: int = 0
+    """Members left out because their label is none of the classes."""
     corpus_source: DataSource | None = None
     """Other texts for the tokenizer of a fresh model; None: it learns from the members."""
 
@@ -53,11 +59,20 @@ class TrainingData:
     @property
     def labels(self) -> list[int]:
         """Class index of each member; classification only."""
+        if self.fixed_labels:
+            return fixed_classes(self.members, self.label_names)
         return self.members.labels.classes(self.label_names)
 
 
-def load_training_data(spec: TrainSpec) -> TrainingData:
-    """Raises DataError: no rows, one class only, an unknown label, or held-out records that are trained on."""
+def load_training_data(spec: TrainSpec, base: CheckpointInfo | None = None) -> TrainingData:
+    """Members and held-out records; under privacy with the class names of the spec or the base, never of the records.
+
+    `base`: as inspected; where it is left out and its class names are needed it is inspected here. Raises DataError: no
+    rows, one class only, an unknown label, or held-out records that are trained on; UsageError where nothing public
+    names the classes.
+    """
+    if spec.privacy is not None and spec.task == "classification":
+        return _private_classification(spec, public_names(spec, base))
     schema = LabelledTexts if spec.task == "classification" else PairedTexts if spec.next_sentence else Texts
     members, units = _load_members(spec, schema)
     non_members = None if spec.held_out is None else load_dataset(spec.held_out, schema)
@@ -66,9 +81,39 @@ def load_training_data(spec: TrainSpec) -> TrainingData:
         _check_disjoint(members, non_members)
         if names:
             non_members.labels.classes(names)
-    data = TrainingData(members, non_members, names, units, spec.fresh.corpus if spec.fresh else None)
+    data = TrainingData(members, non_members, names, units, corpus_source=spec.fresh.corpus if spec.fresh else None)
     if names:
         _check_classes(data)
+    return data
+
+
+def _private_classification(spec: TrainSpec, names: tuple[str, ...]) -> TrainingData:
+    """Each record's label is read by itself: else one record could move the classes of all."""
+    assert spec.privacy is not None
+    check_names(names, "label_names")
+    members, units = _load_members(spec, LabelledTexts)
+    non_members = None if spec.held_out is None else load_dataset(spec.held_out, LabelledTexts)
+    before = len(members)
+    if spec.privacy.other_labels == "drop":
+        kept = [known is not None for known in known_classes(members, names)]
+        units = tuple(unit for unit, keep in zip(units, kept, strict=True) if keep) if units is not None else None
+        members = without_other_labels(members, names)
+        non_members = non_members and without_other_labels(non_members, names)
+        if not len(members):
+            raise DataError(f"{spec.data.source}: no record has the label of a class ({shown(names)}); add a label_map")
+    if non_members is not None:
+        _check_disjoint(members, non_members)
+        fixed_classes(non_members, names)
+    data = TrainingData(
+        members,
+        non_members,
+        names,
+        units,
+        fixed_labels=True,
+        dropped=before - len(members),
+        corpus_source=spec.fresh.corpus if spec.fresh else None,
+    )
+    _check_classes(data)
     return data
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from harness.manifest import PrivacyClaim, Unprivatised
-from privacy.accounting import calibrate, claim, delta_of
+from harness.claim import rounded_up
+from harness.manifest import EarlierRun, PrivacyClaim, Unprivatised
+from privacy.accounting import calibrate, claim, claim_all, delta_of
+from privacy.accounting.claims import Claim
+from privacy.lineage import Composed, mechanism_of_header
 from privacy.sampling import PoissonSampling, Sampling, ShuffledSampling
 from privacy.training.data import TrainingData
 from privacy.training.privacy_spec import PrivacySpec
 from privacy.training.spec import TrainSpec
-from privacy.training.units import Unit, privacy_unit
+from privacy.training.units import EACH_RECORD, Unit, privacy_unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +75,26 @@ def _noise(privacy: PrivacySpec, sampling: Sampling, unit: Unit, delta: float) -
     )
 
 
-def claim_of(guarantee: Guarantee, spec: TrainSpec, spent: Spent, outside: tuple[str, ...]) -> PrivacyClaim:
-    """The claim that the steps in the ledger support."""
+def claim_of(
+    guarantee: Guarantee,
+    spec: TrainSpec,
+    spent: Spent,
+    outside: tuple[str, ...],
+    composed: tuple[Composed, ...] = (),
+) -> PrivacyClaim:
+    """The claim that the steps in the ledger support, with those of the earlier trainings that read the same units."""
     privacy, unit, sampling = guarantee.spec, guarantee.unit, guarantee.sampling
     mechanism = sampling.mechanism(guarantee.noise_multiplier, spent.steps, unit.group)
-    claimed = claim(mechanism, guarantee.delta, privacy.accountant)
+    alone = claim(mechanism, guarantee.delta, privacy.accountant)
+    before = [mechanism_of_header(each.run.header, each.run.spent, each.group) for each in composed]
+    claimed = claim_all([mechanism, *before], guarantee.delta, privacy.accountant) if before else alone
     second = claimed.second_opinion
-    notes = [claimed.note, unit.note, None if claimed.agrees else "the accountants contradict each other"]
+    notes = [
+        _composition(alone, composed, unit) if composed else None,
+        claimed.note,
+        unit.note,
+        None if claimed.agrees else "the accountants contradict each other",
+    ]
     return PrivacyClaim(
         epsilon=claimed.epsilon,
         epsilon_lower=claimed.lower,
@@ -107,5 +123,31 @@ def claim_of(guarantee: Guarantee, spec: TrainSpec, spent: Spent, outside: tuple
         processes=spent.processes,
         ledger=spent.ledger,
         outside=outside,
+        run_epsilon=alone.epsilon if composed else None,
+        earlier=tuple(
+            EarlierRun(
+                ledger=each.run.head,
+                shared=each.shared,
+                records=each.run.header.records,
+                group=each.group,
+                sampling=each.run.header.sampling,
+                sample_rate=released.rate,
+                noise_multiplier=released.noise_multiplier,
+                steps=each.run.spent,
+                compositions=released.compositions,
+            )
+            for each, released in zip(composed, before, strict=True)
+        ),
         unprivatised=spent.unprivatised,
+    )
+
+
+def _composition(alone: Claim, composed: tuple[Composed, ...], unit: Unit) -> str:
+    """What a composed bound counts, for its reader."""
+    most = max(each.shared for each in composed)
+    runs = "an earlier private training" if len(composed) == 1 else f"{len(composed)} earlier private trainings"
+    of = "records" if unit.group == 1 and unit.name == EACH_RECORD else "units"
+    return (
+        f"counts {runs} of its base as well, which read {most} of these {unit.count} {of}; "
+        f"this training alone is epsilon <= {rounded_up(alone.epsilon)}"
     )

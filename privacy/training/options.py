@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness.errors import UsageError
+from harness.checkpoint.regular import read_bytes
+from harness.errors import CheckpointError, UsageError
 from harness.validation import read_yaml, validated
 from privacy.training.privacy_spec import PrivacySpec
 from privacy.training.spec import TrainSpec
 
+_NAMES_BYTES = 2**20
 _EITHER = {"epsilon": "noise_multiplier", "noise_multiplier": "epsilon"}
 
 
@@ -19,6 +21,9 @@ def load_train_spec(path: Path, privacy: str | None = None) -> TrainSpec:
     Raises UsageError naming what cannot be read.
     """
     values = read_yaml(path)
+    names = values.get("label_names")
+    if isinstance(names, dict):
+        values["label_names"] = _names(names, path)
     if privacy == "off":
         values.pop("privacy", None)
     elif privacy is not None:
@@ -28,6 +33,25 @@ def load_train_spec(path: Path, privacy: str | None = None) -> TrainSpec:
         kept = {key: value for key, value in before.items() if key not in dropped} if isinstance(before, dict) else {}
         values["privacy"] = validated(PrivacySpec, {**kept, **given}, "--privacy")
     return validated(TrainSpec, values, str(path))
+
+
+def _names(given: dict[str, Any], spec: Path) -> list[str]:
+    """`label_names: {file: labels.txt}`: a public file with a class name on each line, in their order."""
+    if set(given) != {"file"} or not isinstance(given["file"], str):
+        raise UsageError(f"{spec}: label_names: give a list of names, or {{file: <text file with one on each line>}}")
+    path = Path(given["file"]).expanduser()
+    try:
+        content = read_bytes(path, _NAMES_BYTES)
+        names = [line.strip() for line in content.decode().splitlines()]
+    except (CheckpointError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"{spec}: label_names: {path} is no text file that can be read; give one class name on each line"
+        ) from error
+    if "" in names or not names:
+        raise UsageError(
+            f"{path}: line {names.index('') + 1 if names else 1} is empty; give one class name on each line"
+        )
+    return names
 
 
 def parse_privacy(text: str) -> dict[str, Any]:

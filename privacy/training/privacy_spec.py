@@ -28,7 +28,12 @@ class PrivacySpec(BaseModel):
     )
     unit: str | None = Field(default=None, description="column naming whose records they are; default: each its own")
     max_per_unit: int | None = Field(default=None, ge=1, description="records a unit may have; default: the most found")
-    save_every: int = Field(default=50, ge=1, description="noisy steps between two saved states")
+    other_labels: Literal["refuse", "drop"] = Field(
+        default="refuse", description="records whose label is none of the class names; drop: they are not trained on"
+    )
+    save_every: int = Field(
+        default=50, ge=1, description="noisy steps between two saved states; never more than a tenth of the run"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from harness.errors import AuditError
+from harness.errors import AuditError, UsageError
 from privacy.clipping import ClippingEngine, make_engine
 from privacy.sampling import LogicalBatches, Shard, fresh_torch_generator, micro_batches
 from privacy.training.batches import MicroBatch
@@ -21,8 +21,25 @@ from privacy.training.work import Work
 
 _SHOWN_STEPS = 20
 """Steps that the loss shown while training is averaged over."""
+_SAVES = 10
+"""Saved states of a run, at least."""
 _CHECKED = 2
 """Records that tell whether an engine tells records apart."""
+
+
+def save_interval(asked: int, planned: int) -> int:
+    """Steps between two saved states: at most a tenth of the run, which is all that a crash may cost."""
+    return max(1, min(asked, planned // _SAVES))
+
+
+def check_lost(lost: int, planned: int, spent: int) -> None:
+    """Raises UsageError when crashes took most of a run: what the rest can teach is not worth the budget of all."""
+    if 2 * lost > planned:
+        raise UsageError(
+            f"{lost} of the {planned} noisy steps of this run were lost in crashes and their budget is spent; the "
+            f"{planned - spent} that are left make no model worth its epsilon, so nothing more is spent: start anew "
+            "with --replace, which moves this run aside and names it in the claim"
+        )
 
 
 class PrivateTraining:
@@ -48,6 +65,7 @@ class PrivateTraining:
         """Between spending a step and having taken it: the model is at no border."""
         self._micro = 1 if privacy.engine == "one-sample" else work.spec.micro_batch
         self.progress = session.restore(self._engine, self._optimizer.original_optimizer)
+        check_lost(session.resumed_at - len(self.progress.steps), guarantee.sampling.steps, session.resumed_at)
         ranks.check_same(self._engine.trained)
 
     def run(self, on_step: OnStep) -> None:
@@ -63,7 +81,8 @@ class PrivateTraining:
         self._check_weights()
 
     def _run(self, on_step: OnStep) -> None:
-        sampling, every = self._guarantee.sampling, self._guarantee.spec.save_every
+        sampling = self._guarantee.sampling
+        every = save_interval(self._guarantee.spec.save_every, sampling.steps)
         schedule = Schedule.of(self._work.spec, sampling.steps)
         shard = Shard(self._ranks.rank, self._ranks.world)
         self._work.model.train()

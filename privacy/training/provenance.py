@@ -6,16 +6,24 @@ import time
 from importlib.metadata import version
 
 from harness.audit import package_versions
+from harness.data import Dataset
+from harness.keys import Keys, keyed
 from harness.manifest import PrivacyClaim, TrainingManifest
 from privacy.training.job import Job
 from privacy.training.memory import peak_memory
 from privacy.training.run import Trained
 
 
-def make_manifest(job: Job, trained: Trained, weights: str, privacy: PrivacyClaim | None = None) -> TrainingManifest:
-    """Provenance of what was trained; `weights` is their digest."""
+def make_manifest(
+    job: Job, trained: Trained, weights: str, privacy: PrivacyClaim | None = None, keys: Keys | None = None
+) -> TrainingManifest:
+    """Provenance of what was trained; `weights` is their digest, `keys` holds the key of the records' digests."""
     spec, base, data = job.spec, job.base, job.data
     held_out = data.non_members
+
+    def digest(records: Dataset) -> str:
+        return keyed(records.digest, keys.own_key) if keys else records.digest
+
     return TrainingManifest(
         task=spec.task,
         objective=trained.objective,
@@ -23,11 +31,12 @@ def make_manifest(job: Job, trained: Trained, weights: str, privacy: PrivacyClai
         base_fingerprint=base.fingerprint.digest if base else None,
         weights=weights,
         members=data.members.source,
-        members_digest=data.members.digest,
+        members_digest=digest(data.members),
         members_n=len(data.members),
         non_members=held_out.source if held_out else None,
-        non_members_digest=held_out.digest if held_out else None,
+        non_members_digest=digest(held_out) if held_out else None,
         non_members_n=len(held_out) if held_out else 0,
+        digest_key=keys.own if keys else None,
         label_names=data.label_names,
         seed=spec.seed,
         config=spec.canonical(),

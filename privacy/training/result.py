@@ -32,7 +32,8 @@ class TrainResult:
         manifest = self.manifest
         cut = f", {self.truncated} of {manifest.members_n} records cut at the token limit" if self.truncated else ""
         steps = f"{self.folder}: {manifest.steps} steps in {self.seconds:.0f} s"
-        losses = manifest.privacy.unprivatised.losses if manifest.privacy else manifest.losses
+        facts = manifest.privacy.unprivatised if manifest.privacy else None
+        losses = facts.losses if facts else manifest.losses
         loss = f", mean loss of the last epoch {losses[-1]:.3f} nats" if losses and losses[-1] is not None else ""
         claim = "\n" + claim_sentence(manifest.privacy) if manifest.privacy else ""
         note = f"\nnote: {self.note}" if self.note else ""

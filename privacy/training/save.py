@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from harness.checkpoint import CheckpointSource, inspect_checkpoint
 from harness.checkpoint.quiet import quiet
 from harness.errors import UsageError
 from harness.files import explain, make_folder, write_text
+from harness.keys import same_digest
 from harness.manifest import MANIFEST_NAME, PrivacyClaim, TrainingManifest, read_manifest
 from privacy.training.spec import TrainSpec, config_digest
 
@@ -34,7 +38,7 @@ def finished_checkpoint(spec: TrainSpec, members_digest: str) -> TrainingManifes
             f"{spec.output}: was trained with other settings ({_difference(manifest, spec)}); "
             "choose another output or use --replace"
         )
-    if manifest.members_digest != members_digest:
+    if not same_digest(manifest.members_digest, manifest.digest_key, members_digest, spec.output):
         raise UsageError(
             f"{spec.output}: was trained on other records than {spec.data.source} now holds; use --replace"
         )
@@ -47,7 +51,7 @@ def finished_checkpoint(spec: TrainSpec, members_digest: str) -> TrainingManifes
 
 def _check_ledger(output: Path, claim: PrivacyClaim) -> None:
     from privacy.ledger import read_chain  # it imports torch
-    from privacy.training.session import LEDGER_NAME
+    from privacy.lineage import LEDGER_NAME
 
     chain = read_chain(output / LEDGER_NAME)
     if (chain.spent, chain.head) != (claim.steps, claim.ledger):
@@ -65,14 +69,17 @@ def check_output(spec: TrainSpec, replace: bool) -> None:
 
 
 @contextmanager
-def partial_folder(output: Path) -> Iterator[Path]:
-    """A folder beside `output` to fill; renamed to `output` at the end, removed when anything (Ctrl-C too) stops it."""
+def partial_folder(output: Path, *, replace: bool) -> Iterator[Path]:
+    """A folder beside `output` to fill; renamed to `output` at the end, removed when anything (Ctrl-C too) stops it.
+
+    Raises UsageError where something lies at `output` by then, unless `replace`.
+    """
     partial = output.with_name(f"{output.name}.partial-{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(mode=0o700)
         yield partial
-        _put_in_place(partial, output)
+        _put_in_place(partial, output, replace)
     except OSError as error:
         raise explain(error, output) from error
     finally:
@@ -92,10 +99,10 @@ def write_checkpoint(
     return manifest
 
 
-def _put_in_place(partial: Path, output: Path) -> None:
+def _put_in_place(partial: Path, output: Path, replace: bool) -> None:
     _flush(partial)
-    if not output.exists():
-        partial.rename(output)
+    if not replace or not os.path.lexists(output):
+        _rename_new(partial, output)
         return
     old = output.with_name(f"{output.name}.old-{os.getpid()}")
     output.rename(old)
@@ -104,7 +111,46 @@ def _put_in_place(partial: Path, output: Path) -> None:
     except BaseException:  # Ctrl-C too: rather the old checkpoint than none
         old.rename(output)
         raise
-    shutil.rmtree(old) if old.is_dir() else old.unlink()
+    if old.is_dir():
+        _keep_ledgers(old, output)
+        shutil.rmtree(old)
+    else:
+        old.unlink()
+
+
+def _keep_ledgers(old: Path, output: Path) -> None:
+    """A finished private run that is replaced has spent its budget all the same: its ledgers stay, with its claim."""
+    ledgers = sorted(old.glob("privacy_ledger*.jsonl"))
+    if ledgers:
+        aside = make_folder(replaced_folder(output))
+        for path in (*ledgers, old / MANIFEST_NAME):
+            if path.exists():
+                path.rename(aside / path.name)
+
+
+def replaced_folder(output: Path) -> Path:
+    """A new name beside `output` for what is kept of a checkpoint that it replaces."""
+    return output.with_name(f"{output.name}.replaced.{stamp()}")
+
+
+def stamp() -> str:
+    """Part of a name that no other has: the time, UTC, and a random end."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}.{secrets.token_hex(3)}"
+
+
+def _rename_new(partial: Path, output: Path) -> None:
+    """Never over what another process has put there meanwhile."""
+    try:
+        if os.path.lexists(output):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        partial.rename(output)
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+            raise
+        raise UsageError(
+            f"{output}: exists by now, made while this was going on; nothing is overwritten, choose another output or "
+            "use --replace"
+        ) from error
 
 
 def _flush(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 from dataclasses import dataclass
@@ -13,18 +14,26 @@ import torch
 
 from harness.errors import UsageError
 from harness.files import make_folder
+from harness.keys import KEYS_NAME
 from privacy.clipping import ClippingEngine
 from privacy.ledger import Chain, Ledger, LedgerHeader, load_state, read_chain, save_state
+from privacy.ledger.errors import LedgerError
 from privacy.ledger.lock import Lock
+from privacy.ledger.state import STATE_NAME
+from privacy.ledger.witness import Witness, counted
+from privacy.lineage.names import LEDGER_NAME as LEDGER_NAME
 from privacy.training.guarantee import Guarantee
 from privacy.training.progress import RunProgress
 from privacy.training.ranks import Ranks
+from privacy.training.save import stamp
 from privacy.training.spec import TrainSpec
 
-LEDGER_NAME = "privacy_ledger.jsonl"
+WITNESS_NAME = "spent"
+"""Of a witness that was moved aside with its run."""
 _NORMS = "progress.norms"
-_SAME = ("spec_digest", "data_digest", "base_fingerprint", "records", "noise_multiplier", "delta")
+_SAME = ("spec_digest", "data_digest", "base_fingerprint", "records", "noise_multiplier", "delta", "earlier")
 """What must not change between two starts of one run."""
+_NAMES = {"earlier": "list of earlier trainings on the same records"}
 FROM_SCRATCH = "made from scratch"
 """What a ledger has for the base of a fresh model."""
 
@@ -38,6 +47,8 @@ class Session:
     """Held by the first process only."""
     resumed_at: int
     """Noisy steps that were in the ledger when this process started."""
+    witness: Witness | None = None
+    """Counts them a second time, outside the folder; in the first process only."""
 
     @property
     def chain(self) -> Chain:
@@ -48,6 +59,8 @@ class Session:
         """Record the step, in the process that keeps the ledger."""
         if self.ledger is not None:
             self.ledger.spend(step)
+        if self.witness is not None:
+            self.witness.count()
 
     def restore(self, engine: ClippingEngine, optimizer: torch.optim.Optimizer) -> RunProgress:
         """Put the last saved state into the model and its optimizer; what was done until then."""
@@ -86,8 +99,11 @@ class Session:
 
     def remove(self) -> None:
         """The checkpoint is written, its ledger with it: let go of the state."""
+        if self.ledger is None:
+            return
+        shutil.rmtree(self.folder, ignore_errors=True)  # still locked: nobody may go on from what is half gone
+        witness_path(self.folder).unlink(missing_ok=True)
         self.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def session_folder(output: Path) -> Path:
@@ -95,40 +111,110 @@ def session_folder(output: Path) -> Path:
     return output.with_name(f"{output.name}.training")
 
 
-def open_session(spec: TrainSpec, header: LedgerHeader, ranks: Ranks, *, replace: bool) -> Session:
-    """The unfinished run of `spec`, or a new one.
+def witness_path(folder: Path) -> Path:
+    """Where the steps of the unfinished run in `folder` are counted a second time."""
+    return folder.with_name(f"{folder.name}.spent")
 
-    Raises UsageError when another run's ledger lies there, LedgerError when it was edited.
+
+def open_session(spec: TrainSpec, header: LedgerHeader, ranks: Ranks, *, replace: bool, plain: str = "") -> Session:
+    """The unfinished run of `spec`, or a new one. `plain`: digest of the records without a key, as older ledgers have.
+
+    Raises UsageError when another run's ledger lies there, or the output was finished meanwhile; LedgerError when the
+    ledger was edited, cut or taken away.
     """
     folder = session_folder(spec.output)
-    ledger = _open_ledger(folder, header, replace) if ranks.first else None
-    return Session(folder, ledger, ranks.agree(ledger.spent if ledger else 0))
+    if not ranks.first:
+        return Session(folder, None, ranks.agree(0))
+    ledger = _open_ledger(folder, header, replace, plain)
+    try:
+        if not replace:
+            _check_unfinished(spec.output, ledger)  # again, now that nobody else can finish it
+        _check_witness(folder, ledger)
+        witness = Witness(witness_path(folder), ledger.chain)
+    except BaseException:
+        ledger.close()
+        raise
+    return Session(folder, ledger, ranks.agree(ledger.spent), witness)
 
 
-def _open_ledger(folder: Path, header: LedgerHeader, replace: bool) -> Ledger:
+def _check_unfinished(output: Path, ledger: Ledger) -> None:
+    if not os.path.lexists(output):
+        return
+    if not ledger.spent:  # begun just now, and of no use
+        shutil.rmtree(ledger.path.parent, ignore_errors=True)
+    raise UsageError(
+        f"{output}: exists by now, finished by another start of a training meanwhile; nothing was trained, choose "
+        "another output or use --replace"
+    )
+
+
+def _check_witness(folder: Path, ledger: Ledger) -> None:
+    if ledger.spent and ledger.header.digest_key is not None and not witness_path(folder).exists():
+        raise LedgerError(
+            f"{witness_path(folder)}: is missing, which counts the {ledger.spent} noisy steps of the ledger in "
+            f"{folder} a second time; put it back, or move the run aside with --replace and count it as spent"
+        )
+
+
+def _move_aside(folder: Path) -> None:
+    """What an unfinished run spent is kept beside the new one, which names it in its claim."""
+    aside = folder.with_name(f"{folder.name}.{stamp()}")
+    witness = witness_path(folder)
     path = folder / LEDGER_NAME
-    if path.exists() and replace:
-        lock = Lock(path)  # not under the feet of a run that goes on there
-        folder.rename(folder.with_name(f"{folder.name}.{datetime.now(UTC):%Y%m%dT%H%M%S}.{secrets.token_hex(3)}"))
+    lock = Lock(path) if folder.exists() else None  # not under the feet of a run that goes on there
+    if lock is not None:
+        folder.rename(aside)
+    if witness.exists():
+        witness.rename(make_folder(aside) / WITNESS_NAME)
+    if lock is not None:
         lock.release()
+
+
+def _open_ledger(folder: Path, header: LedgerHeader, replace: bool, plain: str) -> Ledger:
+    path = folder / LEDGER_NAME
+    begun = path.exists() or (folder / STATE_NAME).exists() or witness_path(folder).exists()
+    if begun and replace:
+        _move_aside(folder)
+    elif begun and not path.exists():
+        steps = counted(witness_path(folder))
+        taken = f"{steps} noisy steps were taken" if steps is not None else "a state was saved"
+        raise LedgerError(
+            f"{path}: is missing, though {taken} in this run; put it back, or move what is left aside with --replace "
+            "and count the run as spent"
+        )
     if not path.exists():
         return Ledger.create(make_folder(folder) / LEDGER_NAME, header)
     ledger = Ledger.open(path)
+    if ledger.header.digest_key is None:
+        header = header.model_copy(update={"data_digest": plain})
+    elif ledger.header.digest_key != header.digest_key:
+        ledger.close()
+        raise LedgerError(
+            f"{folder}: an unfinished private run lies there, but the key of its records' digest is not in "
+            f"{folder.parent / KEYS_NAME}; put that file back, or move the run aside with --replace"
+        )
     changed = [name for name in _SAME if getattr(ledger.header, name) != getattr(header, name)]
     if changed:
         ledger.close()
+        what = _NAMES.get(changed[0], changed[0].replace("_", " "))
         raise UsageError(
-            f"{folder}: an unfinished private run lies there, {ledger.spent} steps of its budget spent, but its "
-            f"{changed[0].replace('_', ' ')} is not this one's; finish it with its own spec, or move it aside with "
-            "--replace"
+            f"{folder}: an unfinished private run lies there, {ledger.spent} steps of its budget spent, but its {what} "
+            "is not this one's; finish it with its own spec, or move it aside with --replace"
         )
     return ledger
 
 
 def ledger_header(
-    spec: TrainSpec, guarantee: Guarantee, data_digest: str, base: str | None, processes: int
+    spec: TrainSpec,
+    guarantee: Guarantee,
+    data_digest: str,
+    base: str | None,
+    processes: int,
+    *,
+    digest_key: str | None = None,
+    earlier: tuple[str, ...] = (),
 ) -> LedgerHeader:
-    """What the ledger says before its first step."""
+    """What the ledger says before its first step; `earlier` are the heads of the ledgers that its claim composes."""
     return LedgerHeader(
         run=secrets.token_hex(8),
         spec_digest=spec.digest(),
@@ -149,4 +235,6 @@ def ledger_header(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         units=guarantee.unit.count,
         group=guarantee.unit.group,
+        digest_key=digest_key,
+        earlier=earlier,
     )

@@ -87,7 +87,10 @@ class TrainSpec(BaseModel):
 
     def canonical(self) -> dict[str, Any]:
         """JSON-able settings with every default filled in; without `output`, which changes nothing that is learnt."""
-        return self.model_dump(mode="json", exclude={"output"})
+        values = self.model_dump(mode="json", exclude={"output"})
+        if self.privacy is not None and self.privacy.other_labels == "refuse":
+            del values["privacy"]["other_labels"]  # it came later, and the digests of older trainings must stay
+        return values
 
     def digest(self) -> str:
         """sha256 of the canonical settings."""

@@ -19,6 +19,7 @@ from harness.manifest import MANIFEST_NAME, TrainingManifest
 from harness.mlflow_run import experiment_id, find_or_create, log_entries
 from harness.mlflow_session import TrackingError, mlflow_session
 from harness.stores import clean_note, sqlite_path
+from privacy.lineage.names import LEDGER_NAME, earlier_ledger
 from privacy.training.step_rows import read_step_rows, step_rows_path
 from privacy.training.tracked_run import (
     TRAINING_ID,
@@ -32,7 +33,7 @@ from privacy.training.tracked_run import (
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-_ARTIFACTS = (MANIFEST_NAME, "privacy_ledger.jsonl")
+_ARTIFACTS = (MANIFEST_NAME, LEDGER_NAME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,7 @@ def _log(client: MlflowClient, uri: str, experiment: str, training: _Training) -
     log_entries(client, run, training_params(manifest), tags, entries)
     client.log_inputs(run_id, dataset_inputs(manifest))
     artifacts = artifacts_of(client, uri, run_id)
-    for path in (folder / name for name in _ARTIFACTS):
+    for path in (*(folder / name for name in _ARTIFACTS), *sorted(folder.glob(earlier_ledger("*")))):
         if path.is_file():
             artifacts.log_artifact(str(path))
     if training.rows is not None:

@@ -13,7 +13,7 @@ import pandas as pd
 from harness.checkpoint.source import CheckpointInfo
 from harness.claim import TrainingRecord, training_line
 from harness.claim_check import ClaimCheck
-from harness.manifest import TrainingManifest
+from harness.manifest import TrainingManifest, Unprivatised
 from harness.mlflow_run import checkpoint_tags, common_tags, dataset_input, flat
 from privacy.training.spec import config_digest
 
@@ -28,7 +28,7 @@ MOST_POINTS = 1000
 _ELSEWHERE = ("data", "held_out")
 """Keys of the spec that are no params: they are logged as inputs."""
 _CLAIMED = (
-    *("epsilon", "epsilon_lower", "second_opinion", "rdp", "delta", "noise_multiplier", "sample_rate"),
+    *("epsilon", "epsilon_lower", "run_epsilon", "second_opinion", "rdp", "delta", "noise_multiplier", "sample_rate"),
     *("compositions", "steps", "steps_lost", "max_grad_norm", "group", "units"),
 )
 
@@ -78,10 +78,17 @@ def training_metrics(manifest: TrainingManifest, check: ClaimCheck) -> dict[str,
     claim = manifest.privacy
     if claim is not None:
         values |= {f"privacy/{name}": getattr(claim, name) for name in _CLAIMED if check.verified}
-        facts = claim.unprivatised
-        values |= {f"{UNPRIVATISED}{name}": getattr(facts, name) for name in ("clipped", "non_finite", "drawn")}
-        values |= {f"{UNPRIVATISED}gradient_norm/quantile_{key}": value for key, value in facts.norm_quantiles.items()}
+        values |= _facts(claim.unprivatised) if claim.unprivatised else {}
     return {key: float(value) for key, value in values.items() if value is not None and math.isfinite(value)}
+
+
+def _facts(facts: Unprivatised) -> dict[str, float | None]:
+    values: dict[str, float | None] = {
+        f"{UNPRIVATISED}{name}": getattr(facts, name) for name in ("clipped", "non_finite", "drawn")
+    }
+    return values | {
+        f"{UNPRIVATISED}gradient_norm/quantile_{key}": value for key, value in facts.norm_quantiles.items()
+    }
 
 
 def loss_curve(rows: pd.DataFrame, most: int = MOST_POINTS) -> Iterator[tuple[int, float]]:
@@ -101,7 +108,8 @@ def metric_entries(manifest: TrainingManifest, rows: pd.DataFrame | None, at: in
 
     private = manifest.privacy
     prefix = UNPRIVATISED if private else "training/"
-    epochs = private.unprivatised.losses if private else manifest.losses
+    facts = private.unprivatised if private else None
+    epochs = facts.losses if facts else manifest.losses
     entries = [Metric(key, value, at, 0) for key, value in training_metrics(manifest, check).items()]
     entries += [Metric(f"{prefix}epoch_loss", loss, at, epoch) for epoch, loss in enumerate(epochs) if loss is not None]
     if rows is not None:

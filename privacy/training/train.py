@@ -6,8 +6,9 @@ import time
 
 from harness.checkpoint import NOTHING, CheckpointInfo, Permissions, inspect_checkpoint
 from harness.errors import UsageError
+from harness.keys import own_keys
 from harness.manifest import TrainingManifest
-from privacy.training.data import load_training_data
+from privacy.training.data import TrainingData, load_training_data
 from privacy.training.heads import new_head_note
 from privacy.training.job import Job, OnStep
 from privacy.training.result import TrainResult
@@ -35,17 +36,20 @@ def train(
     Raises UsageError, CheckpointError or DataError before training; AuditError when the loss stops being a number.
     """
     started = time.monotonic()
-    data = load_training_data(spec)
+    base = None
+    if spec.base is not None and spec.privacy is not None and not spec.label_names:
+        base = inspect_checkpoint(spec.base, permissions)  # it may name the classes
+    data = load_training_data(spec, base)
     if if_missing and not replace:
         done = finished_checkpoint(spec, data.members.digest)
         if done is not None:
             return TrainResult(spec.output, done, False, time.monotonic() - started, None)
     check_output(spec, replace)
-    base = inspect_checkpoint(spec.base, permissions) if spec.base else None
-    note = new_head_note(spec, base)
+    base = base or (inspect_checkpoint(spec.base, permissions) if spec.base else None)
+    note = "; ".join(note for note in (new_head_note(spec, base), _dropped(data)) if note) or None
     job = Job(spec, base, data, _token_limit(spec, base), progress or (lambda step, steps, loss: None), started)
     if spec.privacy is None:
-        manifest, truncated = _train_plainly(job)
+        manifest, truncated = _train_plainly(job, replace)
     else:
         from privacy.training.train_privately import train_privately
 
@@ -53,16 +57,28 @@ def train(
     return TrainResult(spec.output, manifest, True, time.monotonic() - started, truncated, note)
 
 
-def _train_plainly(job: Job) -> tuple[TrainingManifest, int]:
+def _dropped(data: TrainingData) -> str | None:
+    if not data.dropped:
+        return None
+    return f"{data.dropped} records have labels that are none of the classes and were not trained on"
+
+
+def _train_plainly(job: Job, replace: bool) -> tuple[TrainingManifest, int]:
+    from privacy.training.lineage import check_history, keep_history, lineage_of
     from privacy.training.provenance import make_manifest
     from privacy.training.run import run_training  # torch is imported only when there is something to train
     from privacy.training.step_rows import write_step_rows
+    from privacy.training.units import EACH_RECORD
 
+    check_history(job)
     trained = run_training(job)
-    with partial_folder(job.spec.output) as folder:
+    keys = own_keys(job.spec.output.parent)
+    lineage = lineage_of(job, keys, EACH_RECORD, guarded=False)
+    with partial_folder(job.spec.output, replace=replace) as folder:
         manifest = write_checkpoint(
             folder, trained.model, trained.tokenizer, lambda weights: make_manifest(job, trained, weights)
         )
+    keep_history(job, lineage, keys, manifest.weights, None)
     write_step_rows(job.spec.output, trained.progress, manifest.weights)
     return manifest, trained.truncated
 

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 
 from accelerate import Accelerator
 
 from harness.checkpoint.hardware import pick_device
+from harness.files import write_bytes
+from harness.keys import keyed, own_keys
 from harness.manifest import TrainingManifest
+from privacy.ledger.chain import ledger_bytes
+from privacy.lineage import LEDGER_NAME, Lineage, Run, earlier_ledger, mechanism_of_header
+from privacy.training.aside import named_aside
 from privacy.training.fresh import records_in_corpus
-from privacy.training.guarantee import claim_of, plan_guarantee
+from privacy.training.guarantee import Guarantee, claim_of, plan_guarantee
 from privacy.training.job import Job
+from privacy.training.lineage import keep_history, lineage_of
 from privacy.training.privacy_spec import PrivacySpec
 from privacy.training.provenance import make_manifest
 from privacy.training.ranks import Ranks
 from privacy.training.run import run_private_training
 from privacy.training.save import partial_folder, write_checkpoint
-from privacy.training.session import LEDGER_NAME, ledger_header, open_session
+from privacy.training.session import ledger_header, open_session
 from privacy.training.step_rows import write_step_rows
 
 
@@ -25,25 +32,47 @@ def train_privately(job: Job, privacy: PrivacySpec, *, replace: bool) -> tuple[T
     Accelerator(cpu=pick_device(job.spec.device) == "cpu")  # joins the processes of the launcher, if there is one
     ranks = Ranks.current()
     guarantee = plan_guarantee(job.spec, privacy, job.data)
-    base = job.base.fingerprint.digest if job.base else None
-    header = ledger_header(job.spec, guarantee, job.data.members.digest, base, ranks.world)
-    session = open_session(job.spec, header, ranks, replace=replace)
+    keys = ranks.agree(own_keys(job.spec.output.parent) if ranks.first else None)
+    assert keys is not None  # the first process has them
+    lineage = lineage_of(job, keys, guarantee.unit.name, guarded=guarantee.noise_multiplier > 0)
+    header = ledger_header(
+        job.spec,
+        guarantee,
+        keyed(job.data.members.digest, keys.own_key),
+        job.base.fingerprint.digest if job.base else None,
+        ranks.world,
+        digest_key=keys.own,
+        earlier=tuple(each.run.head for each in lineage.composed),
+    )
+    session = open_session(job.spec, header, ranks, replace=replace, plain=job.data.members.digest)
     try:
         trained = run_private_training(job, guarantee, session, ranks)
         assert trained.spent is not None  # a private run always says
-        claim = claim_of(guarantee, job.spec, trained.spent, _outside(job))
+        outside = (*_outside(job), *lineage.outside, *_aside(job, guarantee, lineage, trained.spent.steps))
+        claim = claim_of(guarantee, job.spec, trained.spent, outside, lineage.composed)
+        chain = session.chain
+        digest_keys = keys if chain.header.digest_key else None  # a run begun by an older version has none
+        make = partial(make_manifest, job, trained, privacy=claim, keys=digest_keys)
         if not ranks.first:
-            return make_manifest(job, trained, "", claim), trained.truncated
-        with partial_folder(job.spec.output) as folder:
+            return make(""), trained.truncated
+        with partial_folder(job.spec.output, replace=replace) as folder:
             shutil.copyfile(session.folder / LEDGER_NAME, folder / LEDGER_NAME)
-            manifest = write_checkpoint(
-                folder, trained.model, trained.tokenizer, lambda weights: make_manifest(job, trained, weights, claim)
-            )
+            for number, each in enumerate(lineage.composed, start=1):
+                write_bytes(folder / earlier_ledger(number), ledger_bytes(each.run.header, each.run.spent))
+            manifest = write_checkpoint(folder, trained.model, trained.tokenizer, make)
+        run = Run(header=chain.header, spent=chain.spent, head=chain.head)
+        keep_history(job, lineage, keys, manifest.weights, run, _outside(job))
         write_step_rows(job.spec.output, trained.progress, manifest.weights)
+        session.remove()
+        return manifest, trained.truncated
     finally:
         session.close()
-    session.remove()
-    return manifest, trained.truncated
+
+
+def _aside(job: Job, guarantee: Guarantee, lineage: Lineage, steps: int) -> tuple[str, ...]:
+    own = guarantee.sampling.mechanism(guarantee.noise_multiplier, steps, guarantee.unit.group)
+    earlier = [mechanism_of_header(each.run.header, each.run.spent, each.group) for each in lineage.composed]
+    return named_aside(job.spec.output, guarantee, (own, *earlier))
 
 
 def _outside(job: Job) -> tuple[str, ...]:

@@ -11,8 +11,15 @@ TOLERANCE = 1e-3
 _ROUNDING = 1e-6
 
 
-def check_bounds(claim: PrivacyClaim, found: Recomputed) -> float:
-    """The epsilon recomputed. Raises NotVerifiableError where a bound in `claim` promises more than it."""
+def check_bounds(claim: PrivacyClaim, found: Recomputed, alone: Recomputed | None = None) -> float:
+    """The epsilon recomputed. Raises NotVerifiableError where a bound in `claim` promises more than it.
+
+    `alone`: that of the last training, where earlier ones count as well.
+    """
+    if (claim.run_epsilon is None) != (alone is None):
+        raise NotVerifiableError("run_epsilon stands with earlier trainings, or not at all", found.epsilon)
+    if alone is not None:
+        _check_upper("run_epsilon", claim.run_epsilon, alone.epsilon, found)
     if claim.accountant != found.accountant:
         raise NotVerifiableError(
             f"the manifest claims the bound of {claim.accountant.upper():.20}, recomputed it is that of "

@@ -26,13 +26,16 @@ def check_numbers(claim: PrivacyClaim) -> None:
     for name, value in {"steps": claim.steps, "compositions": claim.compositions}.items():
         _check(name, value, 0 <= value <= _MOST, f"between 0 and {_MOST:.0e}")
     _check("steps_lost", claim.steps_lost, 0 <= claim.steps_lost <= claim.steps, "at most the steps taken")
+    for each in claim.earlier:
+        _check("group of an earlier training", each.group, 1 <= each.group <= _MOST, f"between 1 and {_MOST:.0e}")
+        _check("shared", each.shared, 1 <= each.shared <= claim.units, "at least 1 and at most the units")
     most = claim.units * claim.group
     _check("units", claim.units, claim.units <= claim.records <= most, "as many as the records allow")
 
 
 def _reals(claim: PrivacyClaim) -> None:
     _check("epsilon", claim.epsilon, claim.epsilon >= 0, "at least 0")
-    for name in ("epsilon_lower", "second_opinion", "rdp"):
+    for name in ("epsilon_lower", "second_opinion", "rdp", "run_epsilon"):
         value = getattr(claim, name)
         _check(name, value, value is None or value >= 0, "at least 0")
     if claim.target_epsilon is not None:

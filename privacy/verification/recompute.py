@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from harness.limits import ACCOUNTING_BYTES, ACCOUNTING_SECONDS, capped, to_raise
-from privacy.accounting import AccountantName, AccountingError, Mechanism, claim
+from privacy.accounting import AccountantName, AccountingError, Mechanism, claim_all
 from privacy.verification.errors import NotVerifiableError
 
 _WAIT = 6
@@ -31,13 +31,14 @@ class Recomputed:
     rdp: float
 
 
-Recompute = Callable[[Mechanism, float, AccountantName], Recomputed]
+Recompute = Callable[[tuple[Mechanism, ...], float, AccountantName], Recomputed]
+"""Of trainings that one unit was in, one after the other."""
 
 
-def recompute_here(mechanism: Mechanism, delta: float, accountant: AccountantName) -> Recomputed:
+def recompute_here(mechanisms: tuple[Mechanism, ...], delta: float, accountant: AccountantName) -> Recomputed:
     """The bounds, as training claims them. Raises NotVerifiableError where no accountant can bound the mechanism."""
     try:
-        found = claim(mechanism, delta, accountant)
+        found = claim_all(mechanisms, delta, accountant)
     except (AccountingError, ArithmeticError, ValueError, MemoryError) as error:
         raise NotVerifiableError(f"no accountant can bound it ({error})") from error
     second = found.second_opinion
@@ -51,10 +52,10 @@ def recompute_here(mechanism: Mechanism, delta: float, accountant: AccountantNam
     )
 
 
-def recompute_apart(mechanism: Mechanism, delta: float, accountant: AccountantName) -> Recomputed:
+def recompute_apart(mechanisms: tuple[Mechanism, ...], delta: float, accountant: AccountantName) -> Recomputed:
     """The same in a process that is ended at ACCOUNTING_SECONDS of processor time or ACCOUNTING_BYTES of memory."""
     seconds = capped(ACCOUNTING_SECONDS)
-    asked = json.dumps([asdict(mechanism), delta, accountant, seconds, capped(ACCOUNTING_BYTES)])
+    asked = json.dumps([[asdict(each) for each in mechanisms], delta, accountant, seconds, capped(ACCOUNTING_BYTES)])
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-m", "privacy.verification.recompute"],
@@ -86,7 +87,7 @@ def main() -> None:
     _limit(resource.RLIMIT_CPU, seconds)
     _limit(resource.RLIMIT_DATA, memory)
     try:
-        found: object = asdict(recompute_here(Mechanism(**values), delta, accountant))
+        found: object = asdict(recompute_here(tuple(Mechanism(**each) for each in values), delta, accountant))
     except NotVerifiableError as error:
         found = str(error)
     sys.stdout.write(f"\n{json.dumps(found)}\n")

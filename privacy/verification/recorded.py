@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from harness.manifest import PrivacyClaim, TrainingManifest
@@ -10,7 +11,7 @@ from privacy.accounting.accountant import check_accountant
 from privacy.accounting.errors import AccountingError
 from privacy.ledger.chain import Chain
 from privacy.ledger.header import LedgerHeader
-from privacy.sampling import PoissonSampling, Sampling, ShuffledSampling
+from privacy.lineage.mechanism import mechanism_of_header, sampling_of_header
 from privacy.sampling.errors import SamplingError
 from privacy.training.session import FROM_SCRATCH
 from privacy.training.spec import config_digest
@@ -51,6 +52,7 @@ def check_header(chain: Chain, manifest: TrainingManifest, claim: PrivacyClaim) 
             "number of steps": (chain.spent, manifest.steps),
             "number of records": (header.records, manifest.members_n),
             "digest of the records": (header.data_digest, manifest.members_digest),
+            "key of that digest": (header.digest_key, manifest.digest_key),
             "checkpoint it started from": (header.base_fingerprint, manifest.base_fingerprint or FROM_SCRATCH),
             "digest of the settings": (header.spec_digest, config_digest(manifest.config)),
         }
@@ -67,7 +69,7 @@ def mechanism_of(chain: Chain, manifest: TrainingManifest, claim: PrivacyClaim) 
     if not isinstance(settings, dict):
         raise NotVerifiableError("the settings in the manifest are those of a training without privacy")
     try:
-        sampling = _sampling(header)
+        sampling = sampling_of_header(header)
         mechanism = sampling.mechanism(header.noise_multiplier, chain.spent, claim.group)
         check_accountant(asked := str(settings.get("accountant")))
     except (SamplingError, AccountingError) as error:
@@ -92,16 +94,36 @@ def _units(header: LedgerHeader, claim: PrivacyClaim) -> Pairs:
     return {"units": (header.units, claim.units), "group": (header.group, claim.group)}
 
 
-def _sampling(header: LedgerHeader) -> Sampling:
-    """The sampling that the header names."""
-    if header.sampling == PoissonSampling.label:
-        return PoissonSampling(header.records, header.expected_batch_size, header.steps)
-    if header.sampling != ShuffledSampling.label:
-        raise NotVerifiableError(f"the privacy ledger names a sampling that is unknown ({header.sampling:.40})")
-    once = ShuffledSampling(header.records, header.expected_batch_size, 1).steps
-    if header.steps % once:
-        raise NotVerifiableError(f"the privacy ledger plans {header.steps} steps, no whole number of epochs of {once}")
-    return ShuffledSampling(header.records, header.expected_batch_size, header.steps // once)
+def earlier_mechanisms(chain: Chain, ledgers: Sequence[Chain], claim: PrivacyClaim) -> tuple[Mechanism, ...]:
+    """What the earlier trainings that the claim counts released, by their own ledgers, in the claim's order.
+
+    Raises NotVerifiableError where they are not those that this training's ledger began with, or no mechanisms.
+    """
+    _same({"earlier trainings": (chain.header.earlier, tuple(each.ledger for each in claim.earlier))})
+    found = []
+    for ledger, said in zip(ledgers, claim.earlier, strict=True):
+        header = ledger.header
+        try:
+            mechanism = mechanism_of_header(header, ledger.spent, said.group)
+        except (SamplingError, AccountingError) as error:
+            raise NotVerifiableError(f"the ledger of an earlier training describes no mechanism ({error})") from error
+        if ledger.spent != header.steps:
+            raise NotVerifiableError("the ledger of an earlier training is not that of a finished run")
+        if chain.header.unit != EACH_RECORD and (header.unit, header.group) != (chain.header.unit, said.group):
+            raise NotVerifiableError("an earlier training protects other units than this one")
+        _same(
+            {
+                "last line of an earlier ledger": (ledger.head, said.ledger),
+                "records of an earlier training": (header.records, said.records),
+                "sampling of an earlier training": (header.sampling, said.sampling),
+                "sample_rate of an earlier training": (mechanism.rate, said.sample_rate),
+                "noise_multiplier of an earlier training": (header.noise_multiplier, said.noise_multiplier),
+                "number of steps of an earlier training": (ledger.spent, said.steps),
+                "compositions of an earlier training": (mechanism.compositions, said.compositions),
+            }
+        )
+        found.append(mechanism)
+    return tuple(found)
 
 
 def _same(pairs: Pairs) -> None:

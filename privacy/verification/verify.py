@@ -17,12 +17,15 @@ from harness.limits import LEDGER_BYTES
 from harness.manifest import PrivacyClaim, TrainingManifest
 from privacy.ledger.chain import Chain, verified_chain
 from privacy.ledger.errors import LedgerError
-from privacy.training.session import LEDGER_NAME
+from privacy.lineage.names import LEDGER_NAME, earlier_ledger
 from privacy.verification.bounds import check_bounds
 from privacy.verification.errors import NotVerifiableError
 from privacy.verification.numbers import check_numbers
 from privacy.verification.recompute import Recompute, recompute_apart
-from privacy.verification.recorded import check_header, mechanism_of
+from privacy.verification.recorded import check_header, earlier_mechanisms, mechanism_of
+
+_MOST_EARLIER = 32
+"""Earlier trainings that a claim may count; each ledger is read whole."""
 
 
 def verify_claim(
@@ -50,23 +53,29 @@ def _recomputed(
     if manifest.weights != weights:
         raise NotVerifiableError("the training manifest belongs to other weights")
     check_numbers(claim)
-    chain = _ledger(folder)
+    chain = _ledger(folder, LEDGER_NAME)
     check_header(chain, manifest, claim)
     mechanism, asked = mechanism_of(chain, manifest, claim)
-    return check_bounds(claim, recompute(mechanism, chain.header.delta, asked))
+    if len(claim.earlier) > _MOST_EARLIER:
+        raise NotVerifiableError(f"it counts {len(claim.earlier)} earlier trainings, above the cap of {_MOST_EARLIER}")
+    ledgers = [_ledger(folder, earlier_ledger(number)) for number in range(1, len(claim.earlier) + 1)]
+    earlier = earlier_mechanisms(chain, ledgers, claim)
+    found = recompute((mechanism, *earlier), chain.header.delta, asked)
+    alone = recompute((mechanism,), chain.header.delta, asked) if earlier else None
+    return check_bounds(claim, found, alone)
 
 
-def _ledger(folder: Path) -> Chain:
-    path = folder / LEDGER_NAME
+def _ledger(folder: Path, name: str) -> Chain:
+    path = folder / name
     try:
         with open_regular(path, LEDGER_BYTES, allowed_in(folder)) as file:
-            chain = verified_chain(file, Path(LEDGER_NAME))
+            chain = verified_chain(file, Path(name))
     except LedgerError as error:
         raise NotVerifiableError(str(error).partition(";")[0]) from error
     except CheckpointError as error:
         raise NotVerifiableError(str(error).removeprefix(f"{folder}/")) from error
     except OSError as error:
-        raise NotVerifiableError(f"{LEDGER_NAME} cannot be read ({error.strerror})") from error
+        raise NotVerifiableError(f"{name} cannot be read ({error.strerror})") from error
     if chain.missing:
-        raise NotVerifiableError(f"{LEDGER_NAME}: the last line is torn, so its run was not finished")
+        raise NotVerifiableError(f"{name}: the last line is torn, so its run was not finished")
     return chain

@@ -118,7 +118,7 @@ class Extraction(Probe[ExtractionParams]):
         for name, side in _SIDE_OF.items():
             dataset = plan.data[name] if name in plan.data else load_dataset(defaults[name], Texts)
             if plan.checkpoint.manifest is not None and dataset.source == trained.get(side):
-                check_side(plan.checkpoint.manifest, side, dataset)
+                check_side(plan.checkpoint, plan.checkpoint.manifest, side, dataset)
             items = self._items(dataset, name, is_trained=dataset.source == trained.get(side))
             chosen += sample_cases(make_cases(items), self.params.per_side, plan.seed)
         return chosen

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 import pandera.pandas as pa
 
 from harness.checkpoint import CheckpointInfo
-from harness.data import Dataset, DataSource, load_dataset
+from harness.data import Dataset, DataSource, load_dataset, without_other_labels
 from harness.errors import NoDataError, WrongDataError
+from harness.keys import same_digest
 from harness.manifest import TrainingManifest
 
 MEMBERS, NON_MEMBERS = "members", "non_members"
@@ -41,14 +42,17 @@ def load_side(
             f"give data: {{{side}: …}} yourself"
         )
     dataset = loaded[side] if side in loaded else load_dataset(source, schema)
-    check_side(manifest, side, dataset)
+    settings = manifest.config.get("privacy")
+    if isinstance(settings, dict) and settings.get("other_labels") == "drop" and "label" in dataset.frame.columns:
+        dataset = without_other_labels(dataset, manifest.label_names)  # as training did
+    check_side(checkpoint, manifest, side, dataset)
     return dataset
 
 
-def check_side(manifest: TrainingManifest, side: str, dataset: Dataset) -> None:
-    """Raises DataError unless `dataset` holds exactly the records of that side."""
+def check_side(checkpoint: CheckpointInfo, manifest: TrainingManifest, side: str, dataset: Dataset) -> None:
+    """Raises DataError unless `dataset` holds exactly the records of that side, or where only their owner can tell."""
     digest = manifest.members_digest if side == MEMBERS else manifest.non_members_digest
-    if dataset.digest != digest:
+    if digest is None or not same_digest(digest, manifest.digest_key, dataset.digest, checkpoint.path):
         raise WrongDataError(
             f"{dataset.source.source}: its records are not the {side.replace('_', '-')} of the training manifest "
             f"(digest {dataset.digest[:12]}, manifest {str(digest)[:12]}); restore the file that was trained on"

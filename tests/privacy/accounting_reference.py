@@ -45,12 +45,18 @@ def divergence(sigma: float, chances: Sequence[float], epsilon: float, direction
     return float(np.sum(np.maximum(0.0, one - math.exp(epsilon) * other)) * (x[1] - x[0]))
 
 
-def divergence_twice(sigma: float, q: float, epsilon: float, direction: Direction) -> float:
-    """Delta at epsilon of two compositions: outer sum over the first output, the second by its closed form."""
+def divergence_twice(
+    sigma: float, q: float, epsilon: float, direction: Direction, then: tuple[float, float] | None = None
+) -> float:
+    """Delta at epsilon of two compositions: outer sum over the first output, the second by its closed form.
+
+    `then`: sigma and q of the second, where they are others.
+    """
     x = np.linspace(-12 * sigma, 12 * sigma + 1, 40_001)
     loss = log_ratio(x, sigma, [1 - q, q])
     without = norm.pdf(x, scale=sigma)
     with_unit = without * np.exp(loss)
+    sigma, q = then or (sigma, q)
     # the second output counts where it tips both losses together over epsilon
     rest = epsilon - loss if direction == "remove" else -epsilon - loss
     inner = np.exp(np.minimum(rest, 700)) - (1 - q)

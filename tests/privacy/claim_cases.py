@@ -95,6 +95,12 @@ def genuine(output: Path) -> PrivacyClaim:
     return manifest.privacy
 
 
+def facts(claim: PrivacyClaim) -> Unprivatised:
+    """What is unprivatised in a claim that was not published."""
+    assert claim.unprivatised is not None
+    return claim.unprivatised
+
+
 def _guarantee(privacy: PrivacySpec, unit: Unit) -> Guarantee:
     sampling = (
         ShuffledSampling(RECORDS, BATCH, EPOCHS)

@@ -54,7 +54,10 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def make_frontier_spec(folder: Path, start: Path, **fields: Any) -> TrainSpec:
     held_out = write_rows(folder / "held.jsonl", opinions(40, seed=2))
-    return make_spec(folder, start, **{"held_out": str(held_out), "output": folder / "frontier", "epochs": 2, **fields})
+    own: dict[str, Any] = {"held_out": str(held_out), "output": folder / "frontier", "epochs": 2}
+    if "task" not in fields:
+        own["label_names"] = ("negative", "positive")
+    return make_spec(folder, start, **{**own, **fields})
 
 
 def grid_of(folder: Path, base: Path, **fields: Any) -> Grid:

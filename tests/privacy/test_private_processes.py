@@ -17,7 +17,7 @@ from privacy.clipping.rules import Adaptive
 from privacy.sampling import LogicalBatches, PoissonSampling, Shard
 from privacy.training.ranks import Ranks
 from privacy.training.shared_step import SharedOptimizer
-from tests.privacy.claim_cases import genuine
+from tests.privacy.claim_cases import facts, genuine
 from tests.privacy.processes import in_processes
 from tests.privacy.toys import make_base, opinions, write_rows
 
@@ -136,4 +136,4 @@ def test_a_launcher_trains_one_checkpoint(tmp_path: Path) -> None:
             continue  # its gradient is zero but for rounding, of which Adam makes full steps
         torch.testing.assert_close(two[name], value, rtol=1e-3, atol=1e-5)
     claim = genuine(tmp_path / "2")
-    assert (claim.processes, claim.unprivatised.drawn) == (2, 96)
+    assert (claim.processes, facts(claim).drawn) == (2, 96)

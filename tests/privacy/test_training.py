@@ -192,7 +192,8 @@ def test_an_existing_folder_is_only_overwritten_when_told_to(base: Path, tmp_pat
     assert (spec.output / "precious.txt").read_text() == "keep me"
     train(spec, replace=True)
     assert not (spec.output / "precious.txt").exists()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["train.jsonl", "trained", "trained.steps.parquet"]
+    beside = ["trained.records.safetensors", "trained.steps.parquet"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["assay_keys.json", "train.jsonl", "trained", *beside]
 
 
 def test_an_interruption_while_training_leaves_nothing(base: Path, tmp_path: Path) -> None:
@@ -211,7 +212,7 @@ def test_an_interruption_while_saving_keeps_the_old_checkpoint(tmp_path: Path) -
     (output / "old").touch()
 
     def save() -> None:
-        with partial_folder(output) as folder:
+        with partial_folder(output, replace=True) as folder:
             (folder / "half").touch()
             raise KeyboardInterrupt
 
@@ -235,7 +236,7 @@ def test_a_failing_rename_puts_the_old_checkpoint_back(tmp_path: Path, monkeypat
     monkeypatch.setattr(Path, "rename", fail_on_the_new_one)
 
     def save() -> None:
-        with partial_folder(output) as folder:
+        with partial_folder(output, replace=True) as folder:
             (folder / "new").touch()
 
     with pytest.raises(KeyboardInterrupt):

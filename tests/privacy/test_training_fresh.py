@@ -211,8 +211,10 @@ def test_a_corpus_of_its_own_is_what_the_tokenizer_reads(kind: str, tmp_path: Pa
 
 
 def test_a_private_vocabulary_needs_a_public_corpus(tmp_path: Path) -> None:
-    private = {"privacy": {"epsilon": 8}}
     for kind, task in (("bert", "masked_lm"), ("gpt", "causal_lm"), ("bert", "classification")):
+        private: dict[str, Any] = {"privacy": {"epsilon": 8}}
+        if task == "classification":
+            private["label_names"] = ("negative", "positive")
         with pytest.raises(UsageError, match=r"outside the guarantee; name a public corpus in fresh\.corpus"):
             made(spec_of(tmp_path, kind, task, **private))
         same = {"kind": kind, **SMALL, "corpus": str(tmp_path / "train.jsonl")}

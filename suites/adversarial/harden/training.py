@@ -27,7 +27,7 @@ def train_before(spec: HardenSpec, data: TrainingData, folder: HardeningFolder, 
     """The checkpoint without hardening; copied where `train.output` holds it already."""
     own = spec.train.model_copy(update={"output": folder.before})
     if not folder.before.exists() and _is_trained(spec.train, data):
-        with partial_folder(folder.before) as partial:
+        with partial_folder(folder.before, replace=False) as partial:
             shutil.copytree(spec.train.output, partial, dirs_exist_ok=True)
         watch.say(f"before: copied from {spec.train.output}, trained already with these settings on these records")
     return _train(own, "before: the training as it is", watch).manifest
@@ -167,7 +167,7 @@ def _put_in_place(
             "hardening": record,
         }
     )
-    with partial_folder(target) as partial:
+    with partial_folder(target, replace=False) as partial:
         shutil.copytree(last, partial, dirs_exist_ok=True)
         write_text(partial / MANIFEST_NAME, whole.model_dump_json(indent=2) + "\n")
     return whole

@@ -1,0 +1,25 @@
+"""The mechanism of a run by its ledger's own numbers."""
+
+from __future__ import annotations
+
+from privacy.accounting import Mechanism
+from privacy.ledger.header import LedgerHeader
+from privacy.sampling import PoissonSampling, Sampling, ShuffledSampling
+from privacy.sampling.errors import SamplingError
+
+
+def sampling_of_header(header: LedgerHeader) -> Sampling:
+    """The sampling that the header names. Raises SamplingError where it names none, or numbers that make none."""
+    if header.sampling == PoissonSampling.label:
+        return PoissonSampling(header.records, header.expected_batch_size, header.steps)
+    if header.sampling != ShuffledSampling.label:
+        raise SamplingError(f"the privacy ledger names a sampling that is unknown ({header.sampling:.40})")
+    once = ShuffledSampling(header.records, header.expected_batch_size, 1).steps
+    if header.steps % once:
+        raise SamplingError(f"the privacy ledger plans {header.steps} steps, no whole number of epochs of {once}")
+    return ShuffledSampling(header.records, header.expected_batch_size, header.steps // once)
+
+
+def mechanism_of_header(header: LedgerHeader, spent: int, group: int) -> Mechanism:
+    """What `spent` steps released of a unit with `group` records. Raises SamplingError or AccountingError."""
+    return sampling_of_header(header).mechanism(header.noise_multiplier, spent, group)

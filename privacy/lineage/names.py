@@ -1,0 +1,11 @@
+"""Names of the ledgers in a checkpoint's folder."""
+
+from __future__ import annotations
+
+LEDGER_NAME = "privacy_ledger.jsonl"
+"""Of the run that made the weights."""
+
+
+def earlier_ledger(number: int | str) -> str:
+    """Of the earlier training that the claim lists as its `number`-th, from 1."""
+    return f"privacy_ledger.earlier-{number}.jsonl"

@@ -1,0 +1,41 @@
+"""What a training's base has read before, and the digests that tell the trainings which start from this one."""
+
+from __future__ import annotations
+
+from harness.data import frame_digest
+from harness.keys import Keys, add_keys
+from privacy.lineage import Lineage, Records, Run, Stage, read_history, trace, with_stage, write_history
+from privacy.training.data import TrainingData
+from privacy.training.job import Job
+
+
+def lineage_of(job: Job, keys: Keys, unit: str, *, guarded: bool) -> Lineage:
+    """See `trace`. Raises UsageError where the base read the same records and nothing can be claimed."""
+    return trace(job.base, _records(job.data), unit, keys, guarded=guarded)
+
+
+def check_history(job: Job) -> None:
+    """Raises UsageError for damaged digests beside the base: better before a training than after it."""
+    if job.base is not None and job.base.manifest is not None:
+        read_history(job.base.path)
+
+
+def keep_history(
+    job: Job, lineage: Lineage, keys: Keys, weights: str, run: Run | None, outside: tuple[str, ...] = ()
+) -> None:
+    """Write the history of the new checkpoint beside it; `run` is its ledger's, None without privacy."""
+    data, output = job.data, job.spec.output
+    records = _records(data, corpus=run is None and job.spec.fresh is not None)
+    stage = Stage(weights=weights, records=len(data.members), key=keys.own, run=run, outside=outside)
+    add_keys(output.parent, lineage.keys)
+    texts, units = records.text_digests(keys.own_key), records.unit_digests(keys.own_key)
+    write_history(output, with_stage(lineage, stage, texts, units))
+
+
+def _records(data: TrainingData, *, corpus: bool = False) -> Records:
+    """`corpus`: with the texts that its tokenizer learnt from, which the checkpoint tells of too."""
+    frame = data.members.frame
+    without = frame.drop(columns="label", errors="ignore")
+    digests = frozenset({data.members.digest, frame_digest(without)})
+    texts = [*data.texts, *data.corpus] if corpus else data.texts
+    return Records(texts, None if corpus else data.pairs, data.units, digests)
