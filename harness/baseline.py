@@ -223,7 +223,7 @@ def _rows_gone(work: _Work, name: str, ours: ProbeRecord, theirs: ProbeRecord) -
         ("baseline", work.base_folder, theirs, work.base_manifest),
     )
     for which, folder, record, manifest in sides:
-        count = len(folder.rows(name, ["case_id"]))
+        count = folder.count(name)
         if count != record.cases and name not in manifest.incomplete:
             return f"the {which} has {count} rows of {name} where its manifest records {record.cases}"
     return ""

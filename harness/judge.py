@@ -48,7 +48,7 @@ def rows_lost(folder: AuditFolder, manifest: AuditManifest) -> dict[str, str]:
     """Probes of which fewer (or more) rows are there than the manifest counts cases -> how many."""
     found = {}
     for record in manifest.probes:
-        count = len(folder.rows(record.name, ["case_id"]))
+        count = folder.count(record.name)
         if count != record.cases and record.name not in manifest.incomplete:
             found[record.name] = f"{count} rows are there where its manifest records {record.cases}"
     return found

@@ -20,7 +20,7 @@ from harness.files import make_folder, write_text
 from harness.metrics import Metric
 from harness.policy import Policy
 from harness.reading import is_folder, read_record
-from harness.rows import read_rows
+from harness.rows import count_rows, read_rows
 from harness.scan.record import ScanRecord
 from harness.stores import clean_note, without_secrets
 from harness.validation import validated
@@ -244,6 +244,10 @@ class AuditFolder:
     def rows(self, probe: str, columns: list[str] | None = None) -> pd.DataFrame:
         """All rows of one probe, or some columns, without needing its plug-in; empty when there are none."""
         return read_rows(self.path, probe, columns)
+
+    def count(self, probe: str) -> int:
+        """How many cases of one probe have a row."""
+        return count_rows(self.path, probe)
 
     def tracking(self) -> dict[str, str]:
         """Where the audit was logged: tracking URI, run id; empty when it was not."""

@@ -38,6 +38,21 @@ def read_rows(audit: Path, probe: str, columns: list[str] | None = None) -> pd.D
     return pd.concat(parts, ignore_index=True).drop_duplicates("case_id", ignore_index=True)
 
 
+def count_rows(audit: Path, probe: str) -> int:
+    """How many cases of `probe` have a row, without reading anything else. Raises AuditError naming a damaged part."""
+    import pyarrow
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    ids = []
+    for path in row_parts(audit, probe):
+        try:
+            ids += pq.read_table(path, columns=["case_id"])["case_id"].chunks
+        except (OSError, ValueError, KeyError) as error:
+            raise _damaged(path, error) from error
+    return int(pc.count_distinct(pyarrow.chunked_array(ids)).as_py()) if ids else 0
+
+
 class RowStore:
     """Writes the rows of one probe. A part appears whole or not at all, and is never changed."""
 
@@ -87,4 +102,8 @@ def _read_part(path: Path, columns: list[str] | None) -> pd.DataFrame:
     try:
         return pd.read_parquet(path, columns=columns)
     except (OSError, ValueError) as error:  # a damaged file is pyarrow.ArrowInvalid, a ValueError
-        raise AuditError(f"{path}: damaged rows ({error}); delete this part and run `assay resume`") from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> AuditError:
+    return AuditError(f"{path}: damaged rows ({error}); delete this part and run `assay resume`")

@@ -13,7 +13,7 @@ from harness.case import Case
 from harness.errors import AuditError, UsageError
 from harness.files import make_folder, write_text
 from harness.probe import ProbeRow, error_row
-from harness.rows import RowStore, read_rows, row_parts
+from harness.rows import RowStore, count_rows, read_rows, row_parts, rows_folder
 
 
 class ScoreRow(ProbeRow):
@@ -113,3 +113,17 @@ def test_read_only_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(UsageError, match="the file system is read-only; choose a folder"):
         write_text(tmp_path / "a", "x")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_cases_are_counted_as_they_are_read(tmp_path: Path) -> None:
+    """By reading: a row that stands in two parts is one case; nothing there is zero."""
+    assert count_rows(tmp_path, "toy/share") == 0
+    folder = rows_folder(tmp_path, "toy/share")
+    folder.mkdir(parents=True)
+    for part, ids in enumerate((["a", "b"], ["b", "c"])):
+        frame = pd.DataFrame({"case_id": ids, "status": "ok", "error": None})
+        frame.to_parquet(folder / f"part-{part:06d}.parquet", index=False)
+    assert count_rows(tmp_path, "toy/share") == len(read_rows(tmp_path, "toy/share")) == 3
+    (folder / "part-000001.parquet").write_bytes(b"junk")
+    with pytest.raises(AuditError, match=r"part-000001\.parquet: damaged rows"):
+        count_rows(tmp_path, "toy/share")
