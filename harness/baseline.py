@@ -143,6 +143,9 @@ def _compare_probe(work: _Work, name: str, asked: _Asked, found: Found) -> dict[
     probe = _probe(found, record)
     rest: dict[tuple[str, str, str], tuple[Metric, Rule]] = {}
     pairs = _read(work, probe, probe.value_columns) if probe.value_columns else None
+    gone = "" if pairs is None else _rows_gone(work, name, pairs)
+    if gone:
+        return out | {key: _none(metric, rule, gone) for key, (metric, rule) in keys.items()}
     for key, (metric, rule) in keys.items():
         if metric.key.rpartition("/")[2] in probe.per_token and _other_tokenizer(work):
             out[key] = _none(metric, rule, "it is counted per token, and the baseline has another tokenizer")
@@ -172,8 +175,8 @@ def _by_measure(
     if not rest:
         return {}
     pairs = _read(work, probe, ())
-    if not len(pairs):
-        why = "no case is in both audits"
+    why = _rows_gone(work, probe.name, pairs) or ("" if len(pairs) else "no case is in both audits")
+    if why:
         return {key: _none(metric, rule, why, **pairs.unmatched) for key, (metric, rule) in rest.items()}
     out = {}
     rules = {rule for _, rule in rest.values()}
@@ -208,7 +211,7 @@ def _incomparable(work: _Work, name: str, found: Found) -> str:
         )
     if name not in found.probes:
         return f"the plug-in of {name} is not installed here"
-    return _rows_gone(work, name, ours, theirs)
+    return ""
 
 
 def _other_tokenizer(work: _Work) -> bool:
@@ -216,15 +219,15 @@ def _other_tokenizer(work: _Work) -> bool:
     return bool(ours) and bool(theirs) and ours != theirs
 
 
-def _rows_gone(work: _Work, name: str, ours: ProbeRecord, theirs: ProbeRecord) -> str:
+def _rows_gone(work: _Work, name: str, pairs: Pairs) -> str:
     """Which side has fewer rows than it recorded, of a folder that was copied or uploaded in part; '' for neither."""
     sides = (
-        ("candidate", work.folder, ours, work.manifest),
-        ("baseline", work.base_folder, theirs, work.base_manifest),
+        ("candidate", work.manifest, len(pairs) + pairs.only_candidate),
+        ("baseline", work.base_manifest, len(pairs) + pairs.only_baseline),
     )
-    for which, folder, record, manifest in sides:
-        count = folder.count(name)
-        if count != record.cases and name not in manifest.incomplete:
+    for which, manifest, count in sides:
+        record = _record(manifest, name)
+        if record is not None and count != record.cases and name not in manifest.incomplete:
             return f"the {which} has {count} rows of {name} where its manifest records {record.cases}"
     return ""
 

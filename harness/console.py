@@ -250,7 +250,7 @@ def _table(*names: str) -> Table:
     """A plain table whose long names are folded, never cut: two that begin alike would read as one."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in names:
-        table.add_column(name, overflow="fold")
+        table.add_column(name, overflow="fold", no_wrap=name == "audit")  # an audit's id is there to be copied
     return table
 
 

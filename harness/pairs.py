@@ -94,12 +94,11 @@ def pair(candidate: pd.DataFrame, baseline: pd.DataFrame) -> Pairs:
     place[theirs] = np.arange(len(theirs))
     found = np.flatnonzero(place[ours] >= 0)
     found = found[candidate["case_id"].iloc[found].argsort(kind="stable").to_numpy()]
-    return Pairs(
-        candidate.iloc[found].reset_index(drop=True),
-        baseline.iloc[place[ours[found]]].reset_index(drop=True),
-        len(candidate) - len(found),
-        len(baseline) - len(found),
-    )
+    sides = len(candidate), len(baseline)
+    mine = candidate.iloc[found].reset_index(drop=True)
+    del candidate  # a million rows are held once, not twice, while the other side is chosen
+    its = baseline.iloc[place[ours[found]]].reset_index(drop=True)
+    return Pairs(mine, its, only_candidate=sides[0] - len(found), only_baseline=sides[1] - len(found))
 
 
 def compare_values(metric: Metric, pairs: Pairs, ours: RowValues, theirs: RowValues, rule: Rule) -> Comparison:

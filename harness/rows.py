@@ -35,7 +35,10 @@ def read_rows(audit: Path, probe: str, columns: list[str] | None = None) -> pd.D
     parts = [_read_part(path, columns) for path in row_parts(audit, probe)]
     if not parts:
         return pd.DataFrame(columns=columns or ["case_id", "status", "error"])
-    return pd.concat(parts, ignore_index=True).drop_duplicates("case_id", ignore_index=True)
+    frame = parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
+    del parts  # of a million rows no copy is kept that nobody asks for
+    again = frame["case_id"].duplicated()
+    return frame[~again].reset_index(drop=True) if again.any() else frame
 
 
 def count_rows(audit: Path, probe: str) -> int:
@@ -50,7 +53,10 @@ def count_rows(audit: Path, probe: str) -> int:
             ids += pq.read_table(path, columns=["case_id"])["case_id"].chunks
         except (OSError, ValueError, KeyError) as error:
             raise _damaged(path, error) from error
-    return int(pc.count_distinct(pyarrow.chunked_array(ids)).as_py()) if ids else 0
+    count = int(pc.count_distinct(pyarrow.chunked_array(ids)).as_py()) if ids else 0
+    ids.clear()
+    pyarrow.default_memory_pool().release_unused()  # rows themselves are read next
+    return count
 
 
 class RowStore:

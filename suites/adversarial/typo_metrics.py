@@ -70,8 +70,10 @@ def typo_values(rows: pd.DataFrame, metric: str, part: str) -> RowValues | None:
     right = label == predicted
     if metric == "clean_accuracy":
         return RowValues(np.where(ok, right, np.nan), bounds=UNIT)
-    of, kind, severity, answer = _answers(rows["versions"].where(rows["status"] == "ok", "[]"))
+    of, versions = _answers(rows["versions"].where(rows["status"] == "ok", "[]"))
+    answer = versions.field("predicted").to_numpy(zero_copy_only=False)
     if part:
+        kind, severity = (versions.field(name).to_numpy(zero_copy_only=False) for name in ("kind", "severity"))
         chosen = np.array(
             [part in (each, _point(each, at)) for each, at in zip(kind, severity, strict=True)], dtype=bool
         )
@@ -84,19 +86,21 @@ def typo_values(rows: pd.DataFrame, metric: str, part: str) -> RowValues | None:
     return RowValues(np.where(ok, above, np.nan), ((counts > 0) | ~ok).astype(np.float64), bounds=UNIT)
 
 
-def _answers(versions: pd.Series[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Of every version of all texts: which row it is of, its kind, its severity, and the class predicted."""
-    lines = b"\n".join(b'{"v": %b}' % cell.encode() for cell in versions)
+def _answers(versions: pd.Series[Any]) -> tuple[NDArray[Any], Any]:
+    """Of every version of all texts: which row it is of; and its kind, severity and predicted class (arrow structs)."""
+    lines = io.BytesIO()  # one line after the other: a million at once take half a gigabyte more
+    for cell in versions:
+        lines.write(b'{"v": %b}\n' % cell.encode())
+    lines.seek(0)
     version = pa.struct([("kind", pa.string()), ("severity", pa.float64()), ("predicted", pa.int64())])
     found = pyarrow.json.read_json(
-        io.BytesIO(lines),
+        lines,
         pyarrow.json.ReadOptions(use_threads=False, block_size=max(1 << 20, 2 * int(versions.str.len().max()) + 64)),
         pyarrow.json.ParseOptions(pa.schema([("v", pa.list_(version))]), unexpected_field_behavior="ignore"),
     )["v"].combine_chunks()
     flat = found.flatten()
     of = np.repeat(np.arange(len(found)), np.diff(found.offsets.to_numpy()))
-    kind, severity, predicted = (flat.field(at).to_numpy(zero_copy_only=False) for at in range(3))
-    return of, kind, severity, predicted
+    return of, flat
 
 
 def _point(kind: str, severity: Any) -> str:
