@@ -53,10 +53,7 @@ def count_rows(audit: Path, probe: str) -> int:
             ids += pq.read_table(path, columns=["case_id"])["case_id"].chunks
         except (OSError, ValueError, KeyError) as error:
             raise _damaged(path, error) from error
-    count = int(pc.count_distinct(pyarrow.chunked_array(ids)).as_py()) if ids else 0
-    ids.clear()
-    pyarrow.default_memory_pool().release_unused()  # rows themselves are read next
-    return count
+    return int(pc.count_distinct(pyarrow.chunked_array(ids)).as_py()) if ids else 0
 
 
 class RowStore:

@@ -207,7 +207,7 @@ def run_of_alias(uri: str, ref: str) -> AliasedRun:
         if len(names) > 1:
             which = f"models {', '.join(sorted(names))} all have it; say model@{alias}"
             raise TrackingError(f"{where}: the alias @{alias} is not clear: {which}")
-    return alias_run(uri, names[0], alias)
+        return _run_behind(client, where, names[0], alias)
 
 
 def alias_run(uri: str, model: str, alias: str) -> AliasedRun:
@@ -223,8 +223,13 @@ def alias_run(uri: str, model: str, alias: str) -> AliasedRun:
             _refuse_other_case(where, model, alias, aliases)
             _refuse_gone(where, client, model, alias)
             raise NoBaselineYetError(f"{where}: {model} has no version with the alias @{alias} yet")
-        version = client.get_model_version_by_alias(model, alias)
-        run_id = _run_of_version(client, version)
+        return _run_behind(client, where, model, alias)
+
+
+def _run_behind(client: MlflowClient, where: str, model: str, alias: str) -> AliasedRun:
+    """Of an alias that is there."""
+    version = client.get_model_version_by_alias(model, alias)
+    run_id = _run_of_version(client, version)
     if run_id is None:
         raise TrackingError(
             f"{where}: version {version.version} of {model} (@{alias}) names no audit; "
