@@ -91,17 +91,17 @@ def find_or_create(client: MlflowClient, experiment: str, key: str, value: str, 
         name: of a new run.
         start: of a new run, Unix time in ms.
     """
-    found = _runs_with(client, key, value)
+    found = runs_with(client, key, value)
     if found:
         return found[0]
     made = client.create_run(experiment, start, {key: value, _BORN: f"{time.time_ns():020}"}, run_name=name)
-    first = next(iter(_runs_with(client, key, value)), made)
+    first = next(iter(runs_with(client, key, value)), made)
     if first.info.run_id != made.info.run_id:
         client.delete_run(made.info.run_id)
     return first
 
 
-def _runs_with(client: MlflowClient, key: str, value: str) -> list[Run]:
+def runs_with(client: MlflowClient, key: str, value: str) -> list[Run]:
     """Runs that are not deleted and have the tag, the oldest first."""
     quoted = value.replace("'", "")
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]

@@ -16,6 +16,7 @@ from harness.artifacts import artifacts_of, download
 from harness.errors import UsageError
 from harness.files import make_folder
 from harness.gate import Outcome
+from harness.mlflow_run import runs_with
 from harness.mlflow_session import TrackingError, mlflow_session
 from harness.pypi import cache_home
 from harness.record import MANIFEST, AuditFolder
@@ -314,7 +315,5 @@ def _run_of_version(client: MlflowClient, version: ModelVersion) -> str | None:
     audit = version.tags.get(AUDIT_ID)
     if audit is None:
         return None
-    quoted = audit.replace("'", "")
-    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    runs = client.search_runs(experiments, f"tags.`{AUDIT_ID}` = '{quoted}'", max_results=1)
+    runs = runs_with(client, AUDIT_ID, audit)
     return str(runs[0].info.run_id) if runs else None
