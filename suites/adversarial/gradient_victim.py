@@ -23,6 +23,7 @@ import numpy as np
 
 from harness.errors import UsageError
 from harness.scorer.api import ClassScores, GradientRequest, Scorer, TextRequest
+from suites.adversarial.textattack_env import load_textattack
 from suites.adversarial.victim import Victim, VictimError
 from suites.adversarial.writable import word_of
 
@@ -145,7 +146,7 @@ def register(textattack: Any) -> None:
 @contextmanager
 def gradient_swaps_allowed() -> Iterator[None]:
     """WordSwapGradientBased can be built inside with these victims, not only with TextAttack's own LSTM."""
-    register(importlib.import_module("textattack"))
+    register(load_textattack())
     module: Any = importlib.import_module(_SWAPS)
     before = module.validate_model_gradient_word_swap_compatibility
     module.validate_model_gradient_word_swap_compatibility = lambda _: True
@@ -163,6 +164,6 @@ def _request(text: Texts) -> TextRequest:
 
 
 def _attacked_text(text: Texts) -> Any:
-    shared = importlib.import_module("textattack.shared")
+    shared = load_textattack().shared
     parts = (text,) if isinstance(text, str) else text
     return shared.AttackedText(OrderedDict((f"text {number}", part) for number, part in enumerate(parts)))
