@@ -102,9 +102,10 @@ def claim_sentence(claim: PrivacyClaim) -> str:
         bound = (
             f"epsilon <= {rounded_up(claim.epsilon)} ({claim.accountant.upper()}{opinions}) at delta {claim.delta:.3g}"
         )
+    cap = f", at most {claim.max_batch} records a step" if claim.max_batch is not None else ""
     lines = [
         f"{bound}, for {claim.unit}; neighbours: {claim.neighbours}",
-        f"{claim.sampling} sampling at rate {claim.sample_rate:.4g}, {claim.compositions} noisy releases, "
+        f"{claim.sampling} sampling at rate {claim.sample_rate:.4g}{cap}, {claim.compositions} noisy releases, "
         f"noise multiplier {claim.noise_multiplier:.4g}, {claim.clipping} clipping to {claim.max_grad_norm:g}",
     ]
     if claim.steps_lost:

@@ -24,6 +24,10 @@ class Mechanism:
     """Noisy sums released; 0: none, epsilon is 0."""
     group: int = 1
     """Most records that one privacy unit (a user) has, each sampled on its own; 1: the unit is the record."""
+    max_batch: int | None = None
+    """Most records of one composition, of more a uniform subset is kept; None: no cap."""
+    records: int | None = None
+    """Records that are sampled from, where there is a cap."""
 
     def __post_init__(self) -> None:
         if not (self.noise_multiplier >= 0 and math.isfinite(self.noise_multiplier)):
@@ -35,6 +39,18 @@ class Mechanism:
             raise AccountingError(f"compositions is {self.compositions!r}; give the steps taken, a whole number >= 0")
         if not _is_count(self.group) or self.group < 1:
             raise AccountingError(f"group is {self.group!r}; give the most records of one user, a whole number >= 1")
+        if self.max_batch is not None:
+            self._check_cap(self.max_batch)
+
+    def _check_cap(self, cap: int) -> None:
+        if not _is_count(cap) or cap < 1 or not _is_count(self.records) or (self.records or 0) < cap:
+            raise AccountingError(f"max_batch is {cap!r} of {self.records!r} records; give at least 1 and at most all")
+        if self.group > 1:
+            raise AccountingError(
+                "batches with a cap are accounted for single records, not for users with several; take Poisson sampling"
+            )
+        if self.rate == 1:
+            raise AccountingError("a batch of all records has no cap to keep to; leave max_batch out")
 
     @property
     def amplified(self) -> bool:

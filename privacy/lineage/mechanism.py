@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from privacy.accounting import Mechanism
 from privacy.ledger.header import LedgerHeader
-from privacy.sampling import PoissonSampling, Sampling, ShuffledSampling
+from privacy.sampling import PoissonSampling, Sampling, ShuffledSampling, TruncatedPoissonSampling
 from privacy.sampling.errors import SamplingError
 
 
@@ -12,6 +12,8 @@ def sampling_of_header(header: LedgerHeader) -> Sampling:
     """The sampling that the header names. Raises SamplingError where it names none, or numbers that make none."""
     if header.sampling == PoissonSampling.label:
         return PoissonSampling(header.records, header.expected_batch_size, header.steps)
+    if header.sampling == TruncatedPoissonSampling.label and header.max_batch is not None:
+        return TruncatedPoissonSampling(header.records, header.expected_batch_size, header.steps, header.max_batch)
     if header.sampling != ShuffledSampling.label:
         raise SamplingError(f"the privacy ledger names a sampling that is unknown ({header.sampling:.40})")
     once = ShuffledSampling(header.records, header.expected_batch_size, 1).steps

@@ -5,9 +5,10 @@ from privacy.sampling.generator import fresh_generator, fresh_torch_generator
 from privacy.sampling.loader import LogicalBatches, LogicalBatchSampler, micro_batches
 from privacy.sampling.poisson import PoissonSampling
 from privacy.sampling.refuse import refuse_loader
-from privacy.sampling.sampling import Sampling
+from privacy.sampling.sampling import Sampling, check_alone
 from privacy.sampling.shard import Shard
 from privacy.sampling.shuffle import ShuffledSampling
+from privacy.sampling.truncated import TruncatedPoissonSampling
 
 __all__ = [
     "LogicalBatchSampler",
@@ -17,6 +18,8 @@ __all__ = [
     "SamplingError",
     "Shard",
     "ShuffledSampling",
+    "TruncatedPoissonSampling",
+    "check_alone",
     "fresh_generator",
     "fresh_torch_generator",
     "micro_batches",

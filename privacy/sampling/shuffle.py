@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from privacy.accounting.mechanism import Mechanism
+from privacy.sampling.generator import Uniforms
 from privacy.sampling.sampling import check_batch, check_counts, check_steps
 from privacy.sampling.shard import Shard
 
@@ -31,6 +32,7 @@ class ShuffledSampling:
 
     label: ClassVar[str] = "shuffled, no amplification"
     neighbours: ClassVar[str] = "replace one record by nothing (zero-out)"
+    alone: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_counts(records=self.records, batch_size=self.batch_size, epochs=self.epochs)
@@ -60,7 +62,7 @@ class ShuffledSampling:
         begun = -(-spent // self.steps_per_epoch)
         return Mechanism(noise_multiplier=noise_multiplier, rate=1.0, compositions=begun, group=group)
 
-    def draw(self, step: int, generator: np.random.Generator, shard: Shard) -> NDArray[np.int64]:
+    def draw(self, step: int, generator: Uniforms, shard: Shard) -> NDArray[np.int64]:
         """See Sampling; `generator` is left alone. The batch is dealt out to the ranks evenly."""
         epoch, place = divmod(step, self.steps_per_epoch)
         start = place * self.batch_size

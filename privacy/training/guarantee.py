@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from harness.claim import rounded_up
 from harness.manifest import EarlierRun, PrivacyClaim, Unprivatised
-from privacy.accounting import calibrate, claim, claim_all, delta_of
+from privacy.accounting import calibrate_mechanism, claim, claim_all, delta_of
 from privacy.accounting.claims import Claim
 from privacy.lineage import Composed, mechanism_of_header
-from privacy.sampling import PoissonSampling, Sampling, ShuffledSampling
+from privacy.sampling import PoissonSampling, Sampling, ShuffledSampling, TruncatedPoissonSampling
 from privacy.training.data import TrainingData
 from privacy.training.privacy_spec import PrivacySpec
 from privacy.training.spec import TrainSpec
@@ -54,15 +54,19 @@ def plan_guarantee(spec: TrainSpec, privacy: PrivacySpec, data: TrainingData) ->
     """
     records = len(data.members)
     unit = privacy_unit(privacy, data)
-    sampling = _sampling(spec, privacy, records)
+    sampling = sampling_of(spec, privacy, records)
     delta = delta_of(privacy.delta, unit.count)
     return Guarantee(privacy, unit, sampling, records, delta, _noise(privacy, sampling, unit, delta))
 
 
-def _sampling(spec: TrainSpec, privacy: PrivacySpec, records: int) -> Sampling:
+def sampling_of(spec: TrainSpec, privacy: PrivacySpec, records: int) -> Sampling:
+    """Who is in which step. Raises UsageError for a batch larger than the data."""
     if privacy.sampling == "shuffle":
         return ShuffledSampling(records, spec.batch_size, spec.epochs, spec.seed)
-    return PoissonSampling(records, spec.batch_size, math.ceil(spec.epochs * records / spec.batch_size))
+    steps = math.ceil(spec.epochs * records / spec.batch_size)
+    if privacy.max_batch is not None:
+        return TruncatedPoissonSampling(records, spec.batch_size, steps, privacy.max_batch)
+    return PoissonSampling(records, spec.batch_size, steps)
 
 
 def _noise(privacy: PrivacySpec, sampling: Sampling, unit: Unit, delta: float) -> float:
@@ -70,9 +74,7 @@ def _noise(privacy: PrivacySpec, sampling: Sampling, unit: Unit, delta: float) -
         return privacy.noise_multiplier
     assert privacy.epsilon is not None  # the spec holds one of the two
     asked = sampling.mechanism(1.0, group=unit.group)
-    return calibrate(
-        privacy.epsilon, delta, asked.rate, asked.compositions, group=unit.group, accountant=privacy.accountant
-    )
+    return calibrate_mechanism(privacy.epsilon, delta, asked, privacy.accountant)
 
 
 def claim_of(
@@ -112,6 +114,7 @@ def claim_of(
         records=guarantee.records,
         sampling=sampling.label,
         sample_rate=mechanism.rate,
+        max_batch=mechanism.max_batch,
         compositions=mechanism.compositions,
         expected_batch_size=spec.batch_size,
         noise_multiplier=guarantee.noise_multiplier,
@@ -134,6 +137,7 @@ def claim_of(
                 sample_rate=released.rate,
                 noise_multiplier=released.noise_multiplier,
                 steps=each.run.spent,
+                max_batch=released.max_batch,
                 compositions=released.compositions,
             )
             for each, released in zip(composed, before, strict=True)

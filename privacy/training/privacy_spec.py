@@ -23,9 +23,11 @@ class PrivacySpec(BaseModel):
     engine: Literal["book-keeping", "one-sample", "opacus-hooks", "opacus-ghost"] = Field(
         default="book-keeping", description="how per-sample gradients are clipped; all give the same sums"
     )
-    sampling: Literal["poisson", "shuffle"] = Field(
-        default="poisson", description="shuffle: fixed batches, and an epsilon without amplification"
+    sampling: Literal["poisson", "truncated-poisson", "shuffle"] = Field(
+        default="poisson",
+        description="truncated-poisson: none above max_batch; shuffle: fixed batches, an epsilon without amplification",
     )
+    max_batch: int | None = Field(default=None, ge=1, description="most records of a step, with truncated-poisson")
     unit: str | None = Field(default=None, description="column naming whose records they are; default: each its own")
     max_per_unit: int | None = Field(default=None, ge=1, description="records a unit may have; default: the most found")
     other_labels: Literal["refuse", "drop"] = Field(
@@ -43,4 +45,6 @@ class PrivacySpec(BaseModel):
             raise ValueError(f"delta is {self.delta}; it must lie between 0 and 1, or be auto")
         if self.max_per_unit is not None and self.unit is None:
             raise ValueError("max_per_unit needs unit, the column that names whose records they are")
+        if (self.max_batch is not None) != (self.sampling == "truncated-poisson"):
+            raise ValueError("max_batch and sampling: truncated-poisson go together; give both or neither")
         return self

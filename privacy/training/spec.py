@@ -16,6 +16,9 @@ from privacy.training.privacy_spec import PrivacySpec
 
 Task = Literal["classification", "masked_lm", "causal_lm"]
 
+_LATER_KEYS = {"other_labels": "refuse", "max_batch": None}
+"""Keys of `privacy` that older trainings did not have, with what they mean when left out."""
+
 
 class LoraSpec(BaseModel):
     """Low-rank adapters (Hu et al. 2021) on frozen weights; merged into them when the checkpoint is written."""
@@ -88,8 +91,10 @@ class TrainSpec(BaseModel):
     def canonical(self) -> dict[str, Any]:
         """JSON-able settings with every default filled in; without `output`, which changes nothing that is learnt."""
         values = self.model_dump(mode="json", exclude={"output"})
-        if self.privacy is not None and self.privacy.other_labels == "refuse":
-            del values["privacy"]["other_labels"]  # it came later, and the digests of older trainings must stay
+        if self.privacy is not None:  # keys that came later: the digests of older trainings must stay
+            for name, unset in _LATER_KEYS.items():
+                if getattr(self.privacy, name) == unset:
+                    del values["privacy"][name]
         return values
 
     def digest(self) -> str:

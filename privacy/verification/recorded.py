@@ -77,6 +77,7 @@ def mechanism_of(chain: Chain, manifest: TrainingManifest, claim: PrivacyClaim) 
     _same(
         {
             "sample_rate": (mechanism.rate, header.rate),
+            "max_batch": (mechanism.max_batch, claim.max_batch),
             "compositions": (mechanism.compositions, claim.compositions),
             "neighbours": (sampling.neighbours, claim.neighbours),
             "engine": (settings.get("engine"), claim.engine),
@@ -118,6 +119,7 @@ def earlier_mechanisms(chain: Chain, ledgers: Sequence[Chain], claim: PrivacyCla
                 "sampling of an earlier training": (header.sampling, said.sampling),
                 "sample_rate of an earlier training": (mechanism.rate, said.sample_rate),
                 "noise_multiplier of an earlier training": (header.noise_multiplier, said.noise_multiplier),
+                "max_batch of an earlier training": (mechanism.max_batch, said.max_batch),
                 "number of steps of an earlier training": (ledger.spent, said.steps),
                 "compositions of an earlier training": (mechanism.compositions, said.compositions),
             }

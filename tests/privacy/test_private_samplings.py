@@ -1,0 +1,73 @@
+"""`assay train` with other samplings than Poisson's, end to end on a tiny model: claimed, recorded, verified."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.claim import claim_sentence
+from harness.errors import UsageError
+from privacy.ledger import read_chain
+from privacy.sampling import SamplingError
+from privacy.training import TrainSpec, train
+from privacy.training.session import LEDGER_NAME
+from tests.privacy.claim_cases import genuine, make_run
+from tests.privacy.toys import make_base, make_spec, opinions, write_rows
+
+CAPPED = {"epsilon": 8, "sampling": "truncated-poisson", "max_batch": 18}
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_base(tmp_path_factory.mktemp("base"), "bert", "classifier")
+
+
+def privately(folder: Path, base: Path, privacy: dict[str, Any], **fields: Any) -> TrainSpec:
+    return make_spec(folder, base, privacy=privacy, **{"batch_size": 16, "epochs": 2, **fields})
+
+
+def test_a_cap_is_kept_claimed_and_verified(base: Path, tmp_path: Path) -> None:
+    train(privately(tmp_path, base, CAPPED))
+    found = genuine(tmp_path / "trained")
+    assert 7.9 < found.epsilon <= 8
+    assert (found.sampling, found.max_batch, found.accountant) == ("truncated Poisson", 18, "pld")
+    assert read_chain(tmp_path / "trained" / LEDGER_NAME).header.max_batch == 18
+    assert "truncated Poisson sampling at rate 0.25, at most 18 records a step, 8 noisy" in claim_sentence(found)
+
+
+def test_another_cap_than_the_ledgers_is_found(tmp_path: Path) -> None:
+    made = make_run(tmp_path, sampling="truncated-poisson", max_batch=20)
+    assert made.checked().verified
+    checked = made.checked(made.claiming(max_batch=63))
+    assert not checked.verified
+    assert "max_batch is 63, the privacy ledger 20" in checked.reason
+
+
+def test_a_cap_and_its_sampling_go_together(base: Path, tmp_path: Path) -> None:
+    for privacy in ({"epsilon": 8, "max_batch": 18}, {"epsilon": 8, "sampling": "truncated-poisson"}):
+        with pytest.raises(ValueError, match="go together"):
+            privately(tmp_path, base, privacy)
+    with pytest.raises(SamplingError, match="max_batch is 8; it must be at least the batch size"):
+        train(privately(tmp_path, base, {**CAPPED, "max_batch": 8}))
+
+
+def test_a_cap_for_users_is_refused_before_anything_is_spent(base: Path, tmp_path: Path) -> None:
+    rows = [{**row, "author": f"a{index // 2}"} for index, row in enumerate(opinions(64, seed=1))]
+    data = {"source": str(write_rows(tmp_path / "authors.jsonl", rows)), "columns": {"label": "label"}}
+    spec = privately(tmp_path, base, {**CAPPED, "unit": "author", "max_per_unit": 2}, data=data)
+    with pytest.raises(UsageError, match="accounted for single records"):
+        train(spec)
+    assert not (tmp_path / "trained.training").exists()
+
+
+def test_the_digests_of_older_settings_stay(base: Path, tmp_path: Path) -> None:
+    canonical = privately(tmp_path, base, {"epsilon": 8}).canonical()["privacy"]
+    assert sorted(canonical) == sorted(
+        [
+            *("epsilon", "noise_multiplier", "delta", "accountant", "clipping", "max_grad_norm", "engine"),
+            *("sampling", "unit", "max_per_unit", "save_every"),
+        ]
+    )
+    assert privately(tmp_path, base, CAPPED).canonical()["privacy"]["max_batch"] == 18
