@@ -72,6 +72,7 @@ class PrivacyClaim(BaseModel):
     compositions: int = Field(description="noisy releases of a record, as the accountant counted them")
     expected_batch_size: int = Field(description="constant that noisy sums are divided by")
     noise_multiplier: float = Field(description="standard deviation of the noise over the clipping norm")
+    noise: str = Field(default="Gaussian", description="kind of noise")
     clipping: str
     max_grad_norm: float = Field(description="clipping norm; of the first step where clipping is adaptive")
     steps: int = Field(description="noisy steps taken, those lost in crashes among them")

@@ -1,7 +1,7 @@
 """Who is in which logical batch, and the mechanism that the accountant reads: both from one object."""
 
 from privacy.sampling.errors import SamplingError
-from privacy.sampling.generator import fresh_generator, fresh_torch_generator
+from privacy.sampling.generator import Uniforms, fresh_generator, fresh_torch_generator
 from privacy.sampling.loader import LogicalBatches, LogicalBatchSampler, micro_batches
 from privacy.sampling.poisson import PoissonSampling
 from privacy.sampling.refuse import refuse_loader
@@ -19,6 +19,7 @@ __all__ = [
     "Shard",
     "ShuffledSampling",
     "TruncatedPoissonSampling",
+    "Uniforms",
     "check_alone",
     "fresh_generator",
     "fresh_torch_generator",

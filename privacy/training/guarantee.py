@@ -16,6 +16,9 @@ from privacy.training.privacy_spec import PrivacySpec
 from privacy.training.spec import TrainSpec
 from privacy.training.units import EACH_RECORD, Unit, privacy_unit
 
+GAUSSIAN = "Gaussian"
+SECURE = "discrete Gaussian, from the operating system"
+
 
 @dataclass(frozen=True, slots=True)
 class Guarantee:
@@ -27,6 +30,11 @@ class Guarantee:
     records: int
     delta: float
     noise_multiplier: float
+
+    @property
+    def noise(self) -> str:
+        """Kind of the noise, as a report calls it."""
+        return SECURE if self.spec.secure else GAUSSIAN
 
     @property
     def rate(self) -> float:
@@ -118,6 +126,7 @@ def claim_of(
         compositions=mechanism.compositions,
         expected_batch_size=spec.batch_size,
         noise_multiplier=guarantee.noise_multiplier,
+        noise=guarantee.noise,
         clipping=privacy.clipping,
         max_grad_norm=privacy.max_grad_norm,
         steps=spent.steps,

@@ -28,6 +28,9 @@ class PrivacySpec(BaseModel):
         description="truncated-poisson: none above max_batch; shuffle: fixed batches, an epsilon without amplification",
     )
     max_batch: int | None = Field(default=None, ge=1, description="most records of a step, with truncated-poisson")
+    secure: bool = Field(
+        default=False, description="noise and sampling from the operating system, without holes of rounding; slower"
+    )
     unit: str | None = Field(default=None, description="column naming whose records they are; default: each its own")
     max_per_unit: int | None = Field(default=None, ge=1, description="records a unit may have; default: the most found")
     other_labels: Literal["refuse", "drop"] = Field(

@@ -237,5 +237,6 @@ def ledger_header(
         group=guarantee.unit.group,
         digest_key=digest_key,
         earlier=earlier,
-        **({} if guarantee.spec.max_batch is None else {"max_batch": guarantee.spec.max_batch}),
+        max_batch=guarantee.spec.max_batch,
+        noise=guarantee.noise,
     )

@@ -5,11 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from numpy.typing import NDArray
 
 from harness.claim import claim_sentence
 from harness.errors import UsageError
 from privacy.ledger import read_chain
+from privacy.noise import SecureNoise, SecureUniforms
 from privacy.sampling import SamplingError
 from privacy.training import TrainSpec, train
 from privacy.training.session import LEDGER_NAME
@@ -71,3 +75,28 @@ def test_the_digests_of_older_settings_stay(base: Path, tmp_path: Path) -> None:
         ]
     )
     assert privately(tmp_path, base, CAPPED).canonical()["privacy"]["max_batch"] == 18
+
+
+def test_secure_noise_and_coins_are_used_claimed_and_verified(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noised, tossed = [], []
+    add, random = SecureNoise.add, SecureUniforms.random
+
+    def counted_add(self: SecureNoise, summed: torch.Tensor, deviation: float, place: int) -> None:
+        noised.append((place, deviation))
+        add(self, summed, deviation, place)
+
+    def counted_random(self: SecureUniforms, size: int) -> NDArray[np.float64]:
+        tossed.append(size)
+        return random(self, size)
+
+    monkeypatch.setattr(SecureNoise, "add", counted_add)
+    monkeypatch.setattr(SecureUniforms, "random", counted_random)
+    train(privately(tmp_path, base, {"noise_multiplier": 1.0, "secure": True, "clipping": "adaptive"}))
+    found = genuine(tmp_path / "trained")
+    assert found.noise == "discrete Gaussian, from the operating system"
+    assert "noise multiplier 1 (discrete Gaussian, from the operating system), adaptive" in claim_sentence(found)
+    assert tossed == [64] * 8
+    places = max(place for place, _ in noised) + 1
+    assert len(noised) == 8 * (places + 1)  # and the count of the adaptive rule, each step

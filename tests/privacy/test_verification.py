@@ -123,6 +123,7 @@ FORGED: list[tuple[dict[str, Any], str]] = [
     ({"noise_multiplier": math.inf}, "noise_multiplier is inf"),
     ({"noise_multiplier": math.nan}, "noise_multiplier is nan"),
     ({"noise_multiplier": -1.0}, "noise_multiplier is -1"),
+    ({"noise": "discrete Gaussian"}, "noise is discrete Gaussian, the privacy ledger Gaussian"),
     ({"clipping": "automatic"}, "clipping is automatic, the privacy ledger flat"),
     ({"max_grad_norm": 1.0}, "max_grad_norm is 1.0"),
     ({"max_grad_norm": math.inf}, "max_grad_norm is inf"),
