@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from privacy.accounting.accountant import failure, rounding_noise
+from privacy.accounting.bins import bins_interval, bins_losses
 from privacy.accounting.mechanism import Mechanism
 from privacy.accounting.streams import keep_streams_open
 from privacy.accounting.truncated import parts_of
@@ -110,6 +111,8 @@ def _composed(mechanism: Mechanism, drawn: int, interval: float, world: int = 0)
         return losses.self_compose(count)
     if not mechanism.amplified:
         return pld.from_gaussian_mechanism(sigma / math.sqrt(count), value_discretization_interval=interval)
+    if mechanism.bins > 1:
+        return bins_losses(mechanism, interval).self_compose(count)
     worlds = parts_of(mechanism)
     parts = worlds[world % len(worlds)]
     first, *others = (
@@ -123,6 +126,8 @@ def _composed(mechanism: Mechanism, drawn: int, interval: float, world: int = 0)
 
 def _interval(mechanism: Mechanism, drawn: int, delta: float) -> float:
     """Grid interval: fine against the loss of one composition, and neither loss takes too many points."""
+    if mechanism.bins > 1:
+        return bins_interval(mechanism)
     parts = parts_of(mechanism)[-1]
     squares = sum(part.weight * part.rate**2 * math.expm1(min(4.0, part.noise**-2)) for part in parts)
     deviation = mechanism.group * math.sqrt(squares)

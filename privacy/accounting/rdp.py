@@ -14,6 +14,7 @@ from functools import cache, lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from privacy.accounting.bins import bins_renyi
 from privacy.accounting.mechanism import Mechanism
 from privacy.accounting.truncated import SampledGaussian, parts_of
 
@@ -127,6 +128,8 @@ def _gaussian_curve(mechanism: Mechanism, log_delta: float) -> RenyiCurve:
 
 def _whole_orders(mechanism: Mechanism, orders: tuple[int, ...]) -> tuple[Floats, Floats]:
     every = np.asarray(orders, dtype=np.float64)
+    if mechanism.bins > 1:
+        return every, mechanism.compositions * bins_renyi(mechanism, every)
     divergences = _worst_mixture(mechanism, every, lambda part: _sampled_gaussian(part, orders))
     # a divergence below the rounding of the sum is kept above zero
     return every, mechanism.compositions * np.maximum(divergences, 2.0**-52 / (every - 1))
@@ -168,6 +171,8 @@ def _log_binomials(order: int) -> tuple[Floats, Floats]:
 def _broken_orders(mechanism: Mechanism, best: float) -> tuple[Floats, Floats]:
     below = 1 + np.geomspace(1e-3, 0.9, 14) if best == 2 else np.linspace(best - 1, best, 6)[1:-1]
     orders = np.append(below, np.linspace(best, best + 1, 6)[1:-1])
+    if mechanism.bins > 1:  # as of a record whose step is known
+        return orders, mechanism.compositions * orders / (2 * mechanism.noise_multiplier**2)
     return orders, mechanism.compositions * _worst_mixture(mechanism, orders, lambda part: _series(part, orders))
 
 

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from privacy.accounting import Mechanism
 from privacy.ledger.header import LedgerHeader
-from privacy.sampling import PoissonSampling, Sampling, ShuffledSampling, TruncatedPoissonSampling
+from privacy.sampling import (
+    BallsInBinsSampling,
+    PoissonSampling,
+    Sampling,
+    ShuffledSampling,
+    TruncatedPoissonSampling,
+)
 from privacy.sampling.errors import SamplingError
 
 
@@ -14,12 +20,18 @@ def sampling_of_header(header: LedgerHeader) -> Sampling:
         return PoissonSampling(header.records, header.expected_batch_size, header.steps)
     if header.sampling == TruncatedPoissonSampling.label and header.max_batch is not None:
         return TruncatedPoissonSampling(header.records, header.expected_batch_size, header.steps, header.max_batch)
+    if header.sampling == BallsInBinsSampling.label:
+        return BallsInBinsSampling(header.records, header.expected_batch_size, _epochs(header))
     if header.sampling != ShuffledSampling.label:
         raise SamplingError(f"the privacy ledger names a sampling that is unknown ({header.sampling:.40})")
+    return ShuffledSampling(header.records, header.expected_batch_size, _epochs(header))
+
+
+def _epochs(header: LedgerHeader) -> int:
     once = ShuffledSampling(header.records, header.expected_batch_size, 1).steps
     if header.steps % once:
         raise SamplingError(f"the privacy ledger plans {header.steps} steps, no whole number of epochs of {once}")
-    return ShuffledSampling(header.records, header.expected_batch_size, header.steps // once)
+    return header.steps // once
 
 
 def mechanism_of_header(header: LedgerHeader, spent: int, group: int) -> Mechanism:

@@ -4,7 +4,7 @@ Noise in floating point has holes: which numbers can come out tells of the sum b
 noise are whole multiples of one grid step, and what is released is a function of a whole number: the rounded sum plus a
 discrete Gaussian, which is drawn exactly. Its Rényi divergences are at most those of the Gaussian (Canonne, Kamath &
 Steinke 2020). The numerical accountants hold for the Gaussian rounded to the grid, a post-processing of it; chances of
-the discrete one differ from those by a factor below exp(1e-15) up to ten deviations: for a billion numbers 2e-6 in epsilon.
+the discrete one differ from those by a factor below exp(1e-15) up to ten deviations: 2e-6 in epsilon for a billion.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 """Who is in which logical batch, and the mechanism that the accountant reads: both from one object."""
 
+from privacy.sampling.bins import BallsInBinsSampling
 from privacy.sampling.errors import SamplingError
 from privacy.sampling.generator import Uniforms, fresh_generator, fresh_torch_generator
 from privacy.sampling.loader import LogicalBatches, LogicalBatchSampler, micro_batches
@@ -11,6 +12,7 @@ from privacy.sampling.shuffle import ShuffledSampling
 from privacy.sampling.truncated import TruncatedPoissonSampling
 
 __all__ = [
+    "BallsInBinsSampling",
     "LogicalBatchSampler",
     "LogicalBatches",
     "PoissonSampling",

@@ -10,7 +10,13 @@ from harness.manifest import EarlierRun, PrivacyClaim, Unprivatised
 from privacy.accounting import calibrate_mechanism, claim, claim_all, delta_of
 from privacy.accounting.claims import Claim
 from privacy.lineage import Composed, mechanism_of_header
-from privacy.sampling import PoissonSampling, Sampling, ShuffledSampling, TruncatedPoissonSampling
+from privacy.sampling import (
+    BallsInBinsSampling,
+    PoissonSampling,
+    Sampling,
+    ShuffledSampling,
+    TruncatedPoissonSampling,
+)
 from privacy.training.data import TrainingData
 from privacy.training.privacy_spec import PrivacySpec
 from privacy.training.spec import TrainSpec
@@ -71,6 +77,8 @@ def sampling_of(spec: TrainSpec, privacy: PrivacySpec, records: int) -> Sampling
     """Who is in which step. Raises UsageError for a batch larger than the data."""
     if privacy.sampling == "shuffle":
         return ShuffledSampling(records, spec.batch_size, spec.epochs, spec.seed)
+    if privacy.sampling == "balls-in-bins":
+        return BallsInBinsSampling(records, spec.batch_size, spec.epochs)
     steps = math.ceil(spec.epochs * records / spec.batch_size)
     if privacy.max_batch is not None:
         return TruncatedPoissonSampling(records, spec.batch_size, steps, privacy.max_batch)

@@ -23,9 +23,10 @@ class PrivacySpec(BaseModel):
     engine: Literal["book-keeping", "one-sample", "opacus-hooks", "opacus-ghost"] = Field(
         default="book-keeping", description="how per-sample gradients are clipped; all give the same sums"
     )
-    sampling: Literal["poisson", "truncated-poisson", "shuffle"] = Field(
+    sampling: Literal["poisson", "truncated-poisson", "balls-in-bins", "shuffle"] = Field(
         default="poisson",
-        description="truncated-poisson: none above max_batch; shuffle: fixed batches, an epsilon without amplification",
+        description="truncated-poisson: none above max_batch; balls-in-bins: each record once an epoch, anywhere; "
+        "shuffle: fixed batches, an epsilon without amplification",
     )
     max_batch: int | None = Field(default=None, ge=1, description="most records of a step, with truncated-poisson")
     secure: bool = Field(

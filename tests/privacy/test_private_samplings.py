@@ -17,7 +17,7 @@ from privacy.noise import SecureNoise, SecureUniforms
 from privacy.sampling import SamplingError
 from privacy.training import TrainSpec, train
 from privacy.training.session import LEDGER_NAME
-from tests.privacy.claim_cases import genuine, make_run
+from tests.privacy.claim_cases import facts, genuine, make_run
 from tests.privacy.toys import make_base, make_spec, opinions, write_rows
 
 CAPPED = {"epsilon": 8, "sampling": "truncated-poisson", "max_batch": 18}
@@ -100,3 +100,12 @@ def test_secure_noise_and_coins_are_used_claimed_and_verified(
     assert tossed == [64] * 8
     places = max(place for place, _ in noised) + 1
     assert len(noised) == 8 * (places + 1)  # and the count of the adaptive rule, each step
+
+
+def test_balls_in_bins_are_claimed_by_epochs_and_verified(base: Path, tmp_path: Path) -> None:
+    train(privately(tmp_path, base, {"epsilon": 8, "sampling": "balls-in-bins"}))
+    found = genuine(tmp_path / "trained")
+    assert 7.9 < found.epsilon <= 8
+    assert (found.sampling, found.sample_rate, found.compositions, found.steps) == ("balls-in-bins", 0.25, 2, 8)
+    assert found.neighbours == "add or remove one record"
+    assert facts(found).drawn == 128  # each record once an epoch
