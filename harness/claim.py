@@ -105,7 +105,8 @@ def claim_sentence(claim: PrivacyClaim) -> str:
             f"epsilon <= {rounded_up(claim.epsilon)} ({claim.accountant.upper()}{opinions}) at delta {claim.delta:.3g}"
         )
     cap = f", at most {claim.max_batch} records a step" if claim.max_batch is not None else ""
-    kind = f" ({claim.noise})" if claim.noise != _PLAIN_NOISE else ""
+    over = f" over {claim.bands} steps" if claim.bands is not None else ""
+    kind = f" ({claim.noise}{over})" if claim.noise != _PLAIN_NOISE else ""
     lines = [
         f"{bound}, for {claim.unit}; neighbours: {claim.neighbours}",
         f"{claim.sampling} sampling at rate {claim.sample_rate:.4g}{cap}, {claim.compositions} noisy releases, "

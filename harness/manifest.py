@@ -73,6 +73,7 @@ class PrivacyClaim(BaseModel):
     expected_batch_size: int = Field(description="constant that noisy sums are divided by")
     noise_multiplier: float = Field(description="standard deviation of the noise over the clipping norm")
     noise: str = Field(default="Gaussian", description="kind of noise")
+    bands: int | None = Field(default=None, description="steps that noise is correlated over; null: independent")
     clipping: str
     max_grad_norm: float = Field(description="clipping norm; of the first step where clipping is adaptive")
     steps: int = Field(description="noisy steps taken, those lost in crashes among them")

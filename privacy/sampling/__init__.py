@@ -8,7 +8,7 @@ from privacy.sampling.poisson import PoissonSampling
 from privacy.sampling.refuse import refuse_loader
 from privacy.sampling.sampling import Sampling, check_alone
 from privacy.sampling.shard import Shard
-from privacy.sampling.shuffle import ShuffledSampling
+from privacy.sampling.shuffle import ShuffledOnceSampling, ShuffledSampling
 from privacy.sampling.truncated import TruncatedPoissonSampling
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Sampling",
     "SamplingError",
     "Shard",
+    "ShuffledOnceSampling",
     "ShuffledSampling",
     "TruncatedPoissonSampling",
     "Uniforms",

@@ -69,6 +69,17 @@ class ShuffledSampling:
         return _order(self.records, self.seed, epoch)[start : start + self.batch_size][shard.rank :: shard.world].copy()
 
 
+@dataclass(frozen=True, slots=True)
+class ShuffledOnceSampling(ShuffledSampling):
+    """ShuffledSampling with the order of the first epoch in all: a record's steps are `steps_per_epoch` apart."""
+
+    label: ClassVar[str] = "shuffled once, no amplification"
+
+    def draw(self, step: int, generator: Uniforms, shard: Shard) -> NDArray[np.int64]:
+        """See Sampling."""
+        return ShuffledSampling.draw(self, step % self.steps_per_epoch, generator, shard)
+
+
 @lru_cache(maxsize=2)
 def _order(records: int, seed: int, epoch: int) -> NDArray[np.int64]:
     return np.random.default_rng([seed, epoch]).permutation(records)

@@ -6,14 +6,17 @@ import math
 from dataclasses import dataclass
 
 from harness.claim import rounded_up
+from harness.errors import UsageError
 from harness.manifest import EarlierRun, PrivacyClaim, Unprivatised
 from privacy.accounting import calibrate_mechanism, claim, claim_all, delta_of
 from privacy.accounting.claims import Claim
 from privacy.lineage import Composed, mechanism_of_header
+from privacy.noise import best_bands
 from privacy.sampling import (
     BallsInBinsSampling,
     PoissonSampling,
     Sampling,
+    ShuffledOnceSampling,
     ShuffledSampling,
     TruncatedPoissonSampling,
 )
@@ -23,6 +26,7 @@ from privacy.training.spec import TrainSpec
 from privacy.training.units import EACH_RECORD, Unit, privacy_unit
 
 GAUSSIAN = "Gaussian"
+BANDED = "Gaussian, correlated"
 SECURE = "discrete Gaussian, from the operating system"
 
 
@@ -36,10 +40,14 @@ class Guarantee:
     records: int
     delta: float
     noise_multiplier: float
+    bands: int | None = None
+    """Steps that noise is correlated over; None: independent."""
 
     @property
     def noise(self) -> str:
         """Kind of the noise, as a report calls it."""
+        if self.bands is not None:
+            return BANDED
         return SECURE if self.spec.secure else GAUSSIAN
 
     @property
@@ -70,19 +78,39 @@ def plan_guarantee(spec: TrainSpec, privacy: PrivacySpec, data: TrainingData) ->
     unit = privacy_unit(privacy, data)
     sampling = sampling_of(spec, privacy, records)
     delta = delta_of(privacy.delta, unit.count)
-    return Guarantee(privacy, unit, sampling, records, delta, _noise(privacy, sampling, unit, delta))
+    bands = bands_of(privacy, sampling)
+    return Guarantee(privacy, unit, sampling, records, delta, _noise(privacy, sampling, unit, delta), bands)
 
 
 def sampling_of(spec: TrainSpec, privacy: PrivacySpec, records: int) -> Sampling:
     """Who is in which step. Raises UsageError for a batch larger than the data."""
     if privacy.sampling == "shuffle":
-        return ShuffledSampling(records, spec.batch_size, spec.epochs, spec.seed)
+        shuffled = ShuffledOnceSampling if privacy.noise == "banded" else ShuffledSampling
+        return shuffled(records, spec.batch_size, spec.epochs, spec.seed)
     if privacy.sampling == "balls-in-bins":
         return BallsInBinsSampling(records, spec.batch_size, spec.epochs)
     steps = math.ceil(spec.epochs * records / spec.batch_size)
     if privacy.max_batch is not None:
         return TruncatedPoissonSampling(records, spec.batch_size, steps, privacy.max_batch)
     return PoissonSampling(records, spec.batch_size, steps)
+
+
+def bands_of(privacy: PrivacySpec, sampling: Sampling) -> int | None:
+    """Steps that noise is correlated over; None: it is independent. Raises UsageError for more than an epoch has."""
+    if privacy.noise == "independent":
+        return None
+    assert isinstance(sampling, ShuffledOnceSampling)  # the spec asks for it
+    once = sampling.steps_per_epoch
+    if once == 1:
+        raise UsageError("noise: banded needs 2 or more steps an epoch, there is 1; lower batch_size or leave it out")
+    if privacy.bands == "auto":
+        return best_bands(sampling.steps, once)
+    if privacy.bands > once:
+        raise UsageError(
+            f"bands is {privacy.bands}, but a record comes back after the {once} steps of an epoch; give at most "
+            f"{once}, or a smaller batch_size"
+        )
+    return privacy.bands
 
 
 def _noise(privacy: PrivacySpec, sampling: Sampling, unit: Unit, delta: float) -> float:
@@ -135,6 +163,7 @@ def claim_of(
         expected_batch_size=spec.batch_size,
         noise_multiplier=guarantee.noise_multiplier,
         noise=guarantee.noise,
+        bands=guarantee.bands,
         clipping=privacy.clipping,
         max_grad_norm=privacy.max_grad_norm,
         steps=spent.steps,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -32,6 +32,12 @@ class PrivacySpec(BaseModel):
     secure: bool = Field(
         default=False, description="noise and sampling from the operating system, without holes of rounding; slower"
     )
+    noise: Literal["independent", "banded"] = Field(
+        default="independent", description="banded: later steps take a part of it back; with sampling: shuffle"
+    )
+    bands: Annotated[int, Field(ge=2)] | Literal["auto"] = Field(
+        default="auto", description="steps that banded noise is correlated over; auto: the best up to 16"
+    )
     unit: str | None = Field(default=None, description="column naming whose records they are; default: each its own")
     max_per_unit: int | None = Field(default=None, ge=1, description="records a unit may have; default: the most found")
     other_labels: Literal["refuse", "drop"] = Field(
@@ -51,4 +57,19 @@ class PrivacySpec(BaseModel):
             raise ValueError("max_per_unit needs unit, the column that names whose records they are")
         if (self.max_batch is not None) != (self.sampling == "truncated-poisson"):
             raise ValueError("max_batch and sampling: truncated-poisson go together; give both or neither")
+        self._consistent_noise()
         return self
+
+    def _consistent_noise(self) -> None:
+        if self.noise == "independent":
+            if self.bands != "auto":
+                raise ValueError("bands belongs to noise: banded; add it or leave bands out")
+            return
+        if self.sampling != "shuffle":
+            raise ValueError(
+                f"noise: banded is proven for steps known beforehand, not for {self.sampling}; add sampling: shuffle"
+            )
+        if self.clipping == "adaptive":
+            raise ValueError("noise: banded needs one clipping norm in all steps, which adaptive moves; choose another")
+        if self.secure:
+            raise ValueError("secure noise is independent, noise: banded is not; choose one of them")

@@ -8,7 +8,7 @@ import torch
 
 from harness.errors import AuditError, UsageError
 from privacy.clipping import Adaptive, ClippingEngine, make_engine
-from privacy.noise import NoiseSource, SecureNoise, SecureUniforms
+from privacy.noise import BandedNoise, GeneratorNoise, NoiseSource, SecureNoise, SecureUniforms
 from privacy.sampling import LogicalBatches, Shard, Uniforms, fresh_generator, fresh_torch_generator, micro_batches
 from privacy.training.batches import MicroBatch
 from privacy.training.guarantee import Guarantee
@@ -73,6 +73,8 @@ class PrivateTraining:
 
     def _noise_source(self) -> NoiseSource | None:
         """None: independent noise of the optimizer's generator."""
+        if self._guarantee.bands is not None:
+            return BandedNoise(self._guarantee.bands, GeneratorNoise(fresh_torch_generator(self._work.device)))
         if not self._guarantee.spec.secure:
             return None
         rule, multiplier = self._engine.rule, self._guarantee.noise_multiplier

@@ -16,7 +16,7 @@ from privacy.training.privacy_spec import PrivacySpec
 
 Task = Literal["classification", "masked_lm", "causal_lm"]
 
-_LATER_KEYS = {"other_labels": "refuse", "max_batch": None, "secure": False}
+_LATER_KEYS = {"other_labels": "refuse", "max_batch": None, "secure": False, "noise": "independent", "bands": "auto"}
 """Keys of `privacy` that older trainings did not have, with what they mean when left out."""
 
 

@@ -45,6 +45,7 @@ def check_header(chain: Chain, manifest: TrainingManifest, claim: PrivacyClaim) 
             "expected_batch_size": (header.expected_batch_size, claim.expected_batch_size),
             "sampling": (header.sampling, claim.sampling),
             "noise": (header.noise, claim.noise),
+            "bands": (header.bands, claim.bands),
             "clipping": (header.clipping, claim.clipping),
             "max_grad_norm": (header.max_grad_norm, claim.max_grad_norm),
             "target_epsilon": (header.target_epsilon, claim.target_epsilon),

@@ -10,7 +10,7 @@ from harness.claim_check import ClaimCheck
 from harness.manifest import PrivacyClaim, TrainingManifest, Unprivatised, read_manifest
 from privacy.ledger.chain import header_line, step_line
 from privacy.ledger.header import LedgerHeader
-from privacy.training.guarantee import Guarantee, Spent, claim_of, sampling_of
+from privacy.training.guarantee import Guarantee, Spent, bands_of, claim_of, sampling_of
 from privacy.training.privacy_spec import PrivacySpec
 from privacy.training.session import LEDGER_NAME, ledger_header
 from privacy.training.spec import TrainSpec
@@ -102,7 +102,8 @@ def facts(claim: PrivacyClaim) -> Unprivatised:
 
 def _guarantee(spec: TrainSpec, privacy: PrivacySpec, unit: Unit) -> Guarantee:
     noise = 1.5 if privacy.noise_multiplier is None else privacy.noise_multiplier
-    return Guarantee(privacy, unit, sampling_of(spec, privacy, RECORDS), RECORDS, 1 / (10 * unit.count), noise)
+    sampling = sampling_of(spec, privacy, RECORDS)
+    return Guarantee(privacy, unit, sampling, RECORDS, 1 / (10 * unit.count), noise, bands_of(privacy, sampling))
 
 
 def _manifest(spec: TrainSpec, header: LedgerHeader, claim: PrivacyClaim) -> TrainingManifest:

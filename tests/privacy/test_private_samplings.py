@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 
 from harness.claim import claim_sentence
 from harness.errors import UsageError
 from privacy.ledger import read_chain
-from privacy.noise import SecureNoise, SecureUniforms
+from privacy.ledger.state import STATE_NAME
+from privacy.lineage import mechanism_of_header
+from privacy.noise import BandedNoise, GeneratorNoise, SecureNoise, SecureUniforms
 from privacy.sampling import SamplingError
 from privacy.training import TrainSpec, train
 from privacy.training.session import LEDGER_NAME
@@ -109,3 +112,79 @@ def test_balls_in_bins_are_claimed_by_epochs_and_verified(base: Path, tmp_path: 
     assert (found.sampling, found.sample_rate, found.compositions, found.steps) == ("balls-in-bins", 0.25, 2, 8)
     assert found.neighbours == "add or remove one record"
     assert facts(found).drawn == 128  # each record once an epoch
+
+
+BANDED = {"epsilon": 8, "sampling": "shuffle", "noise": "banded", "bands": 3}
+
+
+def test_banded_noise_is_claimed_as_the_epochs_it_protects_and_verified(base: Path, tmp_path: Path) -> None:
+    train(privately(tmp_path, base, BANDED))
+    found = genuine(tmp_path / "trained")
+    assert 7.9 < found.epsilon <= 8
+    assert (found.sampling, found.compositions, found.bands) == ("shuffled once, no amplification", 2, 3)
+    assert "(Gaussian, correlated over 3 steps), flat clipping" in claim_sentence(found)
+    assert read_chain(tmp_path / "trained" / LEDGER_NAME).header.bands == 3
+
+
+def test_a_stopped_run_goes_on_with_no_noise_to_take_back(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began: list[int] = []
+    init = BandedNoise.__init__
+
+    def counted(self: BandedNoise, bands: int, independent: GeneratorNoise) -> None:
+        began.append(bands)
+        init(self, bands, independent)
+
+    def stop(done: int, steps: int, loss: float) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(BandedNoise, "__init__", counted)
+    spec = privately(tmp_path, base, BANDED)
+    with pytest.raises(KeyboardInterrupt):
+        train(spec, progress=stop)
+    saved = load_file(tmp_path / "trained.training" / STATE_NAME)
+    assert not any("noise" in name for name in saved)
+    train(spec)
+    found = genuine(tmp_path / "trained")
+    assert began == [3, 3]
+    assert (found.steps, found.steps_lost, found.compositions) == (8, 0, 2)
+
+
+def test_bands_of_a_ledger_must_fit_its_epochs(tmp_path: Path) -> None:
+    header = make_run(tmp_path, sampling="shuffle", noise="banded", bands=4).header
+    assert mechanism_of_header(header, 8, 1).compositions == 2
+    for changes, said in (
+        ({"bands": 5}, "noise over 5 steps is not proven for epochs of 4"),
+        ({"bands": None}, "noise over None steps is not proven"),
+        ({"sampling": "Poisson"}, "correlated noise is not proven with the sampling Poisson"),
+        ({"sampling": "shuffled, no amplification"}, "correlated noise is not proven"),
+    ):
+        with pytest.raises(SamplingError, match=said):
+            mechanism_of_header(header.model_copy(update=changes), 8, 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"sampling": "poisson"}, "proven for steps known beforehand, not for poisson; add sampling: shuffle"),
+        ({"clipping": "adaptive"}, "needs one clipping norm in all steps"),
+        ({"secure": True}, "choose one of them"),
+        ({"noise": "independent"}, "bands belongs to noise: banded"),
+        ({"bands": 1}, "greater than or equal to 2"),
+    ],
+)
+def test_settings_that_banded_noise_is_not_proven_for_are_refused(
+    base: Path, tmp_path: Path, changes: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        privately(tmp_path, base, {**BANDED, **changes})
+
+
+def test_more_bands_than_steps_of_an_epoch_are_refused_before_anything_is_spent(base: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="bands is 5, but a record comes back after the 4 steps of an epoch"):
+        train(privately(tmp_path, base, {**BANDED, "bands": 5}))
+    with pytest.raises(UsageError, match="needs 2 or more steps an epoch, there is 1"):
+        train(privately(tmp_path, base, BANDED, batch_size=64))
+    assert not (tmp_path / "trained.training").exists()
