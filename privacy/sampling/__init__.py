@@ -1,6 +1,7 @@
 """Who is in which logical batch, and the mechanism that the accountant reads: both from one object."""
 
 from privacy.sampling.bins import BallsInBinsSampling
+from privacy.sampling.cyclic import CyclicPoissonSampling
 from privacy.sampling.errors import SamplingError
 from privacy.sampling.generator import Uniforms, fresh_generator, fresh_torch_generator
 from privacy.sampling.loader import LogicalBatches, LogicalBatchSampler, micro_batches
@@ -13,6 +14,7 @@ from privacy.sampling.truncated import TruncatedPoissonSampling
 
 __all__ = [
     "BallsInBinsSampling",
+    "CyclicPoissonSampling",
     "LogicalBatchSampler",
     "LogicalBatches",
     "PoissonSampling",

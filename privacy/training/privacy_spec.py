@@ -33,10 +33,12 @@ class PrivacySpec(BaseModel):
         default=False, description="noise and sampling from the operating system, without holes of rounding; slower"
     )
     noise: Literal["independent", "banded"] = Field(
-        default="independent", description="banded: later steps take a part of it back; with sampling: shuffle"
+        default="independent",
+        description="banded: later steps take a part of it back; with sampling: poisson or shuffle",
     )
     bands: Annotated[int, Field(ge=2)] | Literal["auto"] = Field(
-        default="auto", description="steps that banded noise is correlated over; auto: the best up to 16"
+        default="auto",
+        description="steps that banded noise is correlated over; auto: those up to 16 that leave the least noise",
     )
     unit: str | None = Field(default=None, description="column naming whose records they are; default: each its own")
     max_per_unit: int | None = Field(default=None, ge=1, description="records a unit may have; default: the most found")
@@ -65,10 +67,8 @@ class PrivacySpec(BaseModel):
             if self.bands != "auto":
                 raise ValueError("bands belongs to noise: banded; add it or leave bands out")
             return
-        if self.sampling != "shuffle":
-            raise ValueError(
-                f"noise: banded is proven for steps known beforehand, not for {self.sampling}; add sampling: shuffle"
-            )
+        if self.sampling not in ("poisson", "shuffle"):
+            raise ValueError(f"noise: banded is not proven for {self.sampling}; take sampling: poisson or shuffle")
         if self.clipping == "adaptive":
             raise ValueError("noise: banded needs one clipping norm in all steps, which adaptive moves; choose another")
         if self.secure:

@@ -102,8 +102,10 @@ def facts(claim: PrivacyClaim) -> Unprivatised:
 
 def _guarantee(spec: TrainSpec, privacy: PrivacySpec, unit: Unit) -> Guarantee:
     noise = 1.5 if privacy.noise_multiplier is None else privacy.noise_multiplier
-    sampling = sampling_of(spec, privacy, RECORDS)
-    return Guarantee(privacy, unit, sampling, RECORDS, 1 / (10 * unit.count), noise, bands_of(privacy, sampling))
+    delta = 1 / (10 * unit.count)
+    bands = bands_of(spec, privacy, RECORDS, delta)
+    sampling = sampling_of(spec, privacy, RECORDS, bands)
+    return Guarantee(privacy, unit, sampling, RECORDS, delta, noise, bands)
 
 
 def _manifest(spec: TrainSpec, header: LedgerHeader, claim: PrivacyClaim) -> TrainingManifest:

@@ -12,8 +12,8 @@ import torch
 from scipy.linalg import toeplitz
 from scipy.special import binom
 
-from privacy.noise import BandedNoise, GeneratorNoise, best_bands
-from privacy.noise.banded import coefficients, column_norm, final_ratio, noise_ratio
+from privacy.noise import BandedNoise, GeneratorNoise
+from privacy.noise.banded import best_bands, coefficients, column_norm, final_ratio, noise_ratio
 from privacy.sampling import Shard, ShuffledOnceSampling
 
 Floats = npt.NDArray[np.float64]

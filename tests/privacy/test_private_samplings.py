@@ -126,6 +126,15 @@ def test_banded_noise_is_claimed_as_the_epochs_it_protects_and_verified(base: Pa
     assert read_chain(tmp_path / "trained" / LEDGER_NAME).header.bands == 3
 
 
+def test_banded_noise_is_amplified_by_poisson_sampling_and_its_bands_are_chosen(base: Path, tmp_path: Path) -> None:
+    train(privately(tmp_path, base, {"epsilon": 8, "noise": "banded"}, batch_size=8))
+    found = genuine(tmp_path / "trained")
+    assert 7.9 < found.epsilon <= 8
+    assert (found.sampling, found.accountant, found.second_accountant) == ("cyclic Poisson", "prv", "pld")
+    assert found.bands in (2, 4, 8)
+    assert (found.sample_rate, found.compositions) == (found.bands * 8 / 64, 16 // found.bands)
+
+
 def test_a_stopped_run_goes_on_with_no_noise_to_take_back(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,7 +166,8 @@ def test_bands_of_a_ledger_must_fit_its_epochs(tmp_path: Path) -> None:
     assert mechanism_of_header(header, 8, 1).compositions == 2
     for changes, said in (
         ({"bands": 5}, "noise over 5 steps is not proven for epochs of 4"),
-        ({"bands": None}, "noise over None steps is not proven"),
+        ({"bands": None}, "names a sampling that is unknown"),
+        ({"sampling": "cyclic Poisson", "bands": 5}, "5 parts of 64 records hold no batches of 16"),
         ({"sampling": "Poisson"}, "correlated noise is not proven with the sampling Poisson"),
         ({"sampling": "shuffled, no amplification"}, "correlated noise is not proven"),
     ):
@@ -168,7 +178,7 @@ def test_bands_of_a_ledger_must_fit_its_epochs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"sampling": "poisson"}, "proven for steps known beforehand, not for poisson; add sampling: shuffle"),
+        ({"sampling": "balls-in-bins"}, "not proven for balls-in-bins; take sampling: poisson or shuffle"),
         ({"clipping": "adaptive"}, "needs one clipping norm in all steps"),
         ({"secure": True}, "choose one of them"),
         ({"noise": "independent"}, "bands belongs to noise: banded"),
@@ -183,8 +193,11 @@ def test_settings_that_banded_noise_is_not_proven_for_are_refused(
 
 
 def test_more_bands_than_steps_of_an_epoch_are_refused_before_anything_is_spent(base: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="bands is 5, but a record comes back after the 4 steps of an epoch"):
-        train(privately(tmp_path, base, {**BANDED, "bands": 5}))
-    with pytest.raises(UsageError, match="needs 2 or more steps an epoch, there is 1"):
-        train(privately(tmp_path, base, BANDED, batch_size=64))
+    for sampling in ("shuffle", "poisson"):
+        with pytest.raises(UsageError, match="bands is 5, but a record comes back after 4 steps"):
+            train(privately(tmp_path, base, {**BANDED, "bands": 5, "sampling": sampling}))
+        with pytest.raises(UsageError, match=r"2 or more steps between two of a record.* there is 1"):
+            train(privately(tmp_path, base, {**BANDED, "sampling": sampling}, batch_size=64))
+    with pytest.raises(UsageError, match="bands: auto is chosen for an epsilon"):
+        train(privately(tmp_path, base, {"noise_multiplier": 1.0, "noise": "banded"}))
     assert not (tmp_path / "trained.training").exists()

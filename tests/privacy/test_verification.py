@@ -42,6 +42,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "balls in bins": {"sampling": "balls-in-bins"},
     "balls in bins, hardly any noise": {"sampling": "balls-in-bins", "noise_multiplier": 1e-9},
     "balls in bins, much noise": {"sampling": "balls-in-bins", "noise_multiplier": 40.0},
+    "banded, cyclic": {"noise": "banded", "bands": 2},
     "banded": {"sampling": "shuffle", "noise": "banded"},
     "pld": {"accountant": "pld"},
     "rdp": {"accountant": "rdp"},
