@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+_FEWEST_BANDS = 2
+"""Noise over one step is independent."""
 
 
 class PrivacySpec(BaseModel):
@@ -36,7 +39,7 @@ class PrivacySpec(BaseModel):
         default="independent",
         description="banded: later steps take a part of it back; with sampling: poisson or shuffle",
     )
-    bands: Annotated[int, Field(ge=2)] | Literal["auto"] = Field(
+    bands: int | Literal["auto"] = Field(
         default="auto",
         description="steps that banded noise is correlated over; auto: those up to 16 that leave the least noise",
     )
@@ -63,6 +66,8 @@ class PrivacySpec(BaseModel):
         return self
 
     def _consistent_noise(self) -> None:
+        if self.bands != "auto" and self.bands < _FEWEST_BANDS:
+            raise ValueError(f"bands is {self.bands}; give {_FEWEST_BANDS} or more steps, or auto")
         if self.noise == "independent":
             if self.bands != "auto":
                 raise ValueError("bands belongs to noise: banded; add it or leave bands out")

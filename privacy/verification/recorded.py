@@ -13,6 +13,7 @@ from privacy.ledger.chain import Chain
 from privacy.ledger.header import LedgerHeader
 from privacy.lineage.mechanism import mechanism_of_header, sampling_of_header
 from privacy.sampling.errors import SamplingError
+from privacy.training.guarantee import SECURE
 from privacy.training.session import FROM_SCRATCH
 from privacy.training.spec import config_digest
 from privacy.training.units import EACH_RECORD
@@ -83,6 +84,8 @@ def mechanism_of(chain: Chain, manifest: TrainingManifest, claim: PrivacyClaim) 
             "compositions": (mechanism.compositions, claim.compositions),
             "neighbours": (sampling.neighbours, claim.neighbours),
             "engine": (settings.get("engine"), claim.engine),
+            "banded noise": (settings.get("noise") == "banded", claim.bands is not None),
+            "secure noise": (settings.get("secure") is True, claim.noise == SECURE),
         }
     )
     return mechanism, asked  # type: ignore[return-value]  # checked just above

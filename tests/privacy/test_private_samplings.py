@@ -182,7 +182,7 @@ def test_bands_of_a_ledger_must_fit_its_epochs(tmp_path: Path) -> None:
         ({"clipping": "adaptive"}, "needs one clipping norm in all steps"),
         ({"secure": True}, "choose one of them"),
         ({"noise": "independent"}, "bands belongs to noise: banded"),
-        ({"bands": 1}, "greater than or equal to 2"),
+        ({"bands": 1}, "bands is 1; give 2 or more steps"),
     ],
 )
 def test_settings_that_banded_noise_is_not_proven_for_are_refused(

@@ -181,6 +181,24 @@ def test_weights_other_than_the_manifest_says_are_found(run: Run) -> None:
     assert "other weights" in run.checked(weights="0" * 64).reason
 
 
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ({"noise": "discrete Gaussian, from the operating system"}, "secure noise is True"),
+        ({"bands": 2, "sampling": "shuffled once, no amplification"}, "banded noise is True"),
+    ],
+)
+def test_another_kind_of_noise_than_the_settings_ask_for_is_found(
+    own: Run, tmp_path: Path, kind: dict[str, Any], reason: str
+) -> None:
+    made = make_run(tmp_path / "shuffled", sampling="shuffle") if "bands" in kind else own
+    manifest = rewritten(made, **kind)
+    assert manifest.privacy is not None
+    found = made.checked(manifest.model_copy(update={"privacy": manifest.privacy.model_copy(update=kind)}))
+    assert not found.verified
+    assert reason in found.reason
+
+
 def test_no_claim_is_not_verified(run: Run) -> None:
     assert not run.checked(run.manifest.model_copy(update={"privacy": None})).verified
 
