@@ -58,13 +58,11 @@ def best_bands(steps: int, most: int) -> int:
 
 def _inverse(bands: int, steps: int) -> Floats:
     """First column of C^-1 [steps]."""
-    given = coefficients(bands)[1:]
-    out = np.zeros(steps)
-    out[0] = 1.0
-    for step in range(1, steps):
-        before = out[max(0, step - len(given)) : step][::-1]
-        out[step] = -float(given[: len(before)] @ before)
-    return out
+    from scipy.signal import lfilter
+
+    impulse = np.zeros(steps)
+    impulse[0] = 1.0
+    return np.asarray(lfilter([1.0], coefficients(bands), impulse), dtype=np.float64)
 
 
 class BandedNoise:
