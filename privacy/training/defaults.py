@@ -23,7 +23,7 @@ _MICRO = 32
 _HEAD: dict[str, Any] = {
     "epochs": 30,  # an epoch over features costs nothing; 100 steps of three tenths are where more no longer helps
     "optimizer": "sgd",
-    "learning_rate": 2.0,
+    "learning_rate": 1.0,
     "schedule": "constant",
     "averaging": "last",
     "warmup_ratio": 0.0,
