@@ -1,9 +1,9 @@
 """What privacy costs, by what is trained: the MiniLM encoder on SST-2 against the same fine-tuned without privacy.
 
-The head is trained at epsilon 8, 3 and 1 and without privacy, three seeds each; what trains weights of the encoder takes
-minutes a model, and is run at epsilon 8 with one seed. Settings are the defaults of each mode but for the rates of the
-runs without privacy, which were chosen on the development set, as was the head's rate at epsilon 8 and 1; that search
-is not accounted for.
+The head is trained at epsilon 8, 3 and 1 and without privacy, three seeds each; what trains weights of the encoder
+takes minutes a model, and is run at epsilon 8 with one seed. Settings are the defaults of each mode but for the rates
+of the runs without privacy, which were chosen on the development set, as was the head's rate at epsilon 8 and 1; that
+search is not accounted for.
 """
 
 from __future__ import annotations

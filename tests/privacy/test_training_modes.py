@@ -18,7 +18,7 @@ from privacy.frontier.grid import make_grid
 from privacy.training import TrainSpec, cached_features, train
 from privacy.training import run as run_module
 from privacy.training.averaging import WeightAverage
-from privacy.training.defaults import with_private_defaults
+from privacy.training.defaults import with_defaults
 from privacy.training.loop import Schedule
 from tests.privacy.toys import make_base, make_spec
 
@@ -303,9 +303,9 @@ def bare(tmp_path: Path, **fields: Any) -> TrainSpec:
 
 
 def test_private_defaults_fill_in_what_is_left_open(tmp_path: Path) -> None:
-    spec = with_private_defaults(bare(tmp_path, privacy={"epsilon": 3.0}), 5000)
+    spec = with_defaults(bare(tmp_path, privacy={"epsilon": 3.0}), 5000)
     assert (spec.batch_size, spec.accumulation, spec.weight_decay, spec.learning_rate) == (500, 16, 0.0, 5e-4)
-    head = with_private_defaults(bare(tmp_path, privacy={"epsilon": 3.0}, mode="head"), 5000)
+    head = with_defaults(bare(tmp_path, privacy={"epsilon": 3.0}, mode="head"), 5000)
     assert (head.batch_size, head.optimizer, head.averaging, head.accumulation) == (1500, "sgd", "last", 1)
     assert head.privacy is not None
     assert head.privacy.max_grad_norm == 1.0
@@ -313,16 +313,18 @@ def test_private_defaults_fill_in_what_is_left_open(tmp_path: Path) -> None:
 
 def test_private_defaults_leave_what_is_given_and_plain_training_alone(tmp_path: Path) -> None:
     given = {"batch_size": 7, "weight_decay": 0.3, "learning_rate": 1e-5, "accumulation": 2}
-    spec = with_private_defaults(bare(tmp_path, privacy={"epsilon": 3.0, "max_grad_norm": 0.2}, **given), 5000)
+    spec = with_defaults(bare(tmp_path, privacy={"epsilon": 3.0, "max_grad_norm": 0.2}, **given), 5000)
     assert {key: getattr(spec, key) for key in given} == given
     assert spec.privacy is not None
     assert spec.privacy.max_grad_norm == 0.2
     plain = bare(tmp_path)
-    assert with_private_defaults(plain, 5000) is plain
+    assert with_defaults(plain, 5000) is plain
+    head = with_defaults(bare(tmp_path, mode="head", epochs=2), 5000)
+    assert (head.optimizer, head.epochs, head.batch_size, head.averaging) == ("sgd", 2, 1500, "none")
 
 
 def test_private_defaults_of_few_records(tmp_path: Path) -> None:
-    assert with_private_defaults(bare(tmp_path, privacy={"epsilon": 3.0}), 3).batch_size == 1
+    assert with_defaults(bare(tmp_path, privacy={"epsilon": 3.0}), 3).batch_size == 1
 
 
 def test_a_frontier_leaves_open_what_its_spec_leaves_open(tmp_path: Path) -> None:
