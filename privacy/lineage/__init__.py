@@ -2,7 +2,7 @@
 
 from privacy.lineage.compare import Composed, Lineage, trace, with_stage
 from privacy.lineage.history import Kept, Run, Stage, read_history, records_path, write_history
-from privacy.lineage.mechanism import mechanism_of_header
+from privacy.lineage.mechanism import mechanism_of_header, neighbours_of
 from privacy.lineage.names import LEDGER_NAME, earlier_ledger
 from privacy.lineage.records import Records
 
@@ -16,6 +16,7 @@ __all__ = [
     "Stage",
     "earlier_ledger",
     "mechanism_of_header",
+    "neighbours_of",
     "read_history",
     "records_path",
     "trace",

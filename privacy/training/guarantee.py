@@ -10,7 +10,7 @@ from harness.errors import UsageError
 from harness.manifest import EarlierRun, PrivacyClaim, Unprivatised
 from privacy.accounting import calibrate_mechanism, claim, claim_all, delta_of
 from privacy.accounting.claims import Claim
-from privacy.lineage import Composed, mechanism_of_header
+from privacy.lineage import Composed, mechanism_of_header, neighbours_of
 from privacy.noise.banded import best_bands, noise_ratio
 from privacy.sampling import (
     BallsInBinsSampling,
@@ -183,7 +183,7 @@ def claim_of(
         unit=unit.name,
         units=unit.count,
         group=unit.group,
-        neighbours=sampling.neighbours,
+        neighbours=neighbours_of(sampling, (each.run.header for each in composed)),
         records=guarantee.records,
         sampling=sampling.label,
         sample_rate=mechanism.rate,

@@ -11,7 +11,7 @@ from privacy.accounting.accountant import check_accountant
 from privacy.accounting.errors import AccountingError
 from privacy.ledger.chain import Chain
 from privacy.ledger.header import LedgerHeader
-from privacy.lineage.mechanism import mechanism_of_header, sampling_of_header
+from privacy.lineage.mechanism import mechanism_of_header, neighbours_of, sampling_of_header
 from privacy.sampling.errors import SamplingError
 from privacy.training.guarantee import SECURE
 from privacy.training.session import FROM_SCRATCH
@@ -82,7 +82,6 @@ def mechanism_of(chain: Chain, manifest: TrainingManifest, claim: PrivacyClaim) 
             "sample_rate": (mechanism.rate, header.rate),
             "max_batch": (mechanism.max_batch, claim.max_batch),
             "compositions": (mechanism.compositions, claim.compositions),
-            "neighbours": (sampling.neighbours, claim.neighbours),
             "engine": (settings.get("engine"), claim.engine),
             "banded noise": (settings.get("noise") == "banded", claim.bands is not None),
             "secure noise": (settings.get("secure") is True, claim.noise == SECURE),
@@ -130,6 +129,8 @@ def earlier_mechanisms(chain: Chain, ledgers: Sequence[Chain], claim: PrivacyCla
             }
         )
         found.append(mechanism)
+    own = sampling_of_header(chain.header)
+    _same({"neighbours": (neighbours_of(own, (ledger.header for ledger in ledgers)), claim.neighbours)})
     return tuple(found)
 
 
