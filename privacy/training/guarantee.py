@@ -77,7 +77,8 @@ class Spent:
 def plan_guarantee(spec: TrainSpec, privacy: PrivacySpec, data: TrainingData) -> Guarantee:
     """Sampling and noise for `spec` on `data`.
 
-    Raises UsageError: a batch larger than the data, delta too large, a target that these steps cannot reach.
+    Raises UsageError: a batch larger than the data, delta too large, a target that these steps cannot reach, units that
+    the sampling is not accounted for.
     """
     records = len(data.members)
     unit = privacy_unit(privacy, data)
@@ -143,10 +144,10 @@ def _best_bands(spec: TrainSpec, privacy: PrivacySpec, records: int, delta: floa
 
 
 def _noise(privacy: PrivacySpec, sampling: Sampling, unit: Unit, delta: float) -> float:
+    asked = sampling.mechanism(1.0, group=unit.group)  # refused now, not by the claim when all is spent
     if privacy.noise_multiplier is not None:
         return privacy.noise_multiplier
     assert privacy.epsilon is not None  # the spec holds one of the two
-    asked = sampling.mechanism(1.0, group=unit.group)
     return calibrate_mechanism(privacy.epsilon, delta, asked, privacy.accountant)
 
 
