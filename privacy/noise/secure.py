@@ -40,7 +40,7 @@ class SecureNoise:
     """Discrete Gaussian noise, drawn on the CPU; see NoiseSource.
 
     Rounding to the grid moves neighbouring sums apart by up to a step in each number, for which noise is raised: by
-    0.01 % at a hundred million numbers and noise multiplier 1.
+    0.015 % at a hundred million numbers and noise multiplier 1.
     """
 
     last: ClassVar[bool] = True

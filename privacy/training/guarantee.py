@@ -151,6 +151,17 @@ def _noise(privacy: PrivacySpec, sampling: Sampling, unit: Unit, delta: float) -
     return calibrate_mechanism(privacy.epsilon, delta, asked, privacy.accountant)
 
 
+def check_claimable(guarantee: Guarantee, composed: tuple[Composed, ...]) -> None:
+    """Raises AccountingError where no claim could be made of all steps planned: better before any is spent.
+
+    Of single records one always can; the bound for users needs orders above the records that a user has.
+    """
+    mechanism = guarantee.sampling.mechanism(guarantee.noise_multiplier, group=guarantee.unit.group)
+    if guarantee.unit.group > 1:
+        before = [mechanism_of_header(each.run.header, each.run.spent, each.group) for each in composed]
+        claim_all([mechanism, *before], guarantee.delta, guarantee.spec.accountant)
+
+
 def claim_of(
     guarantee: Guarantee,
     spec: TrainSpec,

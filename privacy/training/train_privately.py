@@ -16,7 +16,7 @@ from privacy.lineage import LEDGER_NAME, Lineage, Run, earlier_ledger, mechanism
 from privacy.sampling import check_alone
 from privacy.training.aside import named_aside
 from privacy.training.fresh import records_in_corpus
-from privacy.training.guarantee import Guarantee, claim_of, plan_guarantee
+from privacy.training.guarantee import Guarantee, check_claimable, claim_of, plan_guarantee
 from privacy.training.job import Job
 from privacy.training.lineage import keep_history, lineage_of
 from privacy.training.privacy_spec import PrivacySpec
@@ -37,6 +37,7 @@ def train_privately(job: Job, privacy: PrivacySpec, *, replace: bool) -> tuple[T
     keys = ranks.agree(own_keys(job.spec.output.parent) if ranks.first else None)
     assert keys is not None  # the first process has them
     lineage = lineage_of(job, keys, guarantee.unit.name, guarded=guarantee.noise_multiplier > 0)
+    check_claimable(guarantee, lineage.composed)
     header = ledger_header(
         job.spec,
         guarantee,

@@ -80,6 +80,14 @@ def test_what_counts_single_records_is_refused_for_users_before_anything_is_spen
     assert not (tmp_path / "trained.training").exists()
 
 
+def test_a_claim_that_no_accountant_can_make_is_refused_before_anything_is_spent(base: Path, tmp_path: Path) -> None:
+    rows = [{**row, "author": "a" if index < 40 else f"b{index}"} for index, row in enumerate(opinions(64, seed=1))]
+    data = {"source": str(write_rows(tmp_path / "authors.jsonl", rows)), "columns": {"label": "label"}}
+    with pytest.raises(UsageError, match="no group bound holds for 40 records"):
+        train(privately(tmp_path, base, {"noise_multiplier": 0.01, "unit": "author"}, data=data))
+    assert not (tmp_path / "trained.training").exists()
+
+
 def test_the_digests_of_older_settings_stay(base: Path, tmp_path: Path) -> None:
     canonical = privately(tmp_path, base, {"epsilon": 8}).canonical()["privacy"]
     assert sorted(canonical) == sorted(
