@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import stat
 from pathlib import Path
 from typing import Any
@@ -255,7 +256,7 @@ def test_weights_that_are_no_numbers_cost_nothing(tmp_path: Path) -> None:
 
 def test_dropout_of_a_private_run_follows_from_no_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A seed of 32 bits can be tried out, and with known masks one record's influence has no bound."""
-    monkeypatch.setattr(run_module.secrets, "randbits", lambda bits: 5)
+    monkeypatch.setattr(secrets, "randbits", lambda bits: 5)
     drawn = []
     for _ in range(2):
         run_module._hide_dropout()
