@@ -16,7 +16,17 @@ from privacy.training.privacy_spec import PrivacySpec
 
 Task = Literal["classification", "masked_lm", "causal_lm"]
 Mode = Literal["full", "head", "bitfit", "last-layers", "lora"]
-_LATER = ("mode", "last_layers", "pooling", "optimizer", "momentum", "schedule", "averaging", "completions")
+_LATER = (
+    "mode",
+    "last_layers",
+    "pooling",
+    "optimizer",
+    "momentum",
+    "schedule",
+    "averaging",
+    "completions",
+    "gradient_checkpointing",
+)
 
 _LATER_PRIVACY = {"other_labels": "refuse", "max_batch": None, "secure": False, "noise": "independent", "bands": "auto"}
 """Keys of `privacy` that older trainings did not have, with what they mean when left out."""
@@ -70,6 +80,9 @@ class TrainSpec(BaseModel):
     )
     lora: LoraSpec | None = Field(default=None, description="train low-rank adapters and a new head only")
     precision: Literal["fp32", "bf16"] = Field(default="fp32", description="of the forward pass; weights stay fp32")
+    gradient_checkpointing: bool = Field(
+        default=False, description="keep no layer's inner activations, compute them twice: less memory, more time"
+    )
     privacy: PrivacySpec | None = Field(default=None, description="train with differential privacy")
     seed: int = Field(default=0, ge=0, lt=2**32, description="seed of order, dropout, masks and a new head")
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -97,6 +110,11 @@ class TrainSpec(BaseModel):
             raise ValueError(f"next_sentence belongs to masked_lm, not to {self.task}")
         if self.completions != "none" and self.task != "causal_lm":
             raise ValueError(f"completions belongs to causal_lm, not to {self.task}")
+        if self.gradient_checkpointing and self.privacy and self.privacy.engine.startswith("opacus"):
+            raise ValueError(
+                f"gradient_checkpointing runs layers twice, which {self.privacy.engine} takes for two uses; choose "
+                "engine book-keeping"
+            )
         if self.privacy and self.max_grad_norm not in {None, 1.0}:
             raise ValueError("max_grad_norm clips whole batches; with privacy give privacy.max_grad_norm instead")
         return self
