@@ -29,6 +29,8 @@ class Records:
     """Whose each record is; None where each is its own unit."""
     digests: frozenset[str]
     """Unkeyed digests of all records together, with and without their labels; never written down."""
+    units_as_written: Sequence[str] | None = None
+    """Units before spellings of one were made one, as older digests have them."""
 
     def text_digests(self, key: bytes) -> Digests:
         """Of all texts, both of a pair."""
@@ -50,8 +52,16 @@ class Records:
 
     def shared_units(self, key: bytes, theirs: Digests, shared: Sequence[int]) -> int:
         """How many units are among `theirs`, or have one of the records `shared`."""
+        return len(self.units_among(key, theirs, shared))
+
+    def units_among(self, key: bytes, theirs: Digests, shared: Sequence[int]) -> set[str]:
+        """The units that are among `theirs`, or have one of the records `shared`."""
         units, known = self.units or (), _set(theirs)
-        return len({unit for unit in units if _unit(key, unit) in known} | {units[index] for index in shared})
+        found = {unit for unit in set(units) if _unit(key, unit) in known}
+        if self.units_as_written is not None:
+            pairs = set(zip(units, self.units_as_written, strict=True))
+            found |= {unit for unit, written in pairs if _unit(key, written) in known}
+        return found | {units[index] for index in shared}
 
     @property
     def count(self) -> int:

@@ -120,12 +120,17 @@ def _put_in_place(partial: Path, output: Path, replace: bool) -> None:
 
 def _keep_ledgers(old: Path, output: Path) -> None:
     """A finished private run that is replaced has spent its budget all the same: its ledgers stay, with its claim."""
+    from privacy.lineage import RECORDS_NAME, records_path  # it imports torch
+
     ledgers = sorted(old.glob("privacy_ledger*.jsonl"))
     if ledgers:
         aside = make_folder(replaced_folder(output))
         for path in (*ledgers, old / MANIFEST_NAME):
             if path.exists():
                 path.rename(aside / path.name)
+        digests = records_path(output)  # of what is replaced until its own are written
+        if digests.is_file():
+            shutil.copy2(digests, aside / RECORDS_NAME)
 
 
 def replaced_folder(output: Path) -> Path:

@@ -88,6 +88,8 @@ class TrainSpec(BaseModel):
     def canonical(self) -> dict[str, Any]:
         """JSON-able settings with every default filled in; without `output`, which changes nothing that is learnt."""
         values = self.model_dump(mode="json", exclude={"output"})
+        if self.privacy is not None:
+            del values["privacy"]["total_epsilon"]  # whether a run may start changes nothing that is learnt either
         if self.privacy is not None and self.privacy.other_labels == "refuse":
             del values["privacy"]["other_labels"]  # it came later, and the digests of older trainings must stay
         return values

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import nullcontext
 from functools import partial
 
 from accelerate import Accelerator
@@ -17,7 +18,7 @@ from privacy.training.aside import named_aside
 from privacy.training.fresh import records_in_corpus
 from privacy.training.guarantee import Guarantee, claim_of, plan_guarantee
 from privacy.training.job import Job
-from privacy.training.lineage import keep_history, lineage_of
+from privacy.training.lineage import keep_history, keep_unfinished, lineage_of
 from privacy.training.privacy_spec import PrivacySpec
 from privacy.training.provenance import make_manifest
 from privacy.training.ranks import Ranks
@@ -25,6 +26,7 @@ from privacy.training.run import run_private_training
 from privacy.training.save import partial_folder, write_checkpoint
 from privacy.training.session import ledger_header, open_session
 from privacy.training.step_rows import write_step_rows
+from privacy.training.total import within_total
 
 
 def train_privately(job: Job, privacy: PrivacySpec, *, replace: bool) -> tuple[TrainingManifest, int]:
@@ -44,8 +46,12 @@ def train_privately(job: Job, privacy: PrivacySpec, *, replace: bool) -> tuple[T
         digest_key=keys.own,
         earlier=tuple(each.run.head for each in lineage.composed),
     )
-    session = open_session(job.spec, header, ranks, replace=replace, plain=job.data.members.digest)
+    with within_total(job, guarantee, lineage.composed, replace=replace) if ranks.first else nullcontext():
+        session = open_session(job.spec, header, ranks, replace=replace, plain=job.data.members.digest)
     try:
+        if ranks.first:
+            chain = session.chain
+            keep_unfinished(session.folder, job, lineage, keys, Run(header=chain.header, spent=0, head=chain.head))
         trained = run_private_training(job, guarantee, session, ranks)
         assert trained.spent is not None  # a private run always says
         outside = (*_outside(job), *lineage.outside, *_aside(job, guarantee, lineage, trained.spent.steps))
