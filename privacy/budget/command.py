@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.errors import UsageError
+from harness.manifest import MANIFEST_NAME
 from privacy.budget.exposure import exposures, exposures_of
 from privacy.budget.find import find_trainings
 from privacy.budget.report import report
@@ -19,6 +20,10 @@ def budget_text(
     folder: Path, *, spec: Path | None = None, delta: float | None = None, total: float | None = None
 ) -> str:
     """The report of `folder`. Raises UsageError for a folder, a delta or a total that is none."""
+    if (folder / MANIFEST_NAME).is_file():
+        raise UsageError(f"{folder}: is a checkpoint itself; name the folder that it lies in")
+    if not folder.is_dir() and total is None:
+        raise UsageError(f"{folder}: no folder; name the folder that your checkpoints lie in")
     if delta is not None and not 0 < delta < 1:
         raise UsageError(f"--delta {delta:g}: must be above 0 and below 1")
     if total is not None:

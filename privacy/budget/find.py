@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from harness.errors import AssayError, UsageError
+from harness.errors import AssayError
 from harness.keys import read_keys
 from harness.manifest import MANIFEST_NAME, TrainingManifest, read_manifest
 from privacy.budget.found import Found, Reading, Training
@@ -42,13 +42,9 @@ class _Search:
 def find_trainings(root: Path, *, bases: tuple[Path, ...] = ()) -> Found:
     """Every training whose ledger, digests or manifest lies below `root`; `bases`: checkpoints elsewhere to look at.
 
-    A training that lies in several places (a copy, the base of another) is found once. Raises UsageError where `root`
-    is no folder, or a file of digests or keys is damaged.
+    A training that lies in several places (a copy, the base of another) is found once. None is found where `root` does not
+    exist. Raises UsageError where a file of digests or keys is damaged.
     """
-    if not root.is_dir():
-        raise UsageError(f"{root}: no folder; name the folder that your checkpoints lie in")
-    if (root / MANIFEST_NAME).is_file():
-        raise UsageError(f"{root}: is a checkpoint itself; name the folder that it lies in")
     search = _Search(root)
     folders = [Path(folder) for folder in _folders(root)]
     for folder in folders:

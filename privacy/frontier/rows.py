@@ -14,7 +14,7 @@ from pandera.typing import Series
 
 from harness.errors import AuditError, UsageError
 from harness.files import write_atomic
-from harness.manifest import TrainingManifest
+from harness.manifest import PrivacyClaim, TrainingManifest
 from privacy.frontier.grid import Cell
 
 FILE_NAME = "frontier.parquet"
@@ -59,6 +59,11 @@ class FrontierRow(pa.DataFrameModel):
     unit: Series[str] = pa.Field(nullable=True)
     """What the guarantee protects."""
     noise_multiplier: Series[float] = pa.Field(nullable=True)
+    sample_rate: Series[float] = pa.Field(nullable=True)
+    """With the next two what was released, so that cells can be composed; missing in rows of older versions."""
+    compositions: Series[pd.Int64Dtype] = pa.Field(nullable=True)
+    group: Series[pd.Int64Dtype] = pa.Field(nullable=True)
+    """Most records of one unit."""
     note: Series[str] = pa.Field(nullable=True)
     """What the claim's reader must know."""
     seconds: Series[float] = pa.Field(nullable=True)
@@ -96,6 +101,7 @@ def cell_rows(cell: Cell, manifest: TrainingManifest, probed: pd.DataFrame) -> p
         "accountant": claim.accountant if claim else None,
         "unit": claim.unit if claim else None,
         "noise_multiplier": claim.noise_multiplier if claim else None,
+        **_released(claim),
         "note": claim.note if claim else None,
         "seconds": manifest.seconds,
         "weights": manifest.weights,
@@ -128,6 +134,12 @@ def read_frontier(path: Path) -> pd.DataFrame:
     except (OSError, ValueError, pa.errors.SchemaError, pa.errors.SchemaErrors) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(f"{file}: not the rows of a frontier ({reason}); make them with `assay frontier`") from error
+
+
+def _released(claim: PrivacyClaim | None) -> dict[str, Any]:
+    """What the training released; left out where its claim counts trainings of its base too, which rows do not hold."""
+    own = claim if claim is not None and not claim.earlier else None
+    return {name: getattr(own, name) if own else None for name in ("sample_rate", "compositions", "group")}
 
 
 def _about(cell: Cell) -> dict[str, Any]:

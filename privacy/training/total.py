@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,8 @@ from privacy.budget.found import Training
 from privacy.budget.total import Planned, Total, budget_file, check_total
 from privacy.ledger import LedgerError, read_chain
 from privacy.lineage import LEDGER_NAME, Composed
-from privacy.training.guarantee import Guarantee
+from privacy.training.data import TrainingData
+from privacy.training.guarantee import Guarantee, plan_guarantee
 from privacy.training.job import Job
 from privacy.training.lineage import records_of
 from privacy.training.session import session_folder
@@ -56,14 +57,56 @@ def totals_of(spec: TrainSpec, delta: float | None) -> list[Total]:
     return totals
 
 
+def check_grid(specs: Sequence[TrainSpec], data: TrainingData) -> None:
+    """Raises UsageError where trainings on `data`, one after the other, would pass a total: before the first of them.
+
+    `data`: as a private one of them reads it. Those that are finished count by their ledgers.
+    """
+    private = [spec for spec in specs if spec.privacy is not None]
+    totals = totals_of(private[0], 0.5) if private else []
+    if not totals:
+        return
+    if len(private) < len(specs):
+        raise UsageError(
+            f"{private[0].output.parent}: a model without privacy has no bound, so a grid with one keeps to no total "
+            f"(epsilon {totals[0].epsilon:g}, {totals[0].where}); leave inf out of the epsilons"
+        )
+    waiting = [spec for spec in private if not spec.output.exists()]
+    guarantees = {spec.privacy: plan_guarantee(spec, spec.privacy, data) for spec in waiting if spec.privacy}
+    if not guarantees:
+        return
+    first = next(iter(guarantees.values()))
+    own = {_own_run(spec.output) for spec in waiting}
+    planned = Planned(
+        str(private[0].output.parent),
+        tuple(_mechanism(guarantees[spec.privacy]) for spec in waiting if spec.privacy),
+        records_of(data),
+        first.unit.name,
+        first.spec.accountant,
+        first.delta,
+    )
+    for total in totals_of(private[0], first.delta):
+        start = private[0].base
+        bases = (Path(start.source),) if start is not None and Path(start.source).is_dir() else ()
+        found = find_trainings(total.root, bases=bases)
+        check_total(total, planned, replace(found, trainings=_without(found.trainings, own)))
+
+
+def _mechanism(guarantee: Guarantee) -> Mechanism:
+    return guarantee.sampling.mechanism(guarantee.noise_multiplier, group=guarantee.unit.group)
+
+
+def _without(trainings: Sequence[Training], runs: Collection[str | None]) -> tuple[Training, ...]:
+    return tuple(each for each in trainings if each.header is None or each.header.run not in runs)
+
+
 def _check(
     total: Total, job: Job, guarantee: Guarantee | None, composed: tuple[Composed, ...], *, replaces: bool
 ) -> None:
     spec = job.spec
     bases = (job.base.path,) if job.base is not None and job.base.manifest is not None else ()
-    found = find_trainings(make_folder(total.root), bases=bases)
-    own = None if replaces else _own_run(spec.output)
-    others = tuple(each for each in found.trainings if each.header is None or each.header.run != own)
+    found = find_trainings(total.root, bases=bases)
+    others = _without(found.trainings, () if replaces else (_own_run(spec.output),))
     if guarantee is None and replaces:  # what is replaced goes
         others = tuple(each for each in others if not (each.plain and total.root / each.name == spec.output))
     seen = {each.header.run for each in others if each.header}
@@ -81,8 +124,9 @@ def _planned(job: Job, guarantee: Guarantee | None, more: tuple[Training, ...]) 
     def at_noise(noise: float) -> Mechanism:
         return sampling.mechanism(noise, group=group)
 
-    own = (at_noise(guarantee.noise_multiplier),)
-    return Planned(name, own, records, guarantee.unit.name, accountant, guarantee.delta, at_noise, more)
+    return Planned(
+        name, (_mechanism(guarantee),), records, guarantee.unit.name, accountant, guarantee.delta, at_noise, more
+    )
 
 
 def _as_training(composed: Composed) -> Training:
