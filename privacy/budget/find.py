@@ -42,8 +42,8 @@ class _Search:
 def find_trainings(root: Path, *, bases: tuple[Path, ...] = ()) -> Found:
     """Every training whose ledger, digests or manifest lies below `root`; `bases`: checkpoints elsewhere to look at.
 
-    A training that lies in several places (a copy, the base of another) is found once. None is found where `root` does not
-    exist. Raises UsageError where a file of digests or keys is damaged.
+    A training that lies in several places (a copy, the base of another) is found once; none where there is no `root`.
+    Raises UsageError where a file of digests or keys is damaged.
     """
     search = _Search(root)
     folders = [Path(folder) for folder in _folders(root)]
