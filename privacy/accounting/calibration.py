@@ -129,7 +129,7 @@ def _rough(at: Callable[[float], Mechanism], target: float, delta: float, name: 
         mechanism = at(noise).reduced()
         try:
             if name == "prv" and mechanism.group == 1:
-                error = min(0.1, target / 4)
+                error = max(min(0.1, target / 4), PrvGrid(mechanism, delta).least_error())
                 estimate = prv_bounds(mechanism, delta, epsilon_error=error, directions=("remove",))[1]
                 return estimate + PrvGrid(mechanism, delta).error()
             if name == "pld":

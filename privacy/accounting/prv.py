@@ -66,10 +66,14 @@ class PrvGrid:
         """Points that this error needs."""
         return 2 * self.width * self._mesh_inverse() / epsilon_error
 
+    def least_error(self) -> float:
+        """Error that takes as many points as there may be."""
+        return self.points(1.0) / _MOST_POINTS
+
     def error(self) -> float:
         """Error of epsilon to compute with: EPSILON_ERROR, or less where that is cheap, or more where it must be."""
         finer = max(_FINEST, self.points(1.0) / _POINTS_FOR_FINER)
-        error = max(min(EPSILON_ERROR, finer), self.points(1.0) / _MOST_POINTS)
+        error = max(min(EPSILON_ERROR, finer), self.least_error())
         if error > _COARSEST:
             raise AccountingError(
                 f"the PRV accountant needs {self.points(_COARSEST):.2g} points for {self.compositions} "

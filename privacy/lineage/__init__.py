@@ -4,7 +4,7 @@ from privacy.lineage.compare import Composed, Lineage, trace, with_stage
 from privacy.lineage.history import Kept, Run, Stage, read_history, read_kept, records_path, write_history, write_kept
 from privacy.lineage.mechanism import mechanism_of_header
 from privacy.lineage.names import LEDGER_NAME, RECORDS_NAME, earlier_ledger
-from privacy.lineage.records import Records
+from privacy.lineage.records import Records, unit_id
 
 __all__ = [
     "LEDGER_NAME",
@@ -21,6 +21,7 @@ __all__ = [
     "read_kept",
     "records_path",
     "trace",
+    "unit_id",
     "with_stage",
     "write_history",
     "write_kept",

@@ -14,7 +14,7 @@ from privacy.sampling import PoissonSampling, Sampling, ShuffledSampling
 from privacy.training.data import TrainingData
 from privacy.training.privacy_spec import PrivacySpec
 from privacy.training.spec import TrainSpec
-from privacy.training.units import EACH_RECORD, Unit, privacy_unit
+from privacy.training.units import EACH_RECORD, Unit, neighbours_of, privacy_unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ def claim_of(
         unit=unit.name,
         units=unit.count,
         group=unit.group,
-        neighbours=sampling.neighbours,
+        neighbours=neighbours_of(sampling, unit.name),
         records=guarantee.records,
         sampling=sampling.label,
         sample_rate=mechanism.rate,

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from harness.checkpoint import CheckpointSource, inspect_checkpoint
 from harness.checkpoint.quiet import quiet
 from harness.errors import UsageError
-from harness.files import explain, make_folder, write_text
+from harness.files import explain, make_folder, system_error, write_text
 from harness.keys import same_digest
 from harness.manifest import MANIFEST_NAME, PrivacyClaim, TrainingManifest, read_manifest
 from privacy.training.spec import TrainSpec, config_digest
@@ -80,8 +80,8 @@ def partial_folder(output: Path, *, replace: bool) -> Iterator[Path]:
         partial.mkdir(mode=0o700)
         yield partial
         _put_in_place(partial, output, replace)
-    except OSError as error:
-        raise explain(error, output) from error
+    except Exception as error:
+        raise explain(system_error(error), output) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

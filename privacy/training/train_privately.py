@@ -15,6 +15,7 @@ from harness.manifest import TrainingManifest
 from privacy.ledger.chain import ledger_bytes
 from privacy.lineage import LEDGER_NAME, Lineage, Run, earlier_ledger, mechanism_of_header
 from privacy.training.aside import named_aside
+from privacy.training.beforehand import check_claimable
 from privacy.training.fresh import records_in_corpus
 from privacy.training.guarantee import Guarantee, claim_of, plan_guarantee
 from privacy.training.job import Job
@@ -37,6 +38,7 @@ def train_privately(job: Job, privacy: PrivacySpec, *, replace: bool) -> tuple[T
     keys = ranks.agree(own_keys(job.spec.output.parent) if ranks.first else None)
     assert keys is not None  # the first process has them
     lineage = lineage_of(job, keys, guarantee.unit.name, guarded=guarantee.noise_multiplier > 0)
+    check_claimable(job.spec, guarantee, lineage.composed)
     header = ledger_header(
         job.spec,
         guarantee,
@@ -71,6 +73,9 @@ def train_privately(job: Job, privacy: PrivacySpec, *, replace: bool) -> tuple[T
         write_step_rows(job.spec.output, trained.progress, manifest.weights)
         session.remove()
         return manifest, trained.truncated
+    except BaseException:
+        session.remove_unspent()
+        raise
     finally:
         session.close()
 
