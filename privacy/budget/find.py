@@ -36,7 +36,8 @@ class _Search:
     keys: dict[str, bytes] = field(default_factory=dict)
 
     def name(self, path: Path) -> str:
-        return str(path.relative_to(self.root)) if path != self.root else "."
+        """As a report calls it; an unfinished run by the checkpoint that it is to become."""
+        return str(path.relative_to(self.root)).removesuffix(_UNFINISHED)
 
 
 def find_trainings(root: Path, *, bases: tuple[Path, ...] = ()) -> Found:
