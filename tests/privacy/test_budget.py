@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -243,6 +244,24 @@ def test_the_command_compares_the_records_of_a_spec_across_keys(root: Path, fold
     rows = {line.split()[0]: line.split() for line in result.output.splitlines() if line.startswith("  ")}
     assert rows["a"][2:4] == ["64", "64"]
     assert rows["grid/e"][2:4] == ["50", "10"]
+
+
+def test_users_are_composed_by_their_own_bound_and_single_records_by_theirs(root: Path, tmp_path: Path) -> None:
+    rows = [{**row, "author": str(index % 32)} for index, row in enumerate(opinions(64, seed=1))]
+    fields = {"unit": "author", "noise_multiplier": 3.0}
+    for name in ("one", "two"):
+        train(spec_of(tmp_path, root, name, rows, privacy=fields, label_names=("negative", "positive")))
+    records, users = exposures(find_trainings(tmp_path), DELTA)
+    assert (records.unit, users.unit) == ("each record", "all records of one author")
+    one = mechanism(tmp_path / "one")
+    assert records.worst.epsilon == claim_all([one, one], DELTA).epsilon
+    assert users.worst.epsilon == claim_all([replace(one, group=2)] * 2, DELTA).epsilon
+    train(spec_of(tmp_path, root, "single", rows[:8], batch_size=4, privacy={"noise_multiplier": 3.0}))
+    _, users = exposures(find_trainings(tmp_path), DELTA)
+    assert math.isinf(users.worst.epsilon)
+    assert users.worst.why == "single: protects each record, not all records of one author"
+    more = spec_of(tmp_path, root, "more", rows, privacy={**fields, "total_epsilon": 100})
+    assert "no bound (single: protects each record, not all records of one author)" in refused(more)
 
 
 # a total
