@@ -10,6 +10,7 @@ from harness.errors import AuditError, UsageError
 from harness.scorer.memory import is_out_of_memory
 from privacy.clipping import ClippingEngine, make_engine
 from privacy.sampling import LogicalBatches, Shard, fresh_torch_generator, micro_batches
+from privacy.training.averaging import WeightAverage
 from privacy.training.batches import MicroBatch
 from privacy.training.guarantee import Guarantee
 from privacy.training.job import OnStep
@@ -73,7 +74,8 @@ class PrivateTraining:
         self._releasing = False
         """Between spending a step and having taken it: the model is at no border."""
         self._micro = 1 if privacy.engine == "one-sample" else work.spec.micro_batch
-        self.progress = session.restore(self._engine, self._optimizer.original_optimizer)
+        self._average = WeightAverage(work.spec.averaging, guarantee.sampling.steps)
+        self.progress = session.restore(self._engine, self._optimizer.original_optimizer, self._average)
         check_lost(session.resumed_at - len(self.progress.steps), guarantee.sampling.steps, session.resumed_at)
         ranks.check_same(self._engine.trained)
 
@@ -87,6 +89,7 @@ class PrivateTraining:
             raise
         finally:
             self._engine.close()
+        self._average.put(self._engine.trained)
         self._check_weights()
 
     def _run(self, on_step: OnStep) -> None:
@@ -101,6 +104,7 @@ class PrivateTraining:
             for group in self._optimizer.param_groups:
                 group["lr"] = self._work.spec.learning_rate * schedule.factor(step)
             self._release(step, self._sum(step, drawn))
+            self._average.add(step, self._engine.trained)
             if (step + 1) % every == 0 or step + 1 == sampling.steps:
                 self._save()
             on_step(step + 1, sampling.steps, self.progress.recent_loss(_SHOWN_STEPS))
@@ -151,7 +155,7 @@ class PrivateTraining:
         self._releasing = False
 
     def _save(self) -> None:
-        self._session.save(self._engine, self._optimizer.original_optimizer, self.progress)
+        self._session.save(self._engine, self._optimizer.original_optimizer, self.progress, self._average)
 
     def _check_weights(self) -> None:
         bad = [name for name, value in self._engine.trained.items() if not value.isfinite().all()]

@@ -421,9 +421,9 @@ def test_the_first_line_of_a_new_ledger_records_the_unit(run: Run) -> None:
 
 
 def test_a_small_epsilon_that_an_older_version_claimed_by_prv_still_verifies(tmp_path: Path) -> None:
-    today = make_run(tmp_path, noise_multiplier=1500.0, delta=1e-5).manifest.privacy
+    today = make_run(tmp_path, noise_multiplier=200.0, delta=1e-5).manifest.privacy
     assert today is not None
-    mechanism = Mechanism(1500.0, today.sample_rate, today.compositions)
+    mechanism = Mechanism(200.0, today.sample_rate, today.compositions)
     by_prv, found = epsilon(mechanism, today.delta), recompute_here((mechanism,), today.delta, "prv")
     assert (today.accountant, found.accountant) == ("pld", "pld")
     older = today.model_copy(
