@@ -17,6 +17,7 @@ from privacy.budget.overlap import (
     who_is_in,
 )
 from privacy.lineage import Records
+from privacy.sampling.errors import SamplingError
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +113,12 @@ def spending(
         why = not_counted(each, unit)
         if why:
             return Spending(math.inf, delta, accountant, held, f"{each.name}: {why}")
-        if each.steps:
-            mechanisms.append(each.mechanism(group_of(each, unit)))
-    if not mechanisms:
-        return Spending(0.0, delta, accountant, held)
     try:
+        mechanisms += [each.mechanism(group_of(each, unit)) for each in held if each.steps]
+        if not mechanisms:
+            return Spending(0.0, delta, accountant, held)
         claimed = claim_all(mechanisms, delta, accountant)
-    except AccountingError as error:
+    except (AccountingError, SamplingError) as error:
         return Spending(math.inf, delta, accountant, held, str(error))
     return Spending(claimed.epsilon, delta, claimed.accountant, held)
 

@@ -16,6 +16,7 @@ from harness.errors import AuditError, UsageError
 from harness.files import write_atomic
 from harness.manifest import PrivacyClaim, TrainingManifest
 from privacy.frontier.grid import Cell
+from privacy.sampling import PoissonSampling, ShuffledSampling
 
 FILE_NAME = "frontier.parquet"
 
@@ -82,6 +83,8 @@ class FrontierRow(pa.DataFrameModel):
     tokens: Series[pd.Int64Dtype] = pa.Field(nullable=True, ge=1)
 
 
+_SIMPLE = (PoissonSampling.label, ShuffledSampling.label)
+"""Samplings that a rate and a number of compositions tell whole."""
 _COLUMNS = list(FrontierRow.to_schema().columns)
 
 
@@ -137,8 +140,9 @@ def read_frontier(path: Path) -> pd.DataFrame:
 
 
 def _released(claim: PrivacyClaim | None) -> dict[str, Any]:
-    """What the training released; left out where its claim counts trainings of its base too, which rows do not hold."""
-    own = claim if claim is not None and not claim.earlier else None
+    """What the training released; left out where rows cannot hold it: trainings of its base, caps, bins, bands."""
+    simple = claim is not None and not claim.earlier and claim.sampling in _SIMPLE and claim.bands is None
+    own = claim if simple else None
     return {name: getattr(own, name) if own else None for name in ("sample_rate", "compositions", "group")}
 
 

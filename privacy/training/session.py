@@ -32,7 +32,7 @@ from privacy.training.spec import TrainSpec
 WITNESS_NAME = "spent"
 """Of a witness that was moved aside with its run."""
 _NORMS = "progress.norms"
-_SAME = ("spec_digest", "data_digest", "base_fingerprint", "records", "noise_multiplier", "delta", "earlier")
+_SAME = ("spec_digest", "data_digest", "base_fingerprint", "records", "noise_multiplier", "delta", "earlier", "bands")
 """What must not change between two starts of one run."""
 _NAMES = {"earlier": "list of earlier trainings on the same records"}
 FROM_SCRATCH = "made from scratch"
@@ -273,4 +273,7 @@ def ledger_header(
         group=guarantee.unit.group,
         digest_key=digest_key,
         earlier=earlier,
+        max_batch=guarantee.spec.max_batch,
+        noise=guarantee.noise,
+        bands=guarantee.bands,
     )
