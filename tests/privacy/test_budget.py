@@ -264,6 +264,18 @@ def test_users_are_composed_by_their_own_bound_and_single_records_by_theirs(root
     assert "no bound (single: protects each record, not all records of one author)" in refused(more)
 
 
+def test_batches_with_a_cap_are_composed_as_what_they_are(root: Path, tmp_path: Path) -> None:
+    capped = {"noise_multiplier": 2.0, "sampling": "truncated-poisson", "max_batch": 24}
+    for name in ("one", "two"):
+        train(spec_of(tmp_path, root, name, privacy=capped))
+    (exposure,) = exposures(find_trainings(tmp_path), DELTA)
+    mechanisms = [share.training.mechanism(1) for share in exposure.shares]
+    assert all(each.max_batch is not None for each in mechanisms)
+    assert exposure.worst.epsilon == claim_all(mechanisms, DELTA).epsilon
+    without_cap = [mechanism(tmp_path / name) for name in ("one", "two")]
+    assert exposure.worst.epsilon > claim_all(without_cap, DELTA).epsilon
+
+
 # a total
 
 
