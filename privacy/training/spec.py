@@ -61,7 +61,7 @@ class TrainSpec(BaseModel):
     epochs: int = Field(default=3, ge=1, description="passes over the training records")
     batch_size: int = Field(default=16, ge=1, description="records per optimizer step")
     accumulation: int = Field(default=1, ge=1, description="parts a batch is computed in, to save memory")
-    learning_rate: float = Field(default=2e-5, gt=0, description="peak learning rate")
+    learning_rate: float = Field(default=2e-5, gt=0, le=1e6, description="peak learning rate")
     weight_decay: float = Field(default=0.01, ge=0, description="AdamW decay; never on biases and norm weights")
     optimizer: Literal["adamw", "sgd"] = Field(default="adamw", description="adamw without decay is Adam")
     momentum: float = Field(default=0.9, ge=0, lt=1, description="of sgd")
@@ -155,6 +155,8 @@ class TrainSpec(BaseModel):
     def canonical(self) -> dict[str, Any]:
         """JSON-able settings with every default filled in; without `output`, which changes nothing that is learnt."""
         values = self.model_dump(mode="json", exclude={"output"})
+        if self.privacy is not None:
+            del values["privacy"]["total_epsilon"]  # whether a run may start changes nothing that is learnt either
         for key in _LATER:  # they came later, and the digests of older trainings must stay
             if values[key] == type(self).model_fields[key].default or (key == "mode" and values[key] == "lora"):
                 del values[key]
