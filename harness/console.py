@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -300,8 +301,10 @@ def training_progress() -> Iterator[Callable[[int, int, float], None]]:
         task = bars.add_task("training", total=None)
 
         def update(step: int, total: int, loss: float) -> None:
-            bars.update(task, completed=step, total=total, description=f"training, loss {loss:.3f}")
-            if not console.is_terminal and step % max(1, total // 20) == 0:
+            reading = math.isnan(loss)  # a frozen model reads its records before the first step
+            about = "reading records" if reading else f"training, loss {loss:.3f}"
+            bars.update(task, completed=step, total=total, description=about)
+            if not console.is_terminal and not reading and step % max(1, total // 20) == 0:
                 say(f"training: step {step} of {total}, loss {loss:.3f}")
 
         yield update

@@ -120,14 +120,22 @@ def _check(spec: TrainSpec, epsilons: Sequence[float], seeds: Sequence[int], pla
 def _cell_spec(spec: TrainSpec, plain: TrainSpec, epsilon: float, seed: int) -> TrainSpec:
     own = {"seed": seed, "output": spec.output / cell_name(epsilon, seed)}
     if math.isinf(epsilon):
-        return validated(TrainSpec, {**plain.model_dump(), "privacy": None, **own}, "the runs without privacy")
-    return validated(TrainSpec, {**spec.model_dump(), "privacy": _privacy(spec, epsilon), **own}, "the private runs")
+        return validated(
+            TrainSpec, {**plain.model_dump(exclude_unset=True), "privacy": None, **own}, "the runs without privacy"
+        )
+    return validated(
+        TrainSpec,
+        {**spec.model_dump(exclude_unset=True), "privacy": _privacy(spec, epsilon), **own},
+        "the private runs",
+    )
 
 
 def _privacy(spec: TrainSpec, epsilon: float) -> dict[str, Any]:
     """The privacy section with another target."""
-    given = spec.privacy.model_dump() if spec.privacy else {}
-    return PrivacySpec.model_validate({**given, "epsilon": epsilon, "noise_multiplier": None}).model_dump()
+    given = spec.privacy.model_dump(exclude_unset=True) if spec.privacy else {}
+    return PrivacySpec.model_validate({**given, "epsilon": epsilon, "noise_multiplier": None}).model_dump(
+        exclude_unset=True
+    )
 
 
 def _parts(text: str) -> list[str]:

@@ -21,30 +21,36 @@ _SHOWN_LOSSES = 20
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Learning rate as a share of its peak: linear warm-up, then linear decay to zero after the last step."""
+    """Learning rate as a share of its peak: linear warm-up, then as `after` says; decays reach zero after the end."""
 
     steps: int
     warmup: int
+    after: str = "linear"
 
     @classmethod
     def of(cls, spec: TrainSpec, steps: int) -> Schedule:
         """The schedule of a run of `steps` optimizer steps."""
-        return cls(steps, min(steps, math.ceil(spec.warmup_ratio * steps)))
+        return cls(steps, min(steps, math.ceil(spec.warmup_ratio * steps)), spec.schedule)
 
     def factor(self, step: int) -> float:
         """Share of the peak at `step`, counted from 0; never zero, so no step is wasted."""
         if step < self.warmup:
             return (step + 1) / self.warmup
-        return (self.steps - step) / (self.steps - self.warmup)
+        left = (self.steps - step) / (self.steps - self.warmup)
+        if self.after == "constant":
+            return 1.0
+        return left if self.after == "linear" else 0.5 - 0.5 * math.cos(math.pi * left)
 
 
 def make_optimizer(model: torch.nn.Module, spec: TrainSpec) -> torch.optim.Optimizer:
-    """AdamW; weight decay on matrices only: vectors are biases and norm weights, which decay would pull to zero."""
+    """As the spec names it; weight decay on matrices only: it would pull biases and norm weights to zero."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     groups = [
         {"params": [value for value in trained if value.ndim > 1], "weight_decay": spec.weight_decay},
         {"params": [value for value in trained if value.ndim <= 1], "weight_decay": 0.0},
     ]
+    if spec.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=spec.learning_rate, momentum=spec.momentum)
     return torch.optim.AdamW(groups, lr=spec.learning_rate)
 
 

@@ -15,9 +15,10 @@ _OURS = {"megatron-bert": ["query", "value"]}
 """Fresh BERT, which peft has no entry for: its choice for BERT."""
 
 
-def adapt(model: Any, lora: LoraSpec, new: Collection[str]) -> Any:
+def adapt(model: Any, lora: LoraSpec, new: Collection[str], without: Collection[str] = ()) -> Any:
     """`model` with adapters on linear layers of its trunk; only they and the parameters named in `new` are trained.
 
+    `without`: parameters whose layers get none.
     The adapters' A is drawn from torch's global random state; B is zero, so that the outputs are still the model's.
     Raises UsageError: peft is missing, the architecture has no default targets, or a target is no such layer.
     """
@@ -25,7 +26,7 @@ def adapt(model: Any, lora: LoraSpec, new: Collection[str]) -> Any:
         raise UsageError("lora: needs the peft package; pip install 'assay[peft]'")
     from peft import LoraConfig, get_peft_model
 
-    layers = _linear_layers(model, new)
+    layers = _linear_layers(model, {*new, *without})
     names = _targets(model.config.model_type, lora.targets, layers)
     transposed = all(not isinstance(layers[name], nn.Linear) for name in names)  # GPT-2's Conv1D
     wrapped = get_peft_model(

@@ -21,7 +21,9 @@ from privacy.training.data import TrainingData
 from privacy.training.fresh import make_fresh
 from privacy.training.fresh_spec import FreshModel
 from privacy.training.heads import needs_language_head
-from privacy.training.lora import adapt, merged
+from privacy.training.lora import merged
+from privacy.training.mean_pooling import average_last, averaging_names, check_averaged, dense_names
+from privacy.training.modes import choose_trained
 from privacy.training.next_sentence import has_sentence_head
 from privacy.training.spec import TrainSpec
 
@@ -77,18 +79,39 @@ def _from_base(spec: TrainSpec, base: CheckpointInfo, labels: tuple[str, ...]) -
     if spec.next_sentence:
         model, more = _with_sentence_head(loaded)
         new |= more
-    elif spec.task == "classification" and not (Need.SEQUENCE_CLASSIFIER in base.offers and base.labels == labels):
-        model, new = _with_classifier(loaded, labels)
-    return (model if spec.lora is None else adapt(model, spec.lora, new)), loaded.tokenizer
+    elif spec.task == "classification" and not _classifies(base, labels):
+        model, new = _with_classifier(loaded, labels, mean=spec.pooling == "mean")
+    elif spec.pooling == "mean":
+        raise UsageError(
+            f"pooling: {base.source.source} has a head for these classes, which reads what it reads; leave it out"
+        )
+    frozen = averaging_names(model) if spec.pooling == "mean" else set()
+    return choose_trained(model, spec, new, frozen), loaded.tokenizer
 
 
-def _with_classifier(loaded: LoadedCheckpoint, labels: tuple[str, ...]) -> tuple[Any, set[str]]:
-    """A sequence classifier on a copy of the trunk, and its new parameters: the head, and a pooler if there is none."""
+def _classifies(base: CheckpointInfo, labels: tuple[str, ...]) -> bool:
+    return Need.SEQUENCE_CLASSIFIER in base.offers and base.labels == labels
+
+
+def _with_classifier(loaded: LoadedCheckpoint, labels: tuple[str, ...], *, mean: bool) -> tuple[Any, set[str]]:
+    """A sequence classifier on a copy of the trunk, and its new parameters: the head, and a pooler if there is none.
+
+    `mean`: with one more layer, which averages over the tokens.
+    """
     config = deepcopy(loaded.model.config)
     _name_classes(config, labels)
+    if mean:
+        check_averaged(config.model_type)
+        config.num_hidden_layers += 1
     model = _random(config, _CLASSES["classification"])
+    averaging = averaging_names(model) if mean else set()
     result = model.base_model.load_state_dict(loaded.model.base_model.state_dict(), strict=False)
-    strays = [name for name in (*result.missing_keys, *result.unexpected_keys) if not name.startswith("pooler.")]
+    known = {name.removeprefix(f"{model.base_model_prefix}.") for name in averaging}
+    strays = [
+        name
+        for name in (*result.missing_keys, *result.unexpected_keys)
+        if not name.startswith("pooler.") and name not in known
+    ]
     if strays:
         raise CheckpointError(
             f"{loaded.info.source.source}: no classification head fits its trunk ({strays[0]!r} has no counterpart)"
@@ -99,6 +122,9 @@ def _with_classifier(loaded: LoadedCheckpoint, labels: tuple[str, ...]) -> tuple
     missing = {trunk + name for name in result.missing_keys}
     model.load_state_dict({name: value for name, value in stored.items() if name in missing}, strict=False)
     heads = {name for name, _ in model.named_parameters() if not name.startswith(trunk)}
+    if mean:
+        average_last(model)
+        return model, heads - dense_names(model)
     return model, heads | (pooler - stored.keys())
 
 

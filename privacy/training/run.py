@@ -16,6 +16,7 @@ from harness.checkpoint.hardware import pick_device
 from harness.errors import UsageError
 from harness.scorer.texts import reads_segments
 from privacy.training.batches import Collator, LogicalBatch, padding_values, plan_batches
+from privacy.training.cached_features import as_rows, cached_head, can_cache
 from privacy.training.data import TrainingData
 from privacy.training.engine import PlainEngine
 from privacy.training.guarantee import Guarantee, Spent
@@ -67,7 +68,7 @@ def run_training(job: Job) -> Trained:
     progress = RunProgress()
     losses = fit(engine, work.model, loader, spec, [len(batch) for batch in plan], job.on_step, progress)
     return Trained(
-        finished(work.model.cpu().eval()),
+        finished(work.whole.cpu().eval()),
         tokenizer,
         len(plan),
         tuple(losses),
@@ -93,7 +94,7 @@ def run_private_training(job: Job, guarantee: Guarantee, session: Session, ranks
         processes=ranks.world,
         unprivatised=training.progress.summary(guarantee.sampling.steps, job.spec.epochs),
     )
-    model = finished(work.model.cpu().eval())
+    model = finished(work.whole.cpu().eval())
     device, truncated = device_name(work.device), work.encoded.truncated
     return Trained(model, tokenizer, chain.spent, (), truncated, device, training.progress, work.objective.name, spent)
 
@@ -111,7 +112,11 @@ def _prepare(job: Job, device: torch.device) -> tuple[Work, Any]:
         parts=spec.accumulation,
         pad_left=model.config.model_type == "xlnet",  # it classifies from the last position
     )
-    return Work(spec, model, objective, collator, encoded, device), tokenizer
+    trained = model
+    if spec.mode == "head" and can_cache(model):
+        trained = cached_head(model, job, encoded, collator, device)
+        encoded = as_rows(encoded)
+    return Work(spec, trained, objective, collator, encoded, device, model), tokenizer
 
 
 def _accelerator(device: str) -> Accelerator:

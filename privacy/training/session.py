@@ -22,6 +22,7 @@ from privacy.ledger.lock import Lock
 from privacy.ledger.state import STATE_NAME
 from privacy.ledger.witness import Witness, counted
 from privacy.lineage.names import LEDGER_NAME as LEDGER_NAME
+from privacy.training.averaging import WeightAverage
 from privacy.training.guarantee import Guarantee
 from privacy.training.progress import RunProgress
 from privacy.training.ranks import Ranks
@@ -31,7 +32,7 @@ from privacy.training.spec import TrainSpec
 WITNESS_NAME = "spent"
 """Of a witness that was moved aside with its run."""
 _NORMS = "progress.norms"
-_SAME = ("spec_digest", "data_digest", "base_fingerprint", "records", "noise_multiplier", "delta", "earlier")
+_SAME = ("spec_digest", "data_digest", "base_fingerprint", "records", "noise_multiplier", "delta", "earlier", "bands")
 """What must not change between two starts of one run."""
 _NAMES = {"earlier": "list of earlier trainings on the same records"}
 FROM_SCRATCH = "made from scratch"
@@ -62,12 +63,13 @@ class Session:
         if self.witness is not None:
             self.witness.count()
 
-    def restore(self, engine: ClippingEngine, optimizer: torch.optim.Optimizer) -> RunProgress:
+    def restore(self, engine: ClippingEngine, optimizer: torch.optim.Optimizer, average: WeightAverage) -> RunProgress:
         """Put the last saved state into the model and its optimizer; what was done until then."""
         state = load_state(self.folder, self.chain)
         if state is None:
             return RunProgress()
         norms = state.tensors.pop(_NORMS)
+        average.restore(state.tensors, int(str(state.extra.get("averaged", 0))), engine.trained)
         with torch.no_grad():
             for name, value in engine.trained.items():
                 value.copy_(state.tensors[name])
@@ -76,7 +78,13 @@ class Session:
         engine.rule.max_grad_norm = float(str(state.extra["max_grad_norm"]))
         return RunProgress(rows, [norms])
 
-    def save(self, engine: ClippingEngine, optimizer: torch.optim.Optimizer, progress: RunProgress) -> None:
+    def save(
+        self,
+        engine: ClippingEngine,
+        optimizer: torch.optim.Optimizer,
+        progress: RunProgress,
+        average: WeightAverage,
+    ) -> None:
         """Save the model between two steps, in the process that keeps the ledger."""
         if self.ledger is None:
             return
@@ -85,9 +93,13 @@ class Session:
         save_state(
             self.folder,
             len(progress.steps),
-            tensors={**{name: value.detach() for name, value in engine.trained.items()}, _NORMS: norms},
+            tensors={
+                **{name: value.detach() for name, value in engine.trained.items()},
+                **average.tensors(),
+                _NORMS: norms,
+            },
             optimizer_state=optimizer.state_dict(),
-            extra={"max_grad_norm": engine.rule.max_grad_norm, "steps": progress.steps},
+            extra={"max_grad_norm": engine.rule.max_grad_norm, "steps": progress.steps, "averaged": average.seen},
             ledger_head=self.ledger.head,
             ledger_spent=self.ledger.spent,
         )
@@ -237,4 +249,7 @@ def ledger_header(
         group=guarantee.unit.group,
         digest_key=digest_key,
         earlier=earlier,
+        max_batch=guarantee.spec.max_batch,
+        noise=guarantee.noise,
+        bands=guarantee.bands,
     )

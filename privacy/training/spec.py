@@ -15,6 +15,11 @@ from privacy.training.fresh_spec import FreshModel
 from privacy.training.privacy_spec import PrivacySpec
 
 Task = Literal["classification", "masked_lm", "causal_lm"]
+Mode = Literal["full", "head", "bitfit", "last-layers", "lora"]
+_LATER = ("mode", "last_layers", "pooling", "optimizer", "momentum", "schedule", "averaging")
+
+_LATER_PRIVACY = {"other_labels": "refuse", "max_batch": None, "secure": False, "noise": "independent", "bands": "auto"}
+"""Keys of `privacy` that older trainings did not have, with what they mean when left out."""
 
 
 class LoraSpec(BaseModel):
@@ -28,7 +33,7 @@ class LoraSpec(BaseModel):
 
 
 class TrainSpec(BaseModel):
-    """One fine-tuning run. Optimizer: AdamW with a linear warm-up, then a linear decay to zero."""
+    """One fine-tuning run. With privacy, and of a head, what is left open is filled in by the number of records."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -38,11 +43,22 @@ class TrainSpec(BaseModel):
     data: DataSource = Field(description="training records: column text; label (and pair) for classification")
     held_out: DataSource | None = Field(default=None, description="records of the same kind, never trained on")
     label_names: tuple[str, ...] = Field(default=(), description="class names by index; default: those in the data")
+    mode: Mode = Field(default="full", description="what is trained: all weights or a part of them; lora: adapters")
+    last_layers: int = Field(default=1, ge=1, description="mode last-layers: how many, counted from the last")
+    pooling: Literal["own", "mean"] = Field(
+        default="own", description="mean: a new head reads the mean over the tokens, by one more layer that averages"
+    )
     epochs: int = Field(default=3, ge=1, description="passes over the training records")
     batch_size: int = Field(default=16, ge=1, description="records per optimizer step")
     accumulation: int = Field(default=1, ge=1, description="parts a batch is computed in, to save memory")
     learning_rate: float = Field(default=2e-5, gt=0, description="peak learning rate")
     weight_decay: float = Field(default=0.01, ge=0, description="AdamW decay; never on biases and norm weights")
+    optimizer: Literal["adamw", "sgd"] = Field(default="adamw", description="adamw without decay is Adam")
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="of sgd")
+    schedule: Literal["linear", "constant", "cosine"] = Field(default="linear", description="after the warm-up")
+    averaging: Literal["none", "last", "ema"] = Field(
+        default="none", description="save the mean of the weights over the last quarter of the steps, or a moving one"
+    )
     warmup_ratio: float = Field(default=0.1, ge=0, le=1, description="share of the steps spent warming up")
     max_grad_norm: float | None = Field(default=1.0, gt=0, description="clip the batch gradient; None: do not")
     max_tokens: int | None = Field(default=None, ge=2, description="cut records here; default: 512 or what base reads")
@@ -55,6 +71,14 @@ class TrainSpec(BaseModel):
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     output: Path = Field(description="folder of the new checkpoint")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _named_mode(cls, values: Any) -> Any:
+        """A `lora` section says the mode where none is given, as it did before there were modes."""
+        if isinstance(values, dict) and values.get("lora") is not None and values.get("mode") is None:
+            return {**values, "mode": "lora"}
+        return values
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.label_names and self.task != "classification":
@@ -64,6 +88,7 @@ class TrainSpec(BaseModel):
         if self.accumulation > self.batch_size:
             raise ValueError("accumulation cannot be larger than batch_size")
         self._consistent_start()
+        self._consistent_mode()
         if self.next_sentence and self.task != "masked_lm":
             raise ValueError(f"next_sentence belongs to masked_lm, not to {self.task}")
         if self.privacy and self.max_grad_norm not in {None, 1.0}:
@@ -80,6 +105,24 @@ class TrainSpec(BaseModel):
         if (self.task == "causal_lm") != (self.fresh.kind == "gpt"):
             raise ValueError(f"a fresh {self.fresh.kind} cannot be trained as {self.task}; bert reads, gpt writes")
 
+    def _consistent_mode(self) -> None:
+        if (self.mode == "lora") != (self.lora is not None):
+            raise ValueError(
+                "mode lora needs a lora section (lora: {rank: 8})"
+                if self.mode == "lora"
+                else f"lora adapts frozen weights; with mode {self.mode} leave the lora section out"
+            )
+        if self.mode == "head" and self.task != "classification":
+            raise ValueError(
+                f"mode head trains the last layer of a classifier, and the task is {self.task}; choose lora"
+            )
+        if self.pooling == "mean" and self.task != "classification":
+            raise ValueError(f"pooling belongs to classification, not to {self.task}")
+        if self.fresh is not None and (self.mode != "full" or self.pooling == "mean"):
+            raise ValueError("a fresh model is trained in full and pools as its architecture does")
+        if self.averaging != "none" and self.privacy is None:
+            raise ValueError("averaging is for private training, whose steps are noisy; leave it out")
+
     @property
     def micro_batch(self) -> int:
         """Most records that are in memory at once."""
@@ -88,8 +131,13 @@ class TrainSpec(BaseModel):
     def canonical(self) -> dict[str, Any]:
         """JSON-able settings with every default filled in; without `output`, which changes nothing that is learnt."""
         values = self.model_dump(mode="json", exclude={"output"})
-        if self.privacy is not None and self.privacy.other_labels == "refuse":
-            del values["privacy"]["other_labels"]  # it came later, and the digests of older trainings must stay
+        for key in _LATER:  # they came later, and the digests of older trainings must stay
+            if values[key] == type(self).model_fields[key].default or (key == "mode" and values[key] == "lora"):
+                del values[key]
+        if self.privacy is not None:
+            for name, unset in _LATER_PRIVACY.items():
+                if getattr(self.privacy, name) == unset:
+                    del values["privacy"][name]
         return values
 
     def digest(self) -> str:

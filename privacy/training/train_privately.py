@@ -13,6 +13,7 @@ from harness.keys import keyed, own_keys
 from harness.manifest import TrainingManifest
 from privacy.ledger.chain import ledger_bytes
 from privacy.lineage import LEDGER_NAME, Lineage, Run, earlier_ledger, mechanism_of_header
+from privacy.sampling import check_alone
 from privacy.training.aside import named_aside
 from privacy.training.fresh import records_in_corpus
 from privacy.training.guarantee import Guarantee, claim_of, plan_guarantee
@@ -32,6 +33,7 @@ def train_privately(job: Job, privacy: PrivacySpec, *, replace: bool) -> tuple[T
     Accelerator(cpu=pick_device(job.spec.device) == "cpu")  # joins the processes of the launcher, if there is one
     ranks = Ranks.current()
     guarantee = plan_guarantee(job.spec, privacy, job.data)
+    check_alone(guarantee.sampling, ranks.world)
     keys = ranks.agree(own_keys(job.spec.output.parent) if ranks.first else None)
     assert keys is not None  # the first process has them
     lineage = lineage_of(job, keys, guarantee.unit.name, guarded=guarantee.noise_multiplier > 0)

@@ -23,3 +23,5 @@ class Work:
     collator: Collator
     encoded: Encoded
     device: torch.device
+    whole: Any
+    """The model that is saved; `model` itself, or the one whose last layer `model` is."""

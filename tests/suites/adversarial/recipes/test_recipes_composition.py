@@ -208,6 +208,7 @@ def test_synonyms_are_stocks_in_wordnets_order(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_look_alikes_are_textattacks_table() -> None:
+    load_textattack()
     swap = importlib.import_module("suites.adversarial.recipes.components").homoglyph_swap()
     assert [len(word) for word in swap._get_replacement_words("bad")] == [3, 3, 3]
     assert all(not word.isascii() for word in swap._get_replacement_words("bad"))

@@ -1,0 +1,58 @@
+"""The mean of the weights over steps: noise of single steps averages out, and it is free, as they are released already.
+
+Over the last quarter of the steps, or with weights that fall off over a tenth of the run (De et al. 2022, section 3.3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+
+_LAST = 0.25
+_HORIZON = 0.1
+_PREFIX = "average."
+
+
+class WeightAverage:
+    """Mean of the trained weights; nothing until it has seen a step that counts."""
+
+    def __init__(self, kind: Literal["none", "last", "ema"], steps: int) -> None:
+        self._kind = kind
+        self._first = 0 if kind == "ema" else steps - max(1, round(_LAST * steps))
+        self._decay = 1 - 1 / max(1.0, _HORIZON * steps)
+        self._mean: dict[str, torch.Tensor] = {}
+        self.seen = 0
+
+    @torch.no_grad()
+    def add(self, step: int, trained: Mapping[str, torch.Tensor]) -> None:
+        """Count the weights after `step`, from 0."""
+        if self._kind == "none" or step < self._first:
+            return
+        self.seen += 1
+        # of the first steps ema is the plain mean: else it would hold on to where training began
+        share = 1 / self.seen if self._kind == "last" else max(1 / self.seen, 1 - self._decay)
+        for name, value in trained.items():
+            if name not in self._mean:
+                self._mean[name] = value.detach().clone()
+            else:
+                self._mean[name].lerp_(value.detach(), share)
+
+    @torch.no_grad()
+    def put(self, trained: Mapping[str, torch.Tensor]) -> None:
+        """Write the mean into the weights; nothing where no step counted."""
+        for name, value in self._mean.items():
+            trained[name].copy_(value)
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """What a saved state keeps of it, besides `seen`."""
+        return {f"{_PREFIX}{name}": value for name, value in self._mean.items()}
+
+    def restore(self, tensors: dict[str, torch.Tensor], seen: int, trained: Mapping[str, torch.Tensor]) -> None:
+        """Take up what `tensors` gave; they leave `tensors`."""
+        self.seen = seen
+        for name, value in trained.items():
+            kept = tensors.pop(f"{_PREFIX}{name}", None)
+            if kept is not None:
+                self._mean[name] = kept.to(value.device)
