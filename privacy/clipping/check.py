@@ -40,7 +40,7 @@ def check_gradients(recorder: Recorder, losses: Tensor) -> bool:
         ours = recorder.gradients[id(recorder.trained[name])].add_weighted(None, weights)
         compared[name] = Compared.of(ours, gradient)
 
-    with _taking_gradients(recorder.trained, compare):
+    with taking_gradients(recorder.trained, compare):
         torch.autograd.backward((losses * weights).sum())
     for name in recorder.trained.keys() - compared.keys():
         compare(name, None)
@@ -78,7 +78,7 @@ class Compared:
 
 
 @contextmanager
-def _taking_gradients(
+def taking_gradients(
     parameters: Mapping[str, nn.Parameter], take: Callable[[str, Tensor | None], None]
 ) -> Iterator[None]:
     """Hand each parameter's gradient to `take` as it comes, and let it go; `grad` is left as it was."""
