@@ -12,18 +12,20 @@ from privacy.training.tokens import Features, encode_documents, encode_records
 
 _WORD = "a"
 """Stands for tokens to be drawn; that most tokenizers make one token of it only spares work."""
-_SHORTEST = 2
+_SHORT = (2, 3, 4, 5, 8, 13)
+"""Words of short records: odd and even lengths, and all that is left over of fours, which Funnel pools."""
 _LONGEST = 1024
 """Words; enough to meet what models do by length (BigBird's attention changes at 705 tokens)."""
 
 
-def made_up_records(tokenizer: Any, model: Any, task: Task, limit: int) -> tuple[Features, ...]:
-    """Three records for `task`, always the same: one of `limit` tokens (or some 1,000), a short and a middle one.
+def made_up_records(tokenizer: Any, model: Any, task: Task, limit: int) -> tuple[list[Features], list[Features]]:
+    """Records for `task`, always the same: one of `limit` tokens (or some 1,000), a short and a middle one; short ones.
 
     They depend on nothing private, so what is decided on them is public.
     """
-    most = max(_SHORTEST + 1, min(limit, _LONGEST))
-    texts = [" ".join([_WORD] * words) for words in (most, _SHORTEST, (most + _SHORTEST) // 2)]
+    most = max(_SHORT[1], min(limit, _LONGEST))
+    apart = (most, _SHORT[0], most // 2)
+    texts = [" ".join([_WORD] * words) for words in (*apart, *_SHORT)]
     if task == "causal_lm":
         records = encode_documents(tokenizer, texts, limit).records
     else:
@@ -35,4 +37,6 @@ def made_up_records(tokenizer: Any, model: Any, task: Task, limit: int) -> tuple
         {**record, "input_ids": [token if token in keep else rng.choice(ordinary) for token in record["input_ids"]]}
         for record in records
     ]
-    return tuple(with_classes(drawn, [0, 1, 0]) if task == "classification" else drawn)
+    if task == "classification":
+        drawn = with_classes(drawn, [row % 2 for row in range(len(drawn))])
+    return drawn[: len(apart)], drawn[len(apart) :]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -15,9 +15,6 @@ from privacy.training.made_up import made_up_records
 from privacy.training.ranks import Ranks
 from privacy.training.tokens import Features
 from privacy.training.work import Work
-
-_RECORDS = 3
-"""Longest, shortest and a middle one: lengths have an effect, and company beside them."""
 
 
 def padded_length(work: Work, tokenizer: Any, limit: int, *, together: int) -> int | None:
@@ -37,11 +34,12 @@ def padded_length(work: Work, tokenizer: Any, limit: int, *, together: int) -> i
     """
     refuse_mixing(work.model)
     work.model.to(work.device)
-    made_up = made_up_records(tokenizer, work.model, work.spec.task, limit)
-    length, found = None, _of_short_ones(work, made_up, together)
+    most = max(2, together)
+    apart, short = made_up_records(tokenizer, work.model, work.spec.task, limit)
+    length, found = None, _at_own_length(work, (short, apart[:most]), together)
     if found is not None and together > 1:
-        length, found = limit, _depends(work, made_up, limit, together)
-    found = found or _depends(work, _some(work), length, together)
+        length, found = limit, _depends(work, apart[:most], limit, together)
+    found = found or _depends(work, _some(work)[:most], length, together)
     ranks = Ranks.current()
     if found is None and ranks.agree(length) == length:
         return length
@@ -56,10 +54,11 @@ def padded_length(work: Work, tokenizer: Any, limit: int, *, together: int) -> i
     )
 
 
-def _of_short_ones(work: Work, made_up: Sequence[Features], together: int) -> str | None:
-    """As `_depends`; records that a model cannot read are no answer where each is alone, else reason to pad them."""
+def _at_own_length(work: Work, groups: Iterable[Sequence[Features]], together: int) -> str | None:
+    """As `_depends`. That a model cannot read a short record is no answer where each is alone, else reason to pad."""
     try:
-        return _depends(work, made_up, None, together)
+        found = (_depends(work, records, None, together) for records in groups)
+        return next(filter(None, found), None)
     except torch.OutOfMemoryError:
         raise
     except (IndexError, RuntimeError, ValueError):  # some models cannot read less than a few tokens
@@ -67,7 +66,7 @@ def _of_short_ones(work: Work, made_up: Sequence[Features], together: int) -> st
 
 
 def _depends(work: Work, records: Sequence[Features], length: int | None, together: int) -> str | None:
-    labelled = [work.collator.label(record) for record in records[: max(2, min(_RECORDS, together))]]
+    labelled = [work.collator.label(record) for record in records]
 
     def padded(part: list[Features]) -> MicroBatch:
         return {name: value.to(work.device) for name, value in work.collator.pad(part, length).items()}
