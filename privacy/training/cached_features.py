@@ -28,7 +28,8 @@ from privacy.training.job import Job
 from privacy.training.modes import last_linear
 from privacy.training.tokens import Encoded, Features
 
-_BATCH = 32
+BATCH = 32
+"""Records that are read together."""
 _CLOSE = 1e-4
 """Between a record read now and as it was kept: float32 sums in another order differ by less."""
 _VERSION = "1"
@@ -136,8 +137,8 @@ def _read_all(reader: _Reader, encoded: Encoded, progress: Callable[[int, int], 
     lengths = encoded.lengths
     order = sorted(range(len(lengths)), key=lambda row: lengths[row], reverse=True)  # running out of memory shows first
     found: torch.Tensor | None = None
-    for start in range(0, len(order), _BATCH):
-        rows = order[start : start + _BATCH]
+    for start in range(0, len(order), BATCH):
+        rows = order[start : start + BATCH]
         part = reader.read([encoded.records[row] for row in rows])
         if found is None:
             found = torch.empty(len(order), part.shape[1])

@@ -17,7 +17,7 @@ from harness.errors import UsageError
 from harness.scorer.texts import reads_segments
 from privacy.training.batches import Collator, LogicalBatch, padding_values, plan_batches
 from privacy.training.beforehand import check_masks
-from privacy.training.cached_features import as_rows, cached_head, can_cache
+from privacy.training.cached_features import BATCH, as_rows, cached_head, can_cache
 from privacy.training.data import TrainingData
 from privacy.training.engine import PlainEngine
 from privacy.training.guarantee import Guarantee, Spent
@@ -128,7 +128,7 @@ def _prepare(job: Job, device: torch.device) -> tuple[Work, Any]:
 def _together(spec: TrainSpec, *, cached: bool) -> int:
     """Records that the model reads together, at most."""
     if cached:
-        return spec.batch_size
+        return BATCH
     return 1 if spec.privacy is not None and spec.privacy.engine == "one-sample" else spec.micro_batch
 
 
