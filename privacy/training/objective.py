@@ -98,7 +98,9 @@ def _class_losses(model: torch.nn.Module, batch: MicroBatch) -> torch.Tensor:
 
 
 def _next_token_losses(model: torch.nn.Module, batch: MicroBatch) -> torch.Tensor:
-    return token_losses(_logits(model, batch), next_tokens(batch["targets"]))
+    targets = next_tokens(batch["targets"])
+    # padding on the left (XLNet) would be asked for the first token, and only of records that are padded
+    return token_losses(_logits(model, batch), targets.masked_fill(batch["attention_mask"] == 0, IGNORED))
 
 
 def _masked_token_losses(model: torch.nn.Module, batch: MicroBatch) -> torch.Tensor:

@@ -27,6 +27,7 @@ class _Toy(nn.Module):
         self.out = nn.Linear(8, 2)
         self.drop = nn.Dropout(0.5)
         self.middle = middle
+        self.gate = nn.Parameter(torch.zeros(()))
         self.seen = 0
 
     def forward(self, ids: Tensor) -> Tensor:
@@ -54,6 +55,11 @@ def _mean_of_batch(toy: _Toy, values: Tensor, mask: Tensor) -> Tensor:
 
 def _sees_padding(toy: _Toy, values: Tensor, mask: Tensor) -> Tensor:
     return values + 0.01 * values.roll(1, dims=1)
+
+
+def _would_see_padding(toy: _Toy, values: Tensor, mask: Tensor) -> Tensor:
+    """Once its gate has had noise."""
+    return values + toy.gate * values.roll(1, dims=1)
 
 
 def _length(toy: _Toy, values: Tensor, mask: Tensor) -> Tensor:
@@ -106,6 +112,7 @@ def _toy(middle: Callable[[_Toy, Tensor, Tensor], Tensor]) -> _Toy:
         (_switches_for_good, None, None),
         (_mean_of_batch, "the loss", "the loss"),
         (_sees_padding, "the loss", None),
+        (_would_see_padding, "the loss", None),
         (_length, "the loss", None),
         (_gradient_of_others, "the gradient of table.weight", "the gradient of table.weight"),
         (_counts, "the loss", "the loss"),
@@ -136,6 +143,7 @@ def test_everything_is_left_as_it_was() -> None:
     model.out.weight.grad = torch.ones(2, 8)
     torch.manual_seed(7)
     state = torch.get_rng_state()
+    weights = {name: value.clone() for name, value in model.state_dict().items()}
     torch.set_float32_matmul_precision("high")
     try:
         assert differs_alone(model, _losses, *_draw()) is None
@@ -143,6 +151,7 @@ def test_everything_is_left_as_it_was() -> None:
     finally:
         torch.set_float32_matmul_precision("highest")
     assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
     assert (model.training, model.drop.training, model.out.training) == (True, False, True)
     assert model.out.weight.grad.tolist() == torch.ones(2, 8).tolist()
     assert model.table.weight.grad is None
@@ -167,6 +176,7 @@ _MODELS: dict[str, tuple[dict[str, Any], bool]] = {
     "llama": ({**_SMALL, "num_key_value_heads": 2}, True),
     "longformer": ({**_SMALL, "attention_window": [8, 8]}, True),
     "convbert": ({**_SMALL, "embedding_size": 32, "head_ratio": 2, "conv_kernel_size": 5}, False),
+    "mobilebert": ({**_SMALL, "embedding_size": 32, "intra_bottleneck_size": 16, "num_attention_heads": 2}, False),
     "fnet": ({name: value for name, value in _SMALL.items() if "heads" not in name}, False),
     "funnel": ({**_FUNNEL, "initializer_std": 0.3}, False),
     "nystromformer": ({**_SMALL, "num_landmarks": 4, "segment_means_seq_len": 4}, False),
