@@ -51,7 +51,7 @@ class TrainSpec(BaseModel):
     epochs: int = Field(default=3, ge=1, description="passes over the training records")
     batch_size: int = Field(default=16, ge=1, description="records per optimizer step")
     accumulation: int = Field(default=1, ge=1, description="parts a batch is computed in, to save memory")
-    learning_rate: float = Field(default=2e-5, gt=0, description="peak learning rate")
+    learning_rate: float = Field(default=2e-5, gt=0, le=1e6, description="peak learning rate")
     weight_decay: float = Field(default=0.01, ge=0, description="AdamW decay; never on biases and norm weights")
     optimizer: Literal["adamw", "sgd"] = Field(default="adamw", description="adamw without decay is Adam")
     momentum: float = Field(default=0.9, ge=0, lt=1, description="of sgd")
