@@ -34,8 +34,8 @@ _MOVED, _MOVED_RELATIVE = 0.02, 0.1
 def differs_alone(model: nn.Module, losses: Losses, singles: Sequence[Any], batch: Any | None) -> str | None:
     """What of the records depends on others ("the loss", "the gradient of NAME"); None where nothing does.
 
-    With dropout off, in float32 at least, whatever precision training has, and with trained weights moved a little: what
-    is zero (the row of a padding token, an adapter) hides what the first noisy step would let in. Weights and gradients
+    With dropout off, in float32 at least, whatever precision training has, and with trained weights moved a little: a
+    zero (the row of a padding token, an adapter) hides what the first noisy step would let in. Weights and gradients
     that `model` holds stay as they were.
 
     Args:
