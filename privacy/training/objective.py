@@ -52,6 +52,11 @@ def causal_lm() -> Objective:
     return Objective("causal_lm", lambda record: {**record, "targets": record["input_ids"]}, _next_token_losses)
 
 
+def completion_lm() -> Objective:
+    """Each token of a completion from all before it; records carry `targets`."""
+    return Objective("causal_lm on completions", lambda record: record, _next_token_losses)
+
+
 def masked_lm(tokenizer: Any, probability: float, seed: int) -> Objective:
     """Masked tokens, drawn anew each time a record is seen. Records that `check_maskable` refuses have loss zero."""
     return Objective("masked_lm", _Masker(tokenizer, probability, seed), _masked_token_losses)

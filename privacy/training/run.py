@@ -18,6 +18,7 @@ from harness.scorer.texts import reads_segments
 from privacy.training.batches import Collator, LogicalBatch, padding_values, plan_batches
 from privacy.training.beforehand import check_masks
 from privacy.training.cached_features import BATCH, as_rows, cached_head, can_cache
+from privacy.training.completions import encode_completions
 from privacy.training.data import TrainingData
 from privacy.training.engine import PlainEngine
 from privacy.training.guarantee import Guarantee, Spent
@@ -26,7 +27,15 @@ from privacy.training.loop import fit
 from privacy.training.memory import device_name
 from privacy.training.model import finished, load_trainable
 from privacy.training.next_sentence import next_sentence, sentence_order, sentence_pairs
-from privacy.training.objective import Objective, causal_lm, classification, in_bf16, masked_lm, with_classes
+from privacy.training.objective import (
+    Objective,
+    causal_lm,
+    classification,
+    completion_lm,
+    in_bf16,
+    masked_lm,
+    with_classes,
+)
 from privacy.training.padding import padded_length
 from privacy.training.private import PrivateTraining
 from privacy.training.progress import RunProgress
@@ -140,6 +149,9 @@ def _accelerator(device: str) -> Accelerator:
 
 
 def _encode(spec: TrainSpec, tokenizer: Any, data: TrainingData, limit: int, *, segments: bool) -> Encoded:
+    if spec.completions != "none":
+        assert data.pairs is not None  # its schema asks for them
+        return encode_completions(tokenizer, data.texts, data.pairs, limit, chat=spec.completions == "chat")
     if spec.task == "causal_lm":
         return encode_documents(tokenizer, data.texts, limit)
     if spec.task == "classification":
@@ -157,7 +169,7 @@ def _objective(spec: TrainSpec, tokenizer: Any, encoded: Encoded, limit: int) ->
     if spec.task == "classification":
         objective = classification()
     elif spec.task == "causal_lm":
-        objective = causal_lm()
+        objective = causal_lm() if spec.completions == "none" else completion_lm()
     else:
         objective = masked_lm(tokenizer, spec.mlm_probability, seed)
     if spec.next_sentence:
