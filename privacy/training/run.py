@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ from harness.errors import UsageError
 from harness.scorer.texts import reads_segments
 from privacy.training.batches import Collator, LogicalBatch, padding_values, plan_batches
 from privacy.training.beforehand import check_masks
-from privacy.training.cached_features import as_rows, cached_head, can_cache
+from privacy.training.cached_features import BATCH, as_rows, cached_head, can_cache
 from privacy.training.completions import encode_completions
 from privacy.training.data import TrainingData
 from privacy.training.engine import PlainEngine
@@ -36,6 +36,7 @@ from privacy.training.objective import (
     masked_lm,
     with_classes,
 )
+from privacy.training.padding import padded_length
 from privacy.training.private import PrivateTraining
 from privacy.training.progress import RunProgress
 from privacy.training.ranks import Ranks
@@ -123,11 +124,21 @@ def _prepare(job: Job, device: torch.device) -> tuple[Work, Any]:
         parts=spec.accumulation,
         pad_left=model.config.model_type == "xlnet",  # it classifies from the last position
     )
-    trained = model
-    if spec.mode == "head" and can_cache(model):
-        trained = cached_head(model, job, encoded, collator, device)
-        encoded = as_rows(encoded)
-    return Work(spec, trained, objective, collator, encoded, device, model), tokenizer
+    cached = spec.mode == "head" and can_cache(model)
+    work = Work(spec, model, objective, collator, encoded, device, model)
+    if spec.privacy is not None:
+        work = replace(work, length=padded_length(work, tokenizer, limit, together=_together(spec, cached=cached)))
+    if cached:
+        head = cached_head(model, job, encoded, collator, device, work.length)
+        work = replace(work, model=head, encoded=as_rows(encoded), length=None)
+    return work, tokenizer
+
+
+def _together(spec: TrainSpec, *, cached: bool) -> int:
+    """Records that the model reads together, at most."""
+    if cached:
+        return BATCH
+    return 1 if spec.privacy is not None and spec.privacy.engine == "one-sample" else spec.micro_batch
 
 
 def _accelerator(device: str) -> Accelerator:
