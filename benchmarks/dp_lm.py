@@ -1,7 +1,7 @@
 """SmolLM2-135M fine-tuned on news at epsilon 8, by LoRA and in full: perplexity of held-out news before and after.
 
-LoRA's settings were chosen on 60 of the held-out sentences, by short runs with as much noise on each weight as here: what
-is found is a little too good. The former setting, the first, is run beside them: all have the same records, steps,
+LoRA's settings were chosen on 60 of the held-out sentences, by short runs with as much noise on each weight as here:
+what is found is a little too good. The former setting, the first, is run beside them: all have the same records, steps,
 batch and noise. Minutes are of the clock and of the processor: other work on the machine moves the first more.
 """
 
