@@ -12,6 +12,7 @@ import pandas as pd
 from harness.errors import AuditError
 from harness.stats import FloatArray
 from privacy.frontier.rows import Quality
+from privacy.frontier.together import Together, together
 from privacy.frontier.two_way import ANY, Estimate, two_way, two_way_difference
 
 Table = Mapping[int, FloatArray]
@@ -66,6 +67,8 @@ class Frontier:
     """What a reader of the claims must know."""
     failures: Mapping[str, str]
     """Cell -> why it has no result."""
+    together: Together | None = None
+    """The private models as one release; None: there are none."""
 
     @property
     def plain(self) -> Point | None:
@@ -101,6 +104,7 @@ def measure(rows: pd.DataFrame, level: float = 0.95) -> Frontier:
         accountants=_distinct(kept, "accountant"),
         notes=_distinct(kept, "note"),
         failures={str(row["checkpoint"]): str(row["error"]) for row in rows[rows["case_id"].isna()].to_dict("records")},
+        together=together(rows),
     )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from privacy.accounting import Mechanism
 from privacy.ledger.header import LedgerHeader
 from privacy.sampling import (
@@ -49,16 +47,6 @@ def _epochs(header: LedgerHeader) -> int:
     if header.steps % once:
         raise SamplingError(f"the privacy ledger plans {header.steps} steps, no whole number of epochs of {once}")
     return header.steps // once
-
-
-def neighbours_of(sampling: Sampling, earlier: Iterable[LedgerHeader]) -> str:
-    """How data sets differ that a claim compares, which counts the trainings of `earlier` too.
-
-    An amplified training is no reason to say of one in a fixed order that a record may be added to it. Raises as
-    `sampling_of_header`.
-    """
-    others = {sampling_of_header(header).neighbours for header in earlier} - {sampling.neighbours}
-    return "; in an earlier training ".join([sampling.neighbours, *sorted(others)])
 
 
 def mechanism_of_header(header: LedgerHeader, spent: int, group: int) -> Mechanism:

@@ -10,7 +10,7 @@ from harness.errors import UsageError
 from harness.manifest import EarlierRun, PrivacyClaim, Unprivatised
 from privacy.accounting import calibrate_mechanism, claim, claim_all, delta_of
 from privacy.accounting.claims import Claim
-from privacy.lineage import Composed, mechanism_of_header, neighbours_of
+from privacy.lineage import Composed, mechanism_of_header, sampling_of_header
 from privacy.noise.banded import best_bands, noise_ratio
 from privacy.sampling import (
     BallsInBinsSampling,
@@ -25,7 +25,7 @@ from privacy.sampling.sampling import check_batch
 from privacy.training.data import TrainingData
 from privacy.training.privacy_spec import PrivacySpec
 from privacy.training.spec import TrainSpec
-from privacy.training.units import EACH_RECORD, Unit, privacy_unit
+from privacy.training.units import EACH_RECORD, Unit, neighbours_of, privacy_unit
 
 GAUSSIAN = "Gaussian"
 _FEWEST_BANDS = 2
@@ -151,17 +151,6 @@ def _noise(privacy: PrivacySpec, sampling: Sampling, unit: Unit, delta: float) -
     return calibrate_mechanism(privacy.epsilon, delta, asked, privacy.accountant)
 
 
-def check_claimable(guarantee: Guarantee, composed: tuple[Composed, ...]) -> None:
-    """Raises AccountingError where no claim could be made of all steps planned: better before any is spent.
-
-    Of single records one always can; the bound for users needs orders above the records that a user has.
-    """
-    mechanism = guarantee.sampling.mechanism(guarantee.noise_multiplier, group=guarantee.unit.group)
-    if guarantee.unit.group > 1:
-        before = [mechanism_of_header(each.run.header, each.run.spent, each.group) for each in composed]
-        claim_all([mechanism, *before], guarantee.delta, guarantee.spec.accountant)
-
-
 def claim_of(
     guarantee: Guarantee,
     spec: TrainSpec,
@@ -195,7 +184,7 @@ def claim_of(
         unit=unit.name,
         units=unit.count,
         group=unit.group,
-        neighbours=neighbours_of(sampling, (each.run.header for each in composed)),
+        neighbours=neighbours_of(sampling, unit.name, [sampling_of_header(each.run.header) for each in composed]),
         records=guarantee.records,
         sampling=sampling.label,
         sample_rate=mechanism.rate,

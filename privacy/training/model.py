@@ -52,12 +52,25 @@ def load_trainable(spec: TrainSpec, base: CheckpointInfo | None, data: TrainingD
         raise UsageError(f"{spec.base}: not inspected, so there is nothing to start from")
     if spec.task == "classification":
         tokenizer.model_max_length = limit
+    if spec.gradient_checkpointing:
+        _checkpoint(model)
     return model, tokenizer
 
 
 def finished(model: Any) -> Any:
     """The trained model as it is to be saved: an ordinary one of its architecture, adapters merged."""
     return merged(model)
+
+
+def _checkpoint(model: Any) -> None:
+    """Raises UsageError for an architecture that transformers cannot run in regions."""
+    if not model.supports_gradient_checkpointing:
+        raise UsageError(
+            f"gradient_checkpointing: {model.config.model_type} models cannot run so; leave it out and raise "
+            "accumulation"
+        )
+    # the other way of torch's loses regions whose input asks for no gradient, as under adapters
+    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
 
 def _fresh(spec: TrainSpec, fresh: FreshModel, data: TrainingData) -> tuple[Any, Any]:

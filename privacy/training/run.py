@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -17,7 +17,9 @@ from harness.errors import UsageError
 from harness.scorer.texts import reads_segments
 from privacy.sampling import fresh_torch_generator
 from privacy.training.batches import Collator, LogicalBatch, padding_values, plan_batches
-from privacy.training.cached_features import as_rows, cached_head, can_cache
+from privacy.training.beforehand import check_masks
+from privacy.training.cached_features import BATCH, as_rows, cached_head, can_cache
+from privacy.training.completions import encode_completions
 from privacy.training.data import TrainingData
 from privacy.training.engine import PlainEngine
 from privacy.training.guarantee import Guarantee, Spent
@@ -26,7 +28,16 @@ from privacy.training.loop import fit
 from privacy.training.memory import device_name
 from privacy.training.model import finished, load_trainable
 from privacy.training.next_sentence import next_sentence, sentence_order, sentence_pairs
-from privacy.training.objective import Objective, causal_lm, classification, in_bf16, masked_lm, with_classes
+from privacy.training.objective import (
+    Objective,
+    causal_lm,
+    classification,
+    completion_lm,
+    in_bf16,
+    masked_lm,
+    with_classes,
+)
+from privacy.training.padding import padded_length
 from privacy.training.private import PrivateTraining
 from privacy.training.progress import RunProgress
 from privacy.training.ranks import Ranks
@@ -111,6 +122,7 @@ def _prepare(job: Job, device: torch.device) -> tuple[Work, Any]:
     spec, data, limit = job.spec, job.data, job.limit
     set_seed(spec.seed)  # before the model: a new head is drawn from it
     model, tokenizer = load_trainable(spec, job.base, data, limit)
+    check_masks(model)
     encoded = _encode(spec, tokenizer, data, limit, segments=reads_segments(model))
     objective = _objective(spec, tokenizer, encoded, limit)
     collator = Collator(
@@ -119,11 +131,21 @@ def _prepare(job: Job, device: torch.device) -> tuple[Work, Any]:
         parts=spec.accumulation,
         pad_left=model.config.model_type == "xlnet",  # it classifies from the last position
     )
-    trained = model
-    if spec.mode == "head" and can_cache(model):
-        trained = cached_head(model, job, encoded, collator, device)
-        encoded = as_rows(encoded)
-    return Work(spec, trained, objective, collator, encoded, device, model), tokenizer
+    cached = spec.mode == "head" and can_cache(model)
+    work = Work(spec, model, objective, collator, encoded, device, model)
+    if spec.privacy is not None:
+        work = replace(work, length=padded_length(work, tokenizer, limit, together=_together(spec, cached=cached)))
+    if cached:
+        head = cached_head(model, job, encoded, collator, device, work.length)
+        work = replace(work, model=head, encoded=as_rows(encoded), length=None)
+    return work, tokenizer
+
+
+def _together(spec: TrainSpec, *, cached: bool) -> int:
+    """Records that the model reads together, at most."""
+    if cached:
+        return BATCH
+    return 1 if spec.privacy is not None and spec.privacy.engine == "one-sample" else spec.micro_batch
 
 
 def _accelerator(device: str) -> Accelerator:
@@ -134,6 +156,9 @@ def _accelerator(device: str) -> Accelerator:
 
 
 def _encode(spec: TrainSpec, tokenizer: Any, data: TrainingData, limit: int, *, segments: bool) -> Encoded:
+    if spec.completions != "none":
+        assert data.pairs is not None  # its schema asks for them
+        return encode_completions(tokenizer, data.texts, data.pairs, limit, chat=spec.completions == "chat")
     if spec.task == "causal_lm":
         return encode_documents(tokenizer, data.texts, limit)
     if spec.task == "classification":
@@ -151,7 +176,7 @@ def _objective(spec: TrainSpec, tokenizer: Any, encoded: Encoded, limit: int) ->
     if spec.task == "classification":
         objective = classification()
     elif spec.task == "causal_lm":
-        objective = causal_lm()
+        objective = causal_lm() if spec.completions == "none" else completion_lm()
     else:
         objective = masked_lm(tokenizer, spec.mlm_probability, seed)
     if spec.next_sentence:

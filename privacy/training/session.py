@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from harness.errors import UsageError
+from harness.errors import AssayError, UsageError
 from harness.files import make_folder
 from harness.keys import KEYS_NAME
 from privacy.clipping import ClippingEngine
@@ -111,11 +111,13 @@ class Session:
 
     def remove(self) -> None:
         """The checkpoint is written, its ledger with it: let go of the state."""
-        if self.ledger is None:
-            return
-        shutil.rmtree(self.folder, ignore_errors=True)  # still locked: nobody may go on from what is half gone
-        witness_path(self.folder).unlink(missing_ok=True)
-        self.close()
+        if self.ledger is not None:
+            _forget(self.ledger)
+
+    def remove_unspent(self) -> None:
+        """Leave nothing of a run that was refused before its first noisy step: it would be in the way of the next."""
+        if self.ledger is not None and _unspent(self.ledger):
+            self.remove()
 
 
 def session_folder(output: Path) -> Path:
@@ -149,11 +151,30 @@ def open_session(spec: TrainSpec, header: LedgerHeader, ranks: Ranks, *, replace
     return Session(folder, ledger, ranks.agree(ledger.spent), witness)
 
 
+def _unspent(ledger: Ledger) -> bool:
+    """Whether nothing remembers a noisy step: neither the file as it lies there, nor its witness, nor a saved state."""
+    folder = ledger.path.parent
+    try:
+        if ledger.spent or read_chain(ledger.path).spent or counted(witness_path(folder)):
+            return False
+        state = load_state(folder, ledger.chain)
+    except (AssayError, OSError):
+        return False
+    return state is None or not state.ledger_spent
+
+
+def _forget(ledger: Ledger) -> None:
+    folder = ledger.path.parent
+    shutil.rmtree(folder, ignore_errors=True)  # still locked: nobody may go on from what is half gone
+    witness_path(folder).unlink(missing_ok=True)
+    ledger.close()
+
+
 def _check_unfinished(output: Path, ledger: Ledger) -> None:
     if not os.path.lexists(output):
         return
     if not ledger.spent:  # begun just now, and of no use
-        shutil.rmtree(ledger.path.parent, ignore_errors=True)
+        _forget(ledger)
     raise UsageError(
         f"{output}: exists by now, finished by another start of a training meanwhile; nothing was trained, choose "
         "another output or use --replace"
@@ -197,6 +218,9 @@ def _open_ledger(folder: Path, header: LedgerHeader, replace: bool, plain: str) 
     if not path.exists():
         return Ledger.create(make_folder(folder) / LEDGER_NAME, header)
     ledger = Ledger.open(path)
+    if _unspent(ledger):  # whatever its settings were, nothing is lost with it
+        _forget(ledger)
+        return Ledger.create(make_folder(folder) / LEDGER_NAME, header)
     if ledger.header.digest_key is None:
         header = header.model_copy(update={"data_digest": plain})
     elif ledger.header.digest_key != header.digest_key:

@@ -16,7 +16,17 @@ from privacy.training.privacy_spec import PrivacySpec
 
 Task = Literal["classification", "masked_lm", "causal_lm"]
 Mode = Literal["full", "head", "bitfit", "last-layers", "lora"]
-_LATER = ("mode", "last_layers", "pooling", "optimizer", "momentum", "schedule", "averaging")
+_LATER = (
+    "mode",
+    "last_layers",
+    "pooling",
+    "optimizer",
+    "momentum",
+    "schedule",
+    "averaging",
+    "completions",
+    "gradient_checkpointing",
+)
 
 _LATER_PRIVACY = {"other_labels": "refuse", "max_batch": None, "secure": False, "noise": "independent", "bands": "auto"}
 """Keys of `privacy` that older trainings did not have, with what they mean when left out."""
@@ -51,7 +61,7 @@ class TrainSpec(BaseModel):
     epochs: int = Field(default=3, ge=1, description="passes over the training records")
     batch_size: int = Field(default=16, ge=1, description="records per optimizer step")
     accumulation: int = Field(default=1, ge=1, description="parts a batch is computed in, to save memory")
-    learning_rate: float = Field(default=2e-5, gt=0, description="peak learning rate")
+    learning_rate: float = Field(default=2e-5, gt=0, le=1e6, description="peak learning rate")
     weight_decay: float = Field(default=0.01, ge=0, description="AdamW decay; never on biases and norm weights")
     optimizer: Literal["adamw", "sgd"] = Field(default="adamw", description="adamw without decay is Adam")
     momentum: float = Field(default=0.9, ge=0, lt=1, description="of sgd")
@@ -64,8 +74,15 @@ class TrainSpec(BaseModel):
     max_tokens: int | None = Field(default=None, ge=2, description="cut records here; default: 512 or what base reads")
     mlm_probability: float = Field(default=0.15, gt=0, lt=1, description="share of tokens predicted, masked_lm only")
     next_sentence: bool = Field(default=False, description="masked_lm: also tell whether the pair follows the text")
+    completions: Literal["none", "plain", "chat"] = Field(
+        default="none",
+        description="causal_lm: records are prompt and completion, only the latter is learnt; chat: by the template",
+    )
     lora: LoraSpec | None = Field(default=None, description="train low-rank adapters and a new head only")
     precision: Literal["fp32", "bf16"] = Field(default="fp32", description="of the forward pass; weights stay fp32")
+    gradient_checkpointing: bool = Field(
+        default=False, description="keep no layer's inner activations, compute them twice: less memory, more time"
+    )
     privacy: PrivacySpec | None = Field(default=None, description="train with differential privacy")
     seed: int = Field(default=0, ge=0, lt=2**32, description="seed of order, dropout, masks and a new head")
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -91,6 +108,13 @@ class TrainSpec(BaseModel):
         self._consistent_mode()
         if self.next_sentence and self.task != "masked_lm":
             raise ValueError(f"next_sentence belongs to masked_lm, not to {self.task}")
+        if self.completions != "none" and self.task != "causal_lm":
+            raise ValueError(f"completions belongs to causal_lm, not to {self.task}")
+        if self.gradient_checkpointing and self.privacy and self.privacy.engine.startswith("opacus"):
+            raise ValueError(
+                f"gradient_checkpointing runs layers twice, which {self.privacy.engine} takes for two uses; choose "
+                "engine book-keeping"
+            )
         if self.privacy and self.max_grad_norm not in {None, 1.0}:
             raise ValueError("max_grad_norm clips whole batches; with privacy give privacy.max_grad_norm instead")
         return self
@@ -131,6 +155,8 @@ class TrainSpec(BaseModel):
     def canonical(self) -> dict[str, Any]:
         """JSON-able settings with every default filled in; without `output`, which changes nothing that is learnt."""
         values = self.model_dump(mode="json", exclude={"output"})
+        if self.privacy is not None:
+            del values["privacy"]["total_epsilon"]  # whether a run may start changes nothing that is learnt either
         for key in _LATER:  # they came later, and the digests of older trainings must stay
             if values[key] == type(self).model_fields[key].default or (key == "mode" and values[key] == "lora"):
                 del values[key]

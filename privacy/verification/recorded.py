@@ -11,12 +11,13 @@ from privacy.accounting.accountant import check_accountant
 from privacy.accounting.errors import AccountingError
 from privacy.ledger.chain import Chain
 from privacy.ledger.header import LedgerHeader
-from privacy.lineage.mechanism import mechanism_of_header, neighbours_of, sampling_of_header
+from privacy.lineage.mechanism import mechanism_of_header, sampling_of_header
+from privacy.sampling import Sampling
 from privacy.sampling.errors import SamplingError
 from privacy.training.guarantee import SECURE
 from privacy.training.session import FROM_SCRATCH
 from privacy.training.spec import config_digest
-from privacy.training.units import EACH_RECORD
+from privacy.training.units import EACH_RECORD, neighbours_of
 from privacy.verification.errors import NotVerifiableError
 
 Pairs = dict[str, tuple[Any, Any]]
@@ -90,6 +91,12 @@ def mechanism_of(chain: Chain, manifest: TrainingManifest, claim: PrivacyClaim) 
     return mechanism, asked  # type: ignore[return-value]  # checked just above
 
 
+def _neighbours(sampling: Sampling, earlier: Sequence[Sampling], claim: PrivacyClaim) -> str:
+    """In units; claims of older versions speak of records whatever the unit."""
+    older = neighbours_of(sampling, EACH_RECORD, earlier)
+    return older if claim.neighbours == older else neighbours_of(sampling, claim.unit, earlier)
+
+
 def _units(header: LedgerHeader, claim: PrivacyClaim) -> Pairs:
     """A ledger from before units were recorded proves only that of records, each its own unit."""
     if header.unit == EACH_RECORD:
@@ -129,8 +136,8 @@ def earlier_mechanisms(chain: Chain, ledgers: Sequence[Chain], claim: PrivacyCla
             }
         )
         found.append(mechanism)
-    own = sampling_of_header(chain.header)
-    _same({"neighbours": (neighbours_of(own, (ledger.header for ledger in ledgers)), claim.neighbours)})
+    own, *others = (sampling_of_header(each.header) for each in (chain, *ledgers))
+    _same({"neighbours": (_neighbours(own, others, claim), claim.neighbours)})
     return tuple(found)
 
 
