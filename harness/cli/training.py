@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,10 @@ from harness.cli.arguments import Pickle, Remote, Uri
 from harness.cli.tracking import log_training
 from harness.console import console, fail, say
 from harness.errors import Exit
+
+if TYPE_CHECKING:
+    from harness.checkpoint import Permissions
+    from privacy.training import TrainSpec
 
 
 def train(
@@ -26,6 +30,9 @@ def train(
             help="For example epsilon=8,delta=auto; over the spec's own; 'off' trains without.", show_default=False
         ),
     ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only say what it would spend, take and claim; nothing is written.")
+    ] = False,
     tracking_uri: Uri = None,
     allow_pickle: Pickle = False,
     allow_remote_code: Remote = False,
@@ -40,6 +47,9 @@ def train(
     store_of_environment()  # what is wrong with it should be heard now, not when the model is trained
     settings = load_train_spec(spec, privacy)
     allowed = Permissions(allow_pickle, allow_remote_code)
+    if plan:
+        _say_plan(settings, if_missing, replace, allowed)
+        return
     if os.environ.get("RANK", "0") != "0":  # of several processes of a launcher only the first one speaks
         run_training(settings, if_missing=if_missing, replace=replace, permissions=allowed)
         return
@@ -47,6 +57,13 @@ def train(
         result = run_training(settings, progress=progress, if_missing=if_missing, replace=replace, permissions=allowed)
     say(result.sentence)
     log_training(result, tracking_uri)
+
+
+def _say_plan(settings: TrainSpec, if_missing: bool, replace: bool, allowed: Permissions) -> None:
+    from privacy.planning import TrainPlan, plan_text, plan_training
+
+    made = plan_training(settings, if_missing=if_missing, replace=replace, permissions=allowed)
+    say(plan_text(made) if isinstance(made, TrainPlan) else made.sentence)
 
 
 def publish(

@@ -141,10 +141,3 @@ def _remarks(frontier: Frontier) -> Iterator[str]:
 
 def _seeds(seeds: tuple[int, ...]) -> str:
     return f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''} ({', '.join(map(str, seeds))})"
-
-
-def duration(seconds: float) -> str:
-    """For people."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -28,7 +28,8 @@ from privacy.training.job import Job
 from privacy.training.modes import last_linear
 from privacy.training.tokens import Encoded, Features
 
-_BATCH = 32
+FEATURE_BATCH = 32
+"""Records that are read at once."""
 _CLOSE = 1e-4
 """Between a record read now and as it was kept: float32 sums in another order differ by less."""
 _VERSION = "1"
@@ -71,6 +72,20 @@ def cached_head(model: Any, job: Job, encoded: Encoded, collator: Collator, devi
         kept = _read_all(reader, encoded, lambda done, total: job.on_step(done, total, math.nan))
         _keep(path, kept)
     return CachedHead(head, kept.to(device))
+
+
+def rehearsed_head(
+    model: Any, encoded: Encoded, rows: list[int], collator: Collator, device: torch.device
+) -> tuple[CachedHead, Encoded]:
+    """The head over the features of the records `rows`, which stand for all others; nothing is kept or looked up."""
+    _, head = last_linear(model)
+    reader = _Reader(model.to(device).eval(), head, collator, device)
+    features = reader.read([encoded.records[row] for row in rows])
+    stand_ins = [encoded.records[rows[place % len(rows)]] for place in range(len(encoded.records))]
+    records = as_rows(Encoded(stand_ins, encoded.truncated)).records
+    for place, record in enumerate(records):
+        record["input_ids"] = [place % len(rows)]
+    return CachedHead(head, features.to(device)), Encoded(records, encoded.truncated)
 
 
 def as_rows(encoded: Encoded) -> Encoded:
@@ -130,8 +145,8 @@ def _read_all(reader: _Reader, encoded: Encoded, progress: Callable[[int, int], 
     lengths = encoded.lengths
     order = sorted(range(len(lengths)), key=lambda row: lengths[row], reverse=True)  # running out of memory shows first
     found: torch.Tensor | None = None
-    for start in range(0, len(order), _BATCH):
-        rows = order[start : start + _BATCH]
+    for start in range(0, len(order), FEATURE_BATCH):
+        rows = order[start : start + FEATURE_BATCH]
         part = reader.read([encoded.records[row] for row in rows])
         if found is None:
             found = torch.empty(len(order), part.shape[1])

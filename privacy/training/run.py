@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -56,7 +56,7 @@ class Trained:
 def run_training(job: Job) -> Trained:
     """Train without a guarantee. The base stays as it is."""
     spec = job.spec
-    accelerator = _accelerator(spec.device)
+    accelerator = plain_accelerator(spec.device)
     work, tokenizer = _prepare(job, accelerator.device)
     plan = plan_batches(work.encoded.lengths, spec.batch_size, spec.epochs, spec.seed)
     loader: Iterable[LogicalBatch] = DataLoader(
@@ -101,9 +101,18 @@ def run_private_training(job: Job, guarantee: Guarantee, session: Session, ranks
 
 def _prepare(job: Job, device: torch.device) -> tuple[Work, Any]:
     """What steps are made of, and the tokenizer."""
+    set_seed(job.spec.seed)  # before the model: a new head is drawn from it
+    model, tokenizer = load_trainable(job.spec, job.base, job.data, job.limit)
+    work = make_work(job, model, tokenizer, device)
+    if job.spec.mode == "head" and can_cache(model):
+        head = cached_head(model, job, work.encoded, work.collator, device)
+        work = replace(work, model=head, encoded=as_rows(work.encoded))
+    return work, tokenizer
+
+
+def make_work(job: Job, model: Any, tokenizer: Any, device: torch.device) -> Work:
+    """Records and loss for the steps of `model`."""
     spec, data, limit = job.spec, job.data, job.limit
-    set_seed(spec.seed)  # before the model: a new head is drawn from it
-    model, tokenizer = load_trainable(spec, job.base, data, limit)
     encoded = _encode(spec, tokenizer, data, limit, segments=reads_segments(model))
     objective = _objective(spec, tokenizer, encoded, limit)
     collator = Collator(
@@ -112,14 +121,11 @@ def _prepare(job: Job, device: torch.device) -> tuple[Work, Any]:
         parts=spec.accumulation,
         pad_left=model.config.model_type == "xlnet",  # it classifies from the last position
     )
-    trained = model
-    if spec.mode == "head" and can_cache(model):
-        trained = cached_head(model, job, encoded, collator, device)
-        encoded = as_rows(encoded)
-    return Work(spec, trained, objective, collator, encoded, device, model), tokenizer
+    return Work(spec, model, objective, collator, encoded, device, model)
 
 
-def _accelerator(device: str) -> Accelerator:
+def plain_accelerator(device: str) -> Accelerator:
+    """For training without a guarantee. Raises UsageError under a launcher of several processes."""
     accelerator = Accelerator(cpu=pick_device(device) == "cpu", mixed_precision="no")
     if accelerator.num_processes > 1:
         raise UsageError("training runs in one process; start it without a launcher")

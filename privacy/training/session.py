@@ -197,23 +197,41 @@ def _open_ledger(folder: Path, header: LedgerHeader, replace: bool, plain: str) 
     if not path.exists():
         return Ledger.create(make_folder(folder) / LEDGER_NAME, header)
     ledger = Ledger.open(path)
-    if ledger.header.digest_key is None:
-        header = header.model_copy(update={"data_digest": plain})
-    elif ledger.header.digest_key != header.digest_key:
+    try:
+        _check_same_run(folder, ledger.header, ledger.spent, header, plain)
+    except BaseException:
         ledger.close()
+        raise
+    return ledger
+
+
+def steps_spent(spec: TrainSpec, header: LedgerHeader, *, replace: bool, plain: str = "") -> int:
+    """Noisy steps of the unfinished run that `open_session` would go on with; changes nothing, raises as it does."""
+    folder = session_folder(spec.output)
+    path = folder / LEDGER_NAME
+    if replace or not path.exists():
+        return 0
+    chain = read_chain(path)
+    _check_same_run(folder, chain.header, chain.spent, header, plain)
+    return chain.spent
+
+
+def _check_same_run(folder: Path, there: LedgerHeader, spent: int, header: LedgerHeader, plain: str) -> None:
+    """Raises unless the run in `folder` is the one that `header` begins."""
+    if there.digest_key is None:
+        header = header.model_copy(update={"data_digest": plain})
+    elif there.digest_key != header.digest_key:
         raise LedgerError(
             f"{folder}: an unfinished private run lies there, but the key of its records' digest is not in "
             f"{folder.parent / KEYS_NAME}; put that file back, or move the run aside with --replace"
         )
-    changed = [name for name in _SAME if getattr(ledger.header, name) != getattr(header, name)]
+    changed = [name for name in _SAME if getattr(there, name) != getattr(header, name)]
     if changed:
-        ledger.close()
         what = _NAMES.get(changed[0], changed[0].replace("_", " "))
         raise UsageError(
-            f"{folder}: an unfinished private run lies there, {ledger.spent} steps of its budget spent, but its {what} "
+            f"{folder}: an unfinished private run lies there, {spent} steps of its budget spent, but its {what} "
             "is not this one's; finish it with its own spec, or move it aside with --replace"
         )
-    return ledger
 
 
 def ledger_header(
