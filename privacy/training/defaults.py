@@ -23,7 +23,7 @@ _MICRO = 32
 _HEAD: dict[str, Any] = {
     "epochs": 30,  # an epoch over features costs nothing; 100 steps of three tenths are where more no longer helps
     "optimizer": "sgd",
-    "learning_rate": 2.0,
+    "learning_rate": 1.0,
     "schedule": "constant",
     "averaging": "last",
     "warmup_ratio": 0.0,
@@ -33,16 +33,18 @@ _HEAD_PART = 0.3
 _HEAD_NORM = 1.0
 
 
-def with_private_defaults(spec: TrainSpec, records: int) -> TrainSpec:
-    """`spec` with what it leaves open filled in for private training on `records` records; as it is without privacy."""
-    if spec.privacy is None:
-        return spec
+def with_defaults(spec: TrainSpec, records: int) -> TrainSpec:
+    """`spec` with what it leaves open filled in, for training on `records` records with privacy or of a head alone."""
     head = spec.mode == "head"
+    if spec.privacy is None and not head:
+        return spec
     size = spec.batch_size if "batch_size" in spec.model_fields_set else _batch(records, _HEAD_PART if head else _PART)
     filled: dict[str, Any] = {"batch_size": size, "accumulation": math.ceil(size / _MICRO), "weight_decay": 0.0}
     filled |= _HEAD if head else {"learning_rate": _RATES[spec.mode]}
     given = spec.model_dump(exclude_unset=True)
-    if head and "max_grad_norm" not in given["privacy"]:
+    if spec.privacy is None:
+        del filled["averaging"]
+    elif head and "max_grad_norm" not in given["privacy"]:
         given["privacy"] = {**given["privacy"], "max_grad_norm": _HEAD_NORM}
     return TrainSpec.model_validate({**filled, **given})
 

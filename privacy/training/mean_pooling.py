@@ -52,11 +52,8 @@ def average_last(model: Any) -> None:
     for part in (attention.self.query, attention.self.key, layer.intermediate.dense, layer.output.dense):
         nn.init.zeros_(part.weight)
         nn.init.zeros_(part.bias)
-    for part, factor in (
-        (attention.self.value, 1.0),
-        (attention.output.dense, _FACTOR),
-        (_dense(model), _LENGTH * width**-0.5),
-    ):
+    scaled = {attention.self.value: 1.0, attention.output.dense: _FACTOR, _dense(model): _LENGTH * width**-0.5}
+    for part, factor in scaled.items():
         part.weight.copy_(torch.eye(width) * factor)
         nn.init.zeros_(part.bias)
     for norm in (attention.output.LayerNorm, layer.output.LayerNorm):

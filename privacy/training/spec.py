@@ -30,7 +30,7 @@ class LoraSpec(BaseModel):
 
 
 class TrainSpec(BaseModel):
-    """One fine-tuning run. With privacy, what is not given is filled in once the records are counted: `defaults`."""
+    """One fine-tuning run. With privacy, and of a head, what is left open is filled in by the number of records."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

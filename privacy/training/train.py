@@ -10,7 +10,7 @@ from harness.files import make_folder
 from harness.keys import own_keys
 from harness.manifest import TrainingManifest
 from privacy.training.data import TrainingData, load_training_data
-from privacy.training.defaults import with_private_defaults
+from privacy.training.defaults import with_defaults
 from privacy.training.heads import new_head_note
 from privacy.training.job import Job, OnStep
 from privacy.training.result import TrainResult
@@ -66,7 +66,7 @@ def ready(
     if spec.base is not None and spec.privacy is not None and not spec.label_names:
         base = inspect_checkpoint(spec.base, permissions)  # it may name the classes
     data = load_training_data(spec, base)
-    spec = with_private_defaults(spec, len(data.members))
+    spec = with_defaults(spec, len(data.members))
     if if_missing and not replace:
         done = finished_checkpoint(spec, data.members.digest)
         if done is not None:
