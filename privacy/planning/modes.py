@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from harness.errors import AssayError
 from privacy.training.data import TrainingData
-from privacy.training.defaults import with_private_defaults
+from privacy.training.defaults import with_defaults
 from privacy.training.guarantee import Guarantee, plan_guarantee
 from privacy.training.model import Whole
 from privacy.training.modes import choose_trained
@@ -52,15 +52,6 @@ class ModeOutlook:
         return None if self.signal is None else self.signal * math.sqrt(self.steps)
 
 
-def variant(spec: TrainSpec, mode: Mode) -> TrainSpec:
-    """`spec`, as its user gave it, with another mode. Raises ValidationError where the two do not go together."""
-    given = spec.model_dump(exclude_unset=True)
-    lora = given.pop("lora", None)
-    if mode == "lora":
-        given["lora"] = lora or {}
-    return TrainSpec.model_validate({**given, "mode": mode})
-
-
 def outlooks(spec: TrainSpec, data: TrainingData, counts: dict[Mode, int | str]) -> Iterator[ModeOutlook]:
     """Every mode of `spec` as its user gave it; `counts`: weights that it trains, or why there are none."""
     noises = _Noises(data)
@@ -69,7 +60,7 @@ def outlooks(spec: TrainSpec, data: TrainingData, counts: dict[Mode, int | str])
         if isinstance(count, str):
             yield ModeOutlook(mode, why_not=count)
             continue
-        settled = with_private_defaults(variant(spec, mode), len(data.members))
+        settled = with_defaults(spec.with_mode(mode), len(data.members))
         steps = math.ceil(settled.epochs * len(data.members) / settled.batch_size)
         try:
             guarantee = noises.of(settled)
@@ -88,7 +79,7 @@ def count_trained(spec: TrainSpec, whole: Whole) -> dict[Mode, int | str]:
     counts: dict[Mode, int | str] = {}
     for mode in MODES:
         try:
-            wanted = variant(spec, mode)
+            wanted = spec.with_mode(mode)
             counts[mode] = _count(wanted, whole)
         except ValidationError as error:
             counts[mode] = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
