@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -12,10 +12,6 @@ from harness.cli.arguments import Pickle, Remote, Uri
 from harness.cli.tracking import log_training
 from harness.console import console, fail, say
 from harness.errors import Exit
-
-if TYPE_CHECKING:
-    from harness.checkpoint import Permissions
-    from privacy.training import TrainSpec
 
 
 def train(
@@ -48,7 +44,9 @@ def train(
     settings = load_train_spec(spec, privacy)
     allowed = Permissions(allow_pickle, allow_remote_code)
     if plan:
-        _say_plan(settings, if_missing, replace, allowed)
+        from privacy.planning import planned
+
+        say(planned(settings, if_missing=if_missing, replace=replace, permissions=allowed))
         return
     if os.environ.get("RANK", "0") != "0":  # of several processes of a launcher only the first one speaks
         run_training(settings, if_missing=if_missing, replace=replace, permissions=allowed)
@@ -57,13 +55,6 @@ def train(
         result = run_training(settings, progress=progress, if_missing=if_missing, replace=replace, permissions=allowed)
     say(result.sentence)
     log_training(result, tracking_uri)
-
-
-def _say_plan(settings: TrainSpec, if_missing: bool, replace: bool, allowed: Permissions) -> None:
-    from privacy.planning import TrainPlan, plan_text, plan_training
-
-    made = plan_training(settings, if_missing=if_missing, replace=replace, permissions=allowed)
-    say(plan_text(made) if isinstance(made, TrainPlan) else made.sentence)
 
 
 def publish(
@@ -79,21 +70,26 @@ def publish(
 def frontier(
     spec: Annotated[Path, typer.Argument(help="YAML file with a training spec; its output becomes the grid's folder.")],
     epsilons: Annotated[str, typer.Option(help="Targets, separated by commas; inf: without privacy.")] = "8,3,1,inf",
+    modes: Annotated[
+        str | None,
+        typer.Option(help="What is trained, for example head,bitfit,lora,full; default: as the spec says."),
+    ] = None,
     seeds: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "0,1,2",
     plain: Annotated[
         Path | None,
         typer.Option(help="Training spec of the runs without privacy, where they train best otherwise."),
     ] = None,
 ) -> None:
-    """Train over a grid of epsilons and seeds; what privacy costs, with intervals, as rows, a table and a plot."""
+    """Train over a grid of epsilons, modes and seeds; what privacy costs, as rows, a table and a plot."""
     from harness.console import audit_progress, training_progress
-    from privacy.frontier.grid import make_grid, parse_epsilons, parse_seeds
+    from privacy.frontier.grid import make_grid, parse_epsilons, parse_modes, parse_seeds
     from privacy.frontier.run import Watch, run_frontier
     from privacy.frontier.table import terminal
     from privacy.training.options import load_train_spec
 
     without = load_train_spec(plain) if plain else None
-    grid = make_grid(load_train_spec(spec), parse_epsilons(epsilons), parse_seeds(seeds), plain=without)
+    chosen = parse_modes(modes) if modes is not None else ()
+    grid = make_grid(load_train_spec(spec), parse_epsilons(epsilons), parse_seeds(seeds), modes=chosen, plain=without)
     try:
         result = run_frontier(grid, Watch(say, training_progress, audit_progress))
     except KeyboardInterrupt:

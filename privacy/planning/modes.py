@@ -15,10 +15,7 @@ from privacy.training.defaults import with_defaults
 from privacy.training.guarantee import Guarantee, plan_guarantee
 from privacy.training.model import Whole
 from privacy.training.modes import choose_trained
-from privacy.training.spec import Mode, TrainSpec
-
-MODES: tuple[Mode, ...] = ("head", "bitfit", "last-layers", "lora", "full")
-"""From few weights to all."""
+from privacy.training.spec import MODES, Mode, TrainSpec
 
 
 @dataclass(frozen=True, slots=True)

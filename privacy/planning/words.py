@@ -6,17 +6,27 @@ import math
 import textwrap
 from collections.abc import Iterable, Iterator
 
+from harness.checkpoint import NOTHING, Permissions
 from harness.claim import claim_sentence
 from harness.numbers import duration, number
 from privacy.planning.advice import likely_best
 from privacy.planning.modes import ModeOutlook
-from privacy.planning.plan import TrainPlan
+from privacy.planning.plan import TrainPlan, plan_training
 from privacy.training.guarantee import Guarantee
+from privacy.training.spec import TrainSpec
 
 WIDTH = 80
 _LABEL = 11
 _DIGITS = 3
 _GIB, _MIB = 2**30, 2**20
+
+
+def planned(
+    spec: TrainSpec, *, if_missing: bool = False, replace: bool = False, permissions: Permissions = NOTHING
+) -> str:
+    """What `assay train --plan` prints; see `plan_training`."""
+    made = plan_training(spec, if_missing=if_missing, replace=replace, permissions=permissions)
+    return plan_text(made) if isinstance(made, TrainPlan) else made.sentence
 
 
 def plan_text(plan: TrainPlan) -> str:

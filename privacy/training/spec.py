@@ -16,6 +16,8 @@ from privacy.training.privacy_spec import PrivacySpec
 
 Task = Literal["classification", "masked_lm", "causal_lm"]
 Mode = Literal["full", "head", "bitfit", "last-layers", "lora"]
+MODES: tuple[Mode, ...] = ("head", "bitfit", "last-layers", "lora", "full")
+"""From few weights to all."""
 _LATER = ("mode", "last_layers", "pooling", "optimizer", "momentum", "schedule", "averaging")
 
 

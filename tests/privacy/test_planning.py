@@ -17,11 +17,11 @@ from harness.errors import AssayError, UsageError
 from privacy.accounting import calibrate, claim
 from privacy.planning import TrainPlan, plan_text, plan_training
 from privacy.planning.advice import ENOUGH, likely_best
-from privacy.planning.modes import MODES, ModeOutlook, count_trained, trained_weights
+from privacy.planning.modes import ModeOutlook, count_trained, trained_weights
 from privacy.training import TrainResult, TrainSpec, guarantee, train
 from privacy.training.model import load_trainable, load_whole
 from privacy.training.session import LEDGER_NAME, session_folder
-from privacy.training.spec import Mode
+from privacy.training.spec import MODES, Mode
 from privacy.training.train import ready
 from tests.privacy.claim_cases import genuine
 from tests.privacy.toys import make_base, make_spec
