@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from privacy.frontier import make_grid, measure, read_frontier, run_frontier
-from privacy.frontier.best import best_of_each
+from privacy.frontier.best import Table, best_of_each
 from privacy.frontier.measure import Frontier
 from privacy.frontier.page import page
 from privacy.frontier.plot import frontier_plot
@@ -101,7 +101,9 @@ def test_the_widened_interval_holds_although_the_best_was_chosen() -> None:
     rng = np.random.default_rng(0)
     missed, missed_usual, times = 0, 0, 200
     for _ in range(times):
-        tables = {(mode, 8.0): {0: (rng.random(150) < 0.7).astype(float)} for mode in MODES}
+        tables: dict[tuple[str, float], Table] = {
+            (mode, 8.0): {0: (rng.random(150) < 0.7).astype(float)} for mode in MODES
+        }
         (best,) = best_of_each(tables, Quality.ACCURACY, 0.95, (0.0, 1.0))
         usual = two_way([tables[best.mode, 8.0][0]], 0.95, (0.0, 1.0)).interval
         assert best.quality.interval is not None
