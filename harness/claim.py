@@ -10,6 +10,8 @@ from harness.claim_check import UNCHECKED, ClaimCheck
 from harness.manifest import PrivacyClaim, TrainingManifest
 
 _ROUNDED = 1e12
+_PLAIN_NOISE = "Gaussian"
+"""Kind of noise that goes without saying."""
 """Numbers beyond this have no three decimals in double precision; a thousand times the largest is infinite."""
 
 
@@ -102,10 +104,13 @@ def claim_sentence(claim: PrivacyClaim) -> str:
         bound = (
             f"epsilon <= {rounded_up(claim.epsilon)} ({claim.accountant.upper()}{opinions}) at delta {claim.delta:.3g}"
         )
+    cap = f", at most {claim.max_batch} records a step" if claim.max_batch is not None else ""
+    over = f" over {claim.bands} steps" if claim.bands is not None else ""
+    kind = f" ({claim.noise}{over})" if claim.noise != _PLAIN_NOISE else ""
     lines = [
         f"{bound}, for {claim.unit}; neighbours: {claim.neighbours}",
-        f"{claim.sampling} sampling at rate {claim.sample_rate:.4g}, {claim.compositions} noisy releases, "
-        f"noise multiplier {claim.noise_multiplier:.4g}, {claim.clipping} clipping to {claim.max_grad_norm:g}",
+        f"{claim.sampling} sampling at rate {claim.sample_rate:.4g}{cap}, {claim.compositions} noisy releases, "
+        f"noise multiplier {claim.noise_multiplier:.4g}{kind}, {claim.clipping} clipping to {claim.max_grad_norm:g}",
     ]
     if claim.steps_lost:
         lines.append(f"{claim.steps_lost} of {claim.steps} steps were lost in crashes; their budget counts as spent")

@@ -41,6 +41,7 @@ class EarlierRun(BaseModel):
     sample_rate: float
     noise_multiplier: float
     steps: int = Field(description="noisy steps taken")
+    max_batch: int | None = Field(default=None, description="most records of a step; null: no cap")
     compositions: int = Field(description="noisy releases of a record, as the accountant counted them")
 
 
@@ -65,9 +66,14 @@ class PrivacyClaim(BaseModel):
     records: int
     sampling: str = Field(description="Poisson, or shuffled without amplification")
     sample_rate: float = Field(description="probability of each record to be in a step, as the accountant read it")
+    max_batch: int | None = Field(
+        default=None, description="most records of a step, of more a uniform subset was kept; null: no cap"
+    )
     compositions: int = Field(description="noisy releases of a record, as the accountant counted them")
     expected_batch_size: int = Field(description="constant that noisy sums are divided by")
     noise_multiplier: float = Field(description="standard deviation of the noise over the clipping norm")
+    noise: str = Field(default="Gaussian", description="kind of noise")
+    bands: int | None = Field(default=None, description="steps that noise is correlated over; null: independent")
     clipping: str
     max_grad_norm: float = Field(description="clipping norm; of the first step where clipping is adaptive")
     steps: int = Field(description="noisy steps taken, those lost in crashes among them")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from privacy.accounting.accountant import AccountantName, Bound
 from privacy.accounting.bounds import epsilon
-from privacy.accounting.calibration import calibrate, delta_of
+from privacy.accounting.calibration import calibrate, calibrate_mechanism, delta_of
 from privacy.accounting.claims import Claim, claim
 from privacy.accounting.composed import claim_all
 from privacy.accounting.errors import AccountingError
@@ -17,6 +17,7 @@ __all__ = [
     "Claim",
     "Mechanism",
     "calibrate",
+    "calibrate_mechanism",
     "claim",
     "claim_all",
     "delta_of",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Literal
 
@@ -38,7 +39,14 @@ def calibrate(
     group: int = 1,
     accountant: AccountantName = "prv",
 ) -> float:
-    """Smallest noise multiplier, rounded up to 1e-4, whose upper bound is at most `target_epsilon`.
+    """As `calibrate_mechanism`, of Poisson-sampled records."""
+    return calibrate_mechanism(target_epsilon, delta, Mechanism(1.0, rate, compositions, group), accountant)
+
+
+def calibrate_mechanism(
+    target_epsilon: float, delta: float, asked: Mechanism, accountant: AccountantName = "prv"
+) -> float:
+    """Smallest noise multiplier, rounded up to 1e-4, with which the upper bound of `asked` is at most `target_epsilon`.
 
     The bound is the one that `claim` takes for `accountant`: where that fails, the next. Raises AccountingError for a
     target that is not positive or that no noise up to MOST_NOISE reaches.
@@ -47,11 +55,11 @@ def calibrate(
     check_delta(delta)
     if not (target_epsilon > 0 and math.isfinite(target_epsilon)):
         raise AccountingError(f"the target epsilon is {target_epsilon}; it must be a positive number")
-    if Mechanism(1.0, rate, compositions, group).compositions == 0:
+    if asked.compositions == 0:
         raise AccountingError("nothing is released in 0 compositions, so there is no noise to choose; train some steps")
 
     def at(noise: float) -> Mechanism:
-        return Mechanism(noise, rate, compositions, group)
+        return replace(asked, noise_multiplier=noise)
 
     ceiling = _enough_noise(lambda noise: epsilon(at(noise), delta, "rdp").upper, target_epsilon)
     reasons: list[str] = []
@@ -61,8 +69,8 @@ def calibrate(
         except AccountingError as error:
             reasons.append(str(error))
     raise AccountingError(
-        f"epsilon {target_epsilon:g} at delta {delta:g} is out of reach in {compositions} compositions at rate "
-        f"{rate:g}: {reasons[-1]}"
+        f"epsilon {target_epsilon:g} at delta {delta:g} is out of reach in {asked.compositions} compositions at rate "
+        f"{asked.rate:g}: {reasons[-1]}"
     )
 
 

@@ -68,6 +68,8 @@ def claim_by(
     if failures:
         looser = "RDP's looser bound" if bound.accountant == "rdp" else f"{bound.accountant.upper()}'s bound"
         notes[-1] += f", so {looser} is claimed"
+    if second is None and not failures and not users and bound.accountant == "pld":
+        notes.append("PRV cannot count it, so RDP's is the only second opinion")
     agrees = _agree(bound, second, rdp)
     if not agrees:
         bound = max((each for each in (bound, second, rdp) if each is not None), key=lambda each: each.upper)

@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from privacy.accounting.accountant import failure, rounding_noise
+from privacy.accounting.bins import bins_interval, bins_losses
 from privacy.accounting.mechanism import Mechanism
 from privacy.accounting.streams import keep_streams_open
+from privacy.accounting.truncated import parts_of
+
+Floats = npt.NDArray[np.float64]
 
 _PER_DEVIATION = 16
 """Grid points in one standard deviation of a composition's loss: widens epsilon by about 0.05 %."""
@@ -54,70 +60,77 @@ def pld_upper(mechanism: Mechanism, delta: float, coarser: float = 1.0) -> float
 def pld_composed_upper(mechanisms: Sequence[Mechanism], delta: float) -> float:
     """Epsilon at most, of a unit that all the mechanisms read; raises AccountingError as `pld_upper` does."""
     target = delta - sum(rounding_noise(each, delta, "pld") for each in mechanisms)
-    first = mechanisms[0]
-    try:
-        accountant = _new_accountant(max(_interval(each, each.group, delta) for each in mechanisms))
-        for each in mechanisms:
-            accountant.compose(_event(each, each.group), int(each.compositions))
-        epsilon = float(accountant.get_epsilon(target))
-    except (ValueError, RuntimeError, ArithmeticError, IndexError, MemoryError) as caught:
-        raise failure("pld", first, caught) from caught
-    if not math.isfinite(epsilon):
-        raise failure("pld", first, ArithmeticError(f"epsilon came out as {epsilon}"))
-    return max(0.0, epsilon)
+    interval = max(_interval(each, each.group, delta) for each in mechanisms)
+    return _solved([(each, each.group) for each in mechanisms], interval, target)
 
 
 def pld_log_delta(mechanism: Mechanism, delta: float) -> Callable[[float], float]:
     """The function epsilon -> log delta at most, of a record, on the grid that suits `delta`."""
     noise = rounding_noise(mechanism, delta, "pld")
-    accountant = _accountant(mechanism, 1, delta, 1.0)
+    losses = _composed(mechanism, 1, _interval(mechanism, 1, delta))
 
     def at_most(epsilon: float) -> float:
-        return math.log(float(accountant.get_delta(epsilon)) + noise)
+        return math.log(float(losses.get_delta_for_epsilon(epsilon)) + noise)
 
     return at_most
 
 
 def _epsilon(mechanism: Mechanism, drawn: int, delta: float, target: float, coarser: float) -> float:
+    return _solved([(mechanism, drawn)], coarser * _interval(mechanism, drawn, delta), target)
+
+
+def _solved(mechanisms: Sequence[tuple[Mechanism, int]], interval: float, target: float) -> float:
+    """Epsilon at delta `target` of all mechanisms together, each with the most records drawn at once.
+
+    The same record is added to all trainings, or removed from all (parts_of): the worse of the two.
+    """
+    found = []
     try:
-        epsilon = float(_accountant(mechanism, drawn, delta, coarser).get_epsilon(target))
+        for world in range(max(len(parts_of(each)) for each, _ in mechanisms)):
+            losses = [_composed(each, drawn, interval, world) for each, drawn in mechanisms]
+            together = reduce(lambda one, other: one.compose(other), losses)
+            found.append(float(together.get_epsilon_for_delta(target)))
     except (ValueError, RuntimeError, ArithmeticError, IndexError, MemoryError) as caught:
-        raise failure("pld", mechanism, caught) from caught
+        raise failure("pld", mechanisms[0][0], caught) from caught
+    epsilon = max(found)
     if not math.isfinite(epsilon):
-        raise failure("pld", mechanism, ArithmeticError(f"epsilon came out as {epsilon}"))
+        raise failure("pld", mechanisms[0][0], ArithmeticError(f"epsilon came out as {epsilon}"))
     return max(0.0, epsilon)
 
 
-def _accountant(mechanism: Mechanism, drawn: int, delta: float, coarser: float) -> Any:
-    accountant = _new_accountant(coarser * _interval(mechanism, drawn, delta))
-    return accountant.compose(_event(mechanism, drawn), int(mechanism.compositions))
-
-
-def _new_accountant(interval: float) -> Any:
+def _composed(mechanism: Mechanism, drawn: int, interval: float, world: int = 0) -> Any:
+    """dp_accounting's losses of all compositions."""
     keep_streams_open()
-    from dp_accounting.pld import PLDAccountant
+    from dp_accounting.pld import privacy_loss_distribution as pld
 
-    return PLDAccountant(value_discretization_interval=interval)
-
-
-def _event(mechanism: Mechanism, drawn: int) -> Any:
-    """One composition."""
-    keep_streams_open()
-    from dp_accounting import dp_event
-
-    q, sigma = mechanism.rate, mechanism.noise_multiplier
+    count, sigma = int(mechanism.compositions), mechanism.noise_multiplier
     if drawn > 1:
+        counts = [float(each) for each in range(drawn + 1)]
         chances = _chances(mechanism, drawn)
-        return dp_event.MixtureOfGaussiansDpEvent(sigma, [float(count) for count in range(drawn + 1)], chances)
-    if mechanism.amplified:
-        return dp_event.PoissonSampledDpEvent(q, dp_event.GaussianDpEvent(sigma))
-    return dp_event.GaussianDpEvent(sigma)
+        losses = pld.from_mixture_gaussian_mechanism(sigma, counts, chances, value_discretization_interval=interval)
+        return losses.self_compose(count)
+    if not mechanism.amplified:
+        return pld.from_gaussian_mechanism(sigma / math.sqrt(count), value_discretization_interval=interval)
+    if mechanism.bins > 1:
+        return bins_losses(mechanism, interval).self_compose(count)
+    worlds = parts_of(mechanism)
+    parts = worlds[world % len(worlds)]
+    first, *others = (
+        pld.from_gaussian_mechanism(part.noise, value_discretization_interval=interval, sampling_prob=part.rate)
+        for part in parts
+    )
+    for other, part in zip(others, parts[1:], strict=True):  # at most one
+        first = other.compute_mixture(first, part.weight)
+    return first.self_compose(count)
 
 
 def _interval(mechanism: Mechanism, drawn: int, delta: float) -> float:
     """Grid interval: fine against the loss of one composition, and neither loss takes too many points."""
-    q, sigma = mechanism.rate, mechanism.noise_multiplier
-    deviation = mechanism.group * q * math.sqrt(math.expm1(min(4.0, sigma**-2)))
+    if mechanism.bins > 1:
+        return bins_interval(mechanism)
+    parts = parts_of(mechanism)[-1]
+    squares = sum(part.weight * part.rate**2 * math.expm1(min(4.0, part.noise**-2)) for part in parts)
+    deviation = mechanism.group * math.sqrt(squares)
     single, composed = _spans(mechanism, drawn, delta)
     points = _MOST_SINGLE if drawn == 1 else _MOST_SINGLE_MIXTURE
     fine = max(deviation / _PER_DEVIATION, min(_FEW / math.sqrt(mechanism.compositions), single / _CHEAP))
@@ -128,18 +141,29 @@ def _spans(mechanism: Mechanism, drawn: int, delta: float) -> tuple[float, float
     """How far the loss of one composition reaches, and about how far that of all; by Rényi orders up to 2."""
     from scipy.special import logsumexp
 
-    sigma = mechanism.noise_multiplier
-    counts = np.arange(drawn + 1)
-    chances = np.asarray(_chances(mechanism, drawn))
+    gaps = np.geomspace(1e-3, 1.0, 13)
+    single = 0.0
+    growths: list[Floats] = []
+    for part in parts_of(mechanism)[-1]:
+        chances = [1 - part.rate, part.rate] if mechanism.group == 1 else _chances(mechanism, drawn)
+        reach, growth = _span(np.asarray(chances), part.noise, gaps)
+        single, growths = max(single, reach), [*growths, math.log(part.weight) + growth]
+    growth = logsumexp(np.asarray(growths), axis=0)
+    return single, float(np.min((mechanism.compositions * growth - math.log(delta)) / gaps))
+
+
+def _span(chances: Floats, sigma: float, gaps: Floats) -> tuple[float, Floats]:
+    """Reach of the loss where 0, 1, ... records come with `chances`, and the logs of its exponential moments."""
+    from scipy.special import logsumexp
+
+    counts = np.arange(len(chances))
+    drawn = len(chances) - 1
     counts, chances = counts[chances > 0], chances[chances > 0]
     x = np.linspace(-_REACH * sigma, _REACH * sigma + 2 * drawn, 4001)
     loss = logsumexp(np.log(chances) + (np.outer(x, counts) - counts**2 / 2) / sigma**2, axis=1)
     density = -(x**2) / (2 * sigma**2) - math.log(sigma * math.sqrt(2 * math.pi)) + math.log(x[1] - x[0])
-    gaps = np.geomspace(1e-3, 1.0, 13)
     growth = np.asarray([logsumexp(density + (1 + gap) * loss) for gap in gaps])
-    composed = float(np.min((mechanism.compositions * growth - math.log(delta)) / gaps))
-    single = float(np.interp(_REACH * sigma + drawn, x, loss) - loss[0])
-    return single, composed
+    return float(np.interp(_REACH * sigma + drawn, x, loss) - loss[0]), growth
 
 
 def _most_drawn(mechanism: Mechanism, delta: float, margin: float) -> int:
@@ -157,8 +181,6 @@ def _most_drawn(mechanism: Mechanism, delta: float, margin: float) -> int:
 
 def _chances(mechanism: Mechanism, drawn: int) -> list[float]:
     """Chance of 0, 1, ... `drawn` records; the last takes all that is beyond."""
-    if mechanism.group == 1:
-        return [1 - mechanism.rate, mechanism.rate]
     from scipy.stats import binom
 
     chances = [float(binom.pmf(count, mechanism.group, mechanism.rate)) for count in range(drawn)]

@@ -40,6 +40,10 @@ class PrvGrid:
     def __init__(self, mechanism: Mechanism, delta: float, more: tuple[Mechanism, ...] = ()) -> None:
         self.mechanism = mechanism
         self.mechanisms = (mechanism, *more)
+        if any(each.max_batch is not None for each in self.mechanisms):
+            raise AccountingError("the PRV accountant counts no batches with a cap; choose pld")
+        if any(each.bins > 1 for each in self.mechanisms):
+            raise AccountingError("the PRV accountant counts no balls in bins; choose pld")
         self.compositions = sum(each.compositions for each in self.mechanisms)
         self.noise = sum(rounding_noise(each, delta, "prv") for each in self.mechanisms)
         self.delta_error = delta / 1000 + self.noise

@@ -7,13 +7,16 @@ series at broken ones; conversion to (epsilon, delta), Balle et al. 2020 (arXiv 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
+from privacy.accounting.bins import bins_renyi
 from privacy.accounting.mechanism import Mechanism
+from privacy.accounting.truncated import SampledGaussian, parts_of
 
 Floats = npt.NDArray[np.float64]
 
@@ -124,8 +127,29 @@ def _gaussian_curve(mechanism: Mechanism, log_delta: float) -> RenyiCurve:
 
 
 def _whole_orders(mechanism: Mechanism, orders: tuple[int, ...]) -> tuple[Floats, Floats]:
+    every = np.asarray(orders, dtype=np.float64)
+    if mechanism.bins > 1:
+        return every, mechanism.compositions * bins_renyi(mechanism, every)
+    divergences = _worst_mixture(mechanism, every, lambda part: _sampled_gaussian(part, orders))
+    # a divergence below the rounding of the sum is kept above zero
+    return every, mechanism.compositions * np.maximum(divergences, 2.0**-52 / (every - 1))
+
+
+def _worst_mixture(mechanism: Mechanism, orders: Floats, of: Callable[[SampledGaussian], Floats]) -> Floats:
+    """Divergences of one composition whose part may be told: exp((a - 1) D) is the mean of those of its parts."""
+    found = []
+    for parts in parts_of(mechanism):
+        terms = np.asarray([math.log(part.weight) + (orders - 1) * of(part) for part in parts])
+        top = np.max(terms, axis=0)
+        found.append((top + np.log(np.sum(np.exp(terms - top), axis=0))) / (orders - 1))
+    return np.asarray(np.max(np.asarray(found), axis=0))
+
+
+def _sampled_gaussian(part: SampledGaussian, orders: tuple[int, ...]) -> Floats:
     """E[(1 - q + q L)^a] by the binomial theorem, with E[L^i] = exp(i (i - 1) / (2 sigma^2))."""
-    q, sigma = mechanism.rate, mechanism.noise_multiplier
+    q, sigma = part.rate, part.noise
+    if q == 1:
+        return np.asarray(orders) / (2 * sigma**2)
     divergences = []
     for order in orders:
         drawn, log_choices = _log_binomials(order)
@@ -133,9 +157,7 @@ def _whole_orders(mechanism: Mechanism, orders: tuple[int, ...]) -> tuple[Floats
         terms += drawn * (drawn - 1) / (2 * sigma**2)
         top = float(np.max(terms))
         divergences.append((top + math.log(float(np.sum(np.exp(terms - top))))) / (order - 1))
-    # a divergence below the rounding of the sum is kept above zero
-    floor = 2.0**-52 / (np.asarray(orders) - 1)
-    return np.asarray(orders, dtype=np.float64), mechanism.compositions * np.maximum(divergences, floor)
+    return np.asarray(divergences)
 
 
 @cache
@@ -147,19 +169,21 @@ def _log_binomials(order: int) -> tuple[Floats, Floats]:
 
 
 def _broken_orders(mechanism: Mechanism, best: float) -> tuple[Floats, Floats]:
-    from opacus.accountants.analysis.rdp import compute_rdp
-
     below = 1 + np.geomspace(1e-3, 0.9, 14) if best == 2 else np.linspace(best - 1, best, 6)[1:-1]
     orders = np.append(below, np.linspace(best, best + 1, 6)[1:-1])
+    if mechanism.bins > 1:  # as of a record whose step is known
+        return orders, mechanism.compositions * orders / (2 * mechanism.noise_multiplier**2)
+    return orders, mechanism.compositions * _worst_mixture(mechanism, orders, lambda part: _series(part, orders))
+
+
+def _series(part: SampledGaussian, orders: Floats) -> Floats:
+    """Opacus' series at each order; nan where it does not converge, the other orders stand."""
+    from opacus.accountants.analysis.rdp import compute_rdp
+
     divergences = np.full(len(orders), math.nan)
     for index, order in enumerate(orders):
         try:
-            divergences[index] = compute_rdp(
-                q=mechanism.rate,
-                noise_multiplier=mechanism.noise_multiplier,
-                steps=mechanism.compositions,
-                orders=float(order),
-            )
-        except (ValueError, OverflowError):  # the series of this order does not converge; the others stand
+            divergences[index] = compute_rdp(q=part.rate, noise_multiplier=part.noise, steps=1, orders=float(order))
+        except (ValueError, OverflowError):
             continue
-    return orders, divergences
+    return divergences

@@ -6,12 +6,12 @@ from typing import Any, cast
 
 import torch
 from opacus.optimizers import DPOptimizerFastGradientClipping
-from opacus.optimizers.optimizer import _generate_noise
 
 from privacy.clipping.engine import ClippingEngine
 from privacy.clipping.errors import ClippingError
 from privacy.clipping.rules import Adaptive
 from privacy.clipping.sums import fill_sums, get_sum
+from privacy.noise import GeneratorNoise, NoiseSource
 
 
 class ClippedSumOptimizer(DPOptimizerFastGradientClipping):  # type: ignore[misc]  # opacus has no types
@@ -29,6 +29,7 @@ class ClippedSumOptimizer(DPOptimizerFastGradientClipping):  # type: ignore[misc
         expected_batch_size: float,
         generator: torch.Generator | None = None,
         secure_mode: bool = False,
+        noise: NoiseSource | None = None,
     ) -> None:
         """Wrap `optimizer`.
 
@@ -39,6 +40,7 @@ class ClippedSumOptimizer(DPOptimizerFastGradientClipping):  # type: ignore[misc
             expected_batch_size: what sums are divided by; a constant, not the records drawn.
             generator: of the noise; on the device of the parameters.
             secure_mode: noise safe against floating-point attacks (arXiv 2107.10138).
+            noise: instead of the generator.
 
         Raises:
             ClippingError: a parameter would be stepped without noise, or its noised sum be ignored.
@@ -59,6 +61,7 @@ class ClippedSumOptimizer(DPOptimizerFastGradientClipping):  # type: ignore[misc
             secure_mode=secure_mode,
         )
         self._engine = engine
+        self._noise = noise or GeneratorNoise(generator, summed_up=secure_mode)
 
     @property
     def engine(self) -> ClippingEngine:
@@ -93,10 +96,9 @@ class ClippedSumOptimizer(DPOptimizerFastGradientClipping):  # type: ignore[misc
         """Add noise to the sums; the count of the adaptive rule, with its own noise."""
         rule = self._engine.rule
         share = rule.gradient_noise(self.noise_multiplier) if isinstance(rule, Adaptive) else self.noise_multiplier
-        for value in self._engine.trained.values():
-            summed = cast(torch.Tensor, get_sum(value))
-            summed.add_(_generate_noise(share * self.max_grad_norm, summed, self.generator, self.secure_mode))
-        return self._count() + (rule.draw_noise(self.generator) if isinstance(rule, Adaptive) else 0.0)
+        for place, value in enumerate(self._engine.trained.values()):
+            self._noise.add(cast(torch.Tensor, get_sum(value)), share * self.max_grad_norm, place)
+        return self._count() + (self._noise.number(rule.count_noise) if isinstance(rule, Adaptive) else 0.0)
 
     def _count(self) -> float:
         rule = self._engine.rule

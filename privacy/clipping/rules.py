@@ -101,11 +101,6 @@ class Adaptive(Flat):
         count, self._centred = self._centred, 0.0
         return count
 
-    def draw_noise(self, generator: torch.Generator | None = None) -> float:
-        """Noise of the count, records."""
-        device = None if generator is None else generator.device
-        return self.count_noise * float(torch.randn((), generator=generator, dtype=torch.float64, device=device))
-
     def move(self, count: float, expected_batch_size: float) -> None:
         """Move the norm after a logical step by its noisy centred count."""
         share = count / expected_batch_size + 0.5  # one sample moves the centred count by 1/2

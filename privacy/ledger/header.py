@@ -30,4 +30,7 @@ class LedgerHeader(Frozen):
     units: int | None = Field(default=None, ge=1, description="how many units there are; null in older ledgers")
     group: int | None = Field(default=None, ge=1, description="most records of one unit; null in older ledgers")
     digest_key: str | None = Field(default=None, description="id of the key of data_digest; null: it has none")
+    max_batch: int | None = Field(default=None, ge=1, description="most records of a step; null: no cap")
+    noise: str = Field(default="Gaussian", description="kind of noise; older ledgers, all Gaussian, do not say so")
+    bands: int | None = Field(default=None, ge=2, description="steps that noise is correlated over; null: independent")
     earlier: tuple[str, ...] = Field(default=(), description="last lines of the ledgers that the claim composes with")

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.errors import AssayError
+from privacy.noise.banded import final_ratio
 from privacy.training.data import TrainingData
 from privacy.training.defaults import with_defaults
 from privacy.training.guarantee import Guarantee, plan_guarantee
@@ -29,6 +30,8 @@ class ModeOutlook:
     steps: int = 0
     noise_multiplier: float | None = None
     """None: without privacy, or no noise reaches the target."""
+    bands: int | None = None
+    """Steps that noise is correlated over; None: independent."""
     why_not: str = ""
 
     @property
@@ -45,8 +48,11 @@ class ModeOutlook:
 
     @property
     def signal_of_all(self) -> float | None:
-        """The same of the sum over all steps: noise adds up by its root."""
-        return None if self.signal is None else self.signal * math.sqrt(self.steps)
+        """The same of the sum over all steps: independent noise adds up by its root, correlated noise by less."""
+        if self.signal is None:
+            return None
+        left = final_ratio(self.bands, self.steps) if self.bands is not None else 1.0
+        return self.signal * math.sqrt(self.steps) / left
 
 
 def outlooks(spec: TrainSpec, data: TrainingData, counts: dict[Mode, int | str]) -> Iterator[ModeOutlook]:
@@ -68,7 +74,7 @@ def outlooks(spec: TrainSpec, data: TrainingData, counts: dict[Mode, int | str])
             yield ModeOutlook(mode, count, settled.batch_size, steps)
         else:
             noise = guarantee.noise_multiplier
-            yield ModeOutlook(mode, count, settled.batch_size, guarantee.sampling.steps, noise)
+            yield ModeOutlook(mode, count, settled.batch_size, guarantee.sampling.steps, noise, guarantee.bands)
 
 
 def count_trained(spec: TrainSpec, whole: Whole) -> dict[Mode, int | str]:

@@ -22,6 +22,7 @@ from privacy.training.job import Job
 from privacy.training.lineage import check_history
 from privacy.training.model import load_whole
 from privacy.training.modes import choose_trained
+from privacy.training.private import check_lost
 from privacy.training.result import TrainResult
 from privacy.training.session import steps_spent
 from privacy.training.spec import TrainSpec
@@ -48,7 +49,7 @@ class TrainPlan:
     cost: Cost
     guarantee: Guarantee | None
     claim: PrivacyClaim | None
-    """As it will stand if no step is lost."""
+    """As it will stand if no other step is lost."""
     modes: tuple[ModeOutlook, ...]
     note: str | None
 
@@ -103,8 +104,10 @@ def _promised(job: Job, replace: bool) -> tuple[Guarantee | None, PrivacyClaim |
         check_history(job)
         return None, None, 0
     terms = terms_of(job, job.spec.privacy, lambda: _keys(job.spec.output.parent))
-    done = steps_spent(job.spec, terms.header, replace=replace, plain=job.data.members.digest)
-    spent = Spent(terms.guarantee.sampling.steps, lost=0, ledger="", processes=1, unprivatised=None)
+    done, lost = steps_spent(job.spec, terms.header, replace=replace, plain=job.data.members.digest)
+    planned = terms.guarantee.sampling.steps
+    check_lost(lost, planned, done)
+    spent = Spent(planned, lost, ledger="", processes=1, unprivatised=None)
     return terms.guarantee, terms.claim(job, spent), done
 
 

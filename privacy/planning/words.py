@@ -97,11 +97,14 @@ def _noise(plan: TrainPlan, guarantee: Guarantee) -> str:
 def _signal(plan: TrainPlan, guarantee: Guarantee) -> str:
     if not guarantee.noise_multiplier:
         return "no noise"
-    own = ModeOutlook(plan.spec.mode, plan.trained, plan.spec.batch_size, plan.steps, guarantee.noise_multiplier)
+    own = ModeOutlook(
+        plan.spec.mode, plan.trained, plan.spec.batch_size, plan.steps, guarantee.noise_multiplier, guarantee.bands
+    )
+    correlated = f"; noise is correlated over {own.bands} steps, a step's own is counted as if not" * bool(own.bands)
     return (
         f"at most {number(own.signal, _DIGITS)} times the noise in a step, {number(own.signal_of_all, _DIGITS)} over "
         "all steps: batch / (multiplier x root of the weights trained), if all gradients pointed one way "
-        "(Li et al. 2022)"
+        f"(Li et al. 2022){correlated}"
     )
 
 

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import secrets
+from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 _TWISTER_START = 24
 """Where a CPU generator's state holds the Mersenne Twister: after seed (8 bytes), left, seeded (4 each), next (8)."""
 _TWISTER_WORDS = 624
 """32-bit words, each kept in 8 bytes."""
+
+
+class Uniforms(Protocol):
+    """What sampling draws from."""
+
+    def random(self, size: int) -> NDArray[np.float64]:
+        """Independent uniform numbers in [0, 1) [size]."""
+        ...
 
 
 def fresh_generator() -> np.random.Generator:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
 from torch.utils.data import Sampler
 
 from privacy.sampling.errors import SamplingError
-from privacy.sampling.generator import fresh_generator
+from privacy.sampling.generator import Uniforms, fresh_generator
 from privacy.sampling.sampling import Sampling
 from privacy.sampling.shard import Shard
 
@@ -25,7 +24,7 @@ class LogicalBatches:
         *,
         shard: Shard | None = None,
         start: int = 0,
-        generator: np.random.Generator | None = None,
+        generator: Uniforms | None = None,
     ) -> None:
         """Raises SamplingError when `start`, the steps spent before, is more than planned."""
         if not 0 <= start <= sampling.steps:
@@ -33,7 +32,7 @@ class LogicalBatches:
         self.sampling = sampling
         self.shard = shard or Shard()
         self.start = start
-        self._generator = fresh_generator() if generator is None else generator
+        self._generator: Uniforms = fresh_generator() if generator is None else generator
 
     def __len__(self) -> int:
         return self.sampling.steps - self.start

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from privacy.accounting.mechanism import Mechanism
+from privacy.sampling.generator import Uniforms
 from privacy.sampling.sampling import check_batch, check_counts, check_steps
 from privacy.sampling.shard import Shard
 
@@ -28,6 +29,7 @@ class PoissonSampling:
 
     label: ClassVar[str] = "Poisson"
     neighbours: ClassVar[str] = "add or remove one record"
+    alone: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_counts(records=self.records, expected_batch_size=self.expected_batch_size, steps=self.steps)
@@ -43,7 +45,7 @@ class PoissonSampling:
         spent = self.steps if steps is None else check_steps(steps, self.steps)
         return Mechanism(noise_multiplier=noise_multiplier, rate=self.rate, compositions=spent, group=group)
 
-    def draw(self, step: int, generator: np.random.Generator, shard: Shard) -> NDArray[np.int64]:
+    def draw(self, step: int, generator: Uniforms, shard: Shard) -> NDArray[np.int64]:
         """See Sampling; every step draws alike."""
         inside = generator.random(shard.size(self.records)) < self.rate
         return np.flatnonzero(inside) * shard.world + shard.rank

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from privacy.accounting.mechanism import Mechanism
 from privacy.sampling.errors import SamplingError
+from privacy.sampling.generator import Uniforms
 from privacy.sampling.shard import Shard
 
 
@@ -19,6 +20,9 @@ class Sampling(Protocol):
     """What a report calls it."""
     neighbours: ClassVar[str]
     """How the data sets differ that the guarantee compares."""
+
+    alone: ClassVar[bool]
+    """Whether one process has to draw for all."""
 
     @property
     def records(self) -> int:
@@ -39,7 +43,7 @@ class Sampling(Protocol):
         """What `steps` noisy steps are (default: all planned), for units of `group` records each."""
         ...
 
-    def draw(self, step: int, generator: np.random.Generator, shard: Shard) -> NDArray[np.int64]:
+    def draw(self, step: int, generator: Uniforms, shard: Shard) -> NDArray[np.int64]:
         """Indices, in the whole data set, of this rank's records in logical step `step`; may be none."""
         ...
 
@@ -65,3 +69,12 @@ def check_steps(steps: int, planned: int) -> int:
     if not 0 <= steps <= planned:
         raise SamplingError(f"{steps} steps are not among the {planned} planned; plan the run that was taken")
     return steps
+
+
+def check_alone(sampling: Sampling, processes: int) -> None:
+    """Raise SamplingError where one process has to draw, but there are others."""
+    if sampling.alone and processes > 1:
+        raise SamplingError(
+            f"{sampling.label} sampling is drawn by one process, not by {processes}, of which none knows what the "
+            "others drew; start one, or take sampling: poisson"
+        )

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from privacy.accounting.mechanism import Mechanism
+from privacy.sampling.generator import Uniforms
 from privacy.sampling.sampling import check_batch, check_counts, check_steps
 from privacy.sampling.shard import Shard
 
@@ -31,6 +32,7 @@ class ShuffledSampling:
 
     label: ClassVar[str] = "shuffled, no amplification"
     neighbours: ClassVar[str] = "replace one record by nothing (zero-out)"
+    alone: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_counts(records=self.records, batch_size=self.batch_size, epochs=self.epochs)
@@ -60,11 +62,22 @@ class ShuffledSampling:
         begun = -(-spent // self.steps_per_epoch)
         return Mechanism(noise_multiplier=noise_multiplier, rate=1.0, compositions=begun, group=group)
 
-    def draw(self, step: int, generator: np.random.Generator, shard: Shard) -> NDArray[np.int64]:
+    def draw(self, step: int, generator: Uniforms, shard: Shard) -> NDArray[np.int64]:
         """See Sampling; `generator` is left alone. The batch is dealt out to the ranks evenly."""
         epoch, place = divmod(step, self.steps_per_epoch)
         start = place * self.batch_size
         return _order(self.records, self.seed, epoch)[start : start + self.batch_size][shard.rank :: shard.world].copy()
+
+
+@dataclass(frozen=True, slots=True)
+class ShuffledOnceSampling(ShuffledSampling):
+    """ShuffledSampling with the order of the first epoch in all: a record's steps are `steps_per_epoch` apart."""
+
+    label: ClassVar[str] = "shuffled once, no amplification"
+
+    def draw(self, step: int, generator: Uniforms, shard: Shard) -> NDArray[np.int64]:
+        """See Sampling."""
+        return ShuffledSampling.draw(self, step % self.steps_per_epoch, generator, shard)
 
 
 @lru_cache(maxsize=2)

@@ -6,15 +6,33 @@ import math
 from dataclasses import dataclass
 
 from harness.claim import rounded_up
+from harness.errors import UsageError
 from harness.manifest import EarlierRun, PrivacyClaim, Unprivatised
-from privacy.accounting import calibrate, claim, claim_all, delta_of
+from privacy.accounting import calibrate_mechanism, claim, claim_all, delta_of
 from privacy.accounting.claims import Claim
 from privacy.lineage import Composed, mechanism_of_header
-from privacy.sampling import PoissonSampling, Sampling, ShuffledSampling
+from privacy.noise.banded import best_bands, noise_ratio
+from privacy.sampling import (
+    BallsInBinsSampling,
+    CyclicPoissonSampling,
+    PoissonSampling,
+    Sampling,
+    ShuffledOnceSampling,
+    ShuffledSampling,
+    TruncatedPoissonSampling,
+)
+from privacy.sampling.sampling import check_batch
 from privacy.training.data import TrainingData
 from privacy.training.privacy_spec import PrivacySpec
 from privacy.training.spec import TrainSpec
 from privacy.training.units import EACH_RECORD, Unit, privacy_unit
+
+GAUSSIAN = "Gaussian"
+_FEWEST_BANDS = 2
+_CHOICES = (2, 4, 8, 16)
+"""Bands that are tried with amplification, where each needs a calibration."""
+BANDED = "Gaussian, correlated"
+SECURE = "discrete Gaussian, from the operating system"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +45,15 @@ class Guarantee:
     records: int
     delta: float
     noise_multiplier: float
+    bands: int | None = None
+    """Steps that noise is correlated over; None: independent."""
+
+    @property
+    def noise(self) -> str:
+        """Kind of the noise, as a report calls it."""
+        if self.bands is not None:
+            return BANDED
+        return SECURE if self.spec.secure else GAUSSIAN
 
     @property
     def rate(self) -> float:
@@ -55,15 +82,65 @@ def plan_guarantee(spec: TrainSpec, privacy: PrivacySpec, data: TrainingData) ->
     """
     records = len(data.members)
     unit = privacy_unit(privacy, data)
-    sampling = _sampling(spec, privacy, records)
     delta = delta_of(privacy.delta, unit.count)
-    return Guarantee(privacy, unit, sampling, records, delta, _noise(privacy, sampling, unit, delta))
+    bands = bands_of(spec, privacy, records, delta)
+    sampling = sampling_of(spec, privacy, records, bands)
+    return Guarantee(privacy, unit, sampling, records, delta, _noise(privacy, sampling, unit, delta), bands)
 
 
-def _sampling(spec: TrainSpec, privacy: PrivacySpec, records: int) -> Sampling:
+def sampling_of(spec: TrainSpec, privacy: PrivacySpec, records: int, bands: int | None) -> Sampling:
+    """Who is in which step, for noise over `bands`. Raises UsageError for a batch larger than the data."""
     if privacy.sampling == "shuffle":
-        return ShuffledSampling(records, spec.batch_size, spec.epochs, spec.seed)
-    return PoissonSampling(records, spec.batch_size, math.ceil(spec.epochs * records / spec.batch_size))
+        shuffled = ShuffledSampling if bands is None else ShuffledOnceSampling
+        return shuffled(records, spec.batch_size, spec.epochs, spec.seed)
+    if privacy.sampling == "balls-in-bins":
+        return BallsInBinsSampling(records, spec.batch_size, spec.epochs)
+    steps = math.ceil(spec.epochs * records / spec.batch_size)
+    if privacy.max_batch is not None:
+        return TruncatedPoissonSampling(records, spec.batch_size, steps, privacy.max_batch)
+    if bands is not None:
+        return CyclicPoissonSampling(records, spec.batch_size, steps, bands, spec.seed)
+    return PoissonSampling(records, spec.batch_size, steps)
+
+
+def bands_of(spec: TrainSpec, privacy: PrivacySpec, records: int, delta: float) -> int | None:
+    """Steps that noise is correlated over; None: it is independent.
+
+    Raises UsageError where a record would come back sooner.
+    """
+    if privacy.noise == "independent":
+        return None
+    check_batch(spec.batch_size, records)
+    apart = -(-records // spec.batch_size) if privacy.sampling == "shuffle" else records // spec.batch_size
+    if apart < _FEWEST_BANDS:
+        raise UsageError(
+            f"noise: banded needs {_FEWEST_BANDS} or more steps between two of a record, in batches of "
+            f"{spec.batch_size} of {records} records there is {apart}; lower batch_size or leave it out"
+        )
+    if privacy.bands == "auto":
+        return _best_bands(spec, privacy, records, delta, apart)
+    if privacy.bands > apart:
+        raise UsageError(
+            f"bands is {privacy.bands}, but a record comes back after {apart} steps; give at most {apart}, or a "
+            "smaller batch_size"
+        )
+    return privacy.bands
+
+
+def _best_bands(spec: TrainSpec, privacy: PrivacySpec, records: int, delta: float, apart: int) -> int:
+    """Those that leave the least noise in the sums of steps, at the same epsilon."""
+    if privacy.sampling == "shuffle":  # epsilon does not depend on them
+        return best_bands(spec.epochs * apart, apart)
+    if privacy.epsilon is None:
+        raise UsageError("bands: auto is chosen for an epsilon; with noise_multiplier give bands, a number of steps")
+    target = privacy.epsilon
+
+    def left(bands: int) -> float:
+        sampling = sampling_of(spec, privacy, records, bands)
+        noise = calibrate_mechanism(target, delta, sampling.mechanism(1.0), privacy.accountant)
+        return noise * noise_ratio(bands, sampling.steps)
+
+    return min((bands for bands in _CHOICES if bands <= apart), key=left)
 
 
 def _noise(privacy: PrivacySpec, sampling: Sampling, unit: Unit, delta: float) -> float:
@@ -71,9 +148,7 @@ def _noise(privacy: PrivacySpec, sampling: Sampling, unit: Unit, delta: float) -
         return privacy.noise_multiplier
     assert privacy.epsilon is not None  # the spec holds one of the two
     asked = sampling.mechanism(1.0, group=unit.group)
-    return calibrate(
-        privacy.epsilon, delta, asked.rate, asked.compositions, group=unit.group, accountant=privacy.accountant
-    )
+    return calibrate_mechanism(privacy.epsilon, delta, asked, privacy.accountant)
 
 
 def claim_of(
@@ -113,9 +188,12 @@ def claim_of(
         records=guarantee.records,
         sampling=sampling.label,
         sample_rate=mechanism.rate,
+        max_batch=mechanism.max_batch,
         compositions=mechanism.compositions,
         expected_batch_size=spec.batch_size,
         noise_multiplier=guarantee.noise_multiplier,
+        noise=guarantee.noise,
+        bands=guarantee.bands,
         clipping=privacy.clipping,
         max_grad_norm=privacy.max_grad_norm,
         steps=spent.steps,
@@ -135,6 +213,7 @@ def claim_of(
                 sample_rate=released.rate,
                 noise_multiplier=released.noise_multiplier,
                 steps=each.run.spent,
+                max_batch=released.max_batch,
                 compositions=released.compositions,
             )
             for each, released in zip(composed, before, strict=True)

@@ -6,6 +6,9 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+_FEWEST_BANDS = 2
+"""Noise over one step is independent."""
+
 
 class PrivacySpec(BaseModel):
     """Differential privacy by per-sample clipping and Gaussian noise (Abadi et al. 2016)."""
@@ -23,8 +26,22 @@ class PrivacySpec(BaseModel):
     engine: Literal["book-keeping", "one-sample", "opacus-hooks", "opacus-ghost"] = Field(
         default="book-keeping", description="how per-sample gradients are clipped; all give the same sums"
     )
-    sampling: Literal["poisson", "shuffle"] = Field(
-        default="poisson", description="shuffle: fixed batches, and an epsilon without amplification"
+    sampling: Literal["poisson", "truncated-poisson", "balls-in-bins", "shuffle"] = Field(
+        default="poisson",
+        description="truncated-poisson: none above max_batch; balls-in-bins: each record once an epoch, anywhere; "
+        "shuffle: fixed batches, an epsilon without amplification",
+    )
+    max_batch: int | None = Field(default=None, ge=1, description="most records of a step, with truncated-poisson")
+    secure: bool = Field(
+        default=False, description="noise and sampling from the operating system, without holes of rounding; slower"
+    )
+    noise: Literal["independent", "banded"] = Field(
+        default="independent",
+        description="banded: later steps take a part of it back; with sampling: poisson or shuffle",
+    )
+    bands: int | Literal["auto"] = Field(
+        default="auto",
+        description="steps that banded noise is correlated over; auto: those up to 16 that leave the least noise",
     )
     unit: str | None = Field(default=None, description="column naming whose records they are; default: each its own")
     max_per_unit: int | None = Field(default=None, ge=1, description="records a unit may have; default: the most found")
@@ -43,4 +60,21 @@ class PrivacySpec(BaseModel):
             raise ValueError(f"delta is {self.delta}; it must lie between 0 and 1, or be auto")
         if self.max_per_unit is not None and self.unit is None:
             raise ValueError("max_per_unit needs unit, the column that names whose records they are")
+        if (self.max_batch is not None) != (self.sampling == "truncated-poisson"):
+            raise ValueError("max_batch and sampling: truncated-poisson go together; give both or neither")
+        self._consistent_noise()
         return self
+
+    def _consistent_noise(self) -> None:
+        if self.bands != "auto" and self.bands < _FEWEST_BANDS:
+            raise ValueError(f"bands is {self.bands}; give {_FEWEST_BANDS} or more steps, or auto")
+        if self.noise == "independent":
+            if self.bands != "auto":
+                raise ValueError("bands belongs to noise: banded; add it or leave bands out")
+            return
+        if self.sampling not in ("poisson", "shuffle"):
+            raise ValueError(f"noise: banded is not proven for {self.sampling}; take sampling: poisson or shuffle")
+        if self.clipping == "adaptive":
+            raise ValueError("noise: banded needs one clipping norm in all steps, which adaptive moves; choose another")
+        if self.secure:
+            raise ValueError("secure noise is independent, noise: banded is not; choose one of them")

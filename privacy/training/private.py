@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import torch
 
 from harness.errors import AuditError, UsageError
-from privacy.clipping import ClippingEngine, make_engine
-from privacy.sampling import LogicalBatches, Shard, fresh_torch_generator, micro_batches
+from privacy.clipping import Adaptive, ClippingEngine, make_engine
+from privacy.noise import BandedNoise, GeneratorNoise, NoiseSource, SecureNoise, SecureUniforms
+from privacy.sampling import LogicalBatches, Shard, Uniforms, fresh_generator, fresh_torch_generator, micro_batches
 from privacy.training.averaging import WeightAverage
 from privacy.training.batches import MicroBatch
 from privacy.training.guarantee import Guarantee
@@ -60,7 +61,9 @@ class PrivateTraining:
             noise_multiplier=guarantee.noise_multiplier,
             expected_batch_size=work.spec.batch_size,
             generator=fresh_torch_generator(work.device),
+            noise=self._noise_source(),
         )
+        self._coins: Uniforms = SecureUniforms() if privacy.secure else fresh_generator()
         self._unchecked = True
         self._releasing = False
         """Between spending a step and having taken it: the model is at no border."""
@@ -69,6 +72,16 @@ class PrivateTraining:
         self.progress = session.restore(self._engine, self._optimizer.original_optimizer, self._average)
         check_lost(session.resumed_at - len(self.progress.steps), guarantee.sampling.steps, session.resumed_at)
         ranks.check_same(self._engine.trained)
+
+    def _noise_source(self) -> NoiseSource | None:
+        """None: independent noise of the optimizer's generator."""
+        if self._guarantee.bands is not None:
+            return BandedNoise(self._guarantee.bands, GeneratorNoise(fresh_torch_generator(self._work.device)))
+        if not self._guarantee.spec.secure:
+            return None
+        rule, multiplier = self._engine.rule, self._guarantee.noise_multiplier
+        share = rule.gradient_noise(multiplier) if isinstance(rule, Adaptive) else multiplier
+        return SecureNoise(sum(value.numel() for value in self._engine.trained.values()), share)
 
     def run(self, on_step: OnStep) -> None:
         """All steps that the ledger does not have yet. Ctrl-C between two steps loses none of them."""
@@ -103,7 +116,7 @@ class PrivateTraining:
         schedule = Schedule.of(self._work.spec, sampling.steps)
         shard = Shard(self._ranks.rank, self._ranks.world)
         self._work.model.train()
-        for step, drawn in LogicalBatches(sampling, shard=shard, start=self._session.resumed_at):
+        for step, drawn in LogicalBatches(sampling, shard=shard, start=self._session.resumed_at, generator=self._coins):
             for group in self._optimizer.param_groups:
                 group["lr"] = self._work.spec.learning_rate * schedule.factor(step)
             self._release(step, self._sum(step, drawn))

@@ -32,7 +32,7 @@ from privacy.training.spec import TrainSpec
 WITNESS_NAME = "spent"
 """Of a witness that was moved aside with its run."""
 _NORMS = "progress.norms"
-_SAME = ("spec_digest", "data_digest", "base_fingerprint", "records", "noise_multiplier", "delta", "earlier")
+_SAME = ("spec_digest", "data_digest", "base_fingerprint", "records", "noise_multiplier", "delta", "earlier", "bands")
 """What must not change between two starts of one run."""
 _NAMES = {"earlier": "list of earlier trainings on the same records"}
 FROM_SCRATCH = "made from scratch"
@@ -141,7 +141,7 @@ def open_session(spec: TrainSpec, header: LedgerHeader, ranks: Ranks, *, replace
     try:
         if not replace:
             _check_unfinished(spec.output, ledger)  # again, now that nobody else can finish it
-        _check_witness(folder, ledger)
+        _check_witness(folder, ledger.header, ledger.spent)
         witness = Witness(witness_path(folder), ledger.chain)
     except BaseException:
         ledger.close()
@@ -160,10 +160,10 @@ def _check_unfinished(output: Path, ledger: Ledger) -> None:
     )
 
 
-def _check_witness(folder: Path, ledger: Ledger) -> None:
-    if ledger.spent and ledger.header.digest_key is not None and not witness_path(folder).exists():
+def _check_witness(folder: Path, header: LedgerHeader, spent: int) -> None:
+    if spent and header.digest_key is not None and not witness_path(folder).exists():
         raise LedgerError(
-            f"{witness_path(folder)}: is missing, which counts the {ledger.spent} noisy steps of the ledger in "
+            f"{witness_path(folder)}: is missing, which counts the {spent} noisy steps of the ledger in "
             f"{folder} a second time; put it back, or move the run aside with --replace and count it as spent"
         )
 
@@ -184,16 +184,9 @@ def _move_aside(folder: Path) -> None:
 
 def _open_ledger(folder: Path, header: LedgerHeader, replace: bool, plain: str) -> Ledger:
     path = folder / LEDGER_NAME
-    begun = path.exists() or (folder / STATE_NAME).exists() or witness_path(folder).exists()
-    if begun and replace:
+    if _begun(folder) and replace:
         _move_aside(folder)
-    elif begun and not path.exists():
-        steps = counted(witness_path(folder))
-        taken = f"{steps} noisy steps were taken" if steps is not None else "a state was saved"
-        raise LedgerError(
-            f"{path}: is missing, though {taken} in this run; put it back, or move what is left aside with --replace "
-            "and count the run as spent"
-        )
+    _check_there(folder)
     if not path.exists():
         return Ledger.create(make_folder(folder) / LEDGER_NAME, header)
     ledger = Ledger.open(path)
@@ -205,15 +198,36 @@ def _open_ledger(folder: Path, header: LedgerHeader, replace: bool, plain: str) 
     return ledger
 
 
-def steps_spent(spec: TrainSpec, header: LedgerHeader, *, replace: bool, plain: str = "") -> int:
-    """Noisy steps of the unfinished run that `open_session` would go on with; changes nothing, raises as it does."""
-    folder = session_folder(spec.output)
+def _begun(folder: Path) -> bool:
+    return (folder / LEDGER_NAME).exists() or (folder / STATE_NAME).exists() or witness_path(folder).exists()
+
+
+def _check_there(folder: Path) -> None:
     path = folder / LEDGER_NAME
-    if replace or not path.exists():
-        return 0
-    chain = read_chain(path)
+    if _begun(folder) and not path.exists():
+        steps = counted(witness_path(folder))
+        taken = f"{steps} noisy steps were taken" if steps is not None else "a state was saved"
+        raise LedgerError(
+            f"{path}: is missing, though {taken} in this run; put it back, or move what is left aside with --replace "
+            "and count the run as spent"
+        )
+
+
+def steps_spent(spec: TrainSpec, header: LedgerHeader, *, replace: bool, plain: str = "") -> tuple[int, int]:
+    """Noisy steps of the unfinished run that `open_session` would go on with, and those whose result is lost.
+
+    Changes nothing; raises as `open_session` does.
+    """
+    folder = session_folder(spec.output)
+    if replace or not _begun(folder):
+        return 0, 0
+    _check_there(folder)
+    chain = read_chain(folder / LEDGER_NAME)
     _check_same_run(folder, chain.header, chain.spent, header, plain)
-    return chain.spent
+    _check_witness(folder, chain.header, chain.spent)
+    state = load_state(folder, chain)
+    steps: Any = state.extra["steps"] if state is not None else ()
+    return chain.spent, chain.spent - len(steps)
 
 
 def _check_same_run(folder: Path, there: LedgerHeader, spent: int, header: LedgerHeader, plain: str) -> None:
@@ -267,4 +281,7 @@ def ledger_header(
         group=guarantee.unit.group,
         digest_key=digest_key,
         earlier=earlier,
+        max_batch=guarantee.spec.max_batch,
+        noise=guarantee.noise,
+        bands=guarantee.bands,
     )

@@ -20,6 +20,9 @@ MODES: tuple[Mode, ...] = ("head", "bitfit", "last-layers", "lora", "full")
 """From few weights to all."""
 _LATER = ("mode", "last_layers", "pooling", "optimizer", "momentum", "schedule", "averaging")
 
+_LATER_PRIVACY = {"other_labels": "refuse", "max_batch": None, "secure": False, "noise": "independent", "bands": "auto"}
+"""Keys of `privacy` that older trainings did not have, with what they mean when left out."""
+
 
 class LoraSpec(BaseModel):
     """Low-rank adapters (Hu et al. 2021) on frozen weights; merged into them when the checkpoint is written."""
@@ -141,8 +144,10 @@ class TrainSpec(BaseModel):
         for key in _LATER:  # they came later, and the digests of older trainings must stay
             if values[key] == type(self).model_fields[key].default or (key == "mode" and values[key] == "lora"):
                 del values[key]
-        if self.privacy is not None and self.privacy.other_labels == "refuse":
-            del values["privacy"]["other_labels"]  # it came later, and the digests of older trainings must stay
+        if self.privacy is not None:
+            for name, unset in _LATER_PRIVACY.items():
+                if getattr(self.privacy, name) == unset:
+                    del values["privacy"][name]
         return values
 
     def digest(self) -> str:

@@ -16,6 +16,7 @@ from harness.manifest import PrivacyClaim, TrainingManifest
 from privacy.ledger import LedgerHeader
 from privacy.ledger.chain import ledger_bytes
 from privacy.lineage import LEDGER_NAME, Lineage, Run, earlier_ledger, mechanism_of_header
+from privacy.sampling import check_alone
 from privacy.training.aside import named_aside
 from privacy.training.fresh import records_in_corpus
 from privacy.training.guarantee import Guarantee, Spent, claim_of, plan_guarantee
@@ -88,6 +89,7 @@ def terms_of(job: Job, privacy: PrivacySpec, keys_of: Callable[[], Keys], proces
     Writes nothing itself; `keys_of` is asked once it is known that a guarantee can be given.
     """
     guarantee = plan_guarantee(job.spec, privacy, job.data)
+    check_alone(guarantee.sampling, processes)
     keys = keys_of()
     lineage = lineage_of(job, keys, guarantee.unit.name, guarded=guarantee.noise_multiplier > 0)
     header = ledger_header(

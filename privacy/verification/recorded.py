@@ -13,6 +13,7 @@ from privacy.ledger.chain import Chain
 from privacy.ledger.header import LedgerHeader
 from privacy.lineage.mechanism import mechanism_of_header, sampling_of_header
 from privacy.sampling.errors import SamplingError
+from privacy.training.guarantee import SECURE
 from privacy.training.session import FROM_SCRATCH
 from privacy.training.spec import config_digest
 from privacy.training.units import EACH_RECORD
@@ -44,6 +45,8 @@ def check_header(chain: Chain, manifest: TrainingManifest, claim: PrivacyClaim) 
             "records": (header.records, claim.records),
             "expected_batch_size": (header.expected_batch_size, claim.expected_batch_size),
             "sampling": (header.sampling, claim.sampling),
+            "noise": (header.noise, claim.noise),
+            "bands": (header.bands, claim.bands),
             "clipping": (header.clipping, claim.clipping),
             "max_grad_norm": (header.max_grad_norm, claim.max_grad_norm),
             "target_epsilon": (header.target_epsilon, claim.target_epsilon),
@@ -77,9 +80,12 @@ def mechanism_of(chain: Chain, manifest: TrainingManifest, claim: PrivacyClaim) 
     _same(
         {
             "sample_rate": (mechanism.rate, header.rate),
+            "max_batch": (mechanism.max_batch, claim.max_batch),
             "compositions": (mechanism.compositions, claim.compositions),
             "neighbours": (sampling.neighbours, claim.neighbours),
             "engine": (settings.get("engine"), claim.engine),
+            "banded noise": (settings.get("noise") == "banded", claim.bands is not None),
+            "secure noise": (settings.get("secure") is True, claim.noise == SECURE),
         }
     )
     return mechanism, asked  # type: ignore[return-value]  # checked just above
@@ -118,6 +124,7 @@ def earlier_mechanisms(chain: Chain, ledgers: Sequence[Chain], claim: PrivacyCla
                 "sampling of an earlier training": (header.sampling, said.sampling),
                 "sample_rate of an earlier training": (mechanism.rate, said.sample_rate),
                 "noise_multiplier of an earlier training": (header.noise_multiplier, said.noise_multiplier),
+                "max_batch of an earlier training": (mechanism.max_batch, said.max_batch),
                 "number of steps of an earlier training": (ledger.spent, said.steps),
                 "compositions of an earlier training": (mechanism.compositions, said.compositions),
             }

@@ -10,8 +10,7 @@ from harness.claim_check import ClaimCheck
 from harness.manifest import PrivacyClaim, TrainingManifest, Unprivatised, read_manifest
 from privacy.ledger.chain import header_line, step_line
 from privacy.ledger.header import LedgerHeader
-from privacy.sampling import PoissonSampling, ShuffledSampling
-from privacy.training.guarantee import Guarantee, Spent, claim_of
+from privacy.training.guarantee import Guarantee, Spent, bands_of, claim_of, sampling_of
 from privacy.training.privacy_spec import PrivacySpec
 from privacy.training.session import LEDGER_NAME, ledger_header
 from privacy.training.spec import TrainSpec
@@ -75,7 +74,7 @@ def make_run(folder: Path, *, unit: Unit | None = None, **privacy: Any) -> Run:
         }
     )
     assert spec.privacy is not None
-    guarantee = _guarantee(spec.privacy, unit)
+    guarantee = _guarantee(spec, spec.privacy, unit)
     header = ledger_header(spec, guarantee, "d" * 64, "b" * 64, 1)
     content, head = ledger_bytes(header, header.steps)
     facts = Unprivatised(losses=(0.5, 0.4), clipped=0.5, norm_quantiles={}, non_finite=0, drawn=128)
@@ -101,14 +100,12 @@ def facts(claim: PrivacyClaim) -> Unprivatised:
     return claim.unprivatised
 
 
-def _guarantee(privacy: PrivacySpec, unit: Unit) -> Guarantee:
-    sampling = (
-        ShuffledSampling(RECORDS, BATCH, EPOCHS)
-        if privacy.sampling == "shuffle"
-        else PoissonSampling(RECORDS, BATCH, EPOCHS * RECORDS // BATCH)
-    )
+def _guarantee(spec: TrainSpec, privacy: PrivacySpec, unit: Unit) -> Guarantee:
     noise = 1.5 if privacy.noise_multiplier is None else privacy.noise_multiplier
-    return Guarantee(privacy, unit, sampling, RECORDS, 1 / (10 * unit.count), noise)
+    delta = 1 / (10 * unit.count)
+    bands = bands_of(spec, privacy, RECORDS, delta)
+    sampling = sampling_of(spec, privacy, RECORDS, bands)
+    return Guarantee(privacy, unit, sampling, RECORDS, delta, noise, bands)
 
 
 def _manifest(spec: TrainSpec, header: LedgerHeader, claim: PrivacyClaim) -> TrainingManifest:

@@ -15,6 +15,7 @@ from privacy.clipping.cross_entropy import cross_entropy
 from privacy.clipping.losses import IGNORED, per_sample_loss, token_losses
 from privacy.clipping.opacus_modes import OpacusGhostEngine, OpacusHooksEngine
 from privacy.clipping.rules import rule_of
+from privacy.noise import GeneratorNoise
 from tests.privacy.clipping_cases import (
     clear,
     flat_sum,
@@ -76,10 +77,10 @@ def test_no_sample_contributes_more_than_the_bound(clipping: Any, model: Any, ba
 def test_adaptive_norm_follows_the_quantile() -> None:
     rule = Adaptive(50.0, quantile=0.3, rate=0.5, count_noise=1.0)
     norms = torch.linspace(0.1, 10, 200, dtype=torch.float64)
-    generator = torch.Generator().manual_seed(0)
+    noise = GeneratorNoise(torch.Generator().manual_seed(0))
     for _ in range(150):
         rule.weights(norms.square().unsqueeze(0))
-        rule.move(rule.take_count() + rule.draw_noise(generator), 200)
+        rule.move(rule.take_count() + noise.number(rule.count_noise), 200)
     assert float((norms <= rule.max_grad_norm).double().mean()) == pytest.approx(0.3, abs=0.05)
 
 

@@ -18,7 +18,7 @@ from harness.cli import main
 from harness.errors import AuditError, CheckpointError, DataError, Exit, UsageError
 from harness.manifest import read_manifest
 from harness.record import Status, audits_in
-from privacy.accounting import calibrate, claim
+from privacy.accounting import calibrate_mechanism, claim
 from privacy.frontier import Grid, make_grid, measure, read_frontier, run_frontier
 from privacy.frontier.run import Watch
 from privacy.training import OnStep, TrainSpec, guarantee
@@ -39,10 +39,10 @@ def quick_accounting() -> Iterator[None]:
     def calibrated(target: float, *args: Any, **options: Any) -> float:
         if target == OUT_OF_REACH:
             raise UsageError(f"epsilon {target:g} is out of reach")
-        return calibrate(target, *args, **options)
+        return calibrate_mechanism(target, *args, **options)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(guarantee, "calibrate", calibrated)
+        patch.setattr(guarantee, "calibrate_mechanism", calibrated)
         patch.setattr(guarantee, "claim", cache(claim))
         yield
 

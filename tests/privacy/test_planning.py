@@ -8,13 +8,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 import torch
 import yaml
 
 from harness.cli import main
 from harness.errors import AssayError, UsageError
-from privacy.accounting import calibrate, claim
+from privacy.accounting import calibrate_mechanism, claim
 from privacy.planning import TrainPlan, plan_text, plan_training
 from privacy.planning.advice import ENOUGH, likely_best
 from privacy.planning.modes import ModeOutlook, count_trained, trained_weights
@@ -33,7 +34,7 @@ PRIVATE: dict[str, Any] = {"privacy": {"epsilon": 8}, "label_names": ("negative"
 def quick_accounting() -> Iterator[None]:
     """The same mechanism is accounted once in this file."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(guarantee, "calibrate", cache(calibrate))
+        patch.setattr(guarantee, "calibrate_mechanism", cache(calibrate_mechanism))
         patch.setattr(guarantee, "claim", cache(claim))
         yield
 
@@ -130,6 +131,14 @@ def test_a_mode_that_cannot_be_had_says_why(tmp_path: Path) -> None:
     assert "head: mode head trains the last layer of a classifier" in " ".join(plan_text(plan).split())
 
 
+def banded_sum(bands: int, steps: int) -> float:
+    """Deviation of the sum of correlated noise over that of independent noise, by the whole matrices."""
+    column = [math.prod((2 * place - 1) / (2 * place) for place in range(1, at + 1)) for at in range(bands)]
+    matrix = sum(value * np.eye(steps, k=-at) for at, value in enumerate(column))
+    noise = np.ones(steps) @ np.linalg.inv(matrix) * np.linalg.norm(column)
+    return float(np.linalg.norm(noise) / math.sqrt(steps))
+
+
 def test_signal_is_the_longest_sum_over_the_noise_drawn() -> None:
     """Against a draw: 50 gradients of norm 0.1 along one line, and noise on 40,000 weights."""
     noise = torch.randn(40_000, generator=torch.Generator().manual_seed(0)) * (1.3 * 0.1)
@@ -138,6 +147,10 @@ def test_signal_is_the_longest_sum_over_the_noise_drawn() -> None:
     outlook = ModeOutlook("full", 40_000, 50, 9, 1.3)
     assert outlook.signal == pytest.approx(float(total.norm() / noise.norm()), rel=0.01)
     assert outlook.signal_of_all == pytest.approx(3 * 50 / (1.3 * 200))
+    assert outlook.signal is not None
+    correlated = ModeOutlook("full", 40_000, 50, 9, 1.3, bands=3)
+    assert correlated.signal == outlook.signal
+    assert correlated.signal_of_all == pytest.approx(3 * outlook.signal / banded_sum(3, 9), rel=1e-9)
     assert ModeOutlook("full", 10, 5, 2, 0.0).signal is None
 
 

@@ -154,9 +154,9 @@ def test_the_accountant_reads_the_rate_that_is_drawn_with(data: st.DataObject) -
     assert sampling.mechanism(1.25).compositions == steps
     below, at = GivenNumbers(np.nextafter(mechanism.rate, 0)), GivenNumbers(mechanism.rate)
     shards = [Shard(rank, world) for rank in range(world)]
-    everyone = np.concatenate([sampling.draw(0, below, shard) for shard in shards])  # type: ignore[arg-type]
+    everyone = np.concatenate([sampling.draw(0, below, shard) for shard in shards])
     assert sorted(everyone.tolist()) == list(range(records))
-    assert all(len(sampling.draw(0, at, shard)) == 0 for shard in shards)  # type: ignore[arg-type]
+    assert all(len(sampling.draw(0, at, shard)) == 0 for shard in shards)
 
 
 def test_a_batch_of_all_records_is_all_records() -> None:

@@ -38,6 +38,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "shuffled users": {"unit": AUTHORS, "sampling": "shuffle"},
     "adaptive": {"clipping": "adaptive"},
     "per layer": {"clipping": "per-layer", "engine": "one-sample"},
+    "capped": {"sampling": "truncated-poisson", "max_batch": 20},
+    "balls in bins": {"sampling": "balls-in-bins"},
+    "balls in bins, hardly any noise": {"sampling": "balls-in-bins", "noise_multiplier": 1e-9},
+    "balls in bins, much noise": {"sampling": "balls-in-bins", "noise_multiplier": 40.0},
+    "banded, cyclic": {"noise": "banded", "bands": 2},
+    "banded": {"sampling": "shuffle", "noise": "banded"},
     "pld": {"accountant": "pld"},
     "rdp": {"accountant": "rdp"},
     "no noise": {"noise_multiplier": 0.0},
@@ -114,6 +120,7 @@ FORGED: list[tuple[dict[str, Any], str]] = [
     ({"sample_rate": 0.0}, "sample_rate is 0"),
     ({"sample_rate": 1.5}, "sample_rate is 1.5"),
     ({"sample_rate": math.nan}, "sample_rate is nan"),
+    ({"max_batch": 20}, "max_batch is 20, the privacy ledger None"),
     ({"compositions": 1}, "compositions is 1, the privacy ledger 8"),
     ({"compositions": -1}, "compositions is -1"),
     ({"expected_batch_size": 15}, "expected_batch_size is 15"),
@@ -121,6 +128,8 @@ FORGED: list[tuple[dict[str, Any], str]] = [
     ({"noise_multiplier": math.inf}, "noise_multiplier is inf"),
     ({"noise_multiplier": math.nan}, "noise_multiplier is nan"),
     ({"noise_multiplier": -1.0}, "noise_multiplier is -1"),
+    ({"noise": "discrete Gaussian"}, "noise is discrete Gaussian, the privacy ledger Gaussian"),
+    ({"bands": 3}, "bands is 3, the privacy ledger None"),
     ({"clipping": "automatic"}, "clipping is automatic, the privacy ledger flat"),
     ({"max_grad_norm": 1.0}, "max_grad_norm is 1.0"),
     ({"max_grad_norm": math.inf}, "max_grad_norm is inf"),
@@ -170,6 +179,24 @@ def test_a_manifest_of_another_run_is_found(run: Run, changes: dict[str, Any], r
 
 def test_weights_other_than_the_manifest_says_are_found(run: Run) -> None:
     assert "other weights" in run.checked(weights="0" * 64).reason
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ({"noise": "discrete Gaussian, from the operating system"}, "secure noise is True"),
+        ({"bands": 2, "sampling": "shuffled once, no amplification"}, "banded noise is True"),
+    ],
+)
+def test_another_kind_of_noise_than_the_settings_ask_for_is_found(
+    own: Run, tmp_path: Path, kind: dict[str, Any], reason: str
+) -> None:
+    made = make_run(tmp_path / "shuffled", sampling="shuffle") if "bands" in kind else own
+    manifest = rewritten(made, **kind)
+    assert manifest.privacy is not None
+    found = made.checked(manifest.model_copy(update={"privacy": manifest.privacy.model_copy(update=kind)}))
+    assert not found.verified
+    assert reason in found.reason
 
 
 def test_no_claim_is_not_verified(run: Run) -> None:
