@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.checkpoint import NOTHING, CheckpointInfo, Permissions, load_checkpoint
+from harness.checkpoint import NOTHING, Permissions, load_checkpoint
 from harness.claim import TrainingRecord
 from harness.claim_check import UNCHECKED, check_claim
 from harness.claim_metric import claim_metrics
@@ -46,6 +46,7 @@ from harness.scan.render.as_json import as_json
 from harness.scorer.api import Counts, Scorer
 from harness.spec import AuditSpec
 from harness.strict_yaml import dump_yaml
+from harness.tracked_claim import against_store, store_to_ask
 from harness.validation import validated
 
 _PACKAGES = ("assay", "torch", "transformers", "tokenizers", "numpy", "scipy", "pandas", "textattack", "mlflow")
@@ -88,7 +89,7 @@ def start_audit(
         name=plan.spec.title,
         spec=plan.spec.canonical(),
         spec_digest=plan.spec.digest(),
-        checkpoint=_checkpoint_record(plan.info, claims),
+        checkpoint=_checkpoint_record(plan, claims),
         probes=tuple(_probe_record(planned) for planned in plan.probes),
         not_applicable=dict(plan.not_applicable),
         no_data=dict(plan.no_data),
@@ -328,7 +329,8 @@ def _slug(name: str) -> str:
     return "".join(char if char.isalnum() else "-" for char in name.lower()).strip("-")[:40] or "audit"
 
 
-def _checkpoint_record(info: CheckpointInfo, claims: Iterable[EntryPoint] | None) -> CheckpointRecord:
+def _checkpoint_record(plan: AuditPlan, claims: Iterable[EntryPoint] | None) -> CheckpointRecord:
+    info = plan.info
     print_ = info.fingerprint
     return CheckpointRecord(
         source=info.source.source,
@@ -344,17 +346,20 @@ def _checkpoint_record(info: CheckpointInfo, claims: Iterable[EntryPoint] | None
         notes=info.notes,
         permissions=info.permissions.notes(),
         isolation=info.isolation.sentence,
-        training=_training_record(info, claims),
+        training=_training_record(plan, claims),
     )
 
 
-def _training_record(info: CheckpointInfo, claims: Iterable[EntryPoint] | None) -> TrainingRecord | None:
+def _training_record(plan: AuditPlan, claims: Iterable[EntryPoint] | None) -> TrainingRecord | None:
+    info = plan.info
     manifest = info.manifest
     if manifest is None:
         return None
-    claimed = manifest.privacy is not None
-    check = check_claim(info.path, manifest, info.fingerprint.weights, claims) if claimed else UNCHECKED
-    return TrainingRecord.of(manifest, check)
+    if manifest.privacy is None:
+        return TrainingRecord.of(manifest, UNCHECKED)
+    weights = info.fingerprint.weights
+    check = check_claim(info.path, manifest, weights, claims)
+    return TrainingRecord.of(manifest, against_store(check, store_to_ask(plan.spec), weights, manifest.privacy.ledger))
 
 
 def _probe_record(planned: PlannedProbe) -> ProbeRecord:

@@ -109,15 +109,21 @@ def claim_sentence(claim: PrivacyClaim) -> str:
     kind = f" ({claim.noise}{over})" if claim.noise != _PLAIN_NOISE else ""
     lines = [
         f"{bound}, for {claim.unit}; neighbours: {claim.neighbours}",
-        f"{claim.sampling} sampling at rate {claim.sample_rate:.4g}{cap}, {claim.compositions} noisy releases, "
+        f"{_sampled(claim)}{cap}, {claim.compositions} noisy release{'' if claim.compositions == 1 else 's'}, "
         f"noise multiplier {claim.noise_multiplier:.4g}{kind}, {claim.clipping} clipping to {claim.max_grad_norm:g}",
     ]
     if claim.steps_lost:
-        lines.append(f"{claim.steps_lost} of {claim.steps} steps were lost in crashes; their budget counts as spent")
+        was = "step was" if claim.steps == 1 else "steps were"
+        lines.append(f"{claim.steps_lost} of {claim.steps} {was} lost in crashes; their budget counts as spent")
     facts = claim.unprivatised
     if facts is not None and facts.non_finite:
         lines.append(f"{facts.non_finite} of {facts.drawn} records drawn had no finite gradient and contributed zero")
     return "\n".join([*lines, *_limits(claim)])
+
+
+def _sampled(claim: PrivacyClaim) -> str:
+    how, _, limit = claim.sampling.partition(", ")
+    return f"{how} sampling at rate {claim.sample_rate:.4g}{f' ({limit})' if limit else ''}"
 
 
 def _opinions(others: list[tuple[str | None, float | None]]) -> str:

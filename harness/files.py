@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ _REFUSALS = {
     errno.ENOTDIR: "a file stands where a folder is needed",
     errno.EEXIST: "a file stands where a folder is needed",
 }
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")
 _FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
 
 
@@ -39,9 +41,15 @@ def write_atomic(path: Path, write: Callable[[Path], None], *, private: bool = F
         _flush(scratch)
         scratch.replace(path)
         _flush(path.parent)
-    except OSError as error:
+    except Exception as error:
         scratch.unlink(missing_ok=True)
-        raise explain(error, path) from error
+        raise explain(system_error(error), path) from error
+
+
+def system_error(error: Exception) -> Exception:
+    """The operating system's error behind one of a library written in Rust, which keeps its number as text only."""
+    found = None if isinstance(error, OSError) else _OS_ERROR.search(str(error))
+    return OSError(int(found[1]), str(error)) if found else error
 
 
 def write_text(path: Path, text: str, *, private: bool = False) -> None:
@@ -69,11 +77,14 @@ def make_folder(path: Path, *, shared: bool = False) -> Path:
     return path
 
 
-def explain(error: OSError, path: Path) -> Exception:
+def explain(error: Exception, path: Path) -> Exception:
     """The sentence a user should read for an operating-system error; the error itself when there is none."""
+    if not isinstance(error, OSError):
+        return error
     if error.errno in _FULL:
         return AuditError(
-            f"{path}: {_FULL[error.errno]}; free some space; an audit goes on with `assay resume`, nothing is lost"
+            f"{path}: {_FULL[error.errno]}; free some space; an audit goes on with `assay resume`, a training with the "
+            "same command, nothing is lost"
         )
     if error.errno in _REFUSALS:
         return UsageError(f"{path}: {_REFUSALS[error.errno]}; choose a folder you can write")

@@ -13,7 +13,7 @@ from harness.cli.resources import resources
 from harness.cli.results import dashboard, report, show
 from harness.cli.scan import scan
 from harness.cli.tracking import sync
-from harness.cli.training import frontier, harden, publish, train
+from harness.cli.training import budget, frontier, harden, publish, train
 from harness.cli.validate import validate
 
 _COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
@@ -29,6 +29,7 @@ _COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
     (validate, "assay validate audit.yaml"),
     (train, "assay train examples/train.yaml --if-missing"),
     (publish, "assay publish checkpoints/private --output public/private"),
+    (budget, "assay budget checkpoints --total 8 --delta 1e-6"),
     (frontier, "assay frontier examples/train.yaml --epsilons 8,3,1,inf --seeds 0,1,2"),
     (harden, "assay harden harden.yaml"),
     (sync, "assay sync --tracking-uri http://mlflow.example:5000"),

@@ -1,4 +1,4 @@
-"""Commands that train, and that publish what was trained: train, publish, frontier, harden."""
+"""Commands that train, and that publish what was trained: train, publish, budget, frontier, harden."""
 
 from __future__ import annotations
 
@@ -65,6 +65,24 @@ def publish(
     from privacy.publication import publish as publish_checkpoint
 
     say(publish_checkpoint(checkpoint, output).sentence)
+
+
+def budget(
+    folder: Annotated[Path, typer.Argument(help="Folder that holds the checkpoints.")] = Path("checkpoints"),
+    spec: Annotated[
+        Path | None,
+        typer.Option(help="Training spec: only what was spent on its records, compared record by record."),
+    ] = None,
+    delta: Annotated[float | None, typer.Option(help="Default: of the total, else the smallest claimed.")] = None,
+    total: Annotated[
+        float | None,
+        typer.Option(help="Write assay_budget.yaml: all trainings on the same records keep to this epsilon."),
+    ] = None,
+) -> None:
+    """Add up what all trainings in a folder have spent on the same records; state a total that none may pass."""
+    from privacy.budget.command import budget_text
+
+    say(budget_text(folder, spec=spec, delta=delta, total=total))
 
 
 def frontier(

@@ -137,7 +137,8 @@ def _rough(at: Callable[[float], Mechanism], target: float, delta: float, name: 
         mechanism = at(noise).reduced()
         try:
             if name == "prv" and mechanism.group == 1:
-                estimate = prv_bounds(mechanism, delta, epsilon_error=min(0.1, target / 4))[1]
+                error = max(min(0.1, target / 4), PrvGrid(mechanism, delta).least_error())
+                estimate = prv_bounds(mechanism, delta, epsilon_error=error, directions=("remove",))[1]
                 return estimate + PrvGrid(mechanism, delta).error()
             if name == "pld":
                 return pld_upper(mechanism, delta, coarser=3.0)

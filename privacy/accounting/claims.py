@@ -65,6 +65,9 @@ def claim_by(
     rdp = bound if bound.accountant == "rdp" else bound_of("rdp")
     second = _second_opinion(bound_of, bound, users, generic)
     notes = list(failures)
+    if second is not None and _coarse(bound) and second.upper < bound.upper:
+        notes.append("PRV's grid is coarse beside an epsilon this small, so PLD's bound is claimed")
+        bound, second = second, bound
     if failures:
         looser = "RDP's looser bound" if bound.accountant == "rdp" else f"{bound.accountant.upper()}'s bound"
         notes[-1] += f", so {looser} is claimed"
@@ -121,6 +124,11 @@ def _second_opinion(
         return bound_of("prv" if bound.accountant == "pld" else "pld")
     except AccountingError:
         return None
+
+
+def _coarse(bound: Bound) -> bool:
+    """Whether an accountant's two ends tell less than half of what it bounds."""
+    return bound.accountant == "prv" and bound.lower is not None and bound.upper - bound.lower > bound.upper / 2
 
 
 def _agree(bound: Bound, second: Bound | None, rdp: Bound) -> bool:

@@ -19,7 +19,7 @@ def log_factor(epsilon: float, group: int) -> float:
     """Log of (exp(k e) - 1) / (exp(e) - 1), by which delta grows."""
     if epsilon == 0:
         return math.log(group)
-    grown = math.log1p(-math.exp(-group * epsilon)) - math.log1p(-math.exp(-epsilon))
+    grown = math.log(-math.expm1(-group * epsilon)) - math.log(-math.expm1(-epsilon))
     return (group - 1) * epsilon + grown
 
 

@@ -1,15 +1,15 @@
 """Numerical composition of the privacy random variable, with both ends of its bound.
 
 Source: Gopi, Lee & Wutschitz 2021 (arXiv 2106.02848), by Opacus' building blocks. Opacus' own accountant returns the
-upper end alone. The variable is that of removing the record, which for the sampled Gaussian is the worse direction in
-all that was computed, not by a proof; the PLD accountant, which takes both, is compared with it in every claim.
+upper end alone, and its variable is that of removing the record. Which direction is worse after composition is proven
+nowhere (Lebeda et al. 2024, arXiv 2405.20769), so that of adding is composed as well and the larger bound counts.
 """
 
 from __future__ import annotations
 
 import math
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from privacy.accounting.accountant import failure, rounding_noise
 from privacy.accounting.errors import AccountingError
 from privacy.accounting.mechanism import Mechanism
 from privacy.accounting.rdp import rdp_scale
+
+Direction = Literal["remove", "add"]
+"""What tells the neighbours apart, as seen from the data set with the record."""
 
 EPSILON_ERROR = 0.01
 """Opacus' default: how far the upper end may lie above the truth."""
@@ -38,7 +41,7 @@ class PrvGrid:
     """
 
     def __init__(self, mechanism: Mechanism, delta: float, more: tuple[Mechanism, ...] = ()) -> None:
-        self.mechanism = mechanism
+        self.mechanism, self.delta = mechanism, delta
         self.mechanisms = (mechanism, *more)
         if any(each.max_batch is not None for each in self.mechanisms):
             raise AccountingError("the PRV accountant counts no batches with a cap; choose pld")
@@ -67,10 +70,14 @@ class PrvGrid:
         """Points that this error needs."""
         return 2 * self.width * self._mesh_inverse() / epsilon_error
 
+    def least_error(self) -> float:
+        """Error that takes as many points as there may be."""
+        return self.points(1.0) / _MOST_POINTS
+
     def error(self) -> float:
         """Error of epsilon to compute with: EPSILON_ERROR, or less where that is cheap, or more where it must be."""
         finer = max(_FINEST, self.points(1.0) / _POINTS_FOR_FINER)
-        error = max(min(EPSILON_ERROR, finer), self.points(1.0) / _MOST_POINTS)
+        error = max(min(EPSILON_ERROR, finer), self.least_error())
         if error > _COARSEST:
             raise AccountingError(
                 f"the PRV accountant needs {self.points(_COARSEST):.2g} points for {self.compositions} "
@@ -93,53 +100,85 @@ class PrvGrid:
 
 
 def prv_bounds(
-    mechanism: Mechanism, delta: float, epsilon_error: float | None = None, more: tuple[Mechanism, ...] = ()
+    mechanism: Mechanism,
+    delta: float,
+    epsilon_error: float | None = None,
+    more: tuple[Mechanism, ...] = (),
+    directions: tuple[Direction, ...] = ("remove", "add"),
 ) -> tuple[float, float, float]:
     """Lower end, estimate and upper end of epsilon, of a record; `epsilon_error` None: see PrvGrid.error.
 
-    `more`: other mechanisms that the record was in. Raises AccountingError where delta is too small for it, the loss
-    too large, or the grid too coarse.
+    `more`: other mechanisms that the record was in. `directions`: the largest of these counts. Raises AccountingError
+    where delta is too small for it, the loss too large, or the grid too coarse.
     """
     grid = PrvGrid(mechanism, delta, more)
     error = grid.error() if epsilon_error is None else epsilon_error
+    symmetric = not any(each.amplified for each in grid.mechanisms)
+    every = [_ends(grid, error, each) for each in (directions[:1] if symmetric else directions)]
+    lower, estimate, upper = (max(ends) for ends in zip(*every, strict=True))
+    return lower, estimate, upper
+
+
+def _ends(grid: PrvGrid, error: float, direction: Direction) -> tuple[float, float, float]:
     failed: Exception | None = None
     for attempt in (error, error / 3):  # "discrete mean differs" is cured by a finer grid, when it is
         if failed is not None and grid.points(attempt) > 2 * _MOST_POINTS:
             break
         try:
-            lower, estimate, upper = _composed(grid, attempt).compute_epsilon(delta, grid.delta_error, attempt)
+            lower, estimate, upper = _composed(grid, attempt, direction).compute_epsilon(
+                grid.delta, grid.delta_error, attempt
+            )
         except (ValueError, RuntimeError, ArithmeticError, IndexError, MemoryError) as caught:
             failed = caught
             continue
         if all(math.isfinite(value) for value in (lower, estimate, upper)):
             return max(0.0, float(lower)), max(0.0, float(estimate)), max(0.0, float(upper))
         failed = ArithmeticError(f"epsilon came out as {upper}")
-    raise failure("prv", mechanism, failed or ArithmeticError("no grid fits"))
+    raise failure("prv", grid.mechanism, failed or ArithmeticError("no grid fits"))
 
 
-def _composed(grid: PrvGrid, epsilon_error: float) -> Any:
+def _composed(grid: PrvGrid, epsilon_error: float, direction: Direction) -> Any:
     from opacus.accountants.analysis.prv import TruncatedPrivacyRandomVariable, compose_heterogeneous, discretize
 
     domain = grid.domain(epsilon_error)
     with np.errstate(all="ignore"):  # log(1 - rate) at rate 1; what is not finite is refused later
         losses = [
-            TruncatedPrivacyRandomVariable(_loss_of(each), domain.t_min, domain.t_max) for each in grid.mechanisms
+            TruncatedPrivacyRandomVariable(_loss_of(each, direction), domain.t_min, domain.t_max)
+            for each in grid.mechanisms
         ]
         counts = [int(each.compositions) for each in grid.mechanisms]
         return compose_heterogeneous([discretize(loss, domain) for loss in losses], counts)
 
 
-def _loss_of(mechanism: Mechanism) -> Any:
-    """Opacus' privacy random variable, not computed where its distribution is 0 or 1 to the last digit."""
+class _Adding:
+    """Privacy loss of adding the record: log(Q / P) under Q, with P the mixture (1 - q) N(0, s^2) + q N(1, s^2)."""
+
+    def __init__(self, rate: float, noise_multiplier: float) -> None:
+        self._rate, self._sigma = rate, noise_multiplier
+
+    def cdf(self, t: Any) -> Any:
+        """Chance of a loss of at most t: the loss falls in x, and is below -log(1 - q) for every x."""
+        from scipy.special import erfc
+
+        q, sigma = self._rate, self._sigma
+        above = np.exp(-np.asarray(t)) - (1 - q)
+        x = sigma**2 * np.log(np.where(above > 0, above, 1.0) / q) + 0.5
+        return np.where(above > 0, erfc(x / (sigma * math.sqrt(2))) / 2, 1.0)
+
+
+def _loss_of(mechanism: Mechanism, direction: Direction) -> Any:
+    """The privacy random variable, not computed where its distribution is 0 or 1 to the last digit."""
     from opacus.accountants.analysis.prv import PoissonSubsampledGaussianPRV
 
     q, sigma = mechanism.rate, mechanism.noise_multiplier
-    variable = PoissonSubsampledGaussianPRV(q, sigma)
+    variable = PoissonSubsampledGaussianPRV(q, sigma) if direction == "remove" else _Adding(q, sigma)
     far = 6.5 * math.sqrt(2)  # standard deviations; erfc(6.5) is below 1e-19
     low, high = (
         np.logaddexp(math.log1p(-q) if q < 1 else -math.inf, math.log(q) + z)
         for z in ((-far * sigma - 0.5) / sigma**2, (far * sigma + 0.5) / sigma**2)
     )
+    if direction == "add":
+        low, high = -high, -low
 
     class Windowed:
         def cdf(self, t: Any) -> Any:

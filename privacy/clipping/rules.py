@@ -113,7 +113,8 @@ class Adaptive(Flat):
         spare = noise_multiplier**-2 - (2 * self.count_noise) ** -2
         if spare <= 0:
             raise ClippingError(
-                f"noise_multiplier {noise_multiplier} leaves nothing for the gradients beside a count with noise "
-                f"{self.count_noise}; make count_noise larger than {noise_multiplier / 2}"
+                f"adaptive clipping counts with a noise of {self.count_noise:g} records, so it needs a noise "
+                f"multiplier below {2 * self.count_noise:g}, which is {noise_multiplier:g}; raise epsilon (or lower "
+                "the noise), or take clipping: flat"
             )
         return float(spare**-0.5)

@@ -13,6 +13,7 @@ from harness.errors import AuditError
 from harness.stats import FloatArray
 from privacy.frontier.best import Best, Fall, Table, best_of_each, falls_of, how_much_worse, mode_place
 from privacy.frontier.rows import Quality
+from privacy.frontier.together import Together, together
 from privacy.frontier.two_way import ANY, Estimate, two_way
 
 
@@ -71,6 +72,9 @@ class Frontier:
     falls: tuple[Fall, ...] = ()
     """Where the best got worse with more epsilon."""
 
+    together: Together | None = None
+    """The private models as one release; None: there are none."""
+
     @property
     def modes(self) -> tuple[str, ...]:
         """Modes trained with privacy, in the order of the points."""
@@ -114,6 +118,7 @@ def measure(rows: pd.DataFrame, level: float = 0.95) -> Frontier:
         failures={str(row["checkpoint"]): str(row["error"]) for row in rows[rows["case_id"].isna()].to_dict("records")},
         best=best,
         falls=falls_of(best, private, quality, level),
+        together=together(rows),
     )
 
 

@@ -14,8 +14,9 @@ from pandera.typing import Series
 
 from harness.errors import AuditError, UsageError
 from harness.files import write_atomic
-from harness.manifest import TrainingManifest
+from harness.manifest import PrivacyClaim, TrainingManifest
 from privacy.frontier.grid import Cell
+from privacy.sampling import PoissonSampling, ShuffledSampling
 
 FILE_NAME = "frontier.parquet"
 
@@ -61,6 +62,11 @@ class FrontierRow(pa.DataFrameModel):
     unit: Series[str] = pa.Field(nullable=True)
     """What the guarantee protects."""
     noise_multiplier: Series[float] = pa.Field(nullable=True)
+    sample_rate: Series[float] = pa.Field(nullable=True)
+    """With the next two what was released, so that cells can be composed; missing in rows of older versions."""
+    compositions: Series[pd.Int64Dtype] = pa.Field(nullable=True)
+    group: Series[pd.Int64Dtype] = pa.Field(nullable=True)
+    """Most records of one unit."""
     note: Series[str] = pa.Field(nullable=True)
     """What the claim's reader must know."""
     seconds: Series[float] = pa.Field(nullable=True)
@@ -79,6 +85,8 @@ class FrontierRow(pa.DataFrameModel):
     tokens: Series[pd.Int64Dtype] = pa.Field(nullable=True, ge=1)
 
 
+_SIMPLE = (PoissonSampling.label, ShuffledSampling.label)
+"""Samplings that a rate and a number of compositions tell whole."""
 _COLUMNS = list(FrontierRow.to_schema().columns)
 
 
@@ -98,6 +106,7 @@ def cell_rows(cell: Cell, manifest: TrainingManifest, probed: pd.DataFrame) -> p
         "accountant": claim.accountant if claim else None,
         "unit": claim.unit if claim else None,
         "noise_multiplier": claim.noise_multiplier if claim else None,
+        **_released(claim),
         "note": claim.note if claim else None,
         "seconds": manifest.seconds,
         "weights": manifest.weights,
@@ -130,6 +139,13 @@ def read_frontier(path: Path) -> pd.DataFrame:
     except (OSError, ValueError, pa.errors.SchemaError, pa.errors.SchemaErrors) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(f"{file}: not the rows of a frontier ({reason}); make them with `assay frontier`") from error
+
+
+def _released(claim: PrivacyClaim | None) -> dict[str, Any]:
+    """What the training released; left out where rows cannot hold it: trainings of its base, caps, bins, bands."""
+    simple = claim is not None and not claim.earlier and claim.sampling in _SIMPLE and claim.bands is None
+    own = claim if simple else None
+    return {name: getattr(own, name) if own else None for name in ("sample_rate", "compositions", "group")}
 
 
 def _about(cell: Cell) -> dict[str, Any]:

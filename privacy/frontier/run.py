@@ -28,6 +28,7 @@ from privacy.frontier.table import markdown
 from privacy.frontier.words import outcome
 from privacy.training import OnStep, train
 from privacy.training.data import load_training_data
+from privacy.training.total import check_grid
 
 MARKDOWN, HTML = "frontier.md", "frontier.html"
 
@@ -84,8 +85,8 @@ def _check(grid: Grid) -> None:
     for base in bases.values():
         inspect_checkpoint(base)
     private = next((cell.spec for cell in grid.cells if cell.spec.privacy), None)
-    if private is not None and private is not grid.spec:
-        load_training_data(private)  # its labels are read by rules of their own
+    if private is not None:
+        check_grid([cell.spec for cell in grid.cells], load_training_data(private))  # labels have rules of their own
     open_folder(grid, load_training_data(grid.spec).members.digest)
 
 

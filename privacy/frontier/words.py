@@ -8,9 +8,11 @@ from pathlib import PurePath
 
 import pandas as pd
 
+from harness.claim import rounded_up
 from harness.numbers import bound, interval, number, percent
 from privacy.frontier.measure import Frontier, Point, measure
 from privacy.frontier.rows import Quality
+from privacy.frontier.together import epsilon_together
 from privacy.frontier.two_way import Estimate
 
 NONE = "none"
@@ -116,9 +118,29 @@ def _claims(frontier: Frontier) -> Iterator[str]:
     deltas = " and ".join(sorted({f"{point.delta:.3g}" for point in private if point.delta is not None}))
     yield (
         f"Claimed epsilon: upper bound ({' and '.join(map(str.upper, frontier.accountants))}), the largest over the "
-        f"seeds, at delta {deltas}, for {' and '.join(frontier.units)}. It covers one model: releasing several, or the "
-        "best of several, spends more."
+        f"seeds, at delta {deltas}, for {' and '.join(frontier.units)}. It covers one model that was "
+        "settled on before any of them was seen."
     )
+    yield _choice(frontier)
+
+
+def _choice(frontier: Frontier) -> str:
+    """What it costs to keep the best: its quality depends on the records, and so does the choice."""
+    every = frontier.together
+    if every is None or every.models == 1:
+        return "One private model: nothing was chosen among several."
+    accountant = next(iter(frontier.accountants)) if len(frontier.accountants) == 1 else "prv"
+    total = epsilon_together(every, accountant)
+    cost = f"epsilon <= {rounded_up(total)} at delta {every.delta:.3g}" if total is not None else "an unknown epsilon"
+    parts = [
+        f"Choosing among them by their quality, or releasing all, spends what the {every.models} private models spend "
+        f"together: {cost}"
+    ]
+    if frontier.plain is not None:
+        parts.append("a choice that looks at a model without privacy has no bound")
+    if frontier.failures:
+        parts.append("models that failed are not in it, though they may have spent as much as the others")
+    return "; ".join(parts) + "."
 
 
 def _intervals(frontier: Frontier) -> Iterator[str]:
@@ -156,8 +178,7 @@ def _selection(frontier: Frontier) -> Iterator[str]:
     yield (
         f"The best of each epsilon is chosen among up to {most} modes by these same {frontier.n} examples, so its "
         "value is optimistic. Its interval is widened to hold for all of them at once (Bonferroni); before you quote "
-        "the value, score the chosen model on examples that chose nothing. The choice looks at models trained on the "
-        "records, so it spends the budgets of all of them."
+        "the value, score the chosen model on examples that chose nothing."
     )
     if frontier.plain is not None:
         yield f"Without privacy one mode was trained ({frontier.plain.mode or 'unknown'}); all are compared with it."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -129,12 +130,18 @@ class Ledger:
                 rest = rest[os.write(self._handle, rest) :]
             os.fsync(self._handle)
         except OSError as error:
+            self._take_back()
             self.close()
             raise AuditError(
                 f"{self.path}: step {self.spent} could not be recorded ({error.strerror}) and was not taken; "
                 "see to the disk, then resume"
             ) from error
         self._size += len(content)
+
+    def _take_back(self) -> None:
+        """Half a line would count as spent when the run goes on, though its noise was never drawn."""
+        with suppress(OSError):
+            os.ftruncate(self._handle, self._size)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -41,6 +41,7 @@ class Stage(Frozen):
     key: str = Field(description="id of the key of its digests")
     run: Run | None = Field(description="its ledger; null: trained without privacy")
     outside: tuple[str, ...] = Field(default=(), description="what its own claim does not cover")
+    pairs: bool | None = Field(default=None, description="whether its records are pairs of texts; null: not recorded")
 
 
 class History(Frozen):
@@ -71,15 +72,24 @@ def records_path(output: Path) -> Path:
 
 def write_history(output: Path, kept: Kept) -> None:
     """Replace the history beside `output`, readable by its owner only."""
+    write_kept(records_path(output), kept)
+
+
+def write_kept(path: Path, kept: Kept) -> None:
+    """Replace the history at `path`, readable by its owner only."""
     tensors = {f"{number}/{_TEXTS}": texts for number, texts in enumerate(kept.texts)}
     tensors |= {f"{number}/{_UNITS}": units for number, units in enumerate(kept.units)}
     about = kept.history.model_dump_json(exclude_unset=True)  # a ledger's header must keep the fields it has
-    write_atomic(records_path(output), lambda scratch: save_file(tensors, scratch, {_ABOUT: about}), private=True)
+    write_atomic(path, lambda scratch: save_file(tensors, scratch, {_ABOUT: about}), private=True)
 
 
 def read_history(output: Path) -> Kept | None:
     """What lies beside `output`; None where nothing does. Raises UsageError for a damaged file."""
-    path = records_path(output)
+    return read_kept(records_path(output))
+
+
+def read_kept(path: Path) -> Kept | None:
+    """The history at `path`; None where there is none. Raises UsageError for a damaged file."""
     if not os.path.lexists(path):
         return None
     with open_regular(path, _MOST_BYTES):  # no pipe, no link to elsewhere, no file that is all holes

@@ -5,6 +5,9 @@ from __future__ import annotations
 LEDGER_NAME = "privacy_ledger.jsonl"
 """Of the run that made the weights."""
 
+RECORDS_NAME = "records.safetensors"
+"""In the folder of an unfinished run, or of one that was replaced: digests of the records that it read."""
+
 
 def earlier_ledger(number: int | str) -> str:
     """Of the earlier training that the claim lists as its `number`-th, from 1."""

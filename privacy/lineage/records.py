@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
+
+_WHOLE_NUMBER = re.compile(r"[-+]?\d{1,300}(\.0*)?")
 
 Digests = NDArray[np.uint8]
 """Different digests, sorted: [count, DIGEST_BYTES]."""
@@ -29,6 +32,8 @@ class Records:
     """Whose each record is; None where each is its own unit."""
     digests: frozenset[str]
     """Unkeyed digests of all records together, with and without their labels; never written down."""
+    units_as_written: Sequence[str] | None = None
+    """Units before spellings of one were made one, as older digests have them."""
 
     def text_digests(self, key: bytes) -> Digests:
         """Of all texts, both of a pair."""
@@ -50,8 +55,16 @@ class Records:
 
     def shared_units(self, key: bytes, theirs: Digests, shared: Sequence[int]) -> int:
         """How many units are among `theirs`, or have one of the records `shared`."""
+        return len(self.units_among(key, theirs, shared))
+
+    def units_among(self, key: bytes, theirs: Digests, shared: Sequence[int]) -> set[str]:
+        """The units that are among `theirs`, or have one of the records `shared`."""
         units, known = self.units or (), _set(theirs)
-        return len({unit for unit in units if _unit(key, unit) in known} | {units[index] for index in shared})
+        found = {unit for unit in set(units) if _unit(key, unit) in known}
+        if self.units_as_written is not None:
+            pairs = set(zip(units, self.units_as_written, strict=True))
+            found |= {unit for unit, written in pairs if _unit(key, written) in known}
+        return found | {units[index] for index in shared}
 
     @property
     def count(self) -> int:
@@ -66,6 +79,15 @@ class Records:
 def normal(text: str) -> str:
     """A text without what copies of it differ in: case, spaces and ways of writing one character."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def unit_id(value: object) -> str:
+    """Whose a record is, without what spellings of one id differ in: those of `normal`, and `1`, `1.0` and `01`.
+
+    Two people taken for one are protected as a larger unit, so too much is merged at no risk; one taken for two is not.
+    """
+    text = normal(str(value))
+    return str(int(text.partition(".")[0])) if _WHOLE_NUMBER.fullmatch(text) else text
 
 
 def _text(key: bytes, text: str) -> bytes:

@@ -26,6 +26,7 @@ from privacy.training.private import check_lost
 from privacy.training.result import TrainResult
 from privacy.training.session import steps_spent
 from privacy.training.spec import TrainSpec
+from privacy.training.total import check_totals
 from privacy.training.train import ready, training_note
 from privacy.training.train_privately import terms_of
 
@@ -102,8 +103,10 @@ def _promised(job: Job, replace: bool) -> tuple[Guarantee | None, PrivacyClaim |
     """The guarantee, its claim, and the steps that an unfinished run has spent."""
     if job.spec.privacy is None:
         check_history(job)
+        check_totals(job, replace=replace)
         return None, None, 0
     terms = terms_of(job, job.spec.privacy, lambda: _keys(job.spec.output.parent))
+    check_totals(job, terms.guarantee, terms.lineage.composed, replace=replace)
     done, lost = steps_spent(job.spec, terms.header, replace=replace, plain=job.data.members.digest)
     planned = terms.guarantee.sampling.steps
     check_lost(lost, planned, done)

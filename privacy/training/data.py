@@ -12,9 +12,10 @@ from pandera.typing import Series
 
 from harness.checkpoint import CheckpointInfo
 from harness.data import Dataset, DataSource, frame_digest, load_dataset, without_other_labels
-from harness.errors import DataError
+from harness.errors import DataError, UsageError
 from harness.labels import check_names, shown
 from harness.schemas import LabelledTexts, PairedTexts, Texts
+from privacy.lineage.records import unit_id
 from privacy.training.labels import fixed_classes, found_labels, known_classes, public_names
 from privacy.training.spec import TrainSpec
 
@@ -31,6 +32,8 @@ class TrainingData:
     """Class names by index; empty unless the task is classification."""
     units: tuple[str, ...] | None
     """Whose record each member is; None where every record is a privacy unit of its own."""
+    units_as_written: tuple[str, ...] | None = None
+    """The same before spellings of one id were made one."""
     fixed_labels: bool = False
     """Whether each label is read by itself, whatever the other records have."""
     dropped: int = 0
@@ -74,14 +77,21 @@ def load_training_data(spec: TrainSpec, base: CheckpointInfo | None = None) -> T
     if spec.privacy is not None and spec.task == "classification":
         return _private_classification(spec, public_names(spec, base))
     schema = LabelledTexts if spec.task == "classification" else PairedTexts if spec.next_sentence else Texts
-    members, units = _load_members(spec, schema)
+    members, written = _load_members(spec, schema)
     non_members = None if spec.held_out is None else load_dataset(spec.held_out, schema)
     names = _label_names(spec, members) if spec.task == "classification" else ()
     if non_members is not None:
         _check_disjoint(members, non_members)
         if names:
             non_members.labels.classes(names)
-    data = TrainingData(members, non_members, names, units, corpus_source=spec.fresh.corpus if spec.fresh else None)
+    data = TrainingData(
+        members,
+        non_members,
+        names,
+        _unit_ids(written),
+        written,
+        corpus_source=spec.fresh.corpus if spec.fresh else None,
+    )
     if names:
         _check_classes(data)
     return data
@@ -91,12 +101,13 @@ def _private_classification(spec: TrainSpec, names: tuple[str, ...]) -> Training
     """Each record's label is read by itself: else one record could move the classes of all."""
     assert spec.privacy is not None
     check_names(names, "label_names")
-    members, units = _load_members(spec, LabelledTexts)
+    members, written = _load_members(spec, LabelledTexts)
     non_members = None if spec.held_out is None else load_dataset(spec.held_out, LabelledTexts)
     before = len(members)
     if spec.privacy.other_labels == "drop":
         kept = [known is not None for known in known_classes(members, names)]
-        units = tuple(unit for unit, keep in zip(units, kept, strict=True) if keep) if units is not None else None
+        if written is not None:
+            written = tuple(unit for unit, keep in zip(written, kept, strict=True) if keep)
         members = without_other_labels(members, names)
         non_members = non_members and without_other_labels(non_members, names)
         if not len(members):
@@ -108,7 +119,8 @@ def _private_classification(spec: TrainSpec, names: tuple[str, ...]) -> Training
         members,
         non_members,
         names,
-        units,
+        _unit_ids(written),
+        written,
         fixed_labels=True,
         dropped=before - len(members),
         corpus_source=spec.fresh.corpus if spec.fresh else None,
@@ -118,15 +130,32 @@ def _private_classification(spec: TrainSpec, names: tuple[str, ...]) -> Training
 
 
 def _load_members(spec: TrainSpec, schema: type[pa.DataFrameModel]) -> tuple[Dataset, tuple[str, ...] | None]:
-    """Members, and whose they are. The unit's column is left out of the members, whose digest audits compare."""
+    """Members, and whose they are, as written there.
+
+    The unit's column is left out of the members, whose digest audits compare.
+    """
     if spec.privacy is None or spec.privacy.unit is None:
         return load_dataset(spec.data, schema), None
+    taken = {spec.data.columns.get(name, name) for name in schema.to_schema().columns}
+    if spec.privacy.unit in taken:
+        raise UsageError(
+            f"privacy.unit: {spec.privacy.unit!r} is a column that is trained on; name one that says whose records "
+            "they are, or leave unit out"
+        )
     column = {_UNIT: spec.privacy.unit}
     source = spec.data.model_copy(update={"columns": {**spec.data.columns, **column}})
     with_units = type(f"Owned{schema.__name__}", (schema,), {"__annotations__": {_UNIT: Series[Any]}})
-    owned = load_dataset(source, with_units)
+    try:
+        owned = load_dataset(source, with_units)
+    except DataError as error:  # in the words of the spec
+        said = str(error).replace(f"column {_UNIT!r}", f"column {spec.privacy.unit!r}")
+        raise DataError(said.replace(f"for {_UNIT!r}", "for privacy.unit")) from error
     frame = owned.frame.drop(columns=_UNIT)
     return Dataset(frame, spec.data, frame_digest(frame), owned.seen), tuple(map(str, owned.frame[_UNIT]))
+
+
+def _unit_ids(written: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    return None if written is None else tuple(map(unit_id, written))
 
 
 def _label_names(spec: TrainSpec, members: Dataset) -> tuple[str, ...]:

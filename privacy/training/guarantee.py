@@ -25,7 +25,7 @@ from privacy.sampling.sampling import check_batch
 from privacy.training.data import TrainingData
 from privacy.training.privacy_spec import PrivacySpec
 from privacy.training.spec import TrainSpec
-from privacy.training.units import EACH_RECORD, Unit, privacy_unit
+from privacy.training.units import EACH_RECORD, Unit, neighbours_of, privacy_unit
 
 GAUSSIAN = "Gaussian"
 _FEWEST_BANDS = 2
@@ -184,7 +184,7 @@ def claim_of(
         unit=unit.name,
         units=unit.count,
         group=unit.group,
-        neighbours=sampling.neighbours,
+        neighbours=neighbours_of(sampling, unit.name),
         records=guarantee.records,
         sampling=sampling.label,
         sample_rate=mechanism.rate,

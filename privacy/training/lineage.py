@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from harness.data import frame_digest
 from harness.keys import Keys, add_keys
-from privacy.lineage import Lineage, Records, Run, Stage, read_history, trace, with_stage, write_history
+from privacy.lineage import (
+    RECORDS_NAME,
+    Kept,
+    Lineage,
+    Records,
+    Run,
+    Stage,
+    read_history,
+    trace,
+    with_stage,
+    write_history,
+    write_kept,
+)
 from privacy.training.data import TrainingData
 from privacy.training.job import Job
+
+UNFINISHED = ""
+"""What the digests of an unfinished run have for the weights it is to make."""
 
 
 def lineage_of(job: Job, keys: Keys, unit: str, *, guarded: bool) -> Lineage:
     """See `trace`. Raises UsageError where the base read the same records and nothing can be claimed."""
-    return trace(job.base, _records(job.data), unit, keys, guarded=guarded)
+    return trace(job.base, records_of(job.data), unit, keys, guarded=guarded)
 
 
 def check_history(job: Job) -> None:
@@ -24,18 +41,39 @@ def keep_history(
     job: Job, lineage: Lineage, keys: Keys, weights: str, run: Run | None, outside: tuple[str, ...] = ()
 ) -> None:
     """Write the history of the new checkpoint beside it; `run` is its ledger's, None without privacy."""
-    data, output = job.data, job.spec.output
-    records = _records(data, corpus=run is None and job.spec.fresh is not None)
-    stage = Stage(weights=weights, records=len(data.members), key=keys.own, run=run, outside=outside)
-    add_keys(output.parent, lineage.keys)
+    add_keys(job.spec.output.parent, lineage.keys)
+    write_history(job.spec.output, _kept(job, lineage, keys, weights, run, outside))
+
+
+def keep_unfinished(folder: Path, job: Job, lineage: Lineage, keys: Keys, run: Run) -> None:
+    """Write into the folder of an unfinished run which records it reads: what it spends counts, finished or not."""
+    path = folder / RECORDS_NAME
+    if not path.exists():
+        write_kept(path, _kept(job, lineage, keys, UNFINISHED, run, ()))
+
+
+def _kept(job: Job, lineage: Lineage, keys: Keys, weights: str, run: Run | None, outside: tuple[str, ...]) -> Kept:
+    data = job.data
+    records = records_of(data, corpus=run is None and job.spec.fresh is not None)
+    stage = Stage(
+        weights=weights,
+        records=len(data.members),
+        key=keys.own,
+        run=run,
+        outside=outside,
+        pairs=data.pairs is not None,
+    )
     texts, units = records.text_digests(keys.own_key), records.unit_digests(keys.own_key)
-    write_history(output, with_stage(lineage, stage, texts, units))
+    return with_stage(lineage, stage, texts, units)
 
 
-def _records(data: TrainingData, *, corpus: bool = False) -> Records:
-    """`corpus`: with the texts that its tokenizer learnt from, which the checkpoint tells of too."""
+def records_of(data: TrainingData, *, corpus: bool = False) -> Records:
+    """What a training on `data` reads.
+
+    `corpus`: with the texts that its tokenizer learnt from, which the checkpoint tells of too.
+    """
     frame = data.members.frame
     without = frame.drop(columns="label", errors="ignore")
     digests = frozenset({data.members.digest, frame_digest(without)})
     texts = [*data.texts, *data.corpus] if corpus else data.texts
-    return Records(texts, None if corpus else data.pairs, data.units, digests)
+    return Records(texts, None if corpus else data.pairs, data.units, digests, data.units_as_written)

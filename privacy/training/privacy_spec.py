@@ -19,6 +19,9 @@ class PrivacySpec(BaseModel):
     noise_multiplier: float | None = Field(
         default=None, ge=0, allow_inf_nan=False, description="noise over clipping norm, instead of epsilon"
     )
+    total_epsilon: float | None = Field(
+        default=None, gt=0, allow_inf_nan=False, description="all trainings on the same records together, at most"
+    )
     delta: float | Literal["auto"] = Field(default="auto", description="auto: 1 / (10 x privacy units)")
     accountant: Literal["prv", "pld", "rdp"] = Field(default="prv", description="whose upper bound is claimed")
     clipping: Literal["flat", "per-layer", "automatic", "adaptive"] = Field(default="flat", description="the rule")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from harness.errors import AuditError, UsageError
+from harness.scorer.memory import is_out_of_memory
 from privacy.clipping import Adaptive, ClippingEngine, make_engine
 from privacy.noise import BandedNoise, GeneratorNoise, NoiseSource, SecureNoise, SecureUniforms
 from privacy.sampling import LogicalBatches, Shard, Uniforms, fresh_generator, fresh_torch_generator, micro_batches
@@ -42,6 +43,14 @@ def check_lost(lost: int, planned: int, spent: int) -> None:
             f"{planned - spent} that are left make no model worth its epsilon, so nothing more is spent: start anew "
             "with --replace, which moves this run aside and names it in the claim"
         )
+
+
+def _cannot_clip(engine: str, model: torch.nn.Module, error: Exception) -> UsageError:
+    """What a model's own code says when an engine's hooks meet it, as one sentence."""
+    kind = getattr(getattr(model, "config", None), "model_type", type(model).__name__)
+    way_out = "take privacy.engine: one-sample" if engine != "one-sample" else "start from a model of another kind"
+    said = " ".join(str(error).split("\n")[0].split(". ")[0].split())
+    return UsageError(f"a model of the kind {kind} cannot be trained with privacy.engine {engine} ({said}); {way_out}")
 
 
 class PrivateTraining:
@@ -116,6 +125,8 @@ class PrivateTraining:
         schedule = Schedule.of(self._work.spec, sampling.steps)
         shard = Shard(self._ranks.rank, self._ranks.world)
         self._work.model.train()
+        if self._session.resumed_at < sampling.steps:
+            self._save()  # where a state cannot be saved no step may be spent
         for step, drawn in LogicalBatches(sampling, shard=shard, start=self._session.resumed_at, generator=self._coins):
             for group in self._optimizer.param_groups:
                 group["lr"] = self._work.spec.learning_rate * schedule.factor(step)
@@ -130,14 +141,23 @@ class PrivateTraining:
         self._optimizer.zero_grad(set_to_none=True)
         totals = StepTotals(step, self._optimizer.param_groups[0]["lr"], self._engine.rule.max_grad_norm)
         for part in self._parts(drawn):
-            batch = self._batch(part)
-            with self._engine.recording(len(part)):
-                losses = self._work.objective.losses(self._engine.model, batch)
-            totals.add(losses, self._engine.backward(losses))
+            self._add(part, totals)
         if not drawn:  # a step of noise alone
             with self._engine.recording(0):
                 self._engine.backward(torch.zeros(0, device=self._work.device))
         return totals
+
+    def _add(self, part: Sequence[int], totals: StepTotals) -> None:
+        batch = self._batch(part)
+        try:
+            with self._engine.recording(len(part)):
+                losses = self._work.objective.losses(self._engine.model, batch)
+            clipped = self._engine.backward(losses)
+        except (RuntimeError, TypeError, NotImplementedError) as error:
+            if (isinstance(error, RuntimeError) and is_out_of_memory(error)) or self.progress.steps:
+                raise
+            raise _cannot_clip(self._guarantee.spec.engine, self._work.model, error) from error
+        totals.add(losses, clipped)
 
     def _parts(self, drawn: Sequence[int]) -> list[list[int]]:
         """Micro-batches. The first of a run is small: the engine checks itself on it, which takes more memory."""

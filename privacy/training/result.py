@@ -31,7 +31,7 @@ class TrainResult:
             return f"{self.folder}: trained already with these settings on these records; nothing to do"
         manifest = self.manifest
         cut = f", {self.truncated} of {manifest.members_n} records cut at the token limit" if self.truncated else ""
-        steps = f"{self.folder}: {manifest.steps} steps in {self.seconds:.0f} s"
+        steps = f"{self.folder}: {manifest.steps} step{'' if manifest.steps == 1 else 's'} in {self.seconds:.0f} s"
         facts = manifest.privacy.unprivatised if manifest.privacy else None
         losses = facts.losses if facts else manifest.losses
         loss = f", mean loss of the last epoch {losses[-1]:.3f} nats" if losses and losses[-1] is not None else ""

@@ -16,6 +16,7 @@ from harness.checkpoint.hardware import pick_device
 from harness.errors import UsageError
 from harness.scorer.texts import reads_segments
 from privacy.training.batches import Collator, LogicalBatch, padding_values, plan_batches
+from privacy.training.beforehand import check_masks
 from privacy.training.cached_features import as_rows, cached_head, can_cache
 from privacy.training.data import TrainingData
 from privacy.training.engine import PlainEngine
@@ -113,6 +114,7 @@ def _prepare(job: Job, device: torch.device) -> tuple[Work, Any]:
 def make_work(job: Job, model: Any, tokenizer: Any, device: torch.device) -> Work:
     """Records and loss for the steps of `model`."""
     spec, data, limit = job.spec, job.data, job.limit
+    check_masks(model)
     encoded = _encode(spec, tokenizer, data, limit, segments=reads_segments(model))
     objective = _objective(spec, tokenizer, encoded, limit)
     collator = Collator(

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from harness.checkpoint import CheckpointSource, inspect_checkpoint
 from harness.checkpoint.quiet import quiet
 from harness.errors import UsageError
-from harness.files import explain, make_folder, write_text
+from harness.files import explain, make_folder, system_error, write_text
 from harness.keys import same_digest
 from harness.manifest import MANIFEST_NAME, PrivacyClaim, TrainingManifest, read_manifest
 from privacy.training.spec import TrainSpec, config_digest
@@ -79,8 +79,8 @@ def partial_folder(output: Path, *, replace: bool) -> Iterator[Path]:
         partial.mkdir(mode=0o700)
         yield partial
         _put_in_place(partial, output, replace)
-    except OSError as error:
-        raise explain(error, output) from error
+    except Exception as error:
+        raise explain(system_error(error), output) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -119,12 +119,17 @@ def _put_in_place(partial: Path, output: Path, replace: bool) -> None:
 
 def _keep_ledgers(old: Path, output: Path) -> None:
     """A finished private run that is replaced has spent its budget all the same: its ledgers stay, with its claim."""
+    from privacy.lineage import RECORDS_NAME, records_path  # it imports torch
+
     ledgers = sorted(old.glob("privacy_ledger*.jsonl"))
     if ledgers:
         aside = make_folder(replaced_folder(output))
         for path in (*ledgers, old / MANIFEST_NAME):
             if path.exists():
                 path.rename(aside / path.name)
+        digests = records_path(output)  # of what is replaced until its own are written
+        if digests.is_file():
+            shutil.copy2(digests, aside / RECORDS_NAME)
 
 
 def replaced_folder(output: Path) -> Path:

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from harness.errors import UsageError
+from harness.errors import AssayError, UsageError
 from harness.files import make_folder
 from harness.keys import KEYS_NAME
 from privacy.clipping import ClippingEngine
@@ -20,7 +20,7 @@ from privacy.ledger import Chain, Ledger, LedgerHeader, load_state, read_chain, 
 from privacy.ledger.errors import LedgerError
 from privacy.ledger.lock import Lock
 from privacy.ledger.state import STATE_NAME
-from privacy.ledger.witness import Witness, counted
+from privacy.ledger.witness import Witness, check_witness, counted
 from privacy.lineage.names import LEDGER_NAME as LEDGER_NAME
 from privacy.training.averaging import WeightAverage
 from privacy.training.guarantee import Guarantee
@@ -111,11 +111,13 @@ class Session:
 
     def remove(self) -> None:
         """The checkpoint is written, its ledger with it: let go of the state."""
-        if self.ledger is None:
-            return
-        shutil.rmtree(self.folder, ignore_errors=True)  # still locked: nobody may go on from what is half gone
-        witness_path(self.folder).unlink(missing_ok=True)
-        self.close()
+        if self.ledger is not None:
+            _forget(self.ledger)
+
+    def remove_unspent(self) -> None:
+        """Leave nothing of a run that was refused before its first noisy step: it would be in the way of the next."""
+        if self.ledger is not None and _unspent(self.folder, self.ledger.chain):
+            self.remove()
 
 
 def session_folder(output: Path) -> Path:
@@ -149,11 +151,29 @@ def open_session(spec: TrainSpec, header: LedgerHeader, ranks: Ranks, *, replace
     return Session(folder, ledger, ranks.agree(ledger.spent), witness)
 
 
+def _unspent(folder: Path, chain: Chain) -> bool:
+    """Whether nothing remembers a noisy step: neither the file as it lies there, nor its witness, nor a saved state."""
+    try:
+        if chain.spent or read_chain(folder / LEDGER_NAME).spent or counted(witness_path(folder)):
+            return False
+        state = load_state(folder, chain)
+    except (AssayError, OSError):
+        return False
+    return state is None or not state.ledger_spent
+
+
+def _forget(ledger: Ledger) -> None:
+    folder = ledger.path.parent
+    shutil.rmtree(folder, ignore_errors=True)  # still locked: nobody may go on from what is half gone
+    witness_path(folder).unlink(missing_ok=True)
+    ledger.close()
+
+
 def _check_unfinished(output: Path, ledger: Ledger) -> None:
     if not os.path.lexists(output):
         return
     if not ledger.spent:  # begun just now, and of no use
-        shutil.rmtree(ledger.path.parent, ignore_errors=True)
+        _forget(ledger)
     raise UsageError(
         f"{output}: exists by now, finished by another start of a training meanwhile; nothing was trained, choose "
         "another output or use --replace"
@@ -190,6 +210,9 @@ def _open_ledger(folder: Path, header: LedgerHeader, replace: bool, plain: str) 
     if not path.exists():
         return Ledger.create(make_folder(folder) / LEDGER_NAME, header)
     ledger = Ledger.open(path)
+    if _unspent(folder, ledger.chain):  # whatever its settings were, nothing is lost with it
+        _forget(ledger)
+        return Ledger.create(make_folder(folder) / LEDGER_NAME, header)
     try:
         _check_same_run(folder, ledger.header, ledger.spent, header, plain)
     except BaseException:
@@ -223,8 +246,12 @@ def steps_spent(spec: TrainSpec, header: LedgerHeader, *, replace: bool, plain: 
         return 0, 0
     _check_there(folder)
     chain = read_chain(folder / LEDGER_NAME)
+    if _unspent(folder, chain):
+        return 0, 0
     _check_same_run(folder, chain.header, chain.spent, header, plain)
     _check_witness(folder, chain.header, chain.spent)
+    if witness_path(folder).exists():
+        check_witness(witness_path(folder), chain)
     state = load_state(folder, chain)
     steps: Any = state.extra["steps"] if state is not None else ()
     return chain.spent, chain.spent - len(steps)

@@ -141,6 +141,8 @@ class TrainSpec(BaseModel):
     def canonical(self) -> dict[str, Any]:
         """JSON-able settings with every default filled in; without `output`, which changes nothing that is learnt."""
         values = self.model_dump(mode="json", exclude={"output"})
+        if self.privacy is not None:
+            del values["privacy"]["total_epsilon"]  # whether a run may start changes nothing that is learnt either
         for key in _LATER:  # they came later, and the digests of older trainings must stay
             if values[key] == type(self).model_fields[key].default or (key == "mode" and values[key] == "lora"):
                 del values[key]

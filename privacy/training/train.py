@@ -35,7 +35,8 @@ def train(
     last bits); with privacy no two runs are alike, and one that was stopped goes on where it was. `permissions`: what
     the user allows the base.
 
-    Raises UsageError, CheckpointError or DataError before training; AuditError when the loss stops being a number.
+    Raises UsageError, CheckpointError or DataError before training, also where a total that was stated would be passed;
+    AuditError when the loss stops being a number.
     """
     started = time.monotonic()
     job = ready(spec, progress=progress, if_missing=if_missing, replace=replace, permissions=permissions)
@@ -92,9 +93,12 @@ def _train_plainly(job: Job, replace: bool) -> tuple[TrainingManifest, int]:
     from privacy.training.provenance import make_manifest
     from privacy.training.run import run_training  # torch is imported only when there is something to train
     from privacy.training.step_rows import write_step_rows
+    from privacy.training.total import within_total
     from privacy.training.units import EACH_RECORD
 
     check_history(job)
+    with within_total(job, replace=replace):
+        pass
     trained = run_training(job)
     keys = own_keys(job.spec.output.parent)
     lineage = lineage_of(job, keys, EACH_RECORD, guarded=False)

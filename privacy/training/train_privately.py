@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,10 +19,11 @@ from privacy.ledger.chain import ledger_bytes
 from privacy.lineage import LEDGER_NAME, Lineage, Run, earlier_ledger, mechanism_of_header
 from privacy.sampling import check_alone
 from privacy.training.aside import named_aside
+from privacy.training.beforehand import check_claimable
 from privacy.training.fresh import records_in_corpus
 from privacy.training.guarantee import Guarantee, Spent, claim_of, plan_guarantee
 from privacy.training.job import Job
-from privacy.training.lineage import keep_history, lineage_of
+from privacy.training.lineage import keep_history, keep_unfinished, lineage_of
 from privacy.training.privacy_spec import PrivacySpec
 from privacy.training.provenance import make_manifest
 from privacy.training.ranks import Ranks
@@ -29,6 +31,7 @@ from privacy.training.run import run_private_training
 from privacy.training.save import partial_folder, write_checkpoint
 from privacy.training.session import ledger_header, open_session
 from privacy.training.step_rows import write_step_rows
+from privacy.training.total import within_total
 
 
 def train_privately(job: Job, privacy: PrivacySpec, *, replace: bool) -> tuple[TrainingManifest, int]:
@@ -37,8 +40,12 @@ def train_privately(job: Job, privacy: PrivacySpec, *, replace: bool) -> tuple[T
     ranks = Ranks.current()
     terms = terms_of(job, privacy, lambda: _agreed(job, ranks), ranks.world)
     guarantee, keys, lineage, header = terms.guarantee, terms.keys, terms.lineage, terms.header
-    session = open_session(job.spec, header, ranks, replace=replace, plain=job.data.members.digest)
+    with within_total(job, guarantee, lineage.composed, replace=replace) if ranks.first else nullcontext():
+        session = open_session(job.spec, header, ranks, replace=replace, plain=job.data.members.digest)
     try:
+        if ranks.first:
+            chain = session.chain
+            keep_unfinished(session.folder, job, lineage, keys, Run(header=chain.header, spent=0, head=chain.head))
         trained = run_private_training(job, guarantee, session, ranks)
         assert trained.spent is not None  # a private run always says
         claim = terms.claim(job, trained.spent)
@@ -57,6 +64,9 @@ def train_privately(job: Job, privacy: PrivacySpec, *, replace: bool) -> tuple[T
         write_step_rows(job.spec.output, trained.progress, manifest.weights)
         session.remove()
         return manifest, trained.truncated
+    except BaseException:
+        session.remove_unspent()
+        raise
     finally:
         session.close()
 
@@ -92,6 +102,7 @@ def terms_of(job: Job, privacy: PrivacySpec, keys_of: Callable[[], Keys], proces
     check_alone(guarantee.sampling, processes)
     keys = keys_of()
     lineage = lineage_of(job, keys, guarantee.unit.name, guarded=guarantee.noise_multiplier > 0)
+    check_claimable(job.spec, guarantee, lineage.composed)
     header = ledger_header(
         job.spec,
         guarantee,

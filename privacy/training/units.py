@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from harness.errors import DataError
+from privacy.sampling import Sampling
 from privacy.training.data import TrainingData
 from privacy.training.privacy_spec import PrivacySpec
 
@@ -37,5 +38,17 @@ def privacy_unit(spec: PrivacySpec, data: TrainingData) -> Unit:
             f"{data.members.source.source}: {over} of {len(records)} values of {spec.unit!r} have more than "
             f"max_per_unit={spec.max_per_unit} records (the most is {most}); drop their surplus records or raise it"
         )
-    note = None if spec.max_per_unit else f"the most records of one {spec.unit} ({most}) was read from the data"
-    return Unit(f"all records of one {spec.unit}", len(records), spec.max_per_unit or most, note)
+    column = " ".join(str(spec.unit).split())  # it becomes part of a sentence
+    notes = [] if spec.max_per_unit else [f"the most records of one {column} ({most}) was read from the data"]
+    merged = len(set(data.units_as_written or ())) - len(records)
+    if merged > 0:
+        notes.append(
+            f"{merged} of the {column} ids differ from another one only in case, spaces or how a number is written, "
+            "and count as the same"
+        )
+    return Unit(f"all records of one {column}", len(records), spec.max_per_unit or most, "; ".join(notes) or None)
+
+
+def neighbours_of(sampling: Sampling, unit: str) -> str:
+    """How data sets differ that the guarantee compares, in units: a sampling speaks of records."""
+    return sampling.neighbours if unit == EACH_RECORD else sampling.neighbours.replace("one record", unit)

@@ -12,11 +12,12 @@ from privacy.accounting.errors import AccountingError
 from privacy.ledger.chain import Chain
 from privacy.ledger.header import LedgerHeader
 from privacy.lineage.mechanism import mechanism_of_header, sampling_of_header
+from privacy.sampling import Sampling
 from privacy.sampling.errors import SamplingError
 from privacy.training.guarantee import SECURE
 from privacy.training.session import FROM_SCRATCH
 from privacy.training.spec import config_digest
-from privacy.training.units import EACH_RECORD
+from privacy.training.units import EACH_RECORD, neighbours_of
 from privacy.verification.errors import NotVerifiableError
 
 Pairs = dict[str, tuple[Any, Any]]
@@ -82,13 +83,18 @@ def mechanism_of(chain: Chain, manifest: TrainingManifest, claim: PrivacyClaim) 
             "sample_rate": (mechanism.rate, header.rate),
             "max_batch": (mechanism.max_batch, claim.max_batch),
             "compositions": (mechanism.compositions, claim.compositions),
-            "neighbours": (sampling.neighbours, claim.neighbours),
+            "neighbours": (_neighbours(sampling, claim), claim.neighbours),
             "engine": (settings.get("engine"), claim.engine),
             "banded noise": (settings.get("noise") == "banded", claim.bands is not None),
             "secure noise": (settings.get("secure") is True, claim.noise == SECURE),
         }
     )
     return mechanism, asked  # type: ignore[return-value]  # checked just above
+
+
+def _neighbours(sampling: Sampling, claim: PrivacyClaim) -> str:
+    """In units; claims of older versions speak of records whatever the unit."""
+    return claim.neighbours if claim.neighbours == sampling.neighbours else neighbours_of(sampling, claim.unit)
 
 
 def _units(header: LedgerHeader, claim: PrivacyClaim) -> Pairs:

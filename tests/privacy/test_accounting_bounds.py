@@ -278,3 +278,44 @@ def test_adaptive_clipping_spends_exactly_the_accounted_noise(sigma: float, coun
     # noise of sigma on the gradients alone would spend more than is accounted
     careless = pld.from_gaussian_mechanism(sigma).compose(pld.from_gaussian_mechanism(count_noise, sensitivity=0.5))
     assert careless.get_epsilon_for_delta(1e-5) > exact * 1.0005
+
+
+@pytest.mark.parametrize(
+    ("sigma", "q", "steps", "delta"),
+    [
+        (1.0, 0.01, 1000, 1e-5),
+        (0.4, 0.3, 10, 1e-3),
+        (2.0, 0.5, 100, 1e-6),
+        (5.0, 0.9, 50, 1e-5),
+        (30.0, 0.02, 500, 1e-5),
+    ],
+)
+def test_prv_bounds_removing_and_adding_each_as_pld_does(sigma: float, q: float, steps: int, delta: float) -> None:
+    """Guards against a second opinion that has looked at one direction only."""
+    from dp_accounting.pld import privacy_loss_distribution
+
+    one = privacy_loss_distribution.from_gaussian_mechanism(
+        sigma, sampling_prob=q, use_connect_dots=True, value_discretization_interval=1e-4
+    )
+    mechanism = Mechanism(sigma, q, steps)
+    ends = {}
+    directions: tuple[tuple[Direction, Any], ...] = (("remove", one._pmf_remove), ("add", one._pmf_add))
+    for direction, losses in directions:
+        lower, _, upper = ends[direction] = prv_bounds(mechanism, delta, directions=(direction,))
+        assert lower - 1e-3 <= losses.self_compose(steps).get_epsilon_for_delta(delta) <= upper + 1e-3
+    assert ends["add"][2] < ends["remove"][2]
+    assert prv_bounds(mechanism, delta) == ends["remove"]
+
+
+@pytest.mark.parametrize("epsilon_", [0.05, 0.2, 0.5])
+def test_adding_by_the_formula_of_one_composition(epsilon_: float) -> None:
+    """delta(epsilon) of Q = N(0, s^2) against the mixture P, by the point where Q = e^epsilon P."""
+    from scipy.stats import norm
+
+    sigma, q = 1.0, 0.5
+    where = 0.5 + sigma**2 * math.log((math.exp(-epsilon_) - (1 - q)) / q)
+    in_q, in_p = norm.cdf(where / sigma), (1 - q) * norm.cdf(where / sigma) + q * norm.cdf((where - 1) / sigma)
+    delta = float(in_q - math.exp(epsilon_) * in_p)
+    lower, _, upper = prv_bounds(Mechanism(sigma, q, 1), delta, directions=("add",))
+    assert lower <= epsilon_ <= upper
+    assert upper - lower < 0.01

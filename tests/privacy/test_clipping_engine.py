@@ -88,7 +88,7 @@ def test_adaptive_gradient_noise_and_count_noise_make_up_the_accounted_noise() -
     rule = Adaptive(1.0, count_noise=10.0)
     assert rule.gradient_noise(2.0) ** -2 + (2 * rule.count_noise) ** -2 == pytest.approx(2.0**-2)
     assert rule.gradient_noise(2.0) > 2.0
-    with pytest.raises(ClippingError, match="make count_noise larger"):
+    with pytest.raises(ClippingError, match="a noise multiplier below 2, which is 2; raise epsilon"):
         Adaptive(1.0, count_noise=1.0).gradient_noise(2.0)
 
 

@@ -19,6 +19,7 @@ from harness.errors import AuditError, CheckpointError, DataError, Exit, UsageEr
 from harness.manifest import read_manifest
 from harness.record import Status, audits_in
 from privacy.accounting import calibrate_mechanism, claim
+from privacy.budget import find_trainings
 from privacy.frontier import Grid, make_grid, measure, read_frontier, run_frontier
 from privacy.frontier.run import Watch
 from privacy.training import OnStep, TrainSpec, guarantee
@@ -290,3 +291,19 @@ def test_the_command(
     assert err.startswith("assay: none of the 2 cells succeeded")
     code, _, err = call(monkeypatch, capsys, file, "--epsilons", "8,x")
     assert (code, err.count("\n")) == (Exit.USAGE, 1)
+
+
+def test_a_grid_that_would_pass_the_total_is_refused_before_its_first_model(base: Path, tmp_path: Path) -> None:
+    privacy = {"epsilon": 1, "total_epsilon": 9}
+    spec = make_frontier_spec(tmp_path, base, epochs=1, privacy=privacy)
+    with pytest.raises(UsageError, match=r"would pass the total of epsilon 9 .* so plan fewer trainings"):
+        run_frontier(make_grid(spec, [8], [0, 1]))
+    with pytest.raises(UsageError, match="leave inf out of the epsilons"):
+        run_frontier(make_grid(spec, [8, INF], [0]))
+    assert not spec.output.exists()
+    made = run_frontier(make_grid(spec, [8], [0]))
+    assert made.frontier.together is not None
+    assert len(made.frontier.together.mechanisms) == 1
+    (training,) = find_trainings(spec.output).trainings
+    assert made.frontier.together.mechanisms == (training.mechanism(1),), "rows hold what the ledger does"
+    assert run_frontier(make_grid(spec, [8], [0])).frontier.points == made.frontier.points, "all is trained already"

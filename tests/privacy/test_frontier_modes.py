@@ -132,7 +132,7 @@ def test_what_choosing_is_worth_is_said() -> None:
     for part in (
         "chosen among up to 2 modes by these same 200 examples, so its value is optimistic",
         "score the chosen model on examples that chose nothing",
-        "it spends the budgets of all of them",
+        "spends what the 4 private models spend together",
         "Without privacy one mode was trained (full); all are compared with it.",
     ):
         assert part in said

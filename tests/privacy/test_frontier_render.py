@@ -4,6 +4,7 @@ import math
 import re
 from html.parser import HTMLParser
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -87,7 +88,8 @@ def test_the_caption_says_what_the_numbers_rest_on() -> None:
     for part in (
         "Accuracy on 100 held-out examples of held.jsonl, of models trained on 1000 records, 3 seeds (0, 1, 2).",
         "upper bound (PRV), the largest over the seeds, at delta 1e-05, for each record.",
-        "It covers one model: releasing several, or the best of several, spends more.",
+        "It covers one model that was settled on before any of them was seen.",
+        "a choice that looks at a model without privacy has no bound.",
         "Intervals: 95 %, over seeds and examples",
         "paired by seed and example",
         "Always giving the commonest class has accuracy 0.5000.",
@@ -100,6 +102,34 @@ def test_the_caption_warns_of_one_seed_and_of_nothing_to_compare_with() -> None:
     assert "epsilon 8: one seed: says nothing about other seeds." in said
     assert "over examples only" in said
     assert "add inf to --epsilons" in said
+
+
+def test_choosing_the_best_costs_all_of_them_together() -> None:
+    """Against dp_accounting on its own grid."""
+    from dp_accounting import dp_event
+    from dp_accounting.pld import PLDAccountant
+
+    ran: dict[str, Any] = {"sample_rate": 0.1, "compositions": 30, "group": 1}
+    rows = made_rows({(epsilon, seed): [1, 0, 1] for epsilon in (8.0, 2.0) for seed in (0, 1)}, **ran)
+    accountant = PLDAccountant(value_discretization_interval=1e-4)
+    for noise in (0.5, 2.0):
+        one = dp_event.PoissonSampledDpEvent(0.1, dp_event.GaussianDpEvent(noise))
+        accountant.compose(one, 2 * 30)
+    said = " ".join(caption(measure(rows)))
+    shown_epsilon = float(said.split("the 4 private models spend together: epsilon <= ")[1].split(" ")[0])
+    assert shown_epsilon == pytest.approx(float(accountant.get_epsilon(1e-5)), rel=0.01)
+    assert "at delta 1e-05." in said
+    assert "without privacy has no bound" not in said
+
+
+def test_what_models_spend_together_is_unknown_where_rows_do_not_say() -> None:
+    assert "the 2 private models spend together: an unknown epsilon." in " ".join(
+        caption(accuracy((8.0, 2.0), seeds=1))
+    )
+    assert "One private model: nothing was chosen among several." in " ".join(caption(accuracy((8.0,), seeds=1)))
+    rows = made_rows({(epsilon, 0): [1, 0] for epsilon in (8.0, 2.0)})
+    failed = pd.concat([rows, failed_rows(1.0, 0, "lost")], ignore_index=True)
+    assert "models that failed are not in it" in " ".join(caption(measure(failed)))
 
 
 def test_notes_of_claims_and_examples_left_out_are_told() -> None:

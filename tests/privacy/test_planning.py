@@ -194,6 +194,7 @@ REFUSED: dict[str, Callable[[Path, Path], TrainSpec]] = {
     "engine": lambda folder, base: make_spec(
         folder, base, **{**PRIVATE, "privacy": {"epsilon": 8, "engine": "opacus-ghost", "clipping": "automatic"}}
     ),
+    "total": lambda folder, base: make_spec(folder, base, **{**PRIVATE, "privacy": {"epsilon": 8, "total_epsilon": 5}}),
     "layers": lambda folder, base: make_spec(folder, base, mode="last-layers", last_layers=99, **PRIVATE),
     "file in the way": lambda folder, base: make_spec(folder, base, output=folder / "train.jsonl" / "x", **PRIVATE),
 }

@@ -19,7 +19,7 @@ from privacy.ledger import LedgerError, read_chain
 from privacy.ledger.chain import ledger_bytes
 from privacy.ledger.header import LedgerHeader
 from privacy.ledger.state import STATE_NAME
-from privacy.lineage import records_path
+from privacy.lineage import RECORDS_NAME, records_path
 from privacy.training import TrainSpec, save, train
 from privacy.training import train as train_module
 from privacy.training.data import load_training_data
@@ -171,7 +171,7 @@ def cut_to(path: Path, lines: int) -> None:
 def test_lines_cut_before_the_first_saved_state_are_found(base: Path, tmp_path: Path) -> None:
     spec = crashed(tmp_path, base, 3)
     path = session_folder(spec.output) / LEDGER_NAME
-    assert not (path.parent / STATE_NAME).exists()
+    (path.parent / STATE_NAME).unlink()  # it was saved before the first step and remembers none
     cut_to(path, 1)
     with pytest.raises(LedgerError, match="3 noisy steps were taken, but the privacy ledger holds 1: lines were taken"):
         train(spec)
@@ -225,7 +225,8 @@ def test_a_run_that_an_older_version_began_goes_on(base: Path, tmp_path: Path) -
     header = read_chain(path).header.model_dump(exclude={"digest_key", "earlier"})
     old = LedgerHeader.model_validate({**header, "data_digest": load_training_data(spec).members.digest})
     path.write_bytes(ledger_bytes(old, 3))
-    witness_path(path.parent).unlink()
+    for later in (witness_path(path.parent), path.parent / STATE_NAME, path.parent / RECORDS_NAME):
+        later.unlink()
     train(spec)
     found, manifest = genuine(spec.output), read_manifest(spec.output)
     assert (found.steps, found.steps_lost) == (40, 3)

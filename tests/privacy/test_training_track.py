@@ -28,6 +28,8 @@ from harness.spec import AuditSpec
 from harness.stores import default_uri
 from harness.tracked import tracked_audits
 from harness.tracking import log_audit
+from privacy.ledger import read_chain
+from privacy.ledger.chain import ledger_bytes
 from privacy.training import train
 from privacy.training.session import LEDGER_NAME
 from privacy.training.step_rows import read_step_rows, step_rows_path
@@ -219,6 +221,37 @@ def test_a_claim_that_does_not_follow_is_no_metric(home: Path) -> None:
     assert run.data.tags["assay.training"].startswith("epsilon not verifiable: epsilon is ")
     assert not [key for key in run.data.metrics if key.startswith("privacy/")]
     assert not [key for key in run.data.tags if key.startswith("assay.privacy.")]
+
+
+def test_an_audit_compares_the_ledger_with_what_mlflow_remembers(home: Path) -> None:
+    """Ledger and manifest lie in one folder: whoever can write there can make up both, in a way that follows."""
+    folder = home / "private"
+    run, _, _ = log(home, "private")
+    true = read_chain(folder / LEDGER_NAME)
+    assert run.data.tags["assay.privacy.ledger"] == true.head
+
+    def check() -> ClaimCheck:
+        spec = AuditSpec.model_validate({"checkpoint": str(folder), "output": str(home)})
+        plan = AuditPlan(spec, inspect_checkpoint(spec.checkpoint), (), {}, {})
+        training = start_audit(plan).manifest().checkpoint.training
+        assert training is not None
+        assert training.privacy is not None
+        return training.privacy.check
+
+    assert check().verified
+    made_up = ledger_bytes(true.header.model_copy(update={"run": "another"}), true.spent)
+    (folder / LEDGER_NAME).write_bytes(made_up)
+    path = folder / MANIFEST_NAME
+    content = json.loads(path.read_text())
+    content["privacy"]["ledger"] = read_chain(folder / LEDGER_NAME).head
+    path.write_text(json.dumps(content))
+    assert check().reason == (
+        "MLflow has a training of these weights with another privacy ledger than the one beside them"
+    )
+    log_training(folder, default_uri(home))
+    assert not check().verified, "logging what was made up as well does not make it true"
+    (home / "mlflow.db").rename(home / "elsewhere.db")
+    assert check().verified, "without a store only the folder itself can be asked"
 
 
 def test_rows_that_are_lost_cost_only_the_curve(home: Path) -> None:

@@ -17,13 +17,13 @@ import pytest
 from harness.claim_check import ClaimCheck, check_claim
 from harness.limits import LEDGER_BYTES, VARIABLE
 from harness.manifest import MANIFEST_NAME, PrivacyClaim, TrainingManifest, read_manifest
-from privacy.accounting import Mechanism
+from privacy.accounting import Mechanism, epsilon
 from privacy.accounting.claims import claim as bounds
 from privacy.ledger.chain import header_line
 from privacy.training.session import FROM_SCRATCH, LEDGER_NAME
 from privacy.training.units import Unit
 from privacy.verification import recompute
-from privacy.verification.bounds import TOLERANCE
+from privacy.verification.bounds import TOLERANCE, check_bounds
 from privacy.verification.errors import NotVerifiableError
 from privacy.verification.recompute import Recomputed, recompute_apart, recompute_here
 from privacy.verification.verify import verify_claim
@@ -445,3 +445,22 @@ def test_the_first_line_of_a_new_ledger_records_the_unit(run: Run) -> None:
     header = json.loads(header_line(run.header)[0])["header"]
     assert (header["units"], header["group"]) == (64, 1)
     assert (run.folder / LEDGER_NAME).read_bytes().startswith(header_line(run.header)[0])
+
+
+def test_a_small_epsilon_that_an_older_version_claimed_by_prv_still_verifies(tmp_path: Path) -> None:
+    today = make_run(tmp_path, noise_multiplier=200.0, delta=1e-5).manifest.privacy
+    assert today is not None
+    mechanism = Mechanism(200.0, today.sample_rate, today.compositions)
+    by_prv, found = epsilon(mechanism, today.delta), recompute_here((mechanism,), today.delta, "prv")
+    assert (today.accountant, found.accountant) == ("pld", "pld")
+    older = today.model_copy(
+        update={
+            "epsilon": by_prv.upper,
+            "accountant": "prv",
+            "second_accountant": "pld",
+            "second_opinion": found.epsilon,
+        }
+    )
+    assert check_bounds(older, found) == by_prv.upper
+    with pytest.raises(NotVerifiableError, match="epsilon is"):
+        check_bounds(older.model_copy(update={"epsilon": by_prv.upper / 2}), found)
