@@ -110,10 +110,10 @@ def _signal(plan: TrainPlan, guarantee: Guarantee) -> str:
 
 def _time(plan: TrainPlan) -> str:
     cost = plan.cost
-    reading = f", {duration(cost.reading)} of it to read all records once, unless kept" if cost.reading else ""
+    reading = f", {duration(cost.reading)} of it to read all records once" if cost.reading else ""
     return (
         f"about {duration(cost.seconds)} on {cost.device}{reading}: {number(cost.step, _DIGITS)} s a step, measured on "
-        f"{cost.records:,} records, whose gradients were thrown away"
+        f"{cost.records:,} records, whose gradients were thrown away; writing ledger, states and checkpoint comes on top"
     )
 
 

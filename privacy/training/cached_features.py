@@ -74,6 +74,12 @@ def cached_head(model: Any, job: Job, encoded: Encoded, collator: Collator, devi
     return CachedHead(head, kept.to(device))
 
 
+def features_kept(model: Any, job: Job, encoded: Encoded) -> bool:
+    """Whether the features of these records are there from another run."""
+    name, head = last_linear(model)
+    return _kept(_path(job, name), len(encoded.records), head.in_features) is not None
+
+
 def rehearsed_head(
     model: Any, encoded: Encoded, rows: list[int], collator: Collator, device: torch.device
 ) -> tuple[CachedHead, Encoded]:

@@ -18,7 +18,7 @@ from harness.keys import KEYS_NAME
 from privacy.clipping import ClippingEngine
 from privacy.ledger import Chain, Ledger, LedgerHeader, load_state, read_chain, save_state
 from privacy.ledger.errors import LedgerError
-from privacy.ledger.lock import Lock
+from privacy.ledger.lock import Lock, check_free
 from privacy.ledger.state import STATE_NAME
 from privacy.ledger.witness import Witness, check_witness, counted
 from privacy.lineage.names import LEDGER_NAME as LEDGER_NAME
@@ -242,6 +242,7 @@ def steps_spent(spec: TrainSpec, header: LedgerHeader, *, replace: bool, plain: 
     Changes nothing; raises as `open_session` does.
     """
     folder = session_folder(spec.output)
+    check_free(folder / LEDGER_NAME)
     if replace or not _begun(folder):
         return 0, 0
     _check_there(folder)

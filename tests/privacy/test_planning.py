@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,7 @@ import yaml
 from harness.cli import main
 from harness.errors import AssayError, UsageError
 from privacy.accounting import calibrate_mechanism, claim
+from privacy.ledger import LedgerError
 from privacy.planning import TrainPlan, plan_text, plan_training
 from privacy.planning.advice import ENOUGH, likely_best
 from privacy.planning.modes import ModeOutlook, count_trained, trained_weights
@@ -234,6 +236,29 @@ def test_an_unfinished_run_is_planned_to_its_end(base: Path, tmp_path: Path) -> 
         plan_training(other)
     assert tree(tmp_path) == before
     assert (session_folder(spec.output) / LEDGER_NAME).exists()
+
+
+def test_a_run_that_is_going_on_is_not_planned(base: Path, tmp_path: Path) -> None:
+    spec = make_spec(tmp_path, base, **PRIVATE)
+    refused: list[str] = []
+
+    def during(step: int, steps: int, loss: float) -> None:
+        if step == 3:
+            with pytest.raises(LedgerError) as planning:
+                plan_training(spec)
+            refused.append(str(planning.value))
+
+    train(spec, progress=during)
+    assert len(refused) == 1
+    assert re.search(r"privacy_ledger.jsonl: in use by process \d+ on .*; wait for it to end", refused[0])
+
+
+def test_features_that_are_kept_are_not_read_again(base: Path, tmp_path: Path) -> None:
+    first = make_spec(tmp_path, base, mode="head", epochs=1, **PRIVATE)
+    assert planned(first).cost.reading > 0
+    train(first)
+    again = planned(first.model_copy(update={"output": tmp_path / "again"}))
+    assert again.cost.reading == 0
 
 
 def test_what_is_done_already_is_said(base: Path, tmp_path: Path) -> None:
