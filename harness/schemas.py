@@ -35,6 +35,18 @@ class PairedTexts(Texts):
     pair: Series[str] | None = pa.Field(coerce=True)
 
 
+class Instructions(Texts):
+    """Prompts, each with its completion as the text that goes with it."""
+
+    pair: Series[str] = pa.Field(coerce=True)
+
+    @pa.check("pair", error=EMPTY)
+    @classmethod
+    def completed(cls, values: Series[str]) -> Series[bool]:
+        """A completion of white space alone teaches nothing."""
+        return has_text(values)
+
+
 class LabelledTexts(PairedTexts):
     """Texts, or text pairs in every row, with the true label, by name or by index."""
 

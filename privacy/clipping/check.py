@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from privacy.clipping.errors import ONE_SAMPLE, ClippingError
+from privacy.clipping.precision import rounds_products
 from privacy.clipping.recorder import Recorder
 
 _EXACT = (1e-3, 1e-3)  # in float64 too: many models norm and attend in float32 whatever their weights
@@ -39,11 +40,11 @@ def check_gradients(recorder: Recorder, losses: Tensor) -> bool:
         ours = recorder.gradients[id(recorder.trained[name])].add_weighted(None, weights)
         compared[name] = Compared.of(ours, gradient)
 
-    with _taking_gradients(recorder.trained, compare):
+    with taking_gradients(recorder.trained, compare):
         torch.autograd.backward((losses * weights).sum())
     for name in recorder.trained.keys() - compared.keys():
         compare(name, None)
-    wrong = wrong_gradients(compared, low_precision=recorder.low_precision or _rounds_products())
+    wrong = wrong_gradients(compared, low_precision=recorder.low_precision or rounds_products())
     if wrong:
         raise ClippingError(
             f"the gradient of {', '.join(wrong[:3])}{' and others' if wrong[3:] else ''} does not come through its own "
@@ -59,11 +60,6 @@ def wrong_gradients(compared: Mapping[str, Compared], *, low_precision: bool) ->
     overall = max(one.norm for one in compared.values())
     relative, noise = _LOW if low_precision else _EXACT
     return [name for name, one in compared.items() if not one.error <= relative * (one.norm + noise * overall)]
-
-
-def _rounds_products() -> bool:
-    """Whether float32 matrices are multiplied in less (TF32, bfloat16)."""
-    return torch.get_float32_matmul_precision() != "highest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +78,7 @@ class Compared:
 
 
 @contextmanager
-def _taking_gradients(
+def taking_gradients(
     parameters: Mapping[str, nn.Parameter], take: Callable[[str, Tensor | None], None]
 ) -> Iterator[None]:
     """Hand each parameter's gradient to `take` as it comes, and let it go; `grad` is left as it was."""

@@ -46,14 +46,41 @@ def _is_narrow(values: Tensor) -> bool:
     return values.is_floating_point() and values.dtype.itemsize < torch.float32.itemsize
 
 
-def inner(one: Factors, other: Factors, grams: GramCache | None = None) -> Tensor:
-    """Inner products [samples] of the gradients of two uses of the same weight: sum_ts (L L'^T)_ts (R R'^T)_ts.
+@dataclass(frozen=True, slots=True)
+class Inner:
+    """Inner products of gradients, and how much rounding may have changed them."""
+
+    value: Tensor
+    """[samples]."""
+
+    mass: Tensor
+    """[samples]: the error is at most this times the error of a dot product, relative to the vectors' norms."""
+
+
+def inner(one: Factors, other: Factors, grams: GramCache | None = None) -> Inner:
+    """Inner products of the gradients of two uses of the same weight: sum_ts (L L'^T)_ts (R R'^T)_ts.
 
     For the two uses of a tied embedding this is sum_ts b_s[x_t] (e_t . a_s), with ids x, embedding gradients e, head
     inputs a and logit gradients b: exact, without a vocabulary-sized matrix per sample.
+
+    A dot product is wrong by no more than c |l_t| |l_s| (Higham 2002, section 3.1), so the sum by no more than
+    c sum_ts (|l_t| |l_s| |R_ts| + |L_ts| |r_t| |r_s|). That is far above the sum only where positions cancel.
     """
     right = (grams or GramCache())(one.right, other.right)
-    return (_left_gram(one.left, other.left) * right).sum(dim=(1, 2))
+    left = _left_gram(one.left, other.left)
+    mass = _between(left.abs() if left.is_floating_point() else left.to(right.dtype), one.right, other.right, right)
+    if one.left.is_floating_point() and other.left.is_floating_point():  # ids are compared and gathered, not multiplied
+        mass = mass + _between(right.abs(), one.left, other.left, left)
+    return Inner((left * right).sum(dim=(1, 2)), mass)
+
+
+def _between(magnitudes: Tensor, one: Tensor, other: Tensor, gram: Tensor) -> Tensor:
+    """sum_ts |one_t| M_ts |other_s| [samples]; `gram`: of one with other."""
+    if one is other:
+        norms = other_norms = gram.diagonal(dim1=1, dim2=2).sqrt()
+    else:
+        norms, other_norms = (torch.linalg.vector_norm(wide(each), dim=2) for each in (one, other))
+    return (torch.bmm(magnitudes, other_norms.unsqueeze(2)).squeeze(2) * norms).sum(dim=1)
 
 
 class GramCache:

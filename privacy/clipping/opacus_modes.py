@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from privacy.clipping.errors import ClippingError
 from privacy.clipping.opacus_base import INSTEAD, OpacusEngine
+from privacy.clipping.precision import squared_norms
 from privacy.clipping.sums import get_sum, set_sum, sum_type
 
 
@@ -28,10 +29,7 @@ class OpacusHooksEngine(OpacusEngine):
 
     def _norm(self, parameter: nn.Parameter) -> Tensor | None:
         formed: Tensor | None = cast(Any, parameter).grad_sample
-        if formed is None:
-            return None
-        norms: Tensor = torch.linalg.vector_norm(formed.flatten(1), dim=1, dtype=sum_type(parameter))
-        return norms
+        return None if formed is None else squared_norms(formed.to(sum_type(parameter))).sqrt()
 
     def _sum(self, losses: Tensor, weights: Tensor, usable: Tensor) -> None:
         for name, value in self.trained.items():

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from privacy.clipping.factors import Factors, GramCache, add_weighted, inner, instantiate
+from privacy.clipping.precision import is_lost, squared_norms
 
 
 def instantiation_is_smaller(positions: int, rows: int, columns: int) -> bool:
@@ -20,7 +21,11 @@ def instantiation_is_smaller(positions: int, rows: int, columns: int) -> bool:
 
 
 class ParameterGradient:
-    """Per-sample gradients of one parameter, summed over all its uses: as factors or formed, whichever is smaller."""
+    """Per-sample gradients of one parameter, summed over all its uses: as factors or formed, whichever is smaller.
+
+    Where the parts of a sample's gradient cancel, so that rounding is not small against what is left of them, that
+    sample's gradient is formed all the same, for its norm and for its share of the sum: the two then agree.
+    """
 
     def __init__(self, parameter: nn.Parameter) -> None:
         self.shape = parameter.shape
@@ -29,6 +34,8 @@ class ParameterGradient:
         self._factors: list[Factors] = []
         self._formed: Tensor | None = None
         self._squares: Tensor | None = None
+        self._mass: Tensor | None = None
+        """Of `_squares`: see `Inner`."""
 
     def add(self, gradient: Factors | Tensor, grams: GramCache) -> None:
         """Add the gradients of one use: factors, or formed [samples, *shape]."""
@@ -40,18 +47,25 @@ class ParameterGradient:
         self._formed = gradient if self._formed is None else self._formed + gradient
 
     def _add_factors(self, factors: Factors, grams: GramCache) -> None:
-        squares = inner(factors, factors, grams)
+        with_itself = inner(factors, factors, grams)
+        squares, mass = with_itself.value, with_itself.mass
         for earlier in self._factors:
-            squares = squares + 2 * inner(earlier, factors)
+            crossed = inner(earlier, factors)
+            squares, mass = squares + 2 * crossed.value, mass + 2 * crossed.mass
         self._squares = squares if self._squares is None else self._squares + squares
+        self._mass = mass if self._mass is None else self._mass + mass
         self._factors.append(factors)
 
     def squared_norms(self) -> Tensor | None:
         """Squared norms [samples]; None where no gradient has come."""
         if self._formed is not None:
-            norms: Tensor = torch.linalg.vector_norm(self._formed.flatten(1), dim=1)
-            return norms.square()
-        return None if self._squares is None else self._squares.clamp(min=0)  # rounding can make it negative
+            return squared_norms(self._formed)
+        if self._squares is None:
+            return None
+        squares = self._squares.clamp(min=0)  # rounding can make it negative
+        for place in self._lost():
+            squares[place] = squared_norms(self._form(place).unsqueeze(0))[0]
+        return squares
 
     def add_weighted(self, total: Tensor | None, weights: Tensor, samples: Tensor | None = None) -> Tensor | None:
         """`total` plus the sum over samples of weight times gradient; None where both are nothing.
@@ -66,12 +80,39 @@ class ParameterGradient:
             formed = self._formed if samples is None else self._formed[samples]
             summed = (weights.to(formed.dtype) @ formed.flatten(1)).view(self.shape)
             return summed if total is None else total.add_(summed)
+        lost = self._lost()
+        if lost:
+            total, weights = self._add_lost(total, weights, samples, lost)
         for factors in self._factors:
             kept = factors if samples is None else factors.take(samples)
             total = add_weighted(total, kept, weights, self.shape)
         return total
 
+    def _lost(self) -> list[int]:
+        """Samples whose squared norm rounding has spoilt."""
+        if self._squares is None or self._mass is None:
+            return []
+        return [int(place) for place in is_lost(self._squares, self._mass, self.positions).nonzero().flatten()]
+
+    def _form(self, sample: int) -> Tensor:
+        chosen = slice(sample, sample + 1)
+        parts = [instantiate(Factors(one.left[chosen], one.right[chosen]), self.shape[0])[0] for one in self._factors]
+        return torch.stack(parts).sum(dim=0) if len(parts) > 1 else parts[0]
+
+    def _add_lost(
+        self, total: Tensor | None, weights: Tensor, samples: Tensor | None, lost: list[int]
+    ) -> tuple[Tensor | None, Tensor]:
+        """`total` with the formed gradients of the samples `lost`, and the weights of the others: zero for these."""
+        weights = weights.clone()
+        places = range(len(weights)) if samples is None else samples.tolist()
+        for place, sample in enumerate(places):
+            if sample in lost:
+                part = self._form(sample) * weights[place]
+                total = part if total is None else total.add_(part)
+                weights[place] = 0
+        return total, weights
+
     def clear(self) -> None:
         """Let the gradients go."""
         self._factors = []
-        self._formed = self._squares = None
+        self._formed = self._squares = self._mass = None

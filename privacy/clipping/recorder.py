@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
@@ -19,6 +19,7 @@ from privacy.clipping.layers.embedding import EmbeddingLayer
 from privacy.clipping.lookup import LookupMode
 from privacy.clipping.parameter import ParameterGradient
 from privacy.clipping.position_bias import is_position_bias, record_bias, table_of
+from privacy.clipping.recompute import LateInput, Regions, checkpointing, is_checkpointed
 from privacy.clipping.tap import Receive, tap
 
 
@@ -28,6 +29,7 @@ class Recorder:
     def __init__(self, model: nn.Module) -> None:
         self.trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
         self._identities = {id(value) for value in self.trained.values()}
+        self._model = model
         self._names = {module: name for name, module in model.named_modules()}
         self._biases = [module for module in model.modules() if is_position_bias(module)]
         apart = {table_of(module) for module in self._biases}
@@ -47,6 +49,7 @@ class Recorder:
         self._keeps_edges = False
         self._samples = 0
         self._lengths: set[int] = set()
+        self._regions: Regions | None = None
 
     @contextmanager
     def recording(self, samples: int, *, keep_parameters: bool = False) -> Iterator[None]:
@@ -58,28 +61,43 @@ class Recorder:
         self._samples, self._lengths, self.listening, self.low_precision = samples, set(), True, False
         self.edges, self._keeps_edges = [], keep_parameters
         with ExitStack() as stack:
-            for module, layer in self._layers.items():
-                for undo in self._hook(module, layer):
-                    stack.callback(undo)
+            self._regions = None
+            if is_checkpointed(self._model):
+                again = partial(self._state, keep_parameters=keep_parameters)
+                self._regions = Regions(again, lambda: self.listening)
+                stack.enter_context(checkpointing(self._model, self._regions))
+            stack.enter_context(self._state(self._layers, keep_parameters=keep_parameters))
             for module in self._biases:
                 stack.callback(record_bias(module, self._record_lookup))
-            if not keep_parameters:
-                for value in self.trained.values():
-                    stack.callback(value.requires_grad_, True)
-                    value.requires_grad_(False)
             for found in self._head_biases:
                 stack.callback(record_head_bias(found, samples, partial(self._add_bias, found), self._tap))
             yield
 
+    @contextmanager
+    def _state(self, modules: Collection[nn.Module], *, keep_parameters: bool) -> Iterator[None]:
+        """Hooks on these layers, and parameters that need no gradient: in both runs of a checkpointed region alike."""
+        with ExitStack() as stack:
+            for module in filter(self._layers.__contains__, modules):
+                for undo in self._hook(module, self._layers[module]):
+                    stack.callback(undo)
+            if not keep_parameters:
+                for value in self.trained.values():
+                    stack.callback(value.requires_grad_, True)
+                    value.requires_grad_(False)
+            yield
+
     def finish(self) -> None:
-        """The backward pass is over."""
+        """The backward pass is over. Raises ClippingError where a part of it was missed."""
         self.listening = False
         self._grams.clear()
+        if self._regions is not None:
+            self._regions.check()
 
     def clear(self) -> None:
         """Let all gradients go."""
-        self.finish()
-        self.gradients, self.edges = {}, []
+        self.listening = False
+        self._grams.clear()
+        self.gradients, self.edges, self._regions = {}, [], None
 
     def _wanted(self, parameter: Tensor | None) -> bool:
         return parameter is not None and id(parameter) in self._identities
@@ -113,11 +131,18 @@ class Recorder:
         return self._record(table, EmbeddingLayer(), ids, output)
 
     def _record(self, module: nn.Module, layer: Layer, given: Tensor, output: Tensor) -> Tensor:
+        regions = self._regions
+        if regions is not None and regions.running_again:
+            regions.give(module, given)
+            return tap(output, _ignore)  # the graph of the second run must save what that of the first did
         positions = self._positions(module, output)
         for value in module.parameters(recurse=False):
             if self._wanted(value):
                 self.gradients[id(value)].positions += positions
-        kept = [given] if layer.needs_input(module, self._wanted) else []
+        needed = layer.needs_input(module, self._wanted)
+        if regions is not None and regions.running:
+            return self._tap(output, self._late(regions, module, layer, needed=needed))
+        kept = [given] if needed else []
         version = given._version
 
         def receive(grad: Tensor) -> None:
@@ -130,6 +155,19 @@ class Recorder:
                 self._receive(module, layer, kept.pop() if kept else None, grad)  # the graph must not hold it on
 
         return self._tap(output, receive)
+
+    def _late(self, regions: Regions, module: nn.Module, layer: Layer, *, needed: bool) -> Receive:
+        """What receives the output gradient of a call in a region that will run again."""
+        late = LateInput(module, partial(self._receive, module, layer)) if needed else None
+        regions.add(module, late)
+
+        def receive(grad: Tensor) -> None:
+            if self.listening and late is not None:
+                late.receive(grad)
+            elif self.listening:
+                self._receive(module, layer, None, grad)
+
+        return receive
 
     def _tap(self, output: Tensor, receive: Receive) -> Tensor:
         tapped = tap(output, receive)
@@ -163,3 +201,7 @@ class Recorder:
             given = given.reshape(self._samples, -1, *features)
         for parameter, gradient in layer.gradients(module, given, grad, self._wanted):
             self.gradients[id(parameter)].add(gradient, self._grams)
+
+
+def _ignore(_: Tensor) -> None:
+    pass

@@ -8,6 +8,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from privacy.clipping.errors import ONE_SAMPLE, ClippingError
 from privacy.clipping.head_bias import head_biases
 from privacy.clipping.layers import layer_of
+from privacy.clipping.recompute import is_checkpointed, regions_of
 
 
 def refuse_mixing(model: nn.Module) -> None:
@@ -27,11 +28,11 @@ def refuse_mixing(model: nn.Module) -> None:
 
 
 def refuse_checkpointing(model: nn.Module) -> None:
-    """Raise ClippingError where layers run a second time in the backward pass."""
-    if any(getattr(module, "gradient_checkpointing", False) for module in model.modules()):
+    """Raise ClippingError where layers run a second time in a way that book-keeping cannot follow."""
+    if is_checkpointed(model) and not regions_of(model):
         raise ClippingError(
-            "gradient checkpointing runs each layer twice, which book-keeping cannot tell from two uses; "
-            "call model.gradient_checkpointing_disable() and take smaller micro-batches"
+            "gradient checkpointing that is not transformers' runs each layer twice, which book-keeping cannot tell "
+            "from two uses; switch it off and take smaller micro-batches"
         )
 
 

@@ -6,6 +6,7 @@ and the step that is timed is one of noise alone, which no record is in.
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -23,13 +24,12 @@ from privacy.clipping import ClippingEngine
 from privacy.sampling import micro_batches
 from privacy.training.averaging import WeightAverage
 from privacy.training.batches import plan_batches
-from privacy.training.cached_features import FEATURE_BATCH, can_cache, features_kept, rehearsed_head
+from privacy.training.cached_features import BATCH, can_cache, features_kept, rehearsed_head
 from privacy.training.engine import PlainEngine
 from privacy.training.guarantee import Guarantee
 from privacy.training.job import Job
 from privacy.training.loop import make_optimizer
 from privacy.training.memory import device_name, peak_memory
-from privacy.training.objective import ExampleLosses
 from privacy.training.private import PrivateTraining
 from privacy.training.progress import RunProgress
 from privacy.training.ranks import Ranks
@@ -103,11 +103,11 @@ def measure(job: Job, model: Any, tokenizer: Any, guarantee: Guarantee | None, s
     preparing = time.monotonic() - started
     reading = 0.0
     if job.spec.mode == "head" and can_cache(model):
-        kept = features_kept(model, job, work.encoded)
+        kept = features_kept(model, job, work.encoded, work.length)
         work, reading = _through_features(work)
         reading *= not kept
     work.model.to(device)
-    trial = _private_trial(work, guarantee) if guarantee else _plain_trial(work, PlainEngine(plain, *_of_plain(work)))
+    trial = _private_trial(work, guarantee) if guarantee else _plain_trial(work, plain)
     try:
         trial.longest()
         part, timed = _typical_seconds(trial.parts, device)
@@ -135,12 +135,9 @@ def _private_trial(work: Work, guarantee: Guarantee) -> _Trial:
     return _Trial(first, timed, len(parts), training.rehearse_noise, training.close)
 
 
-def _of_plain(work: Work) -> tuple[ExampleLosses, float | None]:
-    return work.objective.losses, work.spec.max_grad_norm
-
-
-def _plain_trial(work: Work, engine: PlainEngine) -> _Trial:
+def _plain_trial(work: Work, accelerator: Accelerator | None) -> _Trial:
     spec, lengths = work.spec, work.encoded.lengths
+    engine = PlainEngine(accelerator, work.objective.losses, spec.max_grad_norm)
     plan = plan_batches(lengths, spec.batch_size, spec.epochs, spec.seed)
     plan.sort(key=lambda batch: max(lengths[row] for row in batch), reverse=True)
     optimizer = make_optimizer(work.model, spec)
@@ -161,13 +158,15 @@ def _through_features(work: Work) -> tuple[Work, float]:
     """The head alone, over features of a few records, and the seconds it takes to read those of all."""
     lengths = work.encoded.lengths
     order = sorted(range(len(lengths)), key=lambda row: lengths[row], reverse=True)
-    reading = partial(rehearsed_head, work.model, work.encoded, collator=work.collator, device=work.device)
-    reading(order[:FEATURE_BATCH])  # not timed, and what takes most memory
-    parts = _spread(micro_batches(order, lengths, FEATURE_BATCH))
-    seconds, timed = _mean_seconds([(len(part), partial(reading, part)) for part in parts], work.device)
+    reading = partial(
+        rehearsed_head, work.model, work.encoded, collator=work.collator, device=work.device, length=work.length
+    )
+    reading(order[:BATCH])  # not timed, and what takes most memory
+    parts = _spread(micro_batches(order, lengths, BATCH))
+    seconds, _ = _mean_seconds([(len(part), partial(reading, part)) for part in parts], work.device)
     head, encoded = reading(parts[-1])
-    per_record = seconds * len(parts) / timed
-    return replace(work, model=head, encoded=encoded), per_record * len(lengths)
+    work = replace(work, model=head, encoded=encoded, length=None)
+    return work, seconds * math.ceil(len(lengths) / BATCH)
 
 
 def _spread(parts: Sequence[list[int]]) -> list[list[int]]:

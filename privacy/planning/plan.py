@@ -20,8 +20,7 @@ from privacy.planning.modes import ModeOutlook, count_trained, outlooks, trained
 from privacy.training.guarantee import Guarantee, Spent
 from privacy.training.job import Job
 from privacy.training.lineage import check_history
-from privacy.training.model import load_whole
-from privacy.training.modes import choose_trained
+from privacy.training.model import load_whole, trainable
 from privacy.training.private import check_lost
 from privacy.training.result import TrainResult
 from privacy.training.session import steps_spent
@@ -79,7 +78,7 @@ def plan_training(
     total = sum(value.numel() for value in whole.model.parameters())
     counts = count_trained(spec, whole)
     model_type = str(whole.model.config.model_type)
-    model = choose_trained(whole.model, job.spec, whole.new, whole.frozen)
+    model = trainable(whole, job.spec)
     trained = trained_weights(model)
     cost = measure(job, model, whole.tokenizer, guarantee, every - done, before)
     return TrainPlan(

@@ -113,7 +113,7 @@ def _time(plan: TrainPlan) -> str:
     reading = f", {duration(cost.reading)} of it to read all records once" if cost.reading else ""
     return (
         f"about {duration(cost.seconds)} on {cost.device}{reading}: {number(cost.step, _DIGITS)} s a step, measured on "
-        f"{cost.records:,} records, whose gradients were thrown away; writing ledger, states and checkpoint comes on top"
+        f"{cost.records:,} records, whose gradients were thrown away; writing ledger and states comes on top"
     )
 
 

@@ -52,14 +52,19 @@ class Collator:
         """`records` in the order of the plan; labels (and masks) are drawn in that order."""
         labelled = [self._add_labels(record) for record in records]
         size = -(-len(labelled) // self._parts)
-        return [self._pad(labelled[start : start + size]) for start in range(0, len(labelled), size)]
+        return [self.pad(labelled[start : start + size]) for start in range(0, len(labelled), size)]
 
-    def micro_batch(self, records: list[Features]) -> MicroBatch:
-        """`records` as one part; there is at least one."""
-        return self._pad([self._add_labels(record) for record in records])
+    def micro_batch(self, records: Sequence[Features], length: int | None = None) -> MicroBatch:
+        """`records` as one part; there is at least one. See `pad`."""
+        return self.pad([self._add_labels(record) for record in records], length)
 
-    def _pad(self, records: list[Features]) -> MicroBatch:
-        longest = max(len(record["input_ids"]) for record in records)
+    def label(self, record: Features) -> Features:
+        """`record` with its targets, which may be drawn."""
+        return self._add_labels(record)
+
+    def pad(self, records: Sequence[Features], length: int | None = None) -> MicroBatch:
+        """Labelled records as one part, padded to `length` tokens; None: to those of the longest."""
+        longest = length or max(len(record["input_ids"]) for record in records)
         return {name: torch.tensor([self._row(name, record, longest) for record in records]) for name in records[0]}
 
     def _row(self, name: str, record: Features, longest: int) -> Any:

@@ -28,8 +28,8 @@ from privacy.training.job import Job
 from privacy.training.modes import last_linear
 from privacy.training.tokens import Encoded, Features
 
-FEATURE_BATCH = 32
-"""Records that are read at once."""
+BATCH = 32
+"""Records that are read together."""
 _CLOSE = 1e-4
 """Between a record read now and as it was kept: float32 sums in another order differ by less."""
 _VERSION = "1"
@@ -59,14 +59,16 @@ def can_cache(model: Any) -> bool:
     return {id(value) for value in model.parameters() if value.requires_grad} == own
 
 
-def cached_head(model: Any, job: Job, encoded: Encoded, collator: Collator, device: torch.device) -> CachedHead:
-    """The head over features that are read now, or were for the same encoder, tokenizer, records and cut.
+def cached_head(
+    model: Any, job: Job, encoded: Encoded, collator: Collator, device: torch.device, length: int | None
+) -> CachedHead:
+    """The head over features that are read now, or were for the same encoder, tokenizer, records, cut and padding.
 
     Raises UsageError where what the head gets cannot be told.
     """
     name, head = last_linear(model)
-    reader = _Reader(model.to(device).eval(), head, collator, device)
-    path = _path(job, name)
+    reader = _Reader(model.to(device).eval(), head, collator, device, length)
+    path = _path(job, name, length)
     kept = _kept(path, len(encoded.records), head.in_features)
     if kept is None or not _same(kept, reader, encoded):
         kept = _read_all(reader, encoded, lambda done, total: job.on_step(done, total, math.nan))
@@ -74,18 +76,18 @@ def cached_head(model: Any, job: Job, encoded: Encoded, collator: Collator, devi
     return CachedHead(head, kept.to(device))
 
 
-def features_kept(model: Any, job: Job, encoded: Encoded) -> bool:
+def features_kept(model: Any, job: Job, encoded: Encoded, length: int | None) -> bool:
     """Whether the features of these records are there from another run."""
     name, head = last_linear(model)
-    return _kept(_path(job, name), len(encoded.records), head.in_features) is not None
+    return _kept(_path(job, name, length), len(encoded.records), head.in_features) is not None
 
 
 def rehearsed_head(
-    model: Any, encoded: Encoded, rows: list[int], collator: Collator, device: torch.device
+    model: Any, encoded: Encoded, rows: list[int], collator: Collator, device: torch.device, length: int | None
 ) -> tuple[CachedHead, Encoded]:
     """The head over the features of the records `rows`, which stand for all others; nothing is kept or looked up."""
     _, head = last_linear(model)
-    reader = _Reader(model.to(device).eval(), head, collator, device)
+    reader = _Reader(model.to(device).eval(), head, collator, device, length)
     features = reader.read([encoded.records[row] for row in rows])
     stand_ins = [encoded.records[rows[place % len(rows)]] for place in range(len(encoded.records))]
     records = as_rows(Encoded(stand_ins, encoded.truncated)).records
@@ -106,14 +108,18 @@ def as_rows(encoded: Encoded) -> Encoded:
 class _Reader:
     """What the head gets of records."""
 
-    def __init__(self, model: Any, head: nn.Linear, collator: Collator, device: torch.device) -> None:
-        self._model, self._head, self._collator, self._device = model, head, collator, device
+    def __init__(
+        self, model: Any, head: nn.Linear, collator: Collator, device: torch.device, length: int | None
+    ) -> None:
+        self._model, self._head, self._collator, self._device, self._length = model, head, collator, device, length
         self._from: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
 
     @torch.no_grad()
     def read(self, records: list[Features]) -> torch.Tensor:
         """Features [records, width], float32 on the CPU."""
-        batch = {name: value.to(self._device) for name, value in self._collator.micro_batch(records).items()}
+        batch = {
+            name: value.to(self._device) for name, value in self._collator.micro_batch(records, self._length).items()
+        }
         seen: list[torch.Tensor] = []
         hook = self._head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach()))
         try:
@@ -151,8 +157,8 @@ def _read_all(reader: _Reader, encoded: Encoded, progress: Callable[[int, int], 
     lengths = encoded.lengths
     order = sorted(range(len(lengths)), key=lambda row: lengths[row], reverse=True)  # running out of memory shows first
     found: torch.Tensor | None = None
-    for start in range(0, len(order), FEATURE_BATCH):
-        rows = order[start : start + FEATURE_BATCH]
+    for start in range(0, len(order), BATCH):
+        rows = order[start : start + BATCH]
         part = reader.read([encoded.records[row] for row in rows])
         if found is None:
             found = torch.empty(len(order), part.shape[1])
@@ -162,10 +168,11 @@ def _read_all(reader: _Reader, encoded: Encoded, progress: Callable[[int, int], 
     return found
 
 
-def _path(job: Job, head: str) -> Path:
+def _path(job: Job, head: str, length: int | None) -> Path:
     """Named by all that the features depend on, so that a change of any is another file."""
     base = job.base.fingerprint.digest if job.base is not None else ""
     about = [_VERSION, base, job.data.members.digest, job.limit, job.spec.pooling, head, torch.__version__]
+    about += [] if length is None else [length]
     name = hashlib.sha256(json.dumps(about).encode()).hexdigest()
     return cache_home().absolute() / "features" / f"{name}.safetensors"
 

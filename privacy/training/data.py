@@ -14,8 +14,9 @@ from harness.checkpoint import CheckpointInfo
 from harness.data import Dataset, DataSource, frame_digest, load_dataset, without_other_labels
 from harness.errors import DataError, UsageError
 from harness.labels import check_names, shown
-from harness.schemas import LabelledTexts, PairedTexts, Texts
+from harness.schemas import Instructions, LabelledTexts, PairedTexts, Texts
 from privacy.lineage.records import unit_id
+from privacy.training.completions import with_columns
 from privacy.training.labels import fixed_classes, found_labels, known_classes, public_names
 from privacy.training.spec import TrainSpec
 
@@ -76,7 +77,8 @@ def load_training_data(spec: TrainSpec, base: CheckpointInfo | None = None) -> T
     """
     if spec.privacy is not None and spec.task == "classification":
         return _private_classification(spec, public_names(spec, base))
-    schema = LabelledTexts if spec.task == "classification" else PairedTexts if spec.next_sentence else Texts
+    spec = _with_columns(spec)
+    schema = _schema(spec)
     members, written = _load_members(spec, schema)
     non_members = None if spec.held_out is None else load_dataset(spec.held_out, schema)
     names = _label_names(spec, members) if spec.task == "classification" else ()
@@ -95,6 +97,22 @@ def load_training_data(spec: TrainSpec, base: CheckpointInfo | None = None) -> T
     if names:
         _check_classes(data)
     return data
+
+
+def _schema(spec: TrainSpec) -> type[Texts]:
+    if spec.task == "classification":
+        return LabelledTexts
+    if spec.completions != "none":
+        return Instructions
+    return PairedTexts if spec.next_sentence else Texts
+
+
+def _with_columns(spec: TrainSpec) -> TrainSpec:
+    """`spec`, whose prompts and completions are read under these names."""
+    if spec.completions == "none":
+        return spec
+    held_out = spec.held_out and with_columns(spec.held_out)
+    return spec.model_copy(update={"data": with_columns(spec.data), "held_out": held_out})
 
 
 def _private_classification(spec: TrainSpec, names: tuple[str, ...]) -> TrainingData:

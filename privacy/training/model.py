@@ -45,7 +45,7 @@ def load_trainable(spec: TrainSpec, base: CheckpointInfo | None, data: TrainingD
     next-sentence objective; UsageError or DataError for a fresh model or adapters that cannot be made.
     """
     whole = load_whole(spec, base, data, limit)
-    return choose_trained(whole.model, spec, whole.new, whole.frozen), whole.tokenizer
+    return trainable(whole, spec), whole.tokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,14 @@ class Whole:
     """Parameters drawn at random."""
     frozen: frozenset[str] = frozenset()
     """Parameters that no mode trains."""
+
+
+def trainable(whole: Whole, spec: TrainSpec) -> Any:
+    """The model, of which only what `spec` trains asks for gradients; under adapters for lora."""
+    model = choose_trained(whole.model, spec, whole.new, whole.frozen)
+    if spec.gradient_checkpointing:
+        _checkpoint(model)
+    return model
 
 
 def load_whole(spec: TrainSpec, base: CheckpointInfo | None, data: TrainingData, limit: int) -> Whole:
@@ -76,6 +84,17 @@ def load_whole(spec: TrainSpec, base: CheckpointInfo | None, data: TrainingData,
 def finished(model: Any) -> Any:
     """The trained model as it is to be saved: an ordinary one of its architecture, adapters merged."""
     return merged(model)
+
+
+def _checkpoint(model: Any) -> None:
+    """Raises UsageError for an architecture that transformers cannot run in regions."""
+    if not model.supports_gradient_checkpointing:
+        raise UsageError(
+            f"gradient_checkpointing: {model.config.model_type} models cannot run so; leave it out and raise "
+            "accumulation"
+        )
+    # the other way of torch's loses regions whose input asks for no gradient, as under adapters
+    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
 
 def _fresh(spec: TrainSpec, fresh: FreshModel, data: TrainingData) -> tuple[Any, Any]:

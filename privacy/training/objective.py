@@ -33,6 +33,13 @@ class Objective:
     name: str
     add_labels: AddLabels
     losses: ExampleLosses
+    precise: ExampleLosses | None = None
+    """The losses in full precision; None where `losses` are that."""
+
+    @property
+    def in_full_precision(self) -> ExampleLosses:
+        """The losses without rounding to a lower precision on the way."""
+        return self.precise or self.losses
 
 
 def classification() -> Objective:
@@ -43,6 +50,11 @@ def classification() -> Objective:
 def causal_lm() -> Objective:
     """Each token from those before it."""
     return Objective("causal_lm", lambda record: {**record, "targets": record["input_ids"]}, _next_token_losses)
+
+
+def completion_lm() -> Objective:
+    """Each token of a completion from all before it; records carry `targets`."""
+    return Objective("causal_lm on completions", lambda record: record, _next_token_losses)
 
 
 def masked_lm(tokenizer: Any, probability: float, seed: int) -> Objective:
@@ -57,7 +69,7 @@ def in_bf16(objective: Objective) -> Objective:
         with torch.autocast(batch["input_ids"].device.type, torch.bfloat16):
             return objective.losses(model, batch).float()
 
-    return replace(objective, losses=losses)
+    return replace(objective, losses=losses, precise=objective.in_full_precision)
 
 
 class _Masker:
@@ -91,7 +103,9 @@ def _class_losses(model: torch.nn.Module, batch: MicroBatch) -> torch.Tensor:
 
 
 def _next_token_losses(model: torch.nn.Module, batch: MicroBatch) -> torch.Tensor:
-    return token_losses(_logits(model, batch), next_tokens(batch["targets"]))
+    targets = next_tokens(batch["targets"])
+    # padding on the left (XLNet) would be asked for the first token, and only of records that are padded
+    return token_losses(_logits(model, batch), targets.masked_fill(batch["attention_mask"] == 0, IGNORED))
 
 
 def _masked_token_losses(model: torch.nn.Module, batch: MicroBatch) -> torch.Tensor:

@@ -168,7 +168,8 @@ class PrivateTraining:
         return parts
 
     def _batch(self, part: Sequence[int]) -> MicroBatch:
-        batch = self._work.collator.micro_batch([self._work.encoded.records[index] for index in part])
+        records = [self._work.encoded.records[index] for index in part]
+        batch = self._work.collator.micro_batch(records, self._work.length)
         return {name: value.to(self._work.device) for name, value in batch.items()}
 
     def _release(self, step: int, totals: StepTotals) -> None:

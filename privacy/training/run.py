@@ -17,7 +17,8 @@ from harness.errors import UsageError
 from harness.scorer.texts import reads_segments
 from privacy.training.batches import Collator, LogicalBatch, padding_values, plan_batches
 from privacy.training.beforehand import check_masks
-from privacy.training.cached_features import as_rows, cached_head, can_cache
+from privacy.training.cached_features import BATCH, as_rows, cached_head, can_cache
+from privacy.training.completions import encode_completions
 from privacy.training.data import TrainingData
 from privacy.training.engine import PlainEngine
 from privacy.training.guarantee import Guarantee, Spent
@@ -26,7 +27,16 @@ from privacy.training.loop import fit
 from privacy.training.memory import device_name
 from privacy.training.model import finished, load_trainable
 from privacy.training.next_sentence import next_sentence, sentence_order, sentence_pairs
-from privacy.training.objective import Objective, causal_lm, classification, in_bf16, masked_lm, with_classes
+from privacy.training.objective import (
+    Objective,
+    causal_lm,
+    classification,
+    completion_lm,
+    in_bf16,
+    masked_lm,
+    with_classes,
+)
+from privacy.training.padding import padded_length
 from privacy.training.private import PrivateTraining
 from privacy.training.progress import RunProgress
 from privacy.training.ranks import Ranks
@@ -106,8 +116,8 @@ def _prepare(job: Job, device: torch.device) -> tuple[Work, Any]:
     model, tokenizer = load_trainable(job.spec, job.base, job.data, job.limit)
     work = make_work(job, model, tokenizer, device)
     if job.spec.mode == "head" and can_cache(model):
-        head = cached_head(model, job, work.encoded, work.collator, device)
-        work = replace(work, model=head, encoded=as_rows(work.encoded))
+        head = cached_head(model, job, work.encoded, work.collator, device, work.length)
+        work = replace(work, model=head, encoded=as_rows(work.encoded), length=None)
     return work, tokenizer
 
 
@@ -123,7 +133,17 @@ def make_work(job: Job, model: Any, tokenizer: Any, device: torch.device) -> Wor
         parts=spec.accumulation,
         pad_left=model.config.model_type == "xlnet",  # it classifies from the last position
     )
-    return Work(spec, model, objective, collator, encoded, device, model)
+    work = Work(spec, model, objective, collator, encoded, device, model)
+    if spec.privacy is None:
+        return work
+    return replace(work, length=padded_length(work, tokenizer, limit, together=_together(spec, model)))
+
+
+def _together(spec: TrainSpec, model: Any) -> int:
+    """Records that the model reads together, at most."""
+    if spec.mode == "head" and can_cache(model):
+        return BATCH
+    return 1 if spec.privacy is not None and spec.privacy.engine == "one-sample" else spec.micro_batch
 
 
 def plain_accelerator(device: str) -> Accelerator:
@@ -135,6 +155,9 @@ def plain_accelerator(device: str) -> Accelerator:
 
 
 def _encode(spec: TrainSpec, tokenizer: Any, data: TrainingData, limit: int, *, segments: bool) -> Encoded:
+    if spec.completions != "none":
+        assert data.pairs is not None  # its schema asks for them
+        return encode_completions(tokenizer, data.texts, data.pairs, limit, chat=spec.completions == "chat")
     if spec.task == "causal_lm":
         return encode_documents(tokenizer, data.texts, limit)
     if spec.task == "classification":
@@ -152,7 +175,7 @@ def _objective(spec: TrainSpec, tokenizer: Any, encoded: Encoded, limit: int) ->
     if spec.task == "classification":
         objective = classification()
     elif spec.task == "causal_lm":
-        objective = causal_lm()
+        objective = causal_lm() if spec.completions == "none" else completion_lm()
     else:
         objective = masked_lm(tokenizer, spec.mlm_probability, seed)
     if spec.next_sentence:

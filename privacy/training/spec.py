@@ -18,7 +18,17 @@ Task = Literal["classification", "masked_lm", "causal_lm"]
 Mode = Literal["full", "head", "bitfit", "last-layers", "lora"]
 MODES: tuple[Mode, ...] = ("head", "bitfit", "last-layers", "lora", "full")
 """From few weights to all."""
-_LATER = ("mode", "last_layers", "pooling", "optimizer", "momentum", "schedule", "averaging")
+_LATER = (
+    "mode",
+    "last_layers",
+    "pooling",
+    "optimizer",
+    "momentum",
+    "schedule",
+    "averaging",
+    "completions",
+    "gradient_checkpointing",
+)
 
 _LATER_PRIVACY = {"other_labels": "refuse", "max_batch": None, "secure": False, "noise": "independent", "bands": "auto"}
 """Keys of `privacy` that older trainings did not have, with what they mean when left out."""
@@ -53,7 +63,7 @@ class TrainSpec(BaseModel):
     epochs: int = Field(default=3, ge=1, description="passes over the training records")
     batch_size: int = Field(default=16, ge=1, description="records per optimizer step")
     accumulation: int = Field(default=1, ge=1, description="parts a batch is computed in, to save memory")
-    learning_rate: float = Field(default=2e-5, gt=0, description="peak learning rate")
+    learning_rate: float = Field(default=2e-5, gt=0, le=1e6, description="peak learning rate")
     weight_decay: float = Field(default=0.01, ge=0, description="AdamW decay; never on biases and norm weights")
     optimizer: Literal["adamw", "sgd"] = Field(default="adamw", description="adamw without decay is Adam")
     momentum: float = Field(default=0.9, ge=0, lt=1, description="of sgd")
@@ -66,8 +76,15 @@ class TrainSpec(BaseModel):
     max_tokens: int | None = Field(default=None, ge=2, description="cut records here; default: 512 or what base reads")
     mlm_probability: float = Field(default=0.15, gt=0, lt=1, description="share of tokens predicted, masked_lm only")
     next_sentence: bool = Field(default=False, description="masked_lm: also tell whether the pair follows the text")
+    completions: Literal["none", "plain", "chat"] = Field(
+        default="none",
+        description="causal_lm: records are prompt and completion, only the latter is learnt; chat: by the template",
+    )
     lora: LoraSpec | None = Field(default=None, description="train low-rank adapters and a new head only")
     precision: Literal["fp32", "bf16"] = Field(default="fp32", description="of the forward pass; weights stay fp32")
+    gradient_checkpointing: bool = Field(
+        default=False, description="keep no layer's inner activations, compute them twice: less memory, more time"
+    )
     privacy: PrivacySpec | None = Field(default=None, description="train with differential privacy")
     seed: int = Field(default=0, ge=0, lt=2**32, description="seed of order, dropout, masks and a new head")
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -93,6 +110,13 @@ class TrainSpec(BaseModel):
         self._consistent_mode()
         if self.next_sentence and self.task != "masked_lm":
             raise ValueError(f"next_sentence belongs to masked_lm, not to {self.task}")
+        if self.completions != "none" and self.task != "causal_lm":
+            raise ValueError(f"completions belongs to causal_lm, not to {self.task}")
+        if self.gradient_checkpointing and self.privacy and self.privacy.engine.startswith("opacus"):
+            raise ValueError(
+                f"gradient_checkpointing runs layers twice, which {self.privacy.engine} takes for two uses; choose "
+                "engine book-keeping"
+            )
         if self.privacy and self.max_grad_norm not in {None, 1.0}:
             raise ValueError("max_grad_norm clips whole batches; with privacy give privacy.max_grad_norm instead")
         return self

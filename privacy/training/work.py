@@ -25,3 +25,5 @@ class Work:
     device: torch.device
     whole: Any
     """The model that is saved; `model` itself, or the one whose last layer `model` is."""
+    length: int | None = None
+    """Tokens that every record is padded to; None: those of the longest of its micro-batch."""

@@ -245,13 +245,6 @@ def test_engines_by_name(model: Any) -> None:
         make_engine(name, model, max_grad_norm=1.0)
 
 
-def test_gradient_checkpointing_is_refused(model: Any) -> None:
-    engine = BookKeepingEngine(model, max_grad_norm=1.0)
-    model.gradient_checkpointing_enable()
-    with pytest.raises(ClippingError, match="gradient_checkpointing_disable"), engine.recording(1):
-        pass
-
-
 @pytest.mark.parametrize("kind", _ENGINES)
 @pytest.mark.parametrize("frozen", [True, False])
 def test_freezing_after_the_engine_was_made_is_refused(kind: type[ClippingEngine], frozen: bool, model: Any) -> None:

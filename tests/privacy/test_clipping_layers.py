@@ -160,7 +160,7 @@ def test_inner_products_of_all_pairs_of_factors() -> None:
     torch.testing.assert_close(formed[0][1], nn.functional.one_hot(ids[1], 7).double().T @ uses[0].right[1])
     for one, grad in zip(uses, formed, strict=True):
         for other, other_grad in zip(uses, formed, strict=True):
-            torch.testing.assert_close(inner(one, other), (grad * other_grad).sum(dim=(1, 2)))
+            torch.testing.assert_close(inner(one, other).value, (grad * other_grad).sum(dim=(1, 2)))
         weights = _draw(2, seed=3)
         summed = add_weighted(None, one, weights, torch.Size((7, 4)))
         torch.testing.assert_close(summed, torch.einsum("b,bpq->pq", weights, grad))

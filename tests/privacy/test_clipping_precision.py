@@ -152,10 +152,10 @@ def test_products_of_low_precision_factors_are_wide(rows: int) -> None:
     factors = Factors(draw(2, 3, rows, kind=torch.bfloat16), draw(2, 3, 5, kind=torch.float32))
     exact = Factors(factors.left.double(), factors.right.double())
     other = Factors(draw(2, 4, rows, kind=torch.float32), draw(2, 4, 5, kind=torch.bfloat16))
-    torch.testing.assert_close(inner(factors, factors).double(), inner(exact, exact), rtol=1e-5, atol=0)
+    torch.testing.assert_close(inner(factors, factors).value.double(), inner(exact, exact).value, rtol=1e-5, atol=0)
     torch.testing.assert_close(
-        inner(factors, other).double(),
-        inner(exact, Factors(other.left.double(), other.right.double())),
+        inner(factors, other).value.double(),
+        inner(exact, Factors(other.left.double(), other.right.double())).value,
         rtol=1e-4,
         atol=1e-3,
     )

@@ -298,7 +298,7 @@ def test_an_edited_ledger_stops_the_run(base: Path, tmp_path: Path) -> None:
 
 
 def test_weights_that_are_no_numbers_are_not_written(base: Path, tmp_path: Path) -> None:
-    spec = privately(tmp_path, base, {"noise_multiplier": 1.0}, learning_rate=1e38)
+    spec = privately(tmp_path, base, {"noise_multiplier": 1.0}, learning_rate=1e6, weight_decay=1e6)
     with pytest.raises(AuditError, match="are no numbers after training"):
         train(spec)
     assert not spec.output.exists()

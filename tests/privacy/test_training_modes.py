@@ -89,6 +89,7 @@ def test_bitfit_needs_biases(tmp_path: Path) -> None:
         ({"mode": "head", "lora": {"rank": 2}}, "with mode head leave the lora section out"),
         ({"mode": "head", "task": "causal_lm"}, "mode head trains the head of a classifier|and the task is causal_lm"),
         ({"pooling": "mean", "task": "causal_lm"}, "pooling belongs to classification"),
+        ({"learning_rate": 1e38}, "less than or equal to 1000000"),  # a step of Adam would end in a traceback
         ({"averaging": "last"}, "averaging is for private training"),
     ],
 )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -32,6 +33,23 @@ def losses(objective: Objective, model: Any, tokenizer: Any, records: list[Featu
     """All records in one padded batch."""
     with torch.no_grad():
         return objective.losses(model, padded(tokenizer, records)).tolist()
+
+
+def test_padding_on_the_left_is_not_asked_for_the_first_token() -> None:
+    """Else a padded record had one target more than the same record alone."""
+    tables = torch.randn(9, 9, generator=torch.Generator().manual_seed(0))
+
+    def model(input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
+        return SimpleNamespace(logits=tables[input_ids])
+
+    short, long = ({"input_ids": ids, "attention_mask": [1] * len(ids)} for ids in ([3, 4], [5, 6, 7, 8]))
+    objective = causal_lm()
+    values = {"input_ids": 0, "attention_mask": 0, "targets": IGNORED}
+    collator = Collator(objective.add_labels, values, parts=1, pad_left=True)
+    together = objective.losses(model, collator.micro_batch([short, long]))  # type: ignore[arg-type]
+    alone = objective.losses(model, collator.micro_batch([short]))  # type: ignore[arg-type]
+    assert together[0] == alone[0]
+    assert float(alone[0]) == pytest.approx(-float(tables[3].log_softmax(0)[4]), rel=1e-5)
 
 
 def surprise(logits: torch.Tensor, token: int) -> float:
