@@ -37,6 +37,8 @@ def made_up_records(tokenizer: Any, model: Any, task: Task, limit: int) -> tuple
         {**record, "input_ids": [token if token in keep else rng.choice(ordinary) for token in record["input_ids"]]}
         for record in records
     ]
+    if task == "causal_lm":  # records with completions bring their targets
+        drawn = [{**record, "targets": record["input_ids"]} for record in drawn]
     if task == "classification":
         drawn = with_classes(drawn, [row % 2 for row in range(len(drawn))])
     return drawn[: len(apart)], drawn[len(apart) :]

@@ -175,6 +175,7 @@ def test_made_up_records_are_of_no_one(task: Any) -> None:
     for record in (*apart, *short):
         ids = record["input_ids"]
         assert len(record["attention_mask"]) == len(ids)
+        assert ("targets" in record) == (task == "causal_lm"), "a record with a completion brings its targets"
         assert all(0 <= token < len(tokenizer) for token in ids)
         assert (ids[0], ids[-1]) == (tokenizer.cls_token_id, tokenizer.sep_token_id) or task == "causal_lm"
         assert tokenizer.unk_token_id not in ids or task == "causal_lm"
