@@ -50,3 +50,10 @@ def telling_digits(value: float | None, limit: float) -> int:
         if (shown > limit) == (value > limit) and (shown < limit) == (value < limit):
             return digits
     return 18
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

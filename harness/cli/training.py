@@ -26,6 +26,9 @@ def train(
             help="For example epsilon=8,delta=auto; over the spec's own; 'off' trains without.", show_default=False
         ),
     ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only say what it would spend, take and claim; nothing is written.")
+    ] = False,
     tracking_uri: Uri = None,
     allow_pickle: Pickle = False,
     allow_remote_code: Remote = False,
@@ -40,6 +43,11 @@ def train(
     store_of_environment()  # what is wrong with it should be heard now, not when the model is trained
     settings = load_train_spec(spec, privacy)
     allowed = Permissions(allow_pickle, allow_remote_code)
+    if plan:
+        from privacy.planning import planned
+
+        say(planned(settings, if_missing=if_missing, replace=replace, permissions=allowed))
+        return
     if os.environ.get("RANK", "0") != "0":  # of several processes of a launcher only the first one speaks
         run_training(settings, if_missing=if_missing, replace=replace, permissions=allowed)
         return
@@ -80,21 +88,26 @@ def budget(
 def frontier(
     spec: Annotated[Path, typer.Argument(help="YAML file with a training spec; its output becomes the grid's folder.")],
     epsilons: Annotated[str, typer.Option(help="Targets, separated by commas; inf: without privacy.")] = "8,3,1,inf",
+    modes: Annotated[
+        str | None,
+        typer.Option(help="What is trained, for example head,bitfit,lora,full; default: as the spec says."),
+    ] = None,
     seeds: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "0,1,2",
     plain: Annotated[
         Path | None,
         typer.Option(help="Training spec of the runs without privacy, where they train best otherwise."),
     ] = None,
 ) -> None:
-    """Train over a grid of epsilons and seeds; what privacy costs, with intervals, as rows, a table and a plot."""
+    """Train over a grid of epsilons, modes and seeds; what privacy costs, as rows, a table and a plot."""
     from harness.console import audit_progress, training_progress
-    from privacy.frontier.grid import make_grid, parse_epsilons, parse_seeds
+    from privacy.frontier.grid import make_grid, parse_epsilons, parse_modes, parse_seeds
     from privacy.frontier.run import Watch, run_frontier
     from privacy.frontier.table import terminal
     from privacy.training.options import load_train_spec
 
     without = load_train_spec(plain) if plain else None
-    grid = make_grid(load_train_spec(spec), parse_epsilons(epsilons), parse_seeds(seeds), plain=without)
+    chosen = parse_modes(modes) if modes is not None else ()
+    grid = make_grid(load_train_spec(spec), parse_epsilons(epsilons), parse_seeds(seeds), modes=chosen, plain=without)
     try:
         result = run_frontier(grid, Watch(say, training_progress, audit_progress))
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""The grid: which epsilons, which seeds, and the training spec of each cell."""
+"""The grid: which epsilons, which modes, which seeds, and the training spec of each cell."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pydantic import ValidationError
+
 from harness.errors import UsageError
 from harness.numbers import bound
 from harness.validation import validated
 from privacy.training.privacy_spec import PrivacySpec
-from privacy.training.spec import TrainSpec
+from privacy.training.spec import MODES, Mode, TrainSpec
 
 N = TypeVar("N", int, float)
 _SAME = ("task", "data", "held_out", "label_names")
@@ -32,12 +34,12 @@ class Cell:
     @property
     def name(self) -> str:
         """Name of its folder."""
-        return cell_name(self.epsilon, self.seed)
+        return self.spec.output.name
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Every epsilon with every seed."""
+    """Every epsilon with every mode and seed; one mode without privacy, for all to be compared with."""
 
     output: Path
     epsilons: tuple[float, ...]
@@ -54,27 +56,48 @@ class Grid:
         return self.cells[0].spec
 
 
-def cell_name(epsilon: float, seed: int) -> str:
-    """`eps8-seed0`; `epsinf-seed0` without privacy."""
-    return f"eps{bound(epsilon)}-seed{seed}"
+def cell_name(epsilon: float, seed: int, mode: Mode | None = None) -> str:
+    """`eps8-seed0`; `epsinf-seed0` without privacy; `head-eps8-seed0` of a mode that is not the spec's own."""
+    return f"{mode}-" * (mode is not None) + f"eps{bound(epsilon)}-seed{seed}"
 
 
 def make_grid(
-    spec: TrainSpec, epsilons: Sequence[float], seeds: Sequence[int], *, plain: TrainSpec | None = None
+    spec: TrainSpec,
+    epsilons: Sequence[float],
+    seeds: Sequence[int],
+    *,
+    modes: Sequence[Mode] = (),
+    plain: TrainSpec | None = None,
 ) -> Grid:
     """The grid of `spec`, whose output becomes the folder of all cells; its own seed and epsilon do not count.
 
     `plain` holds the settings of the runs without privacy where they differ (their best learning rate and batch size
-    are others); its output and seed do not count. Raises UsageError for what makes no grid.
+    are others); its output and seed do not count. `modes`: those of the private runs, the spec's own where none is
+    given; what the spec gives holds for each, and what it leaves open is filled in to suit it. The folders of the
+    spec's own mode are named as without others, so that a grid can grow by modes. Raises UsageError for what makes no
+    grid.
     """
     _check(spec, epsilons, seeds, plain)
+    by_mode = _by_mode(spec, modes)
     ordered = tuple(sorted(epsilons, reverse=True))
     cells = tuple(
-        Cell(epsilon, seed, _cell_spec(spec, plain or spec, epsilon, seed)) for seed in seeds for epsilon in ordered
+        Cell(epsilon, seed, _cell_spec(each, plain or spec, epsilon, seed, None if each is spec else each.mode))
+        for seed in seeds
+        for epsilon in ordered
+        for each in (by_mode if math.isfinite(epsilon) else (spec,))
     )
     stand_ins = {"spec": 1.0, "plain": math.inf}
     settings = {part: _cell_spec(spec, plain or spec, epsilon, 0).canonical() for part, epsilon in stand_ins.items()}
     return Grid(spec.output, ordered, tuple(seeds), cells, settings)
+
+
+def parse_modes(text: str) -> list[Mode]:
+    """`head,lora` -> its modes. Raises UsageError naming what is none."""
+    wanted = _parts(text)
+    for part in wanted:
+        if part not in MODES:
+            raise UsageError(f"--modes: {part!r} is no mode; choose from {', '.join(MODES)}, separated by commas")
+    return [mode for part in wanted for mode in MODES if mode == part]
 
 
 def parse_epsilons(text: str) -> list[float]:
@@ -117,8 +140,23 @@ def _check(spec: TrainSpec, epsilons: Sequence[float], seeds: Sequence[int], pla
             raise UsageError(f"{key} differs in the spec of the runs without privacy; only how they train may differ")
 
 
-def _cell_spec(spec: TrainSpec, plain: TrainSpec, epsilon: float, seed: int) -> TrainSpec:
-    own = {"seed": seed, "output": spec.output / cell_name(epsilon, seed)}
+def _by_mode(spec: TrainSpec, modes: Sequence[Mode]) -> tuple[TrainSpec, ...]:
+    """`spec` for each mode, and itself for its own."""
+    twice = next((mode for mode in modes if modes.count(mode) > 1), None)
+    if twice is not None:
+        raise UsageError(f"the mode {twice} is given twice; give each mode once")
+    found = []
+    for mode in modes or (spec.mode,):
+        try:
+            found.append(spec if mode == spec.mode else spec.with_mode(mode))
+        except ValidationError as error:
+            why = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+            raise UsageError(f"--modes: {mode} does not go with this spec: {why}") from error
+    return tuple(found)
+
+
+def _cell_spec(spec: TrainSpec, plain: TrainSpec, epsilon: float, seed: int, mode: Mode | None = None) -> TrainSpec:
+    own = {"seed": seed, "output": spec.output / cell_name(epsilon, seed, mode)}
     if math.isinf(epsilon):
         return validated(
             TrainSpec, {**plain.model_dump(exclude_unset=True), "privacy": None, **own}, "the runs without privacy"

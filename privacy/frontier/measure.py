@@ -11,20 +11,20 @@ import pandas as pd
 
 from harness.errors import AuditError
 from harness.stats import FloatArray
+from privacy.frontier.best import Best, Fall, Table, best_of_each, falls_of, how_much_worse, mode_place
 from privacy.frontier.rows import Quality
 from privacy.frontier.together import Together, together
-from privacy.frontier.two_way import ANY, Estimate, two_way, two_way_difference
-
-Table = Mapping[int, FloatArray]
-"""Values of each seed's model, [examples]; the examples are the same ones in the same order."""
+from privacy.frontier.two_way import ANY, Estimate, two_way
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One epsilon of the frontier. Quality is accuracy, or nats per token."""
+    """One epsilon of the frontier, and one mode. Quality is accuracy, or nats per token."""
 
     target: float
     """inf: without differential privacy."""
+    mode: str
+    """What was trained of the model; '' in rows of older versions."""
     epsilon: float
     """Upper bound claimed, the largest over its seeds; inf without privacy."""
     delta: float | None
@@ -51,7 +51,7 @@ class Frontier:
 
     quality: Quality
     points: tuple[Point, ...]
-    """Largest epsilon first, the models without privacy before it."""
+    """Mode by mode, each with its largest epsilon first; the models without privacy before them."""
     n: int
     """Examples that every model was scored on."""
     left_out: int
@@ -67,8 +67,18 @@ class Frontier:
     """What a reader of the claims must know."""
     failures: Mapping[str, str]
     """Cell -> why it has no result."""
+    best: tuple[Best, ...] = ()
+    """Of each epsilon, largest first; empty unless several modes were trained with privacy."""
+    falls: tuple[Fall, ...] = ()
+    """Where the best got worse with more epsilon."""
+
     together: Together | None = None
     """The private models as one release; None: there are none."""
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """Modes trained with privacy, in the order of the points."""
+        return tuple(dict.fromkeys(point.mode for point in self.points if point.private))
 
     @property
     def plain(self) -> Point | None:
@@ -87,11 +97,13 @@ def measure(rows: pd.DataFrame, level: float = 0.95) -> Frontier:
     quality = Quality(rows["quality"].iloc[0])
     shared = _shared_examples(good)
     kept = good[good["case_id"].isin(shared)]
-    targets = sorted(map(float, kept["target_epsilon"].unique()), reverse=True)
-    by_target = {target: kept[kept["target_epsilon"] == target] for target in targets}
-    tables = {target: _table(mine, quality, shared) for target, mine in by_target.items()}
-    points = [_point(mine, tables[target], quality, level) for target, mine in by_target.items()]
-    points = [replace(point, lost=_lost(point, tables, quality, level)) for point in points]
+    groups = _groups(kept)
+    tables = {key: _table(mine, quality, shared) for key, mine in groups.items()}
+    points = [_point(mine, tables[key], quality, level) for key, mine in groups.items()]
+    plain = next((table for (_, target), table in tables.items() if math.isinf(target)), None)
+    points = [replace(point, lost=_lost(point, tables, plain, quality, level)) for point in points]
+    private = {key: table for key, table in tables.items() if math.isfinite(key[1])}
+    best = best_of_each(private, quality, level, _bounds(quality, 0.0))
     return Frontier(
         quality=quality,
         points=tuple(points),
@@ -104,13 +116,25 @@ def measure(rows: pd.DataFrame, level: float = 0.95) -> Frontier:
         accountants=_distinct(kept, "accountant"),
         notes=_distinct(kept, "note"),
         failures={str(row["checkpoint"]): str(row["error"]) for row in rows[rows["case_id"].isna()].to_dict("records")},
+        best=best,
+        falls=falls_of(best, private, quality, level),
         together=together(rows),
     )
 
 
+def _groups(rows: pd.DataFrame) -> dict[tuple[str, float], pd.DataFrame]:
+    """Rows by mode and target, in the order of the points."""
+    modes = rows["mode"].fillna("")
+    keys = sorted(
+        set(zip(map(str, modes), map(float, rows["target_epsilon"]), strict=True)),
+        key=lambda key: (math.isfinite(key[1]), mode_place(key[0]), -key[1]),
+    )
+    return {(mode, target): rows[(modes == mode) & (rows["target_epsilon"] == target)] for mode, target in keys}
+
+
 def _shared_examples(good: pd.DataFrame) -> list[str]:
     """Examples that every model was scored on, so that all are compared on the same ones."""
-    models = good.groupby(["target_epsilon", "seed"]).ngroups
+    models = good.groupby(["target_epsilon", "mode", "seed"], dropna=False).ngroups
     counts = good.groupby("case_id", sort=True).size()
     shared = [str(case) for case in counts.index[counts == models]]
     if models and not shared:
@@ -144,6 +168,7 @@ def _point(rows: pd.DataFrame, table: Table, quality: Quality, level: float) -> 
     seconds = cells["seconds"].dropna()
     return Point(
         target=float(cells["target_epsilon"].iloc[0]),
+        mode=str(cells["mode"].fillna("").iloc[0]),
         epsilon=float(cells["epsilon"].max()),
         delta=_largest(cells["delta"]),
         noise_multiplier=_largest(cells["noise_multiplier"]),
@@ -155,17 +180,17 @@ def _point(rows: pd.DataFrame, table: Table, quality: Quality, level: float) -> 
     )
 
 
-def _lost(point: Point, tables: Mapping[float, Table], quality: Quality, level: float) -> Estimate | None:
+def _lost(
+    point: Point,
+    tables: Mapping[tuple[str, float], Table],
+    plain: Table | None,
+    quality: Quality,
+    level: float,
+) -> Estimate | None:
     """Paired by example; by seed as well where both have the same seeds. None without anything to compare with."""
-    if math.inf not in tables or not point.private:
+    if plain is None or not point.private:
         return None
-    mine, plain = tables[point.target], tables[math.inf]
-    sign = -1.0 if quality is Quality.ACCURACY else 1.0
-    ours, theirs = (sign * np.stack([table[seed] for seed in sorted(table)]) for table in (mine, plain))
-    bounds = _bounds(quality, -1.0)
-    if mine.keys() == plain.keys():
-        return two_way(ours - theirs, level, bounds)
-    return two_way_difference(ours, theirs, level, bounds)
+    return how_much_worse(tables[point.mode, point.target], plain, quality, level)
 
 
 def _bounds(quality: Quality, lowest: float) -> tuple[float, float]:

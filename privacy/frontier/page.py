@@ -11,7 +11,7 @@ from harness.reports.template import html_environment
 from privacy.frontier import plot as geometry
 from privacy.frontier.measure import Frontier
 from privacy.frontier.plot import frontier_plot
-from privacy.frontier.words import caption, cells, failures, header
+from privacy.frontier.words import best_cells, best_header, caption, cells, failures, header
 
 
 def page(frontier: Frontier) -> str:
@@ -22,6 +22,8 @@ def page(frontier: Frontier) -> str:
         at=geometry,
         header=header(frontier),
         cells=list(cells(frontier)),
+        best_header=best_header(frontier),
+        best_cells=list(best_cells(frontier)),
         caption=caption(frontier),
         failures=failures(frontier),
     )

@@ -19,6 +19,8 @@ _PLAIN = 646.0
 _FIRST, _LAST = 116.0, 556.0
 """Where the smallest and the largest epsilon stand."""
 _TICKS = 4
+_APART = 7.0
+"""Pixels between the marks of two modes at one epsilon."""
 _CROWDED = 30
 """Pixels that two labels need between them."""
 
@@ -42,6 +44,17 @@ class Mark:
     seeds: tuple[float, ...]
     private: bool
     title: str
+    style: str = ""
+    """Class of its colour, where there are several modes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The curve of a mode, or the best of each epsilon."""
+
+    name: str
+    style: str
+    points: tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +66,8 @@ class Plot:
     y_ticks: tuple[Tick, ...]
     plain: Mark | None
     """Its line, and the band of its interval, go across."""
+    lines: tuple[Line, ...]
+    """None unless there are several modes; the best last."""
     floor: float | None
     """Line of always giving the commonest class; None where it lies outside of the plot."""
 
@@ -69,22 +84,24 @@ def frontier_plot(frontier: Frontier) -> Plot:
     titles = [_title(header(frontier), row) for row in cells(frontier)]
     marks = tuple(
         Mark(
-            x=x(_epsilon(point)) if point.private else _PLAIN,
+            x=x(_epsilon(point)) + _aside(frontier, point) if point.private else _PLAIN,
             y=y(scale(point.quality.value)),
             low=y(scale(point.quality.interval.low)) if point.quality.interval else None,
             high=y(scale(point.quality.interval.high)) if point.quality.interval else None,
             seeds=tuple(y(scale(value)) for value in point.by_seed) if len(point.by_seed) > 1 else (),
             private=point.private,
             title=title,
+            style=_style(frontier, point.mode) if point.private else "",
         )
         for point, title in zip(frontier.points, titles, strict=True)
     )
     floor = frontier.floor if frontier.floor is not None and start <= frontier.floor <= end else None
     return Plot(
         marks,
-        _x_ticks(frontier.points, marks),
+        _x_ticks(frontier.points, x),
         tuple(Tick(y(float(label)), label) for label in round_numbers(start, end)),
         next((mark for mark in marks if not mark.private), None),
+        _lines(frontier, marks, lambda value: y(scale(value)), x),
         None if floor is None else y(floor),
     )
 
@@ -114,16 +131,44 @@ def _horizontal(epsilons: list[float]) -> Callable[[float], float]:
     return lambda epsilon: _FIRST + (_LAST - _FIRST) * (math.log(epsilon) - low) / (high - low)
 
 
-def _x_ticks(points: tuple[Point, ...], marks: tuple[Mark, ...]) -> tuple[Tick, ...]:
+def _aside(frontier: Frontier, point: Point) -> float:
+    """Pixels that a mode's marks stand beside their epsilon, so that none hides another."""
+    modes = frontier.modes
+    return _APART * (modes.index(point.mode) - (len(modes) - 1) / 2)
+
+
+def _style(frontier: Frontier, mode: str) -> str:
+    return f"mode-{frontier.modes.index(mode)}" if len(frontier.modes) > 1 else ""
+
+
+def _lines(
+    frontier: Frontier, marks: tuple[Mark, ...], y: Callable[[float], float], x: Callable[[float], float]
+) -> tuple[Line, ...]:
+    if len(frontier.modes) < 2:
+        return ()
+    drawn = list(zip(frontier.points, marks, strict=True))
+    curves = [
+        Line(
+            mode,
+            _style(frontier, mode),
+            tuple((mark.x, mark.y) for point, mark in drawn if point.private and point.mode == mode),
+        )
+        for mode in frontier.modes
+    ]
+    at = {point.target: x(_epsilon(point)) for point in frontier.points if point.private}
+    best = tuple((at[each.target], y(each.quality.value)) for each in frontier.best)
+    return (*curves, Line("best of each epsilon", "best", best))
+
+
+def _x_ticks(points: tuple[Point, ...], x: Callable[[float], float]) -> tuple[Tick, ...]:
     """A tick per epsilon, named by its target; without a name where it would touch the one to its right."""
-    private = [
-        Tick(mark.x, bound(point.target)) for point, mark in zip(points, marks, strict=True) if point.private
-    ]  # from right to left
+    places = {point.target: x(_epsilon(point)) for point in points if point.private}
+    private = [Tick(places[target], bound(target)) for target in sorted(places, reverse=True)]  # from right to left
     ticks = private[:1]
     for tick in private[1:]:
         named = next(other for other in reversed(ticks) if other.label)
         ticks.append(tick if named.at - tick.at >= _CROWDED else Tick(tick.at, ""))
-    return (*ticks, *(Tick(mark.x, "none") for mark in marks if not mark.private))
+    return (*ticks, *(Tick(_PLAIN, "none") for point in points if not point.private))
 
 
 def _range(frontier: Frontier) -> tuple[float, float]:

@@ -52,6 +52,8 @@ class FrontierRow(pa.DataFrameModel):
     """Name of the cell's folder."""
     target_epsilon: Series[float] = pa.Field(gt=0)
     """Asked for; inf: trained without differential privacy."""
+    mode: Series[str] = pa.Field(nullable=True)
+    """What was trained of the model; missing in rows of older versions, which knew no modes."""
     seed: Series[int] = pa.Field(ge=0)
     epsilon: Series[float] = pa.Field(nullable=True, ge=0)
     """Upper bound claimed; inf without privacy."""
@@ -153,6 +155,7 @@ def _about(cell: Cell) -> dict[str, Any]:
         "data": cell.spec.held_out.source,
         "checkpoint": cell.name,
         "target_epsilon": cell.epsilon,
+        "mode": cell.spec.mode,
         "seed": cell.seed,
     }
 

@@ -15,6 +15,7 @@ from harness.audit import OnProgress
 from harness.checkpoint import inspect_checkpoint
 from harness.errors import AssayError, AuditError, UsageError
 from harness.files import write_text
+from harness.numbers import duration
 from harness.registry import find_probes, pick
 from harness.reports.content import plain
 from privacy.frontier.folder import open_folder
@@ -24,7 +25,7 @@ from privacy.frontier.page import page
 from privacy.frontier.rows import cell_rows, failed_row, write_frontier
 from privacy.frontier.score import AUDITS, probe_of, score
 from privacy.frontier.table import markdown
-from privacy.frontier.words import duration, outcome
+from privacy.frontier.words import outcome
 from privacy.training import OnStep, train
 from privacy.training.data import load_training_data
 from privacy.training.total import check_grid

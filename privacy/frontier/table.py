@@ -10,18 +10,26 @@ from rich.text import Text
 
 from harness.reports.markdown import text
 from privacy.frontier.measure import Frontier
-from privacy.frontier.words import caption, cells, failures, header
+from privacy.frontier.words import best_cells, best_header, caption, cells, failures, header
 
 
 def terminal(frontier: Frontier) -> Group:
     """The table with its caption, and the cells that failed, for rich."""
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
-    for title in header(frontier):
-        table.add_column(title.replace(" ", "\n", 1), justify="right", overflow="fold")
-    for row in cells(frontier):
-        table.add_row(*map(Text, row))
+    tables = [_grid(header(frontier), cells(frontier))]
+    if frontier.best:
+        tables.append(_grid(best_header(frontier), best_cells(frontier)))
+    parts = [part for table in tables for part in (table, Text())]
     lost = [Text(f"failed: {line}", "bold red") for line in failures(frontier)]
-    return Group(table, Text(), *(Text(line, "dim") for line in caption(frontier)), *lost)
+    return Group(*parts, *(Text(line, "dim") for line in caption(frontier)), *lost)
+
+
+def _grid(titles: Iterable[str], rows: Iterable[Sequence[str]]) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
+    for title in titles:
+        table.add_column(title.replace(" ", "\n", 1), justify="right", overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
 
 
 def markdown(frontier: Frontier) -> str:
@@ -29,6 +37,7 @@ def markdown(frontier: Frontier) -> str:
     blocks = [
         f"# Privacy and {frontier.quality.value}",
         _table(header(frontier), cells(frontier)),
+        *((_table(best_header(frontier), best_cells(frontier)),) if frontier.best else ()),
         "\n".join(f"- {text(line)}" for line in caption(frontier)),
     ]
     if frontier.failures:

@@ -28,7 +28,7 @@ class Together:
 
 def together(rows: pd.DataFrame) -> Together | None:
     """From the rows of a grid; None where no model is private."""
-    cells = rows[rows["case_id"].notna()].drop_duplicates(["target_epsilon", "seed"])
+    cells = rows[rows["case_id"].notna()].drop_duplicates("checkpoint")
     private = cells[cells["delta"].notna()]
     if private.empty:
         return None

@@ -27,6 +27,7 @@ def header(frontier: Frontier) -> tuple[str, ...]:
     accuracy = frontier.quality is Quality.ACCURACY
     lost = "lost to privacy" if accuracy else "times that without privacy"
     return (
+        *(("mode",) if len(frontier.modes) > 1 else ()),
         *("epsilon, target", "epsilon, claimed", "delta", "noise multiplier", "seeds", "n"),
         *(frontier.quality.value, lost, "minutes"),
     )
@@ -36,6 +37,7 @@ def cells(frontier: Frontier) -> Iterator[tuple[str, ...]]:
     """The table's rows."""
     for point in frontier.points:
         yield (
+            *((point.mode,) if len(frontier.modes) > 1 else ()),
             epsilon(point),
             f"{point.epsilon:.4g}" if point.private else NONE,
             NONE if point.delta is None else f"{point.delta:.3g}",
@@ -46,6 +48,18 @@ def cells(frontier: Frontier) -> Iterator[tuple[str, ...]]:
             with_interval(point.lost, shown(frontier.quality)) if point.lost else "",
             "unknown" if point.minutes is None else f"{point.minutes:.1f}",
         )
+
+
+def best_header(frontier: Frontier) -> tuple[str, ...]:
+    """Titles of the table of the best."""
+    return ("epsilon, target", "best of", "is", f"{frontier.quality.value}, widened")
+
+
+def best_cells(frontier: Frontier) -> Iterator[tuple[str, ...]]:
+    """Its rows; none unless several modes were trained with privacy."""
+    for each in frontier.best:
+        number_of = f"{each.of} modes" if each.of > 1 else "1 mode"
+        yield (bound(each.target), number_of, each.mode, with_interval(each.quality, shown(frontier.quality)))
 
 
 def epsilon(point: Point) -> str:
@@ -72,6 +86,7 @@ def caption(frontier: Frontier) -> list[str]:
         _what(frontier),
         *_claims(frontier),
         *_intervals(frontier),
+        *_selection(frontier),
         *_remarks(frontier),
     ]
 
@@ -134,7 +149,12 @@ def _intervals(frontier: Frontier) -> Iterator[str]:
         several = any(len(point.seeds) > 1 for point in frontier.points)
         of = "seeds and examples (both random, t quantiles)" if several else "examples only"
         yield f"Intervals: {percent(intervals[0].level)}, over {of}."
-    single = [f"epsilon {epsilon(point)}" for point in frontier.points if len(point.seeds) == 1]
+    several_modes = len(frontier.modes) > 1
+    single = [
+        f"{point.mode} " * several_modes + f"epsilon {epsilon(point)}"
+        for point in frontier.points
+        if len(point.seeds) == 1
+    ]
     if single:
         yield f"{', '.join(single)}: one seed: says nothing about other seeds."
     if frontier.plain is None:
@@ -150,6 +170,31 @@ def _intervals(frontier: Frontier) -> Iterator[str]:
         )
 
 
+def _selection(frontier: Frontier) -> Iterator[str]:
+    """What choosing the best by the held-out examples does to its number."""
+    if not frontier.best:
+        return
+    most = max(each.of for each in frontier.best)
+    yield (
+        f"The best of each epsilon is chosen among up to {most} modes by these same {frontier.n} examples, so its "
+        "value is optimistic. Its interval is widened to hold for all of them at once (Bonferroni); before you quote "
+        "the value, score the chosen model on examples that chose nothing."
+    )
+    if frontier.plain is not None:
+        yield f"Without privacy one mode was trained ({frontier.plain.mode or 'unknown'}); all are compared with it."
+    for each in frontier.falls:
+        scale = shown(frontier.quality)
+        yield (
+            f"The best at epsilon {bound(each.larger.target)} ({each.larger.mode}, "
+            f"{number(scale(each.larger.quality.value), _DIGITS)}) is worse than at {bound(each.smaller.target)} "
+            f"({each.smaller.mode}, {number(scale(each.smaller.quality.value), _DIGITS)}), beyond its interval. More "
+            "epsilon cannot make the best possible model worse: its settings do not suit it, and the model of the "
+            "smaller epsilon keeps the larger one too."
+        )
+    if not frontier.falls and len(frontier.best) > 1:
+        yield "The best never gets worse with more epsilon, beyond its interval."
+
+
 def _remarks(frontier: Frontier) -> Iterator[str]:
     if frontier.quality is Quality.PSEUDO:
         yield "Pseudo: every token is predicted from both sides; not comparable with a causal model's perplexity."
@@ -163,10 +208,3 @@ def _remarks(frontier: Frontier) -> Iterator[str]:
 
 def _seeds(seeds: tuple[int, ...]) -> str:
     return f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''} ({', '.join(map(str, seeds))})"
-
-
-def duration(seconds: float) -> str:
-    """For people."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -30,11 +30,9 @@ class Lock:
         try:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            holder = os.pread(self._handle, 200, 0).decode(errors="replace").strip() or "unknown"
+            refusal = _in_use(ledger, self._handle)
             os.close(self._handle)
-            raise LedgerError(
-                f"{ledger}: in use by process {holder}; wait for it to end, or stop it and then resume"
-            ) from error
+            raise refusal from error
         os.ftruncate(self._handle, 0)
         os.pwrite(self._handle, f"{os.getpid()} on {socket.gethostname()}\n".encode(), 0)
         _HELD.add(self)
@@ -49,6 +47,27 @@ class Lock:
     def held(self) -> bool:
         """Whether this very process holds it."""
         return self in _HELD
+
+
+def check_free(ledger: Path) -> None:
+    """Raises LedgerError where another process holds the ledger; takes and changes nothing."""
+    try:
+        handle = os.open(ledger.with_name(f"{ledger.name}.lock"), os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise explain(error, ledger) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise _in_use(ledger, handle) from error
+    finally:
+        os.close(handle)
+
+
+def _in_use(ledger: Path, handle: int) -> LedgerError:
+    holder = os.pread(handle, 200, 0).decode(errors="replace").strip() or "unknown"
+    return LedgerError(f"{ledger}: in use by process {holder}; wait for it to end, or stop it and then resume")
 
 
 def _let_go_in_child() -> None:

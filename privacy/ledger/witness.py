@@ -27,24 +27,10 @@ class Witness:
         Raises LedgerError where it remembers another ledger, or more steps than `chain` has.
         """
         self.path = path
-        head = header_line(chain.header)[1].encode()
         if not path.exists():
-            write_bytes(path, head + b"\n" + _STEP * chain.spent, private=True)
+            write_bytes(path, _head(chain) + b"\n" + _STEP * chain.spent, private=True)
             return
-        content = path.read_bytes()
-        remembered = _counted(content)
-        if content[:_HASH] != head:
-            raise LedgerError(
-                f"{path}: counts the steps of another privacy ledger than the one in the folder beside it; put back "
-                "the one that belongs to it, or move both aside with --replace"
-            )
-        if remembered > chain.spent:
-            raise LedgerError(
-                f"{path}: {remembered} noisy steps were taken, but the privacy ledger holds {chain.spent}: lines were "
-                "taken off its end; put back an untouched copy, or move both aside with --replace and count "
-                "them as spent"
-            )
-        self._append(_STEP * (chain.spent - remembered))
+        self._append(_STEP * (chain.spent - check_witness(path, chain)))
 
     def count(self) -> None:
         """One more step is in the ledger. Raises AuditError where that cannot be written."""
@@ -59,6 +45,28 @@ class Witness:
                 f"{self.path}: a step could not be counted ({error.strerror}) and was not taken; see to the disk, then "
                 "resume"
             ) from error
+
+
+def check_witness(path: Path, chain: Chain) -> int:
+    """Steps that the witness at `path` remembers of `chain`. Raises LedgerError as `Witness` does."""
+    content = path.read_bytes()
+    remembered = _counted(content)
+    if content[:_HASH] != _head(chain):
+        raise LedgerError(
+            f"{path}: counts the steps of another privacy ledger than the one in the folder beside it; put back "
+            "the one that belongs to it, or move both aside with --replace"
+        )
+    if remembered > chain.spent:
+        raise LedgerError(
+            f"{path}: {remembered} noisy steps were taken, but the privacy ledger holds {chain.spent}: lines were "
+            "taken off its end; put back an untouched copy, or move both aside with --replace and count "
+            "them as spent"
+        )
+    return remembered
+
+
+def _head(chain: Chain) -> bytes:
+    return header_line(chain.header)[1].encode()
 
 
 def counted(path: Path) -> int | None:

@@ -76,6 +76,26 @@ def cached_head(
     return CachedHead(head, kept.to(device))
 
 
+def features_kept(model: Any, job: Job, encoded: Encoded, length: int | None) -> bool:
+    """Whether the features of these records are there from another run."""
+    name, head = last_linear(model)
+    return _kept(_path(job, name, length), len(encoded.records), head.in_features) is not None
+
+
+def rehearsed_head(
+    model: Any, encoded: Encoded, rows: list[int], collator: Collator, device: torch.device, length: int | None
+) -> tuple[CachedHead, Encoded]:
+    """The head over the features of the records `rows`, which stand for all others; nothing is kept or looked up."""
+    _, head = last_linear(model)
+    reader = _Reader(model.to(device).eval(), head, collator, device, length)
+    features = reader.read([encoded.records[row] for row in rows])
+    stand_ins = [encoded.records[rows[place % len(rows)]] for place in range(len(encoded.records))]
+    records = as_rows(Encoded(stand_ins, encoded.truncated)).records
+    for place, record in enumerate(records):
+        record["input_ids"] = [place % len(rows)]
+    return CachedHead(head, features.to(device)), Encoded(records, encoded.truncated)
+
+
 def as_rows(encoded: Encoded) -> Encoded:
     """The records as rows of the features."""
     records: list[Features] = [

@@ -71,7 +71,8 @@ class Spent:
     """Those whose result a crash took."""
     ledger: str
     processes: int
-    unprivatised: Unprivatised
+    unprivatised: Unprivatised | None
+    """None before the run."""
 
 
 def plan_guarantee(spec: TrainSpec, privacy: PrivacySpec, data: TrainingData) -> Guarantee:

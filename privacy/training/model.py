@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -44,17 +44,41 @@ def load_trainable(spec: TrainSpec, base: CheckpointInfo | None, data: TrainingD
     Raises CheckpointError when the base lacks the head of a language-model task, or its architecture that of the
     next-sentence objective; UsageError or DataError for a fresh model or adapters that cannot be made.
     """
+    whole = load_whole(spec, base, data, limit)
+    return trainable(whole, spec), whole.tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A model before it is chosen what of it is trained."""
+
+    model: Any
+    tokenizer: Any
+    new: frozenset[str] = frozenset()
+    """Parameters drawn at random."""
+    frozen: frozenset[str] = frozenset()
+    """Parameters that no mode trains."""
+
+
+def trainable(whole: Whole, spec: TrainSpec) -> Any:
+    """The model, of which only what `spec` trains asks for gradients; under adapters for lora."""
+    model = choose_trained(whole.model, spec, whole.new, whole.frozen)
+    if spec.gradient_checkpointing:
+        _checkpoint(model)
+    return model
+
+
+def load_whole(spec: TrainSpec, base: CheckpointInfo | None, data: TrainingData, limit: int) -> Whole:
+    """See `load_trainable`."""
     if spec.fresh is not None:
-        model, tokenizer = _fresh(spec, spec.fresh, data)
+        whole = Whole(*_fresh(spec, spec.fresh, data))
     elif base is not None:
-        model, tokenizer = _from_base(spec, base, data.label_names)
+        whole = _from_base(spec, base, data.label_names)
     else:
         raise UsageError(f"{spec.base}: not inspected, so there is nothing to start from")
     if spec.task == "classification":
-        tokenizer.model_max_length = limit
-    if spec.gradient_checkpointing:
-        _checkpoint(model)
-    return model, tokenizer
+        whole.tokenizer.model_max_length = limit
+    return whole
 
 
 def finished(model: Any) -> Any:
@@ -81,7 +105,7 @@ def _fresh(spec: TrainSpec, fresh: FreshModel, data: TrainingData) -> tuple[Any,
     return _random(config, "AutoModelForPreTraining" if spec.next_sentence else _CLASSES[spec.task]), tokenizer
 
 
-def _from_base(spec: TrainSpec, base: CheckpointInfo, labels: tuple[str, ...]) -> tuple[Any, Any]:
+def _from_base(spec: TrainSpec, base: CheckpointInfo, labels: tuple[str, ...]) -> Whole:
     bare = needs_language_head(spec, base)
     loaded = load_checkpoint(base, device="cpu", dtype="fp32")
     settle_padding(loaded.tokenizer, loaded.model.config)  # batches need it, and it is saved with what is trained
@@ -99,7 +123,7 @@ def _from_base(spec: TrainSpec, base: CheckpointInfo, labels: tuple[str, ...]) -
             f"pooling: {base.source.source} has a head for these classes, which reads what it reads; leave it out"
         )
     frozen = averaging_names(model) if spec.pooling == "mean" else set()
-    return choose_trained(model, spec, new, frozen), loaded.tokenizer
+    return Whole(model, loaded.tokenizer, frozenset(new), frozenset(frozen))
 
 
 def _classifies(base: CheckpointInfo, labels: tuple[str, ...]) -> bool:

@@ -111,6 +111,20 @@ class PrivateTraining:
         self._average.put(self._engine.trained)
         self._check_weights()
 
+    def rehearse(self, drawn: Sequence[int]) -> None:
+        """Clip and add up the gradients of `drawn`, and forget the sums: nothing is released or spent."""
+        self._work.model.train()
+        self._sum(0, drawn)
+        self._optimizer.zero_grad(set_to_none=True)
+
+    def rehearse_noise(self) -> None:
+        """One step of noise alone, which no record is in; for a session that keeps no ledger."""
+        self._release(0, self._sum(0, []))
+
+    def close(self) -> None:
+        """Let go of the model after a rehearsal."""
+        self._engine.close()
+
     def _run(self, on_step: OnStep) -> None:
         sampling = self._guarantee.sampling
         every = save_interval(self._guarantee.spec.save_every, sampling.steps)

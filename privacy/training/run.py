@@ -68,7 +68,7 @@ class Trained:
 def run_training(job: Job) -> Trained:
     """Train without a guarantee. The base stays as it is."""
     spec = job.spec
-    accelerator = _accelerator(spec.device)
+    accelerator = plain_accelerator(spec.device)
     work, tokenizer = _prepare(job, accelerator.device)
     plan = plan_batches(work.encoded.lengths, spec.batch_size, spec.epochs, spec.seed)
     loader: Iterable[LogicalBatch] = DataLoader(
@@ -119,9 +119,18 @@ def _hide_dropout() -> None:
 
 def _prepare(job: Job, device: torch.device) -> tuple[Work, Any]:
     """What steps are made of, and the tokenizer."""
+    set_seed(job.spec.seed)  # before the model: a new head is drawn from it
+    model, tokenizer = load_trainable(job.spec, job.base, job.data, job.limit)
+    work = make_work(job, model, tokenizer, device)
+    if job.spec.mode == "head" and can_cache(model):
+        head = cached_head(model, job, work.encoded, work.collator, device, work.length)
+        work = replace(work, model=head, encoded=as_rows(work.encoded), length=None)
+    return work, tokenizer
+
+
+def make_work(job: Job, model: Any, tokenizer: Any, device: torch.device) -> Work:
+    """Records and loss for the steps of `model`."""
     spec, data, limit = job.spec, job.data, job.limit
-    set_seed(spec.seed)  # before the model: a new head is drawn from it
-    model, tokenizer = load_trainable(spec, job.base, data, limit)
     check_masks(model)
     encoded = _encode(spec, tokenizer, data, limit, segments=reads_segments(model))
     objective = _objective(spec, tokenizer, encoded, limit)
@@ -131,24 +140,21 @@ def _prepare(job: Job, device: torch.device) -> tuple[Work, Any]:
         parts=spec.accumulation,
         pad_left=model.config.model_type == "xlnet",  # it classifies from the last position
     )
-    cached = spec.mode == "head" and can_cache(model)
     work = Work(spec, model, objective, collator, encoded, device, model)
-    if spec.privacy is not None:
-        work = replace(work, length=padded_length(work, tokenizer, limit, together=_together(spec, cached=cached)))
-    if cached:
-        head = cached_head(model, job, encoded, collator, device, work.length)
-        work = replace(work, model=head, encoded=as_rows(encoded), length=None)
-    return work, tokenizer
+    if spec.privacy is None:
+        return work
+    return replace(work, length=padded_length(work, tokenizer, limit, together=_together(spec, model)))
 
 
-def _together(spec: TrainSpec, *, cached: bool) -> int:
+def _together(spec: TrainSpec, model: Any) -> int:
     """Records that the model reads together, at most."""
-    if cached:
+    if spec.mode == "head" and can_cache(model):
         return BATCH
     return 1 if spec.privacy is not None and spec.privacy.engine == "one-sample" else spec.micro_batch
 
 
-def _accelerator(device: str) -> Accelerator:
+def plain_accelerator(device: str) -> Accelerator:
+    """For training without a guarantee. Raises UsageError under a launcher of several processes."""
     accelerator = Accelerator(cpu=pick_device(device) == "cpu", mixed_precision="no")
     if accelerator.num_processes > 1:
         raise UsageError("training runs in one process; start it without a launcher")

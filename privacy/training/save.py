@@ -62,10 +62,9 @@ def _check_ledger(output: Path, claim: PrivacyClaim) -> None:
 
 
 def check_output(spec: TrainSpec, replace: bool) -> None:
-    """Raises UsageError when the output would overwrite something, or cannot be written, before any work is done."""
+    """Raises UsageError when the output would overwrite something, before any work is done."""
     if spec.output.exists() and not replace:
         raise UsageError(f"{spec.output}: exists; choose another output, or use --replace to overwrite it")
-    make_folder(spec.output.parent)
 
 
 @contextmanager

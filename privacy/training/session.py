@@ -18,9 +18,9 @@ from harness.keys import KEYS_NAME
 from privacy.clipping import ClippingEngine
 from privacy.ledger import Chain, Ledger, LedgerHeader, load_state, read_chain, save_state
 from privacy.ledger.errors import LedgerError
-from privacy.ledger.lock import Lock
+from privacy.ledger.lock import Lock, check_free
 from privacy.ledger.state import STATE_NAME
-from privacy.ledger.witness import Witness, counted
+from privacy.ledger.witness import Witness, check_witness, counted
 from privacy.lineage.names import LEDGER_NAME as LEDGER_NAME
 from privacy.training.averaging import WeightAverage
 from privacy.training.guarantee import Guarantee
@@ -116,7 +116,7 @@ class Session:
 
     def remove_unspent(self) -> None:
         """Leave nothing of a run that was refused before its first noisy step: it would be in the way of the next."""
-        if self.ledger is not None and _unspent(self.ledger):
+        if self.ledger is not None and _unspent(self.folder, self.ledger.chain):
             self.remove()
 
 
@@ -143,7 +143,7 @@ def open_session(spec: TrainSpec, header: LedgerHeader, ranks: Ranks, *, replace
     try:
         if not replace:
             _check_unfinished(spec.output, ledger)  # again, now that nobody else can finish it
-        _check_witness(folder, ledger)
+        _check_witness(folder, ledger.header, ledger.spent)
         witness = Witness(witness_path(folder), ledger.chain)
     except BaseException:
         ledger.close()
@@ -151,13 +151,12 @@ def open_session(spec: TrainSpec, header: LedgerHeader, ranks: Ranks, *, replace
     return Session(folder, ledger, ranks.agree(ledger.spent), witness)
 
 
-def _unspent(ledger: Ledger) -> bool:
+def _unspent(folder: Path, chain: Chain) -> bool:
     """Whether nothing remembers a noisy step: neither the file as it lies there, nor its witness, nor a saved state."""
-    folder = ledger.path.parent
     try:
-        if ledger.spent or read_chain(ledger.path).spent or counted(witness_path(folder)):
+        if chain.spent or read_chain(folder / LEDGER_NAME).spent or counted(witness_path(folder)):
             return False
-        state = load_state(folder, ledger.chain)
+        state = load_state(folder, chain)
     except (AssayError, OSError):
         return False
     return state is None or not state.ledger_spent
@@ -181,10 +180,10 @@ def _check_unfinished(output: Path, ledger: Ledger) -> None:
     )
 
 
-def _check_witness(folder: Path, ledger: Ledger) -> None:
-    if ledger.spent and ledger.header.digest_key is not None and not witness_path(folder).exists():
+def _check_witness(folder: Path, header: LedgerHeader, spent: int) -> None:
+    if spent and header.digest_key is not None and not witness_path(folder).exists():
         raise LedgerError(
-            f"{witness_path(folder)}: is missing, which counts the {ledger.spent} noisy steps of the ledger in "
+            f"{witness_path(folder)}: is missing, which counts the {spent} noisy steps of the ledger in "
             f"{folder} a second time; put it back, or move the run aside with --replace and count it as spent"
         )
 
@@ -205,39 +204,76 @@ def _move_aside(folder: Path) -> None:
 
 def _open_ledger(folder: Path, header: LedgerHeader, replace: bool, plain: str) -> Ledger:
     path = folder / LEDGER_NAME
-    begun = path.exists() or (folder / STATE_NAME).exists() or witness_path(folder).exists()
-    if begun and replace:
+    if _begun(folder) and replace:
         _move_aside(folder)
-    elif begun and not path.exists():
+    _check_there(folder)
+    if not path.exists():
+        return Ledger.create(make_folder(folder) / LEDGER_NAME, header)
+    ledger = Ledger.open(path)
+    if _unspent(folder, ledger.chain):  # whatever its settings were, nothing is lost with it
+        _forget(ledger)
+        return Ledger.create(make_folder(folder) / LEDGER_NAME, header)
+    try:
+        _check_same_run(folder, ledger.header, ledger.spent, header, plain)
+    except BaseException:
+        ledger.close()
+        raise
+    return ledger
+
+
+def _begun(folder: Path) -> bool:
+    return (folder / LEDGER_NAME).exists() or (folder / STATE_NAME).exists() or witness_path(folder).exists()
+
+
+def _check_there(folder: Path) -> None:
+    path = folder / LEDGER_NAME
+    if _begun(folder) and not path.exists():
         steps = counted(witness_path(folder))
         taken = f"{steps} noisy steps were taken" if steps is not None else "a state was saved"
         raise LedgerError(
             f"{path}: is missing, though {taken} in this run; put it back, or move what is left aside with --replace "
             "and count the run as spent"
         )
-    if not path.exists():
-        return Ledger.create(make_folder(folder) / LEDGER_NAME, header)
-    ledger = Ledger.open(path)
-    if _unspent(ledger):  # whatever its settings were, nothing is lost with it
-        _forget(ledger)
-        return Ledger.create(make_folder(folder) / LEDGER_NAME, header)
-    if ledger.header.digest_key is None:
+
+
+def steps_spent(spec: TrainSpec, header: LedgerHeader, *, replace: bool, plain: str = "") -> tuple[int, int]:
+    """Noisy steps of the unfinished run that `open_session` would go on with, and those whose result is lost.
+
+    Changes nothing; raises as `open_session` does.
+    """
+    folder = session_folder(spec.output)
+    check_free(folder / LEDGER_NAME)
+    if replace or not _begun(folder):
+        return 0, 0
+    _check_there(folder)
+    chain = read_chain(folder / LEDGER_NAME)
+    if _unspent(folder, chain):
+        return 0, 0
+    _check_same_run(folder, chain.header, chain.spent, header, plain)
+    _check_witness(folder, chain.header, chain.spent)
+    if witness_path(folder).exists():
+        check_witness(witness_path(folder), chain)
+    state = load_state(folder, chain)
+    steps: Any = state.extra["steps"] if state is not None else ()
+    return chain.spent, chain.spent - len(steps)
+
+
+def _check_same_run(folder: Path, there: LedgerHeader, spent: int, header: LedgerHeader, plain: str) -> None:
+    """Raises unless the run in `folder` is the one that `header` begins."""
+    if there.digest_key is None:
         header = header.model_copy(update={"data_digest": plain})
-    elif ledger.header.digest_key != header.digest_key:
-        ledger.close()
+    elif there.digest_key != header.digest_key:
         raise LedgerError(
             f"{folder}: an unfinished private run lies there, but the key of its records' digest is not in "
             f"{folder.parent / KEYS_NAME}; put that file back, or move the run aside with --replace"
         )
-    changed = [name for name in _SAME if getattr(ledger.header, name) != getattr(header, name)]
+    changed = [name for name in _SAME if getattr(there, name) != getattr(header, name)]
     if changed:
-        ledger.close()
         what = _NAMES.get(changed[0], changed[0].replace("_", " "))
         raise UsageError(
-            f"{folder}: an unfinished private run lies there, {ledger.spent} steps of its budget spent, but its {what} "
+            f"{folder}: an unfinished private run lies there, {spent} steps of its budget spent, but its {what} "
             "is not this one's; finish it with its own spec, or move it aside with --replace"
         )
-    return ledger
 
 
 def ledger_header(

@@ -16,6 +16,8 @@ from privacy.training.privacy_spec import PrivacySpec
 
 Task = Literal["classification", "masked_lm", "causal_lm"]
 Mode = Literal["full", "head", "bitfit", "last-layers", "lora"]
+MODES: tuple[Mode, ...] = ("head", "bitfit", "last-layers", "lora", "full")
+"""From few weights to all."""
 _LATER = (
     "mode",
     "last_layers",
@@ -151,6 +153,14 @@ class TrainSpec(BaseModel):
     def micro_batch(self) -> int:
         """Most records that are in memory at once."""
         return -(-self.batch_size // self.accumulation)
+
+    def with_mode(self, mode: Mode) -> TrainSpec:
+        """The same with another mode; what was left open stays open. Raises ValidationError where the two clash."""
+        given = self.model_dump(exclude_unset=True)
+        lora = given.pop("lora", None)
+        if mode == "lora":
+            given["lora"] = lora or {}
+        return TrainSpec.model_validate({**given, "mode": mode})
 
     def canonical(self) -> dict[str, Any]:
         """JSON-able settings with every default filled in; without `output`, which changes nothing that is learnt."""

@@ -18,9 +18,11 @@ from privacy.budget.total import Planned, Total, budget_file, check_total
 from privacy.ledger import LedgerError, read_chain
 from privacy.lineage import LEDGER_NAME, Composed
 from privacy.training.data import TrainingData
+from privacy.training.defaults import with_defaults
 from privacy.training.guarantee import Guarantee, plan_guarantee
 from privacy.training.job import Job
 from privacy.training.lineage import records_of
+from privacy.training.privacy_spec import PrivacySpec
 from privacy.training.session import session_folder
 from privacy.training.spec import TrainSpec
 from privacy.training.units import EACH_RECORD
@@ -39,9 +41,16 @@ def within_total(
         yield
         return
     with _alone(totals[0].root):
-        for total in totals:
-            _check(total, job, guarantee, composed, replaces=replace)
+        check_totals(job, guarantee, composed, replace=replace)
         yield
+
+
+def check_totals(
+    job: Job, guarantee: Guarantee | None = None, composed: tuple[Composed, ...] = (), *, replace: bool = False
+) -> None:
+    """Raises UsageError where `within_total` would, as things are now."""
+    for total in totals_of(job.spec, guarantee.delta if guarantee else None):
+        _check(total, job, guarantee, composed, replaces=replace)
 
 
 def totals_of(spec: TrainSpec, delta: float | None) -> list[Total]:
@@ -71,15 +80,18 @@ def check_grid(specs: Sequence[TrainSpec], data: TrainingData) -> None:
             f"{private[0].output.parent}: a model without privacy has no bound, so a grid with one keeps to no total "
             f"(epsilon {totals[0].epsilon:g}, {totals[0].where}); leave inf out of the epsilons"
         )
-    waiting = [spec for spec in private if not spec.output.exists()]
-    guarantees = {spec.privacy: plan_guarantee(spec, spec.privacy, data) for spec in waiting if spec.privacy}
+    waiting = [with_defaults(spec, len(data.members)) for spec in private if not spec.output.exists()]
+    guarantees: dict[tuple[PrivacySpec | None, int, int], Guarantee] = {}
+    for spec in waiting:
+        if spec.privacy is not None and _sampled(spec) not in guarantees:
+            guarantees[_sampled(spec)] = plan_guarantee(spec, spec.privacy, data)
     if not guarantees:
         return
     first = next(iter(guarantees.values()))
     own = {_own_run(spec.output) for spec in waiting}
     planned = Planned(
         str(private[0].output.parent),
-        tuple(_mechanism(guarantees[spec.privacy]) for spec in waiting if spec.privacy),
+        tuple(_mechanism(guarantees[_sampled(spec)]) for spec in waiting),
         records_of(data),
         first.unit.name,
         first.spec.accountant,
@@ -90,6 +102,11 @@ def check_grid(specs: Sequence[TrainSpec], data: TrainingData) -> None:
         bases = (Path(start.source),) if start is not None and Path(start.source).is_dir() else ()
         found = find_trainings(total.root, bases=bases)
         check_total(total, planned, replace(found, trainings=_without(found.trainings, own)))
+
+
+def _sampled(spec: TrainSpec) -> tuple[PrivacySpec | None, int, int]:
+    """What tells guarantees on the same records apart: grids differ by epsilon and, with modes, by batch and epochs."""
+    return spec.privacy, spec.batch_size, spec.epochs
 
 
 def _mechanism(guarantee: Guarantee) -> Mechanism:

@@ -6,6 +6,7 @@ import time
 
 from harness.checkpoint import NOTHING, CheckpointInfo, Permissions, inspect_checkpoint
 from harness.errors import UsageError
+from harness.files import make_folder
 from harness.keys import own_keys
 from harness.manifest import TrainingManifest
 from privacy.training.data import TrainingData, load_training_data
@@ -38,6 +39,30 @@ def train(
     AuditError when the loss stops being a number.
     """
     started = time.monotonic()
+    job = ready(spec, progress=progress, if_missing=if_missing, replace=replace, permissions=permissions)
+    if isinstance(job, TrainResult):
+        return job
+    make_folder(job.spec.output.parent)
+    if job.spec.privacy is None:
+        manifest, truncated = _train_plainly(job, replace)
+    else:
+        from privacy.training.train_privately import train_privately
+
+        manifest, truncated = train_privately(job, job.spec.privacy, replace=replace)
+    seconds = time.monotonic() - started
+    return TrainResult(job.spec.output, manifest, True, seconds, truncated, training_note(job))
+
+
+def ready(
+    spec: TrainSpec,
+    *,
+    progress: OnStep | None = None,
+    if_missing: bool = False,
+    replace: bool = False,
+    permissions: Permissions = NOTHING,
+) -> Job | TrainResult:
+    """What `train` would start, or what it would find done already. Writes nothing; see `train`."""
+    started = time.monotonic()
     base = None
     if spec.base is not None and spec.privacy is not None and not spec.label_names:
         base = inspect_checkpoint(spec.base, permissions)  # it may name the classes
@@ -49,15 +74,12 @@ def train(
             return TrainResult(spec.output, done, False, time.monotonic() - started, None)
     check_output(spec, replace)
     base = base or (inspect_checkpoint(spec.base, permissions) if spec.base else None)
-    note = "; ".join(note for note in (new_head_note(spec, base), _dropped(data)) if note) or None
-    job = Job(spec, base, data, _token_limit(spec, base), progress or (lambda step, steps, loss: None), started)
-    if spec.privacy is None:
-        manifest, truncated = _train_plainly(job, replace)
-    else:
-        from privacy.training.train_privately import train_privately
+    return Job(spec, base, data, _token_limit(spec, base), progress or (lambda step, steps, loss: None), started)
 
-        manifest, truncated = train_privately(job, spec.privacy, replace=replace)
-    return TrainResult(spec.output, manifest, True, time.monotonic() - started, truncated, note)
+
+def training_note(job: Job) -> str | None:
+    """What whoever trains must know before and after."""
+    return "; ".join(note for note in (new_head_note(job.spec, job.base), _dropped(job.data)) if note) or None
 
 
 def _dropped(data: TrainingData) -> str | None:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import partial
 
 from accelerate import Accelerator
 
 from harness.checkpoint.hardware import pick_device
 from harness.files import write_bytes
-from harness.keys import keyed, own_keys
-from harness.manifest import TrainingManifest
+from harness.keys import Keys, keyed, own_keys
+from harness.manifest import PrivacyClaim, TrainingManifest
+from privacy.ledger import LedgerHeader
 from privacy.ledger.chain import ledger_bytes
 from privacy.lineage import LEDGER_NAME, Lineage, Run, earlier_ledger, mechanism_of_header
 from privacy.sampling import check_alone
 from privacy.training.aside import named_aside
 from privacy.training.beforehand import check_claimable
 from privacy.training.fresh import records_in_corpus
-from privacy.training.guarantee import Guarantee, claim_of, plan_guarantee
+from privacy.training.guarantee import Guarantee, Spent, claim_of, plan_guarantee
 from privacy.training.job import Job
 from privacy.training.lineage import keep_history, keep_unfinished, lineage_of
 from privacy.training.privacy_spec import PrivacySpec
@@ -35,21 +38,8 @@ def train_privately(job: Job, privacy: PrivacySpec, *, replace: bool) -> tuple[T
     """The manifest of the finished checkpoint, and how many records were cut. Goes on with a run that was stopped."""
     Accelerator(cpu=pick_device(job.spec.device) == "cpu")  # joins the processes of the launcher, if there is one
     ranks = Ranks.current()
-    guarantee = plan_guarantee(job.spec, privacy, job.data)
-    check_alone(guarantee.sampling, ranks.world)
-    keys = ranks.agree(own_keys(job.spec.output.parent) if ranks.first else None)
-    assert keys is not None  # the first process has them
-    lineage = lineage_of(job, keys, guarantee.unit.name, guarded=guarantee.noise_multiplier > 0)
-    check_claimable(job.spec, guarantee, lineage.composed)
-    header = ledger_header(
-        job.spec,
-        guarantee,
-        keyed(job.data.members.digest, keys.own_key),
-        job.base.fingerprint.digest if job.base else None,
-        ranks.world,
-        digest_key=keys.own,
-        earlier=tuple(each.run.head for each in lineage.composed),
-    )
+    terms = terms_of(job, privacy, lambda: _agreed(job, ranks), ranks.world)
+    guarantee, keys, lineage, header = terms.guarantee, terms.keys, terms.lineage, terms.header
     with within_total(job, guarantee, lineage.composed, replace=replace) if ranks.first else nullcontext():
         session = open_session(job.spec, header, ranks, replace=replace, plain=job.data.members.digest)
     try:
@@ -58,8 +48,7 @@ def train_privately(job: Job, privacy: PrivacySpec, *, replace: bool) -> tuple[T
             keep_unfinished(session.folder, job, lineage, keys, Run(header=chain.header, spent=0, head=chain.head))
         trained = run_private_training(job, guarantee, session, ranks)
         assert trained.spent is not None  # a private run always says
-        outside = (*_outside(job), *lineage.outside, *_aside(job, guarantee, lineage, trained.spent.steps))
-        claim = claim_of(guarantee, job.spec, trained.spent, outside, lineage.composed)
+        claim = terms.claim(job, trained.spent)
         chain = session.chain
         digest_keys = keys if chain.header.digest_key else None  # a run begun by an older version has none
         make = partial(make_manifest, job, trained, privacy=claim, keys=digest_keys)
@@ -80,6 +69,50 @@ def train_privately(job: Job, privacy: PrivacySpec, *, replace: bool) -> tuple[T
         raise
     finally:
         session.close()
+
+
+def _agreed(job: Job, ranks: Ranks) -> Keys:
+    keys = ranks.agree(own_keys(job.spec.output.parent) if ranks.first else None)
+    assert keys is not None  # the first process has them
+    return keys
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a private run promises before its first step."""
+
+    guarantee: Guarantee
+    keys: Keys
+    lineage: Lineage
+    header: LedgerHeader
+
+    def claim(self, job: Job, spent: Spent) -> PrivacyClaim:
+        """What may be claimed of `job` once so much is spent."""
+        own, before = self.guarantee, self.lineage
+        outside = (*_outside(job), *before.outside, *_aside(job, own, before, spent.steps))
+        return claim_of(own, job.spec, spent, outside, before.composed)
+
+
+def terms_of(job: Job, privacy: PrivacySpec, keys_of: Callable[[], Keys], processes: int = 1) -> Terms:
+    """What `job` may promise, by the keys of the folder of its output. Raises UsageError where it may not be trained.
+
+    Writes nothing itself; `keys_of` is asked once it is known that a guarantee can be given.
+    """
+    guarantee = plan_guarantee(job.spec, privacy, job.data)
+    check_alone(guarantee.sampling, processes)
+    keys = keys_of()
+    lineage = lineage_of(job, keys, guarantee.unit.name, guarded=guarantee.noise_multiplier > 0)
+    check_claimable(job.spec, guarantee, lineage.composed)
+    header = ledger_header(
+        job.spec,
+        guarantee,
+        keyed(job.data.members.digest, keys.own_key),
+        job.base.fingerprint.digest if job.base else None,
+        processes,
+        digest_key=keys.own,
+        earlier=tuple(each.run.head for each in lineage.composed),
+    )
+    return Terms(guarantee, keys, lineage, header)
 
 
 def _aside(job: Job, guarantee: Guarantee, lineage: Lineage, steps: int) -> tuple[str, ...]:

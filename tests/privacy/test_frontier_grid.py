@@ -9,8 +9,9 @@ import pytest
 
 from harness.errors import UsageError
 from privacy.frontier.folder import FILE_NAME, open_folder
-from privacy.frontier.grid import Grid, make_grid, parse_epsilons, parse_seeds
+from privacy.frontier.grid import Grid, make_grid, parse_epsilons, parse_modes, parse_seeds
 from privacy.training import TrainSpec
+from privacy.training.defaults import with_defaults
 
 INF = math.inf
 
@@ -131,3 +132,41 @@ def test_a_damaged_grid_says_so(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).write_text("{")
     with pytest.raises(UsageError, match=r"grid.json: damaged \(JSONDecodeError\)"):
         open_folder(grid(tmp_path), "records")
+
+
+def test_every_mode_at_every_epsilon_and_one_reference() -> None:
+    made = make_grid(spec(mode="head", epochs=7), [8, INF], [3], modes=["head", "lora", "bitfit"])
+    assert [cell.name for cell in made.cells] == ["epsinf-seed3", "eps8-seed3", "lora-eps8-seed3", "bitfit-eps8-seed3"]
+    assert [cell.spec.mode for cell in made.cells] == ["head", "head", "lora", "bitfit"]
+    for cell in made.cells:
+        assert cell.spec.output == Path("out") / cell.name
+        assert (cell.spec.epochs, cell.spec.seed) == (7, 3)
+    settled = [with_defaults(cell.spec, 1000) for cell in made.cells]
+    assert [each.optimizer for each in settled] == ["sgd", "sgd", "adamw", "adamw"]
+    assert [each.learning_rate for each in settled[2:]] == [1e-2, 5e-3]
+
+
+def test_adapters_keep_their_section_and_other_modes_have_none() -> None:
+    lora = spec(lora={"rank": 3})
+    made = make_grid(lora, [8], [0], modes=["lora", "full"])
+    assert [cell.spec.lora and cell.spec.lora.rank for cell in made.cells] == [3, None]
+    (own,) = make_grid(lora, [8], [0]).cells
+    assert own == made.cells[0]
+
+
+def test_modes_that_make_no_grid_are_one_sentence() -> None:
+    with pytest.raises(UsageError, match="the mode lora is given twice; give each mode once"):
+        make_grid(spec(), [8], [0], modes=["lora", "full", "lora"])
+    with pytest.raises(UsageError, match=r"--modes: head does not go with this spec: mode head trains the last layer"):
+        make_grid(spec(task="causal_lm"), [8], [0], modes=["full", "head"])
+    assert parse_modes("head, lora,") == ["head", "lora"]
+    with pytest.raises(UsageError, match=r"--modes: 'heads' is no mode; choose from head, bitfit, last-layers, lora"):
+        parse_modes("lora,heads")
+
+
+def test_a_grid_of_one_mode_may_grow_by_others(tmp_path: Path) -> None:
+    output = tmp_path / "frontier"
+    open_folder(grid(output), "records")
+    before = (output / FILE_NAME).read_bytes()
+    open_folder(make_grid(spec(output), [8, INF], [0], modes=["head", "full"]), "records")
+    assert (output / FILE_NAME).read_bytes() == before

@@ -11,12 +11,13 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from harness.numbers import duration
 from privacy.frontier.measure import Frontier, measure
 from privacy.frontier.page import page
 from privacy.frontier.plot import BOTTOM, LEFT, RIGHT, TOP, frontier_plot, round_numbers
 from privacy.frontier.rows import Quality
 from privacy.frontier.table import markdown, terminal
-from privacy.frontier.words import caption, cells, duration, header
+from privacy.frontier.words import caption, cells, header
 from tests.privacy.frontier_rows import failed_rows, made_rows
 
 INF = math.inf
