@@ -76,8 +76,8 @@ class ClippedSumOptimizer(DPOptimizerFastGradientClipping):  # type: ignore[misc
         """Noise of the present clipping norm, in place: the sum becomes the gradient, without copies of the model."""
         rule = self._engine.rule
         self.max_grad_norm = rule.max_grad_norm
-        count = self._noise_sums() if self._draws_noise else self._count()
-        count = self._share([cast(torch.Tensor, get_sum(value)) for value in self._engine.trained.values()], count)
+        count = rule.take_count() if isinstance(rule, Adaptive) else 0.0
+        count = self._release([cast(torch.Tensor, get_sum(value)) for value in self._engine.trained.values()], count)
         for value in self._engine.trained.values():
             summed = cast(torch.Tensor, get_sum(value))
             cast(Any, summed)._processed = True
@@ -85,21 +85,14 @@ class ClippedSumOptimizer(DPOptimizerFastGradientClipping):  # type: ignore[misc
         if isinstance(rule, Adaptive):
             rule.move(count, self.expected_batch_size)
 
-    _draws_noise = True
-    """False in processes other than the one that draws it for all."""
+    def _release(self, sums: list[torch.Tensor], count: float) -> float:
+        """Turn the sums, in place, and the count into what is released; there are no other processes here."""
+        return self._add_noise_to(sums, count)
 
-    def _share(self, sums: list[torch.Tensor], count: float) -> float:
-        """Add up sums, in place, and count with those of other processes; there are none here."""
-        return count
-
-    def _noise_sums(self) -> float:
-        """Add noise to the sums; the count of the adaptive rule, with its own noise."""
+    def _add_noise_to(self, sums: list[torch.Tensor], count: float) -> float:
+        """Add noise to the sums; the count of the adaptive rule with its own noise, 0 of another rule."""
         rule = self._engine.rule
         share = rule.gradient_noise(self.noise_multiplier) if isinstance(rule, Adaptive) else self.noise_multiplier
-        for place, value in enumerate(self._engine.trained.values()):
-            self._noise.add(cast(torch.Tensor, get_sum(value)), share * self.max_grad_norm, place)
-        return self._count() + (self._noise.number(rule.count_noise) if isinstance(rule, Adaptive) else 0.0)
-
-    def _count(self) -> float:
-        rule = self._engine.rule
-        return rule.take_count() if isinstance(rule, Adaptive) else 0.0
+        for place, summed in enumerate(sums):
+            self._noise.add(summed, share * self.max_grad_norm, place)
+        return self._noise.number(count, rule.count_noise) if isinstance(rule, Adaptive) else count

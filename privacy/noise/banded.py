@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -68,6 +69,8 @@ def _inverse(bands: int, steps: int) -> Floats:
 class BandedNoise:
     """C^-1 Z, a row for each step, by the rows before it; see NoiseSource. For one deviation in all steps."""
 
+    last: ClassVar[bool] = False
+
     def __init__(self, bands: int, independent: GeneratorNoise) -> None:
         """`independent` is what Z is drawn from."""
         self._below = coefficients(bands)[1:].tolist()
@@ -86,6 +89,6 @@ class BandedNoise:
         before.appendleft(noise)
         summed.add_(noise)
 
-    def number(self, deviation: float) -> float:
+    def number(self, value: float, deviation: float) -> float:
         """See NoiseSource; independent."""
-        return self._independent.number(deviation)
+        return self._independent.number(value, deviation)

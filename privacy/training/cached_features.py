@@ -134,7 +134,7 @@ class _Reader:
         """Which position's input makes the class scores; told by comparing them."""
         ways = (_whole,) if given.ndim == 2 else (_last, _first)
         for way in ways:
-            if torch.allclose(self._head(way(given, mask)), logits, atol=_CLOSE):
+            if _alike(self._head(way(given, mask)), logits):
                 return way
         kind = self._model.config.model_type
         raise UsageError(f"mode head: a {kind} classifier does not score one vector of each text; choose lora")
@@ -190,7 +190,12 @@ def _kept(path: Path, records: int, width: int) -> torch.Tensor | None:
 def _same(kept: torch.Tensor, reader: _Reader, encoded: Encoded) -> bool:
     """Whether the first, middle and last record give today what was kept of them."""
     rows = sorted({0, len(kept) // 2, len(kept) - 1})
-    return torch.allclose(reader.read([encoded.records[row] for row in rows]), kept[rows], atol=_CLOSE)
+    return _alike(reader.read([encoded.records[row] for row in rows]), kept[rows])
+
+
+def _alike(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Also where both are no numbers: a record that the model cannot read contributes zero, as in other modes."""
+    return torch.allclose(one, other, atol=_CLOSE, equal_nan=True)
 
 
 def _keep(path: Path, features: torch.Tensor) -> None:

@@ -10,7 +10,7 @@ from harness.errors import UsageError
 from harness.manifest import EarlierRun, PrivacyClaim, Unprivatised
 from privacy.accounting import calibrate_mechanism, claim, claim_all, delta_of
 from privacy.accounting.claims import Claim
-from privacy.lineage import Composed, mechanism_of_header
+from privacy.lineage import Composed, mechanism_of_header, sampling_of_header
 from privacy.noise.banded import best_bands, noise_ratio
 from privacy.sampling import (
     BallsInBinsSampling,
@@ -78,7 +78,8 @@ class Spent:
 def plan_guarantee(spec: TrainSpec, privacy: PrivacySpec, data: TrainingData) -> Guarantee:
     """Sampling and noise for `spec` on `data`.
 
-    Raises UsageError: a batch larger than the data, delta too large, a target that these steps cannot reach.
+    Raises UsageError: a batch larger than the data, delta too large, a target that these steps cannot reach, units that
+    the sampling is not accounted for.
     """
     records = len(data.members)
     unit = privacy_unit(privacy, data)
@@ -144,10 +145,10 @@ def _best_bands(spec: TrainSpec, privacy: PrivacySpec, records: int, delta: floa
 
 
 def _noise(privacy: PrivacySpec, sampling: Sampling, unit: Unit, delta: float) -> float:
+    asked = sampling.mechanism(1.0, group=unit.group)  # refused now, not by the claim when all is spent
     if privacy.noise_multiplier is not None:
         return privacy.noise_multiplier
     assert privacy.epsilon is not None  # the spec holds one of the two
-    asked = sampling.mechanism(1.0, group=unit.group)
     return calibrate_mechanism(privacy.epsilon, delta, asked, privacy.accountant)
 
 
@@ -184,7 +185,7 @@ def claim_of(
         unit=unit.name,
         units=unit.count,
         group=unit.group,
-        neighbours=neighbours_of(sampling, unit.name),
+        neighbours=neighbours_of(sampling, unit.name, [sampling_of_header(each.run.header) for each in composed]),
         records=guarantee.records,
         sampling=sampling.label,
         sample_rate=mechanism.rate,

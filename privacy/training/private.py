@@ -81,6 +81,12 @@ class PrivateTraining:
         self.progress = session.restore(self._engine, self._optimizer.original_optimizer, self._average)
         check_lost(session.resumed_at - len(self.progress.steps), guarantee.sampling.steps, session.resumed_at)
         ranks.check_same(self._engine.trained)
+        bad = self._no_numbers()
+        if bad is not None:
+            raise AuditError(
+                f"the weights of {bad} are no numbers before a step is taken, so nothing is spent on them; start from "
+                "another checkpoint, or anew with --replace where a run had begun"
+            )
 
     def _noise_source(self) -> NoiseSource | None:
         """None: independent noise of the optimizer's generator."""
@@ -186,9 +192,13 @@ class PrivateTraining:
         self._session.save(self._engine, self._optimizer.original_optimizer, self.progress, self._average)
 
     def _check_weights(self) -> None:
-        bad = [name for name, value in self._engine.trained.items() if not value.isfinite().all()]
-        if bad:
+        bad = self._no_numbers()
+        if bad is not None:
             raise AuditError(
-                f"the weights of {bad[0]} are no numbers after training, nothing is written; lower learning_rate "
+                f"the weights of {bad} are no numbers after training, nothing is written; lower learning_rate "
                 f"(now {self._work.spec.learning_rate:g}); the budget of the steps taken is spent"
             )
+
+    def _no_numbers(self) -> str | None:
+        """A trained parameter that is not finite throughout."""
+        return next((name for name, value in self._engine.trained.items() if not value.isfinite().all()), None)

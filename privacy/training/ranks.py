@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -36,14 +36,21 @@ class Ranks:
 
     def add_up(self, tensors: Sequence[torch.Tensor]) -> None:
         """Replace each tensor by its sum over all processes, in one collective. All are on one device."""
+        self._together(tensors, dist.all_reduce)
+
+    def hand_out(self, tensors: Sequence[torch.Tensor]) -> None:
+        """Replace each tensor by the first process' one, bit for bit, in one collective. All are on one device."""
+        self._together(tensors, lambda flat: dist.broadcast(flat, 0))
+
+    def _together(self, tensors: Sequence[torch.Tensor], collective: Callable[[torch.Tensor], object]) -> None:
         if self.world == 1:
             return
         kind = torch.float64 if any(tensor.dtype == torch.float64 for tensor in tensors) else torch.float32
         flat = torch.cat([tensor.to(kind).flatten() for tensor in tensors])
-        dist.all_reduce(flat)
+        collective(flat)
         parts = torch.split(flat, [tensor.numel() for tensor in tensors])
-        for tensor, summed in zip(tensors, parts, strict=True):
-            tensor.copy_(summed.view_as(tensor))
+        for tensor, one in zip(tensors, parts, strict=True):
+            tensor.copy_(one.view_as(tensor))
 
     def agree(self, value: T) -> T:
         """The first process' `value`, in all of them."""

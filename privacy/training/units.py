@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from harness.errors import DataError
@@ -49,6 +50,12 @@ def privacy_unit(spec: PrivacySpec, data: TrainingData) -> Unit:
     return Unit(f"all records of one {column}", len(records), spec.max_per_unit or most, "; ".join(notes) or None)
 
 
-def neighbours_of(sampling: Sampling, unit: str) -> str:
-    """How data sets differ that the guarantee compares, in units: a sampling speaks of records."""
-    return sampling.neighbours if unit == EACH_RECORD else sampling.neighbours.replace("one record", unit)
+def neighbours_of(sampling: Sampling, unit: str, earlier: Iterable[Sampling] = ()) -> str:
+    """How data sets differ that the guarantee compares, in units: a sampling speaks of records.
+
+    A claim that counts `earlier` trainings names theirs too: amplified steps are no reason to say of a base whose order
+    was fixed that a record may be added to it.
+    """
+    others = {each.neighbours for each in earlier} - {sampling.neighbours}
+    said = "; in an earlier training ".join([sampling.neighbours, *sorted(others)])
+    return said if unit == EACH_RECORD else said.replace("one record", unit)

@@ -83,7 +83,6 @@ def mechanism_of(chain: Chain, manifest: TrainingManifest, claim: PrivacyClaim) 
             "sample_rate": (mechanism.rate, header.rate),
             "max_batch": (mechanism.max_batch, claim.max_batch),
             "compositions": (mechanism.compositions, claim.compositions),
-            "neighbours": (_neighbours(sampling, claim), claim.neighbours),
             "engine": (settings.get("engine"), claim.engine),
             "banded noise": (settings.get("noise") == "banded", claim.bands is not None),
             "secure noise": (settings.get("secure") is True, claim.noise == SECURE),
@@ -92,9 +91,10 @@ def mechanism_of(chain: Chain, manifest: TrainingManifest, claim: PrivacyClaim) 
     return mechanism, asked  # type: ignore[return-value]  # checked just above
 
 
-def _neighbours(sampling: Sampling, claim: PrivacyClaim) -> str:
+def _neighbours(sampling: Sampling, earlier: Sequence[Sampling], claim: PrivacyClaim) -> str:
     """In units; claims of older versions speak of records whatever the unit."""
-    return claim.neighbours if claim.neighbours == sampling.neighbours else neighbours_of(sampling, claim.unit)
+    older = neighbours_of(sampling, EACH_RECORD, earlier)
+    return older if claim.neighbours == older else neighbours_of(sampling, claim.unit, earlier)
 
 
 def _units(header: LedgerHeader, claim: PrivacyClaim) -> Pairs:
@@ -136,6 +136,8 @@ def earlier_mechanisms(chain: Chain, ledgers: Sequence[Chain], claim: PrivacyCla
             }
         )
         found.append(mechanism)
+    own, *others = (sampling_of_header(each.header) for each in (chain, *ledgers))
+    _same({"neighbours": (_neighbours(own, others, claim), claim.neighbours)})
     return tuple(found)
 
 

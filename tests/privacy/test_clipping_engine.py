@@ -80,7 +80,7 @@ def test_adaptive_norm_follows_the_quantile() -> None:
     noise = GeneratorNoise(torch.Generator().manual_seed(0))
     for _ in range(150):
         rule.weights(norms.square().unsqueeze(0))
-        rule.move(rule.take_count() + noise.number(rule.count_noise), 200)
+        rule.move(noise.number(rule.take_count(), rule.count_noise), 200)
     assert float((norms <= rule.max_grad_norm).double().mean()) == pytest.approx(0.3, abs=0.05)
 
 

@@ -128,6 +128,19 @@ def test_a_base_in_between_does_not_hide_the_one_before(runs: Path, tmp_path: Pa
         trained(tmp_path, runs / "hiding", "hidden", privacy=EIGHT)
 
 
+def test_a_composed_claim_does_not_say_more_of_its_base_than_the_base_did(root: Path, tmp_path: Path) -> None:
+    """An order that is fixed protects what stands in a place, not who comes or goes; amplified steps do not mend it."""
+    trained(tmp_path, root, "shuffled", privacy={**EIGHT, "sampling": "shuffle"})
+    trained(tmp_path, tmp_path / "shuffled", "again", privacy=EIGHT)
+    found = privacy_of(tmp_path / "again")
+    assert found.neighbours == (
+        "add or remove one record; in an earlier training replace one record by nothing (zero-out)"
+    )
+    check = forged(tmp_path / "again", neighbours="add or remove one record")
+    assert not check.verified
+    assert "the manifest says neighbours is add or remove one record" in check.reason
+
+
 def test_a_part_of_the_records_composes_and_is_counted(runs: Path, tmp_path: Path) -> None:
     rows = [*opinions(64, seed=1)[:10], *opinions(54, seed=78)]
     found = privacy_of(trained(tmp_path, runs / "private", "part", rows, privacy=EIGHT).folder)

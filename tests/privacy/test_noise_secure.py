@@ -70,6 +70,17 @@ def test_what_is_released_is_on_the_grid() -> None:
     assert np.abs(steps - np.rint(steps)).max() < 1e-6
 
 
+@pytest.mark.parametrize("value", [0.0, 3.0, 3.5, -41.5])
+def test_a_number_is_released_on_a_grid_that_does_not_tell_it(value: float) -> None:
+    """Counts move by a half: between the points of a grid of its own each of them would stand open."""
+    noise = SecureNoise(100, 1.0)
+    step = 10.0 * (1 + 2.0**-16) / (1 - 10 / 2**SIGMA_BITS) / 2**SIGMA_BITS
+    assert abs(3.5 / step - round(3.5 / step)) > 0.1
+    drawn = np.asarray([noise.number(value, 10.0) for _ in range(400)])
+    assert np.abs(drawn / step - np.rint(drawn / step)).max() < 1e-5
+    assert stats.kstest((drawn - value) / 10, "norm").pvalue > 1e-9  # not seeded
+
+
 def test_noise_of_a_sum_has_the_stated_deviation() -> None:
     before = torch.full((300, 1000), 5.0)
     after = before.clone()

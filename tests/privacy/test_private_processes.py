@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ from scipy import stats
 
 from privacy.clipping import BookKeepingEngine
 from privacy.clipping.rules import Adaptive
+from privacy.noise import SecureNoise
+from privacy.noise.discrete import SIGMA_BITS
 from privacy.sampling import LogicalBatches, PoissonSampling, Shard
 from privacy.training.ranks import Ranks
 from privacy.training.shared_step import SharedOptimizer
@@ -25,7 +28,7 @@ WORLDS = (1, 2, 4)
 SHAPE = (40, 50)
 
 
-def step(noise: float, drawn: list[int], *, clipping: Any = "flat") -> dict[str, Any]:
+def step(noise: float, drawn: list[int], *, clipping: Any = "flat", secure: bool = False) -> dict[str, Any]:
     """One shared step over this process' part of `drawn`; the gradient and the optimizer's totals."""
     ranks = Ranks.current()
     torch.manual_seed(0)
@@ -39,6 +42,7 @@ def step(noise: float, drawn: list[int], *, clipping: Any = "flat") -> dict[str,
         noise_multiplier=noise,
         expected_batch_size=8,
         generator=torch.Generator().manual_seed(7),
+        noise=SecureNoise(model.weight.numel(), noise) if secure else None,
     )
     mine = drawn[ranks.rank :: ranks.world]
     with engine.recording(len(mine)):
@@ -77,6 +81,23 @@ def test_noise_is_drawn_once(tmp_path: Path, world: int) -> None:
     statistic = float((grads[0] / (3.0 * 0.5 / 8)).square().sum())
     low, high = stats.chi2.ppf([1e-4, 1 - 1e-4], SHAPE[0] * SHAPE[1])
     assert low < statistic < high
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_secure_noise_comes_after_the_sums_of_all_processes(tmp_path: Path, world: int) -> None:
+    """Sums added to what was noised would show between the points of the grid."""
+    drawn = list(range(11))
+    clean = step(0.0, drawn)["grad"]
+    found = in_processes(world, tmp_path, lambda: step(1.0, drawn, secure=True, clipping=Adaptive(0.5)))
+    assert all(torch.equal(each["grad"], found[0]["grad"]) for each in found)
+    assert all((each["norm"], each["drawn"]) == (found[0]["norm"], 11.0) for each in found)
+    released = found[0]["grad"] * 8
+    size = Adaptive(0.5).gradient_noise(1.0) * 0.5
+    step_size = size / (1 - math.sqrt(released.numel()) / 2**SIGMA_BITS) / 2**SIGMA_BITS
+    places = released / step_size
+    assert float((places - places.round()).abs().max()) < 1e-5
+    noise = (released - clean * 8).flatten() / size
+    assert stats.kstest(noise.numpy(), "norm").pvalue > 1e-9  # not seeded
 
 
 def test_every_process_takes_every_step_even_with_nothing_drawn(tmp_path: Path) -> None:

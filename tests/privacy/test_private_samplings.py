@@ -60,12 +60,31 @@ def test_a_cap_and_its_sampling_go_together(base: Path, tmp_path: Path) -> None:
         train(privately(tmp_path, base, {**CAPPED, "max_batch": 8}))
 
 
-def test_a_cap_for_users_is_refused_before_anything_is_spent(base: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("target", [{"epsilon": 8}, {"noise_multiplier": 1.0}])
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        {"sampling": "truncated-poisson", "max_batch": 18},
+        {"sampling": "balls-in-bins"},
+        {"noise": "banded", "bands": 2},
+    ],
+)
+def test_what_counts_single_records_is_refused_for_users_before_anything_is_spent(
+    sampling: dict[str, Any], target: dict[str, float], base: Path, tmp_path: Path
+) -> None:
     rows = [{**row, "author": f"a{index // 2}"} for index, row in enumerate(opinions(64, seed=1))]
     data = {"source": str(write_rows(tmp_path / "authors.jsonl", rows)), "columns": {"label": "label"}}
-    spec = privately(tmp_path, base, {**CAPPED, "unit": "author", "max_per_unit": 2}, data=data)
+    spec = privately(tmp_path, base, {**sampling, **target, "unit": "author", "max_per_unit": 2}, data=data)
     with pytest.raises(UsageError, match="accounted for single records"):
         train(spec)
+    assert not (tmp_path / "trained.training").exists()
+
+
+def test_a_claim_that_no_accountant_can_make_is_refused_before_anything_is_spent(base: Path, tmp_path: Path) -> None:
+    rows = [{**row, "author": "a" if index < 40 else f"b{index}"} for index, row in enumerate(opinions(64, seed=1))]
+    data = {"source": str(write_rows(tmp_path / "authors.jsonl", rows)), "columns": {"label": "label"}}
+    with pytest.raises(UsageError, match="no group bound holds for 40 records"):
+        train(privately(tmp_path, base, {"noise_multiplier": 0.01, "unit": "author"}, data=data))
     assert not (tmp_path / "trained.training").exists()
 
 

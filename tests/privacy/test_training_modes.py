@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import stat
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
 from harness.checkpoint import CheckpointSource, inspect_checkpoint, load_checkpoint
-from harness.errors import UsageError
+from harness.errors import AuditError, UsageError
 from privacy.frontier.grid import make_grid
+from privacy.ledger import read_chain
+from privacy.lineage import LEDGER_NAME
 from privacy.training import TrainSpec, cached_features, train
 from privacy.training import run as run_module
 from privacy.training.averaging import WeightAverage
@@ -222,6 +225,44 @@ def test_a_head_that_is_not_the_last_layer_alone_is_trained_through_the_model(ca
     base = make_base(tmp_path / "base", "roberta", "base")  # its new head has a dense layer nobody has trained
     train(make_spec(tmp_path, base, mode="head"))
     assert not (cache / "features").exists()
+
+
+def test_a_record_that_the_model_cannot_read_contributes_zero(cache: Path, tmp_path: Path) -> None:
+    base = make_base(tmp_path / "base", "bert", "classifier")
+    spec = make_spec(tmp_path, base, mode="head", privacy={"epsilon": 8.0, "sampling": "shuffle"}, epochs=2)
+    texts = [json.loads(line)["text"] for line in Path(spec.data.source).read_text().splitlines()]
+    values = load_file(base / "model.safetensors")
+    word = loaded(base).tokenizer("nurse", add_special_tokens=False)["input_ids"]
+    values["bert.embeddings.word_embeddings.weight"][word] = torch.nan
+    save_file(values, base / "model.safetensors", {"format": "pt"})
+    holding = sum("nurse" in text.split() for text in texts)
+    assert 0 < holding < len(texts)
+    for _ in range(2):  # read, and as it was kept
+        claim = train(spec, replace=True).manifest.privacy
+        assert claim is not None
+        assert claim.unprivatised is not None
+        assert (claim.unprivatised.non_finite, claim.unprivatised.drawn) == (2 * holding, 2 * len(texts))
+    assert len(list((cache / "features").iterdir())) == 1
+
+
+def test_weights_that_are_no_numbers_cost_nothing(tmp_path: Path) -> None:
+    base = make_base(tmp_path / "base", "bert", "classifier")
+    values = load_file(base / "model.safetensors")
+    values["classifier.bias"][0] = torch.nan
+    save_file(values, base / "model.safetensors", {"format": "pt"})
+    with pytest.raises(AuditError, match=r"weights of classifier\.bias are no numbers before a step is taken"):
+        train(make_spec(tmp_path, base, privacy={"epsilon": 8.0}))
+    assert read_chain(tmp_path / "trained.training" / LEDGER_NAME).spent == 0
+
+
+def test_dropout_of_a_private_run_follows_from_no_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A seed of 32 bits can be tried out, and with known masks one record's influence has no bound."""
+    monkeypatch.setattr(secrets, "randbits", lambda bits: 5)
+    drawn = []
+    for _ in range(2):
+        run_module._hide_dropout()
+        drawn.append(torch.nn.functional.dropout(torch.ones(64), 0.5))
+    assert not torch.equal(*drawn)
 
 
 def test_a_private_head_claims_and_goes_on_after_a_stop(tmp_path: Path) -> None:
