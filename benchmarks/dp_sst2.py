@@ -42,10 +42,8 @@ _LAST = tuple(
 
 
 WEIGHTS: dict[str, dict[str, Any]] = {
-    "bitfit": {"mode": "bitfit"},
     "last-layers": {"mode": "last-layers"},
     "lora": {"lora": LoraSpec(rank=8, alpha=16, targets=_LAST)},
-    "full": {},
 }
 _EPOCHS = 4
 """Of the runs that train weights: about as long as those without privacy take."""
