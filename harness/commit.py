@@ -90,22 +90,28 @@ def _changes(tree: Path, private: Path, common: Path, head: str) -> str:
         asked = _stand_in(Path(scratch), private, common, head)
         if asked is None:
             return UNCHECKED
-        command = [*_LIMITED, git, f"--git-dir={asked}", f"--work-tree={tree}", "diff-index", "--quiet"]
-        command += ["--no-ext-diff", "--no-textconv", "--ignore-submodules=all", head, "--"]
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+        program = [*_LIMITED, git, f"--git-dir={asked}", f"--work-tree={tree}"]
+        refresh = ["update-index", "-q", "--refresh", "--ignore-submodules"]  # a file that was only touched is the same
+        compare = ["diff-index", "--quiet", "--no-ext-diff", "--no-textconv", "--ignore-submodules=all", head, "--"]
         try:
-            done = subprocess.run(
-                command,
-                cwd=tree,
-                env={**environment, **_QUIET, **_OFFLINE},
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=_SECONDS,
-                check=False,
-            )
+            _run([*program, *refresh], tree)
+            done = _run([*program, *compare], tree)
         except (OSError, subprocess.TimeoutExpired):
             return UNCHECKED
     return {0: "", 1: DIRTY}.get(done.returncode, UNCHECKED)
+
+
+def _run(command: list[str], tree: Path) -> subprocess.CompletedProcess[bytes]:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    return subprocess.run(
+        command,
+        cwd=tree,
+        env={**environment, **_QUIET, **_OFFLINE},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=_SECONDS,
+        check=False,
+    )
 
 
 def _stand_in(scratch: Path, private: Path, common: Path, head: str) -> Path | None:

@@ -7,7 +7,6 @@ from typing import Any
 
 from harness.data import DataSource
 from harness.errors import DataError, UsageError
-from privacy.clipping.losses import IGNORED
 from privacy.training.tokens import Encoded, Features
 
 COLUMNS = {"text": "prompt", "pair": "completion"}
@@ -37,6 +36,8 @@ def encode_completions(
         UsageError: the tokenizer has no chat template, or one that does not begin an answer as the whole goes on.
         DataError: naming a record of whose completion nothing is left within `limit`.
     """
+    from privacy.clipping.losses import IGNORED  # its room imports torch, which naming columns does without
+
     write = _Chat(tokenizer) if chat else _plain
     written = [write(prompt, completion) for prompt, completion in zip(prompts, completions, strict=True)]
     wholes = _tokens(tokenizer, [whole for _, whole in written], special=not chat)

@@ -15,7 +15,6 @@ from harness.data import Dataset, DataSource, frame_digest, load_dataset, withou
 from harness.errors import DataError, UsageError
 from harness.labels import check_names, shown
 from harness.schemas import Instructions, LabelledTexts, PairedTexts, Texts
-from privacy.lineage.records import unit_id
 from privacy.training.completions import with_columns
 from privacy.training.labels import fixed_classes, found_labels, known_classes, public_names
 from privacy.training.spec import TrainSpec
@@ -173,6 +172,8 @@ def _load_members(spec: TrainSpec, schema: type[pa.DataFrameModel]) -> tuple[Dat
 
 
 def _unit_ids(written: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    from privacy.lineage.records import unit_id  # its room imports torch, which reading a spec does without
+
     return None if written is None else tuple(map(unit_id, written))
 
 

@@ -64,6 +64,15 @@ def test_a_change_of_the_same_size_in_the_same_moment_is_seen(repository: Path) 
     assert str(git_commit(repository)).endswith(DIRTY)
 
 
+def test_a_file_that_was_only_touched_is_the_same(repository: Path) -> None:
+    head = git(repository, "rev-parse", "HEAD")
+    later = (repository / "a.txt").stat().st_mtime_ns + 5 * 10**9
+    os.utime(repository / "a.txt", ns=(later, later))
+    assert git_commit(repository) == head
+    (repository / "a.txt").write_text("changed\n")
+    assert git_commit(repository) == head + DIRTY
+
+
 def test_packed_detached_and_other_work_trees(repository: Path, tmp_path: Path) -> None:
     head = git(repository, "rev-parse", "HEAD")
     git(repository, "pack-refs", "--all")
@@ -132,7 +141,8 @@ def test_no_setting_of_the_folder_runs_anything(repository: Path, tmp_path: Path
     else:
         git(repository, "config", "core.pager", str(program))
         git(repository, "config", "pager.diff-index", "true")
-    os.utime(repository / "a.txt")  # so that git has to look into it
+    later = (repository / "a.txt").stat().st_mtime_ns + 5 * 10**9
+    os.utime(repository / "a.txt", ns=(later, later))  # so that git has to look into it
     assert git_commit(repository) == head
     assert not mark.exists()
     (repository / "a.txt").write_text("changed\n")

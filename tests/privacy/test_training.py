@@ -247,7 +247,7 @@ def test_a_failing_rename_puts_the_old_checkpoint_back(tmp_path: Path, monkeypat
 
 def test_a_learning_rate_that_breaks_the_loss_saves_nothing(base: Path, tmp_path: Path) -> None:
     with pytest.raises(AuditError, match=r"the loss became nan at step \d+ of 32"):
-        train(make_spec(tmp_path, base, learning_rate=1e38, max_grad_norm=None))
+        train(make_spec(tmp_path, base, learning_rate=1e6, weight_decay=1e6, max_grad_norm=None))
     assert not (tmp_path / "trained").exists()
 
 

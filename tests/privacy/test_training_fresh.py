@@ -197,7 +197,7 @@ def test_a_fresh_checkpoint_is_a_base_like_any_other(tmp_path: Path) -> None:
     base = str(tmp_path / "out")
     for name, fields in (("on", {"task": "masked_lm"}), ("classes", {"task": "classification", "lora": {}})):
         spec = spec_of(tmp_path, "bert", "masked_lm", fresh=None, base=base, epochs=1, output=tmp_path / name)
-        assert train(TrainSpec.model_validate({**spec.model_dump(), **fields})).manifest.base == base
+        assert train(TrainSpec.model_validate({**spec.model_dump(exclude_unset=True), **fields})).manifest.base == base
 
 
 @pytest.mark.parametrize("kind", ["bert", "gpt"])
