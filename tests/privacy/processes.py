@@ -12,10 +12,24 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+UNCONNECTED = "no process group"
+_TRIES = 3
+"""gloo's processes find each other by addresses that another program may hold or close on a busy machine."""
+
 
 def in_processes(world: int, folder: Path, function: Callable[[], Any]) -> list[Any]:
-    """What `function` returns in each of `world` processes."""
-    store = folder / f"store-{world}"
+    """What `function` returns in each of `world` processes. It starts only where all of them have met."""
+    for attempt in range(_TRIES):
+        results = _attempt(world, folder / f"store-{world}-try{attempt}", function)
+        if UNCONNECTED not in results:
+            break
+    failed = [result for result in results if isinstance(result, str) and result.startswith("Traceback")]
+    assert not failed, failed[0]
+    assert UNCONNECTED not in results, f"the processes did not meet in {_TRIES} tries"
+    return results
+
+
+def _attempt(world: int, store: Path, function: Callable[[], Any]) -> list[Any]:
     context = multiprocessing.get_context("fork")
     started = [context.Process(target=_run, args=(rank, world, store, function)) for rank in range(world)]
     for process in started:
@@ -25,19 +39,25 @@ def in_processes(world: int, folder: Path, function: Callable[[], Any]) -> list[
     alive = [process for process in started if process.is_alive()]
     for process in alive:
         process.kill()
-    results = [pickle.loads((folder / f"store-{world}-{rank}").read_bytes()) for rank in range(world)]
-    failed = [result for result in results if isinstance(result, str) and result.startswith("Traceback")]
     assert not alive, "a process hangs"
-    assert not failed, failed[0]
-    return results
+    return [pickle.loads(_result(store, rank).read_bytes()) for rank in range(world)]
 
 
 def _run(rank: int, world: int, store: Path, function: Callable[[], Any]) -> None:
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=world)
+    try:
+        dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=world)
+        dist.barrier()
+    except Exception:
+        _result(store, rank).write_bytes(pickle.dumps(UNCONNECTED))
+        return
     try:
         result = function()
     except BaseException:
         result = traceback.format_exc()
-    store.with_name(f"{store.name}-{rank}").write_bytes(pickle.dumps(result))
+    _result(store, rank).write_bytes(pickle.dumps(result))
     dist.destroy_process_group()
+
+
+def _result(store: Path, rank: int) -> Path:
+    return store.with_name(f"{store.name}-{rank}")
