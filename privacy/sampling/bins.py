@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from privacy.accounting.mechanism import Mechanism
+from privacy.sampling.epochs import EpochBatches
 from privacy.sampling.generator import Uniforms
 from privacy.sampling.poisson import PoissonSampling
-from privacy.sampling.sampling import check_batch, check_counts, check_steps
 from privacy.sampling.shard import Shard
 
 
-@dataclass(slots=True)
-class BallsInBinsSampling:
+@dataclass(frozen=True, slots=True)
+class BallsInBinsSampling(EpochBatches):
     """Each record is in one step of each epoch, which is drawn uniformly and independently of all others.
 
     See Sampling. Who is in which step is drawn when an epoch begins and never saved: where another process left off
@@ -24,9 +24,6 @@ class BallsInBinsSampling:
     Raises SamplingError as PoissonSampling does. Source: see accounting/bins.py.
     """
 
-    records: int
-    batch_size: int
-    epochs: int
     _drawn: dict[Shard, tuple[int, NDArray[np.int64]]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -36,36 +33,17 @@ class BallsInBinsSampling:
     neighbours: ClassVar[str] = PoissonSampling.neighbours
     alone: ClassVar[bool] = False
 
-    def __post_init__(self) -> None:
-        check_counts(records=self.records, batch_size=self.batch_size, epochs=self.epochs)
-        check_batch(self.batch_size, self.records)
-
-    @property
-    def expected_batch_size(self) -> int:
-        """See Sampling; a step holds fewer on average, where it does not divide the records."""
-        return self.batch_size
-
-    @property
-    def bins(self) -> int:
-        """Steps of an epoch."""
-        return -(-self.records // self.batch_size)
-
-    @property
-    def steps(self) -> int:
-        """See Sampling."""
-        return self.epochs * self.bins
-
     def mechanism(self, noise_multiplier: float, steps: int | None = None, group: int = 1) -> Mechanism:
         """One composition for each epoch begun (see Sampling); for single records only."""
-        spent = self.steps if steps is None else check_steps(steps, self.steps)
-        return Mechanism(noise_multiplier, 1 / self.bins, -(-spent // self.bins), group, bins=self.bins)
+        bins = self.steps_per_epoch
+        return Mechanism(noise_multiplier, 1 / bins, self.epochs_begun(steps), group, bins=bins)
 
     def draw(self, step: int, generator: Uniforms, shard: Shard) -> NDArray[np.int64]:
         """See Sampling; the first step of an epoch draws all of it, steps of one that did not begin here are empty."""
-        epoch, place = divmod(step, self.bins)
+        epoch, place = divmod(step, self.steps_per_epoch)
         if place == 0:
-            drawn = (generator.random(shard.size(self.records)) * self.bins).astype(np.int64)
-            self._drawn[shard] = (epoch, np.minimum(drawn, self.bins - 1))  # a product may round up
+            drawn = (generator.random(shard.size(self.records)) * self.steps_per_epoch).astype(np.int64)
+            self._drawn[shard] = (epoch, np.minimum(drawn, self.steps_per_epoch - 1))  # a product may round up
         begun, bins = self._drawn.get(shard, (-1, np.empty(0, dtype=np.int64)))
         if begun != epoch:
             return np.empty(0, dtype=np.int64)

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from privacy.accounting.mechanism import Mechanism
+from privacy.sampling.epochs import EpochBatches
 from privacy.sampling.generator import Uniforms
-from privacy.sampling.sampling import check_batch, check_counts, check_steps
 from privacy.sampling.shard import Shard
 
 
 @dataclass(frozen=True, slots=True)
-class ShuffledSampling:
+class ShuffledSampling(EpochBatches):
     """Each epoch is a plain permutation cut into batches; each record is in one batch of each epoch (see Sampling).
 
     The order comes from `seed` and the epoch alone, never from the records (windows sorted by length would let one
@@ -25,41 +25,18 @@ class ShuffledSampling:
     Source, why not the Poisson rate: Chua et al. 2024 (arXiv 2403.17673).
     """
 
-    records: int
-    batch_size: int
-    epochs: int
     seed: int = 0
 
     label: ClassVar[str] = "shuffled, no amplification"
     neighbours: ClassVar[str] = "replace one record by nothing (zero-out)"
     alone: ClassVar[bool] = False
 
-    def __post_init__(self) -> None:
-        check_counts(records=self.records, batch_size=self.batch_size, epochs=self.epochs)
-        check_batch(self.batch_size, self.records)
-
-    @property
-    def expected_batch_size(self) -> int:
-        """See Sampling; the last batch of an epoch may hold fewer records and is divided by as much."""
-        return self.batch_size
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Batches of an epoch, the short last one included."""
-        return -(-self.records // self.batch_size)
-
-    @property
-    def steps(self) -> int:
-        """See Sampling."""
-        return self.epochs * self.steps_per_epoch
-
     def mechanism(self, noise_multiplier: float, steps: int | None = None, group: int = 1) -> Mechanism:
         """One Gaussian mechanism for each epoch begun (see Sampling).
 
         The records of a group move the sums of an epoch most when they share a batch: by `group` clipping norms.
         """
-        spent = self.steps if steps is None else check_steps(steps, self.steps)
-        begun = -(-spent // self.steps_per_epoch)
+        begun = self.epochs_begun(steps)
         return Mechanism(noise_multiplier=noise_multiplier, rate=1.0, compositions=begun, group=group)
 
     def draw(self, step: int, generator: Uniforms, shard: Shard) -> NDArray[np.int64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.claim import rounded_up
@@ -10,6 +11,7 @@ from harness.errors import UsageError
 from harness.manifest import EarlierRun, PrivacyClaim, Unprivatised
 from privacy.accounting import calibrate_mechanism, claim, claim_all, delta_of
 from privacy.accounting.claims import Claim
+from privacy.accounting.mechanism import Mechanism
 from privacy.lineage import Composed, mechanism_of_header, sampling_of_header
 from privacy.noise.banded import best_bands, noise_ratio
 from privacy.sampling import (
@@ -204,22 +206,27 @@ def claim_of(
         ledger=spent.ledger,
         outside=outside,
         run_epsilon=alone.epsilon if composed else None,
-        earlier=tuple(
-            EarlierRun(
-                ledger=each.run.head,
-                shared=each.shared,
-                records=each.run.header.records,
-                group=each.group,
-                sampling=each.run.header.sampling,
-                sample_rate=released.rate,
-                noise_multiplier=released.noise_multiplier,
-                steps=each.run.spent,
-                max_batch=released.max_batch,
-                compositions=released.compositions,
-            )
-            for each, released in zip(composed, before, strict=True)
-        ),
+        earlier=_earlier(composed, before),
         unprivatised=spent.unprivatised,
+    )
+
+
+def _earlier(composed: tuple[Composed, ...], before: Sequence[Mechanism]) -> tuple[EarlierRun, ...]:
+    """Trainings that are counted as well, each with what it released."""
+    return tuple(
+        EarlierRun(
+            ledger=each.run.head,
+            shared=each.shared,
+            records=each.run.header.records,
+            group=each.group,
+            sampling=each.run.header.sampling,
+            sample_rate=released.rate,
+            noise_multiplier=released.noise_multiplier,
+            steps=each.run.spent,
+            max_batch=released.max_batch,
+            compositions=released.compositions,
+        )
+        for each, released in zip(composed, before, strict=True)
     )
 
 

@@ -61,16 +61,16 @@ def _biases(model: Any, spec: TrainSpec) -> set[str]:
 
 def _last_layers(model: Any, spec: TrainSpec) -> set[str]:
     """The last layers of the trunk, its pooler and closing norm, and the head."""
-    layers = sorted({number for number in map(_number, _inside(model)) if number is not None})
+    inside = _inside(model)
+    numbers = [_number(name) for name in inside]
+    layers = sorted({number for number in numbers if number is not None})
     if spec.last_layers > len(layers):
         raise UsageError(f"last_layers: {spec.last_layers} are more than the {len(layers)} that the model has")
-    first_name = next(name for name in _inside(model) if _number(name) is not None)
-    before = list(_inside(model)).index(first_name)
     kept = set(layers[-spec.last_layers :])
-    after = {
-        name for place, name in enumerate(_inside(model)) if place > before and _number(name) is None
-    }  # a pooler, a closing norm; embeddings come before the first layer
-    return {name for name in _inside(model) if _number(name) in kept} | after | _outside(model)
+    first = next(place for place, number in enumerate(numbers) if number is not None)  # embeddings come before it
+    after = (number is None and place > first for place, number in enumerate(numbers))  # a pooler, a closing norm
+    chosen = {name for name, number, late in zip(inside, numbers, after, strict=True) if number in kept or late}
+    return chosen | _outside(model)
 
 
 _CHOICES = {"head": _head, "bitfit": _biases, "last-layers": _last_layers}

@@ -14,7 +14,7 @@ ALPHA = 1e-4
 @pytest.mark.parametrize("world", [1, 3])
 def test_each_record_is_in_one_step_of_each_epoch(world: int) -> None:
     sampling = BallsInBinsSampling(23, 5, 3)
-    assert (sampling.bins, sampling.steps) == (5, 15)
+    assert (sampling.steps_per_epoch, sampling.steps) == (5, 15)
     seen: list[list[int]] = [[] for _ in range(3)]
     for rank in range(world):
         batches = LogicalBatches(sampling, shard=Shard(rank, world), generator=np.random.default_rng(rank))
