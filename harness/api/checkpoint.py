@@ -9,12 +9,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from harness.checkpoint.isolated.api import NO_ISOLATION, Isolation
-from harness.checkpoint.permissions import NOTHING, Permissions
-from harness.checkpoint.staging import Staged
-from harness.data import DataSource
-from harness.manifest import TrainingManifest
-from harness.probe import Need
+from harness.api.isolation import NO_ISOLATION, Isolation
+from harness.api.permissions import NOTHING, Permissions
+from harness.api.probe import Need
+from harness.api.staging import Staged
+from harness.data.datasets import DataSource
+from harness.provenance.manifest import TrainingManifest
 
 _COMMAND_LINE_ONLY = {"allow_pickle", "allow_remote_code", "trust_manifest"}
 

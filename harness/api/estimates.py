@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.means import fewest_units, ratio_interval, unit_sums
-from harness.metrics import Better, Metric, RowValues, missing_metric
-from harness.stats import Interval, clopper_pearson
+from harness.api.means import fewest_units, ratio_interval, unit_sums
+from harness.api.metrics import Better, Metric, RowValues, missing_metric
+from harness.stats.intervals import Interval, clopper_pearson
 
 UNIT = (0.0, 1.0)
 """Bounds of a rate."""

@@ -9,8 +9,8 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from harness.base.plugins import PluginError, load
 from harness.errors import UsageError
-from harness.plugins import PluginError, load
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from harness.metrics import RowValues
-from harness.stats import FloatArray, Interval, Method
+from harness.api.metrics import RowValues
+from harness.stats.intervals import FloatArray, Interval, Method
 
 DRAWS = 10_000
 RAREST = 0.02

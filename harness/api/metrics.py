@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, model_validator
 
-from harness.frozen import Frozen
+from harness.base.frozen import Frozen
 
 PROVEN = "proven bound, not estimated"
 """`Metric.interval` of a number that is computed exactly: no confidence level applies to it."""

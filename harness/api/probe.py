@@ -1,4 +1,4 @@
-"""The plug-in contract: what a probe says and does. Discovery lives in `harness.registry`."""
+"""The plug-in contract: what a probe says and does. Discovery lives in `harness.api.registry`."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pandera.typing import Series
 from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
-    from harness.case import Case
-    from harness.checkpoint import CheckpointInfo
-    from harness.data import Dataset, DataSource
-    from harness.metrics import Bounds, Metric, RowValues
-    from harness.scorer.api import Scorer
+    from harness.api.case import Case
+    from harness.api.checkpoint import CheckpointInfo
+    from harness.api.metrics import Bounds, Metric, RowValues
+    from harness.api.scorer import Scorer
+    from harness.data.datasets import Dataset, DataSource
 
 RowDict = dict[str, Any]
 

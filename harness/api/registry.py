@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+from harness.api.probe import Probe
+from harness.base.plugins import PluginError, load
 from harness.errors import UsageError
-from harness.plugins import PluginError, load
-from harness.probe import Probe
 
 PROBES = "assay.probes"
 
@@ -59,7 +59,7 @@ def pick(found: Found, wanted: str) -> list[ProbeClass]:
 
 def _check(probe: Any) -> None:
     if not (isinstance(probe, type) and issubclass(probe, Probe)):
-        raise TypeError(f"{probe!r} is not a subclass of harness.probe.Probe")
+        raise TypeError(f"{probe!r} is not a subclass of harness.api.probe.Probe")
     lacking = [name for name in ("name", "about", "needs", "Row") if not hasattr(probe, name)]
     if lacking:
         raise TypeError(f"{probe.__name__} does not set {', '.join(lacking)}")

@@ -8,8 +8,8 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Protocol
 
+from harness.base.plugins import PluginError, load
 from harness.errors import UsageError
-from harness.plugins import PluginError, load
 
 RESOURCES = "assay.resources"
 

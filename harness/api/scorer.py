@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from harness.checkpoint import CheckpointInfo
+    from harness.api.checkpoint import CheckpointInfo
 
 Floats = npt.NDArray[np.float64]
 Floats32 = npt.NDArray[np.float32]

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.data.pypi import cache_home
 from harness.errors import CheckpointError
-from harness.pypi import cache_home
 
 _LOCK = ".lock"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from harness.plan import PlannedProbe
+from harness.audit.plan import PlannedProbe
 
 SIDE = 1024
 EFFICIENCY = 0.5

@@ -11,10 +11,15 @@ from typing import Any
 import pandas as pd
 import pandera.pandas as pa
 
-from harness.bounds import refuse_unbreakable
-from harness.case import Case, sample_cases
+from harness.api.case import Case, sample_cases
+from harness.api.metrics import Bounds, Metric
+from harness.api.probe import Plan, Probe
+from harness.api.registry import Found, ProbeClass, find_probes, pick
+from harness.audit.spec import AuditSpec, ProbeSpec
+from harness.base.plugins import PluginError, guarded
+from harness.base.validation import validated
 from harness.checkpoint import NOTHING, CheckpointInfo, Permissions, inspect_checkpoint
-from harness.data import Dataset, DataSource, load_dataset
+from harness.data.datasets import Dataset, DataSource, load_dataset
 from harness.errors import (
     AssayError,
     AuditError,
@@ -24,13 +29,8 @@ from harness.errors import (
     UsageError,
     WrongDataError,
 )
-from harness.metrics import Bounds, Metric
-from harness.plugins import PluginError, guarded
-from harness.power import GatePower, Planned, plan_power
-from harness.probe import Plan, Probe
-from harness.registry import Found, ProbeClass, find_probes, pick
-from harness.spec import AuditSpec, ProbeSpec
-from harness.validation import validated
+from harness.gate.bounds import refuse_unbreakable
+from harness.gate.power import GatePower, Planned, plan_power
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.csv_cells import csv_text
+from harness.api.means import ratio_interval, unit_sums
+from harness.api.metrics import Metric, RowValues
+from harness.api.probe import Plan, Probe
+from harness.audit.plan import AuditPlan, PlannedProbe
+from harness.audit.spec import ProbeSpec
+from harness.base.csv_cells import csv_text
+from harness.base.files import make_folder, write_text
 from harness.errors import UsageError
-from harness.files import make_folder, write_text
-from harness.means import ratio_interval, unit_sums
-from harness.metrics import Metric, RowValues
-from harness.plan import AuditPlan, PlannedProbe
-from harness.probe import Plan, Probe
-from harness.record import AuditFolder
-from harness.spec import ProbeSpec
+from harness.record.folder import AuditFolder
 
 FILE = "repeats.json"
 _CASES = "repeats"

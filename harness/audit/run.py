@@ -14,21 +14,27 @@ from typing import Any
 
 import pandas as pd
 
+from harness.api.metrics import Better, Metric, missing_metric
+from harness.api.probe import Probe
+from harness.api.registry import Found
+from harness.api.scorer import Counts, Scorer
+from harness.audit.plan import AuditPlan, PlannedProbe, make_plan, metric_names
+from harness.audit.spec import AuditSpec
+from harness.audit.tracked_claim import against_store, store_to_ask
+from harness.base.files import make_folder, write_text
+from harness.base.plugins import PluginError, guarded
+from harness.base.strict_yaml import dump_yaml
+from harness.base.validation import validated
+from harness.baseline.judge import compared_with, first_verdict, judge, rows_lost, store_of
 from harness.checkpoint import NOTHING, Permissions, load_checkpoint
-from harness.claim import TrainingRecord
-from harness.claim_check import UNCHECKED, check_claim
-from harness.claim_metric import claim_metrics
-from harness.commit import git_commit
 from harness.errors import AssayError, AuditError, NotApplicableError, UsageError
 from harness.executors import make_executor
-from harness.files import make_folder, write_text
-from harness.gate import Policy, Verdict
-from harness.judge import compared_with, first_verdict, judge, rows_lost, store_of
-from harness.metrics import Better, Metric, missing_metric
-from harness.plan import AuditPlan, PlannedProbe, make_plan, metric_names
-from harness.plugins import PluginError, guarded
-from harness.probe import Probe
-from harness.record import (
+from harness.gate.claim_metric import claim_metrics
+from harness.gate.decide import Policy, Verdict
+from harness.provenance.claim import TrainingRecord
+from harness.provenance.claim_check import UNCHECKED, check_claim
+from harness.record.commit import git_commit
+from harness.record.folder import (
     AuditFolder,
     AuditManifest,
     CheckpointRecord,
@@ -37,17 +43,11 @@ from harness.record import (
     Status,
     WorkRecord,
 )
-from harness.registry import Found
+from harness.record.rows import RowStore
 from harness.reports import write_reports
-from harness.rows import RowStore
 from harness.scan.finding import ScanReport
 from harness.scan.record import SCAN_FILE, ScanRecord, scan_metrics
 from harness.scan.render.as_json import as_json
-from harness.scorer.api import Counts, Scorer
-from harness.spec import AuditSpec
-from harness.strict_yaml import dump_yaml
-from harness.tracked_claim import against_store, store_to_ask
-from harness.validation import validated
 
 _PACKAGES = ("assay", "torch", "transformers", "tokenizers", "numpy", "scipy", "pandas", "textattack", "mlflow")
 
@@ -205,7 +205,7 @@ def regate(
     Args:
         folder: a finished audit.
         policy: to decide by.
-        baseline: what to compare with, instead of the policy's own; see `harness.baseline.find_baseline`.
+        baseline: what to compare with, instead of the policy's own; see `harness.baseline.compare.find_baseline`.
         allow_other_data: compare the cases that both have even where their datasets differ.
         uri: MLflow store of a baseline that is a run or an alias; default: where the audit was logged.
     """

@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from harness.base.stores import checked_uri
+from harness.base.validation import read_yaml, validated
 from harness.checkpoint import CheckpointSource
-from harness.data import DataSource
-from harness.gate import Policy, load_policy
-from harness.reports.api import Undecided
-from harness.stores import checked_uri
-from harness.validation import read_yaml, validated
+from harness.data.datasets import DataSource
+from harness.gate.decide import Policy, load_policy
+from harness.reports.content.api import Undecided
 
 
 class _Strict(BaseModel):

@@ -6,11 +6,11 @@ holds the last line of its ledger as well, in a store that others keep.
 
 from __future__ import annotations
 
-from harness.claim_check import ClaimCheck
-from harness.mlflow_run import runs_with
-from harness.mlflow_session import TrackingError, mlflow_session
-from harness.spec import AuditSpec
-from harness.stores import default_uri, sqlite_path
+from harness.audit.spec import AuditSpec
+from harness.base.stores import default_uri, sqlite_path
+from harness.provenance.claim_check import ClaimCheck
+from harness.tracking.runs import runs_with
+from harness.tracking.session import TrackingError, mlflow_session
 
 LEDGER = "assay.privacy.ledger"
 """Tag of a training's run: hash of the last line of its privacy ledger."""

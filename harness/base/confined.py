@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from harness.base.limits import capped, to_raise
 from harness.errors import CheckpointError
-from harness.limits import capped, to_raise
 
 _BLOCK = 2**18
 _FICLONE = 0x40049409

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+_DIRECTIONAL = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Characters that reorder the text around them: a data set must not be able to rearrange a report."""
 LONGEST = 20_000
 """Characters of one text that are shown: a screenful of the widest terminal, far above any sentence of Assay's."""
 _HIDDEN = re.compile(
@@ -59,3 +61,14 @@ def _trimmed(text: str) -> str:
 def _written_out(match: re.Match[str]) -> str:
     code = ord(match.group())
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def plain(text: object) -> str:
+    """`text` on one line, without control or unassigned characters, escapes, lone surrogates and direction marks.
+
+    What is too long to be read is cut, and says so.
+    """
+    whole = str(text)
+    kept = (" " if unicodedata.category(char) in ("Cc", "Cn", "Cs", "Zl", "Zp") else char for char in whole[:LONGEST])
+    shown = " ".join("".join(char for char in kept if char not in _DIRECTIONAL).split())
+    return f"{shown}… ({len(whole) - LONGEST:,} characters left out)" if len(whole) > LONGEST else shown

@@ -16,7 +16,7 @@ from importlib.metadata import EntryPoint
 from types import FrameType
 from typing import Any, TypeVar
 
-from harness.limits import capped
+from harness.base.limits import capped
 
 SECONDS = 60
 """Importing torch and transformers, which a suite may do, takes 5 s and ten times that on a busy machine."""

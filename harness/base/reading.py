@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from harness.checkpoint.regular import parse_object, read_bytes
+from harness.base.confined import parse_object, read_bytes
 from harness.errors import AuditError, CheckpointError
 
 MAX_RECORD_BYTES = 256 * 2**20

@@ -7,8 +7,8 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
+from harness.base.limits import to_raise
 from harness.errors import UsageError
-from harness.limits import to_raise
 
 _KINDS = (
     (stat.S_ISDIR, "a folder"),

@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from harness.reports.content import plain
+from harness.base.loglines import plain
 
 MOST = 25_000
 """Results, and rules, of a run."""

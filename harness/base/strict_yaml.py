@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-from harness.limits import YAML_DEPTH, YAML_NODES, capped, to_raise
+from harness.base.limits import YAML_DEPTH, YAML_NODES, capped, to_raise
 
 _TAG = "tag:yaml.org,2002:"
 _INT, _FLOAT, _BOOL = f"{_TAG}int", f"{_TAG}float", f"{_TAG}bool"

@@ -16,7 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 
 _SAFE, _PATH = "PYTHONSAFEPATH", "PYTHONPATH"
-_OWN = Path(__file__).resolve().parent.parent
+_OWN = Path(__file__).resolve().parents[2]
 
 
 def python_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:

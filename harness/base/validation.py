@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from harness.base.limits import YAML_BYTES, capped
+from harness.base.regular import read_bounded
+from harness.base.strict_yaml import YamlError, parse_yaml
 from harness.errors import UsageError
-from harness.limits import YAML_BYTES, capped
-from harness.regular import read_bounded
-from harness.strict_yaml import YamlError, parse_yaml
 
 M = TypeVar("M", bound=BaseModel)
 _ABSENT = object()

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.api.metrics import Better, Metric
+from harness.api.probe import Probe
+from harness.api.registry import Found, find_probes
+from harness.base.validation import validated
+from harness.baseline.pairs import Key, Pairs, Rule, compare_measured, compare_values, pair
 from harness.errors import UsageError
-from harness.metrics import Better, Metric
-from harness.pairs import Key, Pairs, Rule, compare_measured, compare_values, pair
-from harness.policy import Gate, Policy
-from harness.probe import Probe
-from harness.record import AuditFolder, AuditManifest, ProbeRecord, Status
-from harness.registry import Found, find_probes
-from harness.validation import validated
-from harness.verdict import BaselineRecord, Compared, Comparison
+from harness.gate.policy import Gate, Policy
+from harness.gate.verdict import BaselineRecord, Compared, Comparison
+from harness.record.folder import AuditFolder, AuditManifest, ProbeRecord, Status
 
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 _NO_SHARE = (
@@ -49,8 +49,8 @@ def find_baseline(ref: str, output: Path, uri: str | None = None) -> Baseline:
         if folder.is_dir():
             return Baseline(AuditFolder(folder), ref)
     if kept:
-        from harness.stores import default_uri, sqlite_path
-        from harness.tracked import check_alias, fetch_run, run_of_alias
+        from harness.base.stores import default_uri, sqlite_path
+        from harness.tracking.fetch import check_alias, fetch_run, run_of_alias
 
         if "@" in ref:
             check_alias(*ref.split("@", 1))

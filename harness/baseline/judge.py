@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from harness.baseline import compare, find_baseline
-from harness.claim import ClaimRecord
+from harness.api.metrics import Metric
+from harness.baseline.compare import compare, find_baseline
 from harness.errors import AssayError
-from harness.gate import Policy, Verdict, decide
-from harness.metrics import Metric
-from harness.record import AuditFolder, AuditManifest
-from harness.tracked import NoBaselineYetError
-from harness.verdict import Absence, Compared
+from harness.gate.decide import Policy, Verdict, decide
+from harness.gate.verdict import Absence, Compared
+from harness.provenance.claim import ClaimRecord
+from harness.record.folder import AuditFolder, AuditManifest
+from harness.tracking.fetch import NoBaselineYetError
 
 
 def first_verdict(

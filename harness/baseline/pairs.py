@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from harness.means import paired_draws, unit_sums
-from harness.metrics import Better, Metric, RowValues
-from harness.multiple import interval_at
-from harness.paired import Regression, drawn_regression, flip_regression, unpaired_regression
-from harness.policy import Gate
-from harness.probe import Probe
-from harness.stats import FloatArray, Method
-from harness.verdict import Comparison, Flips
+from harness.api.means import paired_draws, unit_sums
+from harness.api.metrics import Better, Metric, RowValues
+from harness.api.probe import Probe
+from harness.gate.levels import interval_at
+from harness.gate.policy import Gate
+from harness.gate.verdict import Comparison, Flips
+from harness.stats.intervals import FloatArray, Method
+from harness.stats.paired import Regression, drawn_regression, flip_regression, unpaired_regression
 
 LISTED = 20
 """Ids of flipped cases that are listed each way."""

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.api.permissions import Permissions
+from harness.api.staging import Staged
 from harness.checkpoint.adapter import Adapter, read_adapter
 from harness.checkpoint.config import ModelConfig, build_config, check_counts
 from harness.checkpoint.files import CONFIG, Format, Layout, lay_out
 from harness.checkpoint.gguf import GgufHeader, read_gguf
 from harness.checkpoint.heads import Head, HeadChoice, head_of, head_of_task
-from harness.checkpoint.permissions import Permissions
 from harness.checkpoint.shapes import build_empty, check_shapes
-from harness.checkpoint.staging import Staged
 from harness.checkpoint.tensors import Tensor, read_tensors
 from harness.checkpoint.tied import check_tied
 from harness.checkpoint.tokenizer import require_tokenizer

@@ -15,21 +15,21 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from harness.base.loglines import LONGEST, clean, inert
 from harness.errors import AssayError
-from harness.loglines import LONGEST, clean, inert
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from harness.gate import Verdict
-    from harness.metrics import Metric
-    from harness.plan import AuditPlan
-    from harness.power import GatePower
-    from harness.record import AuditFolder, AuditManifest
-    from harness.registry import Found, ProbeClass
-    from harness.repeats import Repeated
-    from harness.reports.api import Level
-    from harness.resources import ResourcePlugin
+    from harness.api.metrics import Metric
+    from harness.api.registry import Found, ProbeClass
+    from harness.api.resources import ResourcePlugin
+    from harness.audit.plan import AuditPlan
+    from harness.audit.repeats import Repeated
+    from harness.gate.decide import Verdict
+    from harness.gate.power import GatePower
+    from harness.record.folder import AuditFolder, AuditManifest
+    from harness.reports.content.api import Level
 
 
 class _Stream:
@@ -230,7 +230,7 @@ def show_result(folder: AuditFolder, level: Level | None = None) -> None:
         show_outcome(manifest, folder.metrics(), verdict)
         return
     from harness.reports import disclosed_input
-    from harness.reports.terminal import print_report
+    from harness.reports.formats.terminal import print_report
 
     print_report(console, disclosed_input(folder.path, manifest, folder.metrics(), verdict, level))
 
@@ -258,14 +258,14 @@ def _table(*names: str) -> Table:
 def show_outcome(manifest: AuditManifest, metrics: Sequence[Metric], verdict: Verdict) -> None:
     """The table of metrics and gates, then the verdict."""
     from harness.reports import report_input
-    from harness.reports.terminal import print_report
+    from harness.reports.formats.terminal import print_report
 
     print_report(console, report_input(manifest, metrics, verdict))
 
 
 def show_repeats(found: Sequence[Repeated], first: AuditFolder) -> None:
     """Each metric over seeds: value with its interval, lowest and highest seed, and the cases that do not end alike."""
-    from harness import numbers
+    from harness.base import numbers
 
     say("over seeds and cases together (lowest and highest seed; cases that do not end alike)")
     for each in found:
@@ -328,13 +328,13 @@ def _needs(probe: ProbeClass) -> str:
 
 
 def _flops() -> float:
-    from harness.cost import cpu_flops
+    from harness.audit.cost import cpu_flops
 
     return cpu_flops()
 
 
 def _seconds(planned: Any, parameters: int, flops: float) -> float:
-    from harness.cost import seconds_on_cpu
+    from harness.audit.cost import seconds_on_cpu
 
     return seconds_on_cpu(planned, parameters, flops)
 

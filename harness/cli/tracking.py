@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from harness.cli.arguments import Home, Uri
-from harness.console import fail, say
+from harness.cli.console import fail, say
 from harness.errors import AssayError, Exit, UsageError
 
 if TYPE_CHECKING:
-    from harness.record import AuditFolder
+    from harness.record.folder import AuditFolder
 
 
 def sync(output: Home = Path("audits"), tracking_uri: Uri = None) -> None:
     """Send audits (or, of a folder of checkpoints, trainings) to MLflow that could not be logged when they finished."""
-    from harness.tracking import pending
+    from harness.tracking.log import pending
     from privacy.training.track import pending_trainings
 
     audits, trainings = pending(output), pending_trainings(output)
@@ -46,9 +46,9 @@ def _sent(path: Path, send: Callable[[], None]) -> bool:
 
 def log_audit(folder: AuditFolder, uri: str | None, *, must: bool = False) -> None:
     """Log to MLflow; when the server is away, keep the audit for `assay sync` (or fail, when `must`)."""
-    from harness.stores import default_uri, shown_uri
-    from harness.tracking import TrackingError
-    from harness.tracking import log_audit as send
+    from harness.base.stores import default_uri, shown_uri
+    from harness.tracking.log import TrackingError
+    from harness.tracking.log import log_audit as send
 
     if uri == "off":
         return
@@ -67,7 +67,7 @@ def log_audit(folder: AuditFolder, uri: str | None, *, must: bool = False) -> No
 
 def logged(folder: AuditFolder, uri: str | None) -> tuple[str, str]:
     """MLflow store and run id of an audit, which is logged first where it was not, or where its run is gone."""
-    from harness.tracked import is_logged
+    from harness.tracking.fetch import is_logged
 
     note = folder.tracking()
     there = (
@@ -85,7 +85,7 @@ def logged(folder: AuditFolder, uri: str | None) -> tuple[str, str]:
 
 def log_training(result: Any, uri: str | None) -> None:
     """Log to MLflow; when the server is away, keep the training for `assay sync`. One of several processes logs."""
-    from harness.tracking import TrackingError
+    from harness.tracking.log import TrackingError
     from privacy.training.track import tracking_note
 
     if uri == "off":
@@ -99,7 +99,7 @@ def log_training(result: Any, uri: str | None) -> None:
 
 
 def _send_training(folder: Path, uri: str | None) -> None:
-    from harness.stores import default_uri, shown_uri
+    from harness.base.stores import default_uri, shown_uri
     from privacy.training.track import log_training as send
     from privacy.training.track import tracking_note
 

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from harness.cli.arguments import Pickle, Remote, Uri
+from harness.cli.console import console, fail, say
 from harness.cli.tracking import log_training
-from harness.console import console, fail, say
 from harness.errors import Exit
 
 
@@ -34,9 +34,9 @@ def train(
     allow_remote_code: Remote = False,
 ) -> None:
     """Fine-tune a checkpoint, with differential privacy if asked, and write the manifest that later audits read."""
+    from harness.base.stores import store_of_environment
     from harness.checkpoint import Permissions
-    from harness.console import training_progress
-    from harness.stores import store_of_environment
+    from harness.cli.console import training_progress
     from privacy.training import train as run_training
     from privacy.training.options import load_train_spec
 
@@ -99,7 +99,7 @@ def frontier(
     ] = None,
 ) -> None:
     """Train over a grid of epsilons, modes and seeds; what privacy costs, as rows, a table and a plot."""
-    from harness.console import audit_progress, training_progress
+    from harness.cli.console import audit_progress, training_progress
     from privacy.frontier.grid import make_grid, parse_epsilons, parse_modes, parse_seeds
     from privacy.frontier.run import Watch, run_frontier
     from privacy.frontier.table import terminal
@@ -121,8 +121,8 @@ def harden(
     replace: Annotated[bool, typer.Option("--replace", help="Remove another hardening in the output folder.")] = False,
 ) -> None:
     """Train a classifier on adversarial texts, and say by paired rows what that bought and cost."""
-    from harness.console import audit_progress, training_progress
-    from harness.hardening import Watch, find_hardening
+    from harness.api.hardening import Watch, find_hardening
+    from harness.cli.console import audit_progress, training_progress
 
     try:
         result = find_hardening().harden(spec, Watch(say, training_progress, audit_progress), replace=replace)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any, assert_never
 
 import typer
 
+from harness.cli.console import say
 from harness.cli.kinds import Kind, kind_of
-from harness.console import say
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
-    from harness.policy import Policy
+    from harness.gate.policy import Policy
 
 
 def validate(
@@ -24,7 +24,7 @@ def validate(
     ] = None,
 ) -> None:
     """Check a spec or policy file without running it, or print the schema of one."""
-    from harness.validation import read_yaml
+    from harness.base.validation import read_yaml
 
     if schema is not None:
         if schema not in list(Kind):
@@ -40,13 +40,13 @@ def _checked(file: Path, kind: Kind) -> str:
     """What the file asks for. Raises UsageError naming what is wrong with it."""
     match kind:
         case Kind.AUDIT:
-            from harness.spec import load_spec
+            from harness.audit.spec import load_spec
 
             audit = load_spec(file)
             _breakable(audit.policy)
             return f"audit spec of {_short(audit.checkpoint.source)}"
         case Kind.POLICY:
-            from harness.gate import load_policy
+            from harness.gate.decide import load_policy
 
             policy = load_policy(file)
             _breakable(policy)
@@ -57,7 +57,7 @@ def _checked(file: Path, kind: Kind) -> str:
             spec = load_train_spec(file)
             return f"training spec of {spec.task} on {_short(spec.data.source)}"
         case Kind.HARDEN:
-            from harness.hardening import find_hardening
+            from harness.api.hardening import find_hardening
 
             return f"hardening spec of {find_hardening().check(file)}"
         case _:
@@ -66,9 +66,9 @@ def _checked(file: Path, kind: Kind) -> str:
 
 def _breakable(policy: Policy | None) -> None:
     """Raises UsageError for a gate that no value of an installed probe's metric can break."""
-    from harness.bounds import refuse_unbreakable
-    from harness.plan import known_bounds
-    from harness.registry import find_probes
+    from harness.api.registry import find_probes
+    from harness.audit.plan import known_bounds
+    from harness.gate.bounds import refuse_unbreakable
 
     if policy is not None and policy.gates:
         refuse_unbreakable(policy, known_bounds(find_probes().probes.values()))
@@ -82,11 +82,11 @@ def _short(source: str) -> str:
 def _schema(kind: Kind) -> dict[str, Any]:
     match kind:
         case Kind.AUDIT:
-            from harness.spec import AuditSpec
+            from harness.audit.spec import AuditSpec
 
             return AuditSpec.model_json_schema()
         case Kind.POLICY:
-            from harness.policy import Policy
+            from harness.gate.policy import Policy
 
             return Policy.model_json_schema()
         case Kind.TRAIN:
@@ -94,7 +94,7 @@ def _schema(kind: Kind) -> dict[str, Any]:
 
             return TrainSpec.model_json_schema()
         case Kind.HARDEN:
-            from harness.hardening import find_hardening
+            from harness.api.hardening import find_hardening
 
             return find_hardening().schema()
         case _:

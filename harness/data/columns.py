@@ -16,8 +16,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.base.limits import DATA_COLUMNS, DATA_MEMORY, DATA_ROWS, UNPACKED_BYTES, capped, to_raise
 from harness.errors import DataError
-from harness.limits import DATA_COLUMNS, DATA_MEMORY, DATA_ROWS, UNPACKED_BYTES, capped, to_raise
 
 if TYPE_CHECKING:
     import pyarrow as pa

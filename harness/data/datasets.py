@@ -1,8 +1,8 @@
 """Datasets: a hub name, a local file, or a file inside a registry package.
 
-A source is read as text (`harness.tables`, `harness.columns`), its columns renamed, shuffled and sliced, checked
-against a pandera schema, and digested; the digest covers the rows that are used, in their order. A setting of a source
-that matches nothing is an error.
+A source is read as text (`harness.data.tables`, `harness.data.columns`), its columns renamed, shuffled and sliced,
+checked against a pandera schema, and digested; the digest covers the rows that are used, in their order. A setting of a
+source that matches nothing is an error.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ import pandas as pd
 import pandera.pandas as pa
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from harness.columns import TableError, arrow_table
+from harness.base.limits import DATA_ROWS, capped, to_raise
+from harness.data.columns import TableError, arrow_table
+from harness.data.labels import LabelMap, Labels, fixed_class
+from harness.data.pypi import is_pypi, pypi_file
+from harness.data.schemas import EMPTY, LabelledTexts
+from harness.data.tables import FORMATS, Table, read_table
 from harness.errors import DataError, UsageError
-from harness.labels import LabelMap, Labels, fixed_class
-from harness.limits import DATA_ROWS, capped, to_raise
-from harness.pypi import is_pypi, pypi_file
-from harness.schemas import EMPTY, LabelledTexts
-from harness.tables import FORMATS, Table, read_table
 
 _CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=str)
 _BATCH = 8192

@@ -16,10 +16,10 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from harness.base.limits import PIP_MEMORY, capped
+from harness.base.surroundings import python_environment
+from harness.data.wheel import WheelError, unpack_wheel
 from harness.errors import UsageError
-from harness.limits import PIP_MEMORY, capped
-from harness.surroundings import python_environment
-from harness.wheel import WheelError, unpack_wheel
 
 _PATTERN = re.compile(
     r"pypi:(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[A-Za-z0-9][A-Za-z0-9.!+_-]*?)"

@@ -2,7 +2,7 @@
 
 csv is RFC 4180; tsv has no quoting, as IANA's text/tab-separated-values; jsonl has an object per line; txt a text per
 paragraph. All are UTF-8, with a byte order mark or not, lines ended by LF, CR LF or CR, packed by gzip or not. Parquet
-is in `harness.columns`. What does not fit is refused with its line; nothing is guessed, repaired or left out.
+is in `harness.data.columns`. What does not fit is refused with its line; nothing is guessed, repaired or left out.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from harness.columns import Column, TableError, parquet_table, plain_text
-from harness.limits import (
+from harness.base.limits import (
     DATA_BYTES,
     DATA_COLUMNS,
     DATA_LINES,
@@ -28,8 +27,9 @@ from harness.limits import (
     capped,
     to_raise,
 )
-from harness.regular import open_regular
-from harness.unpack import text_stream
+from harness.base.regular import open_regular
+from harness.data.columns import Column, TableError, parquet_table, plain_text
+from harness.data.unpack import text_stream
 
 _BATCH = 8192
 """Rows between two looks at how much memory the columns take."""

@@ -6,8 +6,8 @@ import io
 import zlib
 from typing import IO, Any
 
-from harness.columns import TableError
-from harness.limits import GZIP_MEMBERS, UNPACKED_BYTES, capped, to_raise
+from harness.base.limits import GZIP_MEMBERS, UNPACKED_BYTES, capped, to_raise
+from harness.data.columns import TableError
 
 _CHUNK = 1 << 16
 

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO
 
-from harness.errors import UsageError
-from harness.limits import (
+from harness.base.limits import (
     WHEEL_BYTES,
     WHEEL_DIRECTORY,
     WHEEL_ENTRIES,
@@ -22,7 +21,8 @@ from harness.limits import (
     capped,
     to_raise,
 )
-from harness.regular import open_regular
+from harness.base.regular import open_regular
+from harness.errors import UsageError
 
 _CHUNK = 1 << 20
 _LONGEST_NAME = 255

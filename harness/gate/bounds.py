@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from harness import numbers
+from harness.api.metrics import Better, Bounds, Metric
+from harness.base import numbers
 from harness.errors import UsageError
-from harness.metrics import Better, Bounds, Metric
-from harness.policy import Gate, Policy
+from harness.gate.policy import Gate, Policy
 
 _UNIT: Bounds = (0.0, 1.0)
 _SLACK = 1e-6

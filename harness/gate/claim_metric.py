@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from harness.claim import TrainingRecord
-from harness.metrics import PROVEN, Better, Metric, missing_metric
+from harness.api.metrics import PROVEN, Better, Metric, missing_metric
+from harness.provenance.claim import TrainingRecord
 
 CLAIM_PROBE = "training/claim"
 """No probe of that name runs. Not `privacy/...`: the claim itself must not satisfy a rule that asks for its audit."""

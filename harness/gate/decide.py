@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
 
-from harness import numbers
-from harness.evidence import Draft, Facts, drafts
-from harness.metrics import Metric
-from harness.multiple import corrected
-from harness.policy import Correction, Deciding, Gate, Policy, Severity
-from harness.verdict import Compared, GateResult, Outcome, Verdict, WaiverState
-from harness.waivers import load_policy
+from harness.api.metrics import Metric
+from harness.base import numbers
+from harness.gate.evidence import Draft, Facts, drafts
+from harness.gate.levels import corrected
+from harness.gate.policy import Correction, Deciding, Gate, Policy, Severity
+from harness.gate.verdict import Compared, GateResult, Outcome, Verdict, WaiverState
+from harness.gate.waivers import load_policy
 
 __all__ = ["NO_POLICY", "Gate", "GateResult", "Outcome", "Policy", "Verdict", "decide", "load_policy"]
 

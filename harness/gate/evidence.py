@@ -1,4 +1,4 @@
-"""What one gate's evidence says, before corrections, waivers and severities. Pure; part of `harness.gate`."""
+"""What one gate's evidence says, before corrections, waivers and severities. Pure; part of `harness.gate.decide`."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness import numbers
-from harness.bounds import unbreakable
-from harness.claim_metric import rests_on_claim
-from harness.globs import may_begin
-from harness.metrics import PROVEN, Metric
-from harness.multiple import interval_at, p_value
-from harness.policy import Deciding, Gate, OnMissing, When
-from harness.verdict import Absence, Compared, GateResult, Outcome
+from harness.api.metrics import PROVEN, Metric
+from harness.base import numbers
+from harness.base.globs import may_begin
+from harness.gate.bounds import unbreakable
+from harness.gate.claim_metric import rests_on_claim
+from harness.gate.levels import interval_at, p_value
+from harness.gate.policy import Deciding, Gate, OnMissing, When
+from harness.gate.verdict import Absence, Compared, GateResult, Outcome
 
 _FAR = 1e7
 """Times as wide as its distance from the bound: no number of cases makes such an interval narrow enough."""

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import betainc
 
-from harness.metrics import Metric
-from harness.paired import scaled_p
-from harness.policy import Correction
-from harness.stats import Interval, Method, clopper_pearson, z_of
+from harness.api.metrics import Metric
+from harness.gate.policy import Correction
+from harness.stats.intervals import Interval, Method, clopper_pearson, z_of
+from harness.stats.paired import scaled_p
 
 
 def corrected(p: Sequence[float], alphas: Sequence[float], method: Correction) -> list[float]:

@@ -1,4 +1,4 @@
-"""Policy: the rules of a release, as a YAML file says them. What they decide is in `harness.gate`."""
+"""Policy: the rules of a release, as a YAML file says them. What they decide is in `harness.gate.decide`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
-from harness import numbers
-from harness.frozen import Frozen
-from harness.globs import matches as matches  # the rule that patterns of gates follow
+from harness.base import numbers
+from harness.base.frozen import Frozen
+from harness.base.globs import matches as matches  # the rule that patterns of gates follow
 
 
 class Severity(StrEnum):
@@ -268,7 +268,7 @@ class Policy(Frozen):
     )
     requires: tuple[Requirement, ...] = Field(default=(), description="metrics that must have been measured")
     waivers: Literal[""] = Field(
-        default="", description="in a policy file: path, from there, of a file of waivers (see harness.waivers)"
+        default="", description="in a policy file: path, from there, of a file of waivers (see harness.gate.waivers)"
     )
 
     @model_validator(mode="after")

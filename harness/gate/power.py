@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 
 from scipy.special import betainc, betaincinv, ndtri
 
-from harness import numbers
-from harness.claim_metric import CLAIM_METRIC
-from harness.metrics import Metric
-from harness.paired import POWER, flip_regression
-from harness.policy import Deciding, Gate, Policy, matches
+from harness.api.metrics import Metric
+from harness.base import numbers
+from harness.gate.claim_metric import CLAIM_METRIC
+from harness.gate.policy import Deciding, Gate, Policy, matches
 from harness.scan.record import SCAN_METRIC
+from harness.stats.paired import POWER, flip_regression
 
 _LEVEL = 0.95
 _AWAY = 0.05

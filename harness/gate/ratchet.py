@@ -10,13 +10,13 @@ from pathlib import Path
 
 import yaml
 
+from harness.base.limits import YAML_BYTES, capped
+from harness.base.regular import read_bounded
+from harness.base.strict_yaml import compose_yaml
+from harness.base.validation import load_yaml, validated, yaml_mapping
 from harness.errors import UsageError
-from harness.limits import YAML_BYTES, capped
-from harness.policy import Gate, Policy
-from harness.regular import read_bounded
-from harness.strict_yaml import compose_yaml
-from harness.validation import load_yaml, validated, yaml_mapping
-from harness.verdict import GateResult, Outcome, Verdict
+from harness.gate.policy import Gate, Policy
+from harness.gate.verdict import GateResult, Outcome, Verdict
 
 _DIGITS = 3
 """Significant digits of a new bound, rounded so that the audit that set it passes it."""

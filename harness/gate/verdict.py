@@ -1,4 +1,4 @@
-"""Verdict: what was decided, on which evidence. Decided in `harness.gate`, rendered everywhere else."""
+"""Verdict: what was decided, on which evidence. Decided in `harness.gate.decide`, rendered everywhere else."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
+from harness.base.frozen import Frozen
 from harness.errors import Exit
-from harness.frozen import Frozen
-from harness.policy import Excuse, Gate, Severity
+from harness.gate.policy import Excuse, Gate, Severity
 
 
 class Outcome(StrEnum):
@@ -33,7 +33,7 @@ class WaiverState(StrEnum):
 
 
 class Absence(StrEnum):
-    """Why a gate was not decided on evidence. Only the two of `harness.policy.Excuse` may be excused."""
+    """Why a gate was not decided on evidence. Only the two of `harness.gate.policy.Excuse` may be excused."""
 
     NOT_ASKED = "not asked for"
     """`when` is about other checkpoints."""

@@ -12,10 +12,10 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from harness.base.frozen import Frozen
+from harness.base.validation import load_yaml, read_yaml, validated
 from harness.errors import UsageError
-from harness.frozen import Frozen
-from harness.policy import Policy, Waiver, no_number
-from harness.validation import load_yaml, read_yaml, validated
+from harness.gate.policy import Policy, Waiver, no_number
 
 
 class GrantedWaiver(Waiver):

@@ -6,8 +6,8 @@ import math
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from harness.claim_check import UNCHECKED, ClaimCheck
-from harness.manifest import PrivacyClaim, TrainingManifest
+from harness.provenance.claim_check import UNCHECKED, ClaimCheck
+from harness.provenance.manifest import PrivacyClaim, TrainingManifest
 
 _ROUNDED = 1e12
 _PLAIN_NOISE = "Gaussian"

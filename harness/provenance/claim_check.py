@@ -13,8 +13,8 @@ from typing import Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from harness.manifest import TrainingManifest
-from harness.plugins import load
+from harness.base.plugins import load
+from harness.provenance.manifest import TrainingManifest
 
 CLAIMS = "assay.claims"
 _LONGEST = 400

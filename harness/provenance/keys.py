@@ -18,10 +18,10 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from harness.checkpoint.regular import read_bytes
+from harness.base.confined import read_bytes
+from harness.base.files import make_folder, write_text
+from harness.base.frozen import Frozen
 from harness.errors import NoDataError, UsageError
-from harness.files import make_folder, write_text
-from harness.frozen import Frozen
 
 KEYS_NAME = "assay_keys.json"
 _ID_BYTES, _KEY_BYTES = 8, 32

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from harness.data import DataSource
+from harness.data.datasets import DataSource
 from harness.errors import CheckpointError
 
 MANIFEST_NAME = "training_manifest.json"
@@ -166,7 +166,7 @@ def read_manifest(folder: Path) -> TrainingManifest | None:
     path = folder / MANIFEST_NAME
     if not os.path.lexists(path):
         return None
-    from harness.checkpoint.regular import read_bytes
+    from harness.base.confined import read_bytes
 
     content = read_bytes(path, _MAX_BYTES)
     try:

@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from harness.surroundings import find_program
+from harness.base.surroundings import find_program
 
 DIRTY, UNCHECKED = "+dirty", "+unchecked"
 """After the commit: files differ from it; it could not be told whether they do."""

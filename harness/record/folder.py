@@ -13,18 +13,18 @@ from typing import Any
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
 
-from harness.checkpoint.regular import is_there
-from harness.claim import TrainingRecord
+from harness.api.metrics import Metric
+from harness.base.confined import is_there
+from harness.base.files import make_folder, write_text
+from harness.base.reading import is_folder, read_record
+from harness.base.stores import clean_note, without_secrets
+from harness.base.validation import validated
 from harness.errors import UsageError
-from harness.files import make_folder, write_text
-from harness.metrics import Metric
-from harness.policy import Policy
-from harness.reading import is_folder, read_record
-from harness.rows import count_rows, read_rows
+from harness.gate.policy import Policy
+from harness.gate.verdict import Verdict
+from harness.provenance.claim import TrainingRecord
+from harness.record.rows import count_rows, read_rows
 from harness.scan.record import ScanRecord
-from harness.stores import clean_note, without_secrets
-from harness.validation import validated
-from harness.verdict import Verdict
 
 MANIFEST = "manifest.json"
 DECISIONS = "verdicts"

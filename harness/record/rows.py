@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pandera.pandas as pa
 
+from harness.api.probe import ProbeRow, RowDict
+from harness.base.files import make_folder, write_atomic
 from harness.errors import AuditError
-from harness.files import make_folder, write_atomic
-from harness.probe import ProbeRow, RowDict
 
 _PART = "part-{:06d}.parquet"
 _NULLABLE = {"int64": "Int64", "bool": "boolean"}

@@ -21,18 +21,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.artifacts import artifacts_of
-from harness.baseline import Baseline, compare, find_baseline
+from harness.base.validation import validated
+from harness.baseline.compare import Baseline, compare, find_baseline
+from harness.baseline.judge import compared_with, judge, rows_lost
 from harness.checkpoint import NOTHING, CheckpointSource, Permissions, inspect_checkpoint
 from harness.errors import UsageError
-from harness.gate import Outcome, Policy, Verdict
-from harness.judge import compared_with, judge, rows_lost
-from harness.mlflow_session import TrackingError, mlflow_session
-from harness.record import AuditFolder, AuditManifest, Status
-from harness.tracked import MOVED, NoBaselineYetError, alias_run, check_alias, fetch_run, registered_models
-from harness.tracking import AUDIT_ID, gate_counts
-from harness.validation import validated
-from harness.verdict import Absence, Compared
+from harness.gate.decide import Outcome, Policy, Verdict
+from harness.gate.verdict import Absence, Compared
+from harness.record.folder import AuditFolder, AuditManifest, Status
+from harness.tracking.artifacts import artifacts_of
+from harness.tracking.fetch import MOVED, NoBaselineYetError, alias_run, check_alias, fetch_run, registered_models
+from harness.tracking.log import AUDIT_ID, gate_counts
+from harness.tracking.session import TrackingError, mlflow_session
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

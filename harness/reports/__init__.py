@@ -13,16 +13,16 @@ from pathlib import Path
 
 from yaml import YAMLError
 
+from harness.api.metrics import Metric
+from harness.api.probe import About
+from harness.base.files import make_folder, write_bytes
+from harness.base.plugins import PluginError, guarded, load
 from harness.errors import AssayError, AuditError, UsageError
-from harness.files import make_folder, write_bytes
-from harness.metrics import Metric
-from harness.plugins import PluginError, guarded, load
-from harness.probe import About
-from harness.record import AuditFolder, AuditManifest
-from harness.reports.api import Level, ReportInput, Undecided, Writer
-from harness.reports.disclosure import disclose
-from harness.reports.examples import examples
-from harness.verdict import Verdict
+from harness.gate.verdict import Verdict
+from harness.record.folder import AuditFolder, AuditManifest
+from harness.reports.content.api import Level, ReportInput, Undecided, Writer
+from harness.reports.content.disclosure import disclose
+from harness.reports.content.examples import examples
 
 REPORTS = "assay.reports"
 PACK = "pack"
@@ -140,7 +140,7 @@ def update_card(report: ReportInput, card: Path) -> None:
 
     Raises UsageError for a card that cannot be read.
     """
-    from harness.reports.card import update
+    from harness.reports.formats.card import update
 
     try:
         before = card.read_text(encoding="utf-8-sig") if card.exists() else ""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import bdtr
 
-from harness.stats import Interval, Method, clopper_pearson, share_reach
+from harness.stats.intervals import Interval, Method, clopper_pearson, share_reach
 
 Reach = tuple[float, float]
 

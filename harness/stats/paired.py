@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import betainc, betaincinv, ndtr, ndtri
 
-from harness.stats import FloatArray, Interval, Method, z_of
+from harness.stats.intervals import FloatArray, Interval, Method, z_of
 
 POWER = 0.8
 """Share of audits in which the smallest detectable regression would be found."""

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
-from harness.limits import TRACKED_BYTES, TRACKED_FILES, TRACKED_SMALL_BYTES, capped, to_raise
-from harness.mlflow_session import TrackingError
-from harness.record import DECISIONS
-from harness.stores import shown_uri, sqlite_path
+from harness.base.limits import TRACKED_BYTES, TRACKED_FILES, TRACKED_SMALL_BYTES, capped, to_raise
+from harness.base.stores import shown_uri, sqlite_path
+from harness.record.folder import DECISIONS
+from harness.tracking.session import TrackingError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

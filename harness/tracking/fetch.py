@@ -12,16 +12,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.artifacts import artifacts_of, download
+from harness.base.files import make_folder
+from harness.base.stores import shown_uri
+from harness.data.pypi import cache_home
 from harness.errors import UsageError
-from harness.files import make_folder
-from harness.gate import Outcome
-from harness.mlflow_run import runs_with
-from harness.mlflow_session import TrackingError, mlflow_session
-from harness.pypi import cache_home
-from harness.record import MANIFEST, AuditFolder
-from harness.stores import shown_uri
-from harness.tracking import AUDIT_ID, LOGGED
+from harness.gate.decide import Outcome
+from harness.record.folder import MANIFEST, AuditFolder
+from harness.tracking.artifacts import artifacts_of, download
+from harness.tracking.log import AUDIT_ID, LOGGED
+from harness.tracking.runs import runs_with
+from harness.tracking.session import TrackingError, mlflow_session
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.artifacts import artifacts_of
 from harness.errors import AssayError, AuditError
-from harness.gate import Outcome, Verdict
-from harness.mlflow_run import (
+from harness.gate.decide import Outcome, Verdict
+from harness.record.folder import DECISIONS, AuditFolder, AuditManifest, DatasetRecord, Decision, Status, audits_in
+from harness.tracking.artifacts import artifacts_of
+from harness.tracking.runs import (
     LOGGED,
     checkpoint_tags,
     common_tags,
@@ -26,14 +27,13 @@ from harness.mlflow_run import (
     log_entries,
     milliseconds,
 )
-from harness.mlflow_session import TrackingError, mlflow_session
-from harness.record import DECISIONS, AuditFolder, AuditManifest, DatasetRecord, Decision, Status, audits_in
+from harness.tracking.session import TrackingError, mlflow_session
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import DatasetInput, Run
 
-    from harness.metrics import Metric
+    from harness.api.metrics import Metric
 
 __all__ = ["AUDIT_ID", "LOGGED", "TrackingError", "log_audit", "pending"]
 

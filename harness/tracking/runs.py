@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from harness.files import make_folder
-from harness.mlflow_session import TrackingError
-from harness.pypi import is_pypi
-from harness.stores import shown_uri, sqlite_path
+from harness.base.files import make_folder
+from harness.base.stores import shown_uri, sqlite_path
+from harness.data.pypi import is_pypi
+from harness.tracking.session import TrackingError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from harness.base.stores import checked_uri
+from harness.base.stores import shown_uri as shown_uri
 from harness.errors import AssayError
-from harness.sqlite_store import make_store
-from harness.stores import checked_uri
-from harness.stores import shown_uri as shown_uri
+from harness.tracking.sqlite_store import make_store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

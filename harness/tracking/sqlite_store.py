@@ -12,7 +12,7 @@ import tempfile
 from contextlib import closing, suppress
 from pathlib import Path
 
-from harness.stores import SQLITE, sqlite_path
+from harness.base.stores import SQLITE, sqlite_path
 
 
 def make_store(uri: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.errors import UsageError
-from harness.manifest import MANIFEST_NAME
+from harness.provenance.manifest import MANIFEST_NAME
 from privacy.budget.exposure import exposures, exposures_of
 from privacy.budget.find import find_trainings
 from privacy.budget.report import report

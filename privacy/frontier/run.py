@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from harness.audit import OnProgress
+from harness.api.registry import find_probes, pick
+from harness.audit.run import OnProgress
+from harness.base.files import write_text
+from harness.base.loglines import plain
+from harness.base.numbers import duration
 from harness.checkpoint import inspect_checkpoint
 from harness.errors import AssayError, AuditError, UsageError
-from harness.files import write_text
-from harness.numbers import duration
-from harness.registry import find_probes, pick
-from harness.reports.content import plain
 from privacy.frontier.folder import open_folder
 from privacy.frontier.grid import Cell, Grid
 from privacy.frontier.measure import Frontier, measure

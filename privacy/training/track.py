@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from harness.artifacts import artifacts_of
+from harness.base.files import make_folder, write_text
+from harness.base.stores import clean_note, sqlite_path
 from harness.checkpoint import CheckpointInfo, CheckpointSource, inspect_checkpoint
-from harness.claim_check import UNCHECKED, ClaimCheck
 from harness.errors import AuditError, CheckpointError, UsageError
-from harness.files import make_folder, write_text
-from harness.manifest import MANIFEST_NAME, TrainingManifest
-from harness.mlflow_run import experiment_id, find_or_create, log_entries
-from harness.mlflow_session import TrackingError, mlflow_session
-from harness.stores import clean_note, sqlite_path
+from harness.provenance.claim_check import UNCHECKED, ClaimCheck
+from harness.provenance.manifest import MANIFEST_NAME, TrainingManifest
+from harness.tracking.artifacts import artifacts_of
+from harness.tracking.runs import experiment_id, find_or_create, log_entries
+from harness.tracking.session import TrackingError, mlflow_session
 from privacy.lineage.names import LEDGER_NAME, earlier_ledger
 from privacy.training.step_rows import read_step_rows, step_rows_path
 from privacy.training.tracked_run import (

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from harness.checkpoint.source import CheckpointInfo
-from harness.claim import TrainingRecord, training_line
-from harness.claim_check import ClaimCheck
-from harness.manifest import TrainingManifest, Unprivatised
-from harness.mlflow_run import checkpoint_tags, common_tags, dataset_input, flat
+from harness.api.checkpoint import CheckpointInfo
+from harness.provenance.claim import TrainingRecord, training_line
+from harness.provenance.claim_check import ClaimCheck
+from harness.provenance.manifest import TrainingManifest, Unprivatised
+from harness.tracking.runs import checkpoint_tags, common_tags, dataset_input, flat
 from privacy.training.spec import config_digest
 
 if TYPE_CHECKING:

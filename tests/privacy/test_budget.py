@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from harness.cli import app
 from harness.errors import UsageError
-from harness.keys import KEYS_NAME
+from harness.provenance.keys import KEYS_NAME
 from privacy.accounting import Mechanism, claim, claim_all
 from privacy.budget import BUDGET_NAME, Exposure, Reading, exposures, find_trainings
 from privacy.budget.command import budget_text

@@ -13,11 +13,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from harness.audit import OnProgress
+from harness.audit.run import OnProgress
 from harness.cli import main
 from harness.errors import AuditError, CheckpointError, DataError, Exit, UsageError
-from harness.manifest import read_manifest
-from harness.record import Status, audits_in
+from harness.provenance.manifest import read_manifest
+from harness.record.folder import Status, audits_in
 from privacy.accounting import calibrate_mechanism, claim
 from privacy.budget import find_trainings
 from privacy.frontier import Grid, make_grid, measure, read_frontier, run_frontier

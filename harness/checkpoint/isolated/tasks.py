@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from harness.api.staging import Staged
 from harness.checkpoint.quiet import quiet
 from harness.checkpoint.reason import reason
-from harness.checkpoint.staging import Staged
 from harness.errors import AssayError
 
 STRESS_CHARACTERS = " \n\ta1.!é中\u0301-'\""

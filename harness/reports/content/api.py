@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from harness.metrics import Metric
-from harness.probe import About
-from harness.record import AuditManifest
-from harness.verdict import Verdict
+from harness.api.metrics import Metric
+from harness.api.probe import About
+from harness.gate.verdict import Verdict
+from harness.record.folder import AuditManifest
 
 
 class Level(StrEnum):

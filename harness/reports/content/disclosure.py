@@ -17,11 +17,11 @@ from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel
 
-from harness.probe import About
-from harness.record import AuditManifest
-from harness.reports.api import Example, Level, ReportInput
-from harness.reports.identity import identity
-from harness.verdict import GateResult, Verdict
+from harness.api.probe import About
+from harness.gate.verdict import GateResult, Verdict
+from harness.record.folder import AuditManifest
+from harness.reports.content.api import Example, Level, ReportInput
+from harness.reports.content.identity import identity
 
 WITHHELD = "withheld at this level"
 ROW_TEXT = "text of a row"

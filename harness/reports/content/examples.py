@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from harness.reports.api import Example, Level
-from harness.reports.disclosure import show_row
-from harness.rows import row_parts
-from harness.verdict import Verdict
+from harness.gate.verdict import Verdict
+from harness.record.rows import row_parts
+from harness.reports.content.api import Example, Level
+from harness.reports.content.disclosure import show_row
 
 PER_PROBE = 3
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 
-from harness.record import AuditManifest
-from harness.reports.api import ReportInput
+from harness.record.folder import AuditManifest
+from harness.reports.content.api import ReportInput
 
 
 def identity_of(manifest: AuditManifest) -> str:

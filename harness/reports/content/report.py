@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import json
 import math
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from harness import claim, numbers
-from harness.claim_metric import CLAIM_PROBE
-from harness.loglines import LONGEST
-from harness.metrics import PROVEN, Better, Metric
-from harness.policy import Deciding, Gate, Severity
-from harness.probe import About, Need
-from harness.record import AuditManifest, ProbeRecord
-from harness.reports.api import Level, ReportInput
+from harness.api.metrics import PROVEN, Better, Metric
+from harness.api.probe import About, Need
+from harness.base import numbers
+from harness.base.loglines import plain
+from harness.gate.claim_metric import CLAIM_PROBE
+from harness.gate.policy import Deciding, Gate, Severity
+from harness.gate.verdict import Comparison, GateResult, Outcome
+from harness.provenance import claim
+from harness.record.folder import AuditManifest, ProbeRecord
+from harness.reports.content.api import Level, ReportInput
 from harness.scan.record import SCAN_PROBE
-from harness.verdict import Comparison, GateResult, Outcome
-
-_DIRECTIONAL = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Characters that reorder the text around them: a data set must not be able to rearrange a report."""
 
 OUTCOME_WORDS: Mapping[Outcome, str] = {
     Outcome.PASS: "PASS",
@@ -75,17 +72,6 @@ class ProbeSection:
     incomplete: str
     """Why it did not finish; '' when it did."""
     lines: tuple[MetricLine, ...]
-
-
-def plain(text: object) -> str:
-    """`text` on one line, without control or unassigned characters, escapes, lone surrogates and direction marks.
-
-    What is too long to be read is cut, and says so.
-    """
-    whole = str(text)
-    kept = (" " if unicodedata.category(char) in ("Cc", "Cn", "Cs", "Zl", "Zp") else char for char in whole[:LONGEST])
-    shown = " ".join("".join(char for char in kept if char not in _DIRECTIONAL).split())
-    return f"{shown}… ({len(whole) - LONGEST:,} characters left out)" if len(whole) > LONGEST else shown
 
 
 def probe_sections(report: ReportInput) -> list[ProbeSection]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from harness.reports.api import Level, ReportInput
-from harness.reports.content import provenance
+from harness.reports.content.api import Level, ReportInput
+from harness.reports.content.report import provenance
 
 suffix = ".json"
 

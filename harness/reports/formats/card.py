@@ -6,14 +6,15 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from harness import numbers
-from harness.metrics import PROVEN, Metric
-from harness.probe import Need
-from harness.record import ProbeRecord
-from harness.reports.api import ReportInput
-from harness.reports.comment import quiet
-from harness.reports.content import OUTCOME_WORDS, gate_name, outcome_label, plain, probe_sections, training
-from harness.reports.markdown import code, table
+from harness.api.metrics import PROVEN, Metric
+from harness.api.probe import Need
+from harness.base import numbers
+from harness.base.loglines import plain
+from harness.record.folder import ProbeRecord
+from harness.reports.content.api import ReportInput
+from harness.reports.content.report import OUTCOME_WORDS, gate_name, outcome_label, probe_sections, training
+from harness.reports.formats.comment import quiet
+from harness.reports.formats.markdown import code, table
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult

@@ -10,10 +10,13 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from harness import numbers
-from harness.policy import Severity
-from harness.reports.api import ReportInput
-from harness.reports.content import (
+from harness.base import numbers
+from harness.base.loglines import plain
+from harness.gate.policy import Severity
+from harness.gate.verdict import Comparison, GateResult
+from harness.reports.content.api import ReportInput
+from harness.reports.content.identity import identity
+from harness.reports.content.report import (
     OUTCOME_WORDS,
     attention,
     baseline_line,
@@ -22,14 +25,11 @@ from harness.reports.content import (
     gate_name,
     matching,
     outcome_label,
-    plain,
     probe_sections,
     provenance,
     regression,
 )
-from harness.reports.identity import identity
-from harness.reports.markdown import code, table, text
-from harness.verdict import Comparison, GateResult
+from harness.reports.formats.markdown import code, table, text
 
 suffix = ".comment.md"
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import jinja2
 
-from harness import numbers
-from harness.reports.api import ReportInput
-from harness.reports.content import (
+from harness.base import numbers
+from harness.reports.content.api import ReportInput
+from harness.reports.content.report import (
     EXAMPLES_NOTE,
     FLIPS_SHOWN,
     OUTCOME_WORDS,
@@ -25,8 +25,8 @@ from harness.reports.content import (
     regression,
     training,
 )
-from harness.reports.plot import gate_plot, interval_plot, pair_plot
-from harness.reports.template import html_environment
+from harness.reports.formats.plot import gate_plot, interval_plot, pair_plot
+from harness.reports.formats.template import html_environment
 
 suffix = ".html"
 

@@ -13,9 +13,10 @@ import re
 from datetime import datetime
 from xml.etree import ElementTree as ET
 
-from harness.reports.api import ReportInput, Undecided
-from harness.reports.content import OUTCOME_WORDS, evidence, gate_title, outcome_label, plain, provenance
-from harness.verdict import GateResult, Outcome
+from harness.base.loglines import plain
+from harness.gate.verdict import GateResult, Outcome
+from harness.reports.content.api import ReportInput, Undecided
+from harness.reports.content.report import OUTCOME_WORDS, evidence, gate_title, outcome_label, provenance
 
 suffix = ".junit.xml"
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from harness import numbers
-from harness.reports.api import Example, ReportInput
-from harness.reports.content import (
+from harness.base import numbers
+from harness.base.loglines import plain
+from harness.reports.content.api import Example, ReportInput
+from harness.reports.content.report import (
     EXAMPLES_NOTE,
     FLIPS_SHOWN,
     OUTCOME_WORDS,
@@ -20,7 +21,6 @@ from harness.reports.content import (
     matching,
     metric_notes,
     outcome_label,
-    plain,
     probe_sections,
     provenance,
     regression,

@@ -12,11 +12,11 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from harness.base.files import explain
+from harness.base.strict_yaml import dump_yaml
 from harness.errors import UsageError
-from harness.files import explain
-from harness.policy import Policy
-from harness.reports.api import Level, ReportInput
-from harness.strict_yaml import dump_yaml
+from harness.gate.policy import Policy
+from harness.reports.content.api import Level, ReportInput
 
 suffix = ".zip"
 default = False

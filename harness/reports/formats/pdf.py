@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NoReturn
 
 from harness.errors import UsageError
-from harness.reports import html
-from harness.reports.api import ReportInput
+from harness.reports.content.api import ReportInput
+from harness.reports.formats import html
 
 suffix = ".pdf"
 default = False

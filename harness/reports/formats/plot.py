@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness import numbers
-from harness.policy import Gate
-from harness.reports.content import MetricLine
-from harness.verdict import GateResult
+from harness.base import numbers
+from harness.gate.policy import Gate
+from harness.gate.verdict import GateResult
+from harness.reports.content.report import MetricLine
 
 _MARGIN = 0.1
 

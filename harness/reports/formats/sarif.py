@@ -16,13 +16,14 @@ import json
 from collections import Counter
 from typing import Any
 
-from harness.policy import Gate, Severity
-from harness.reports.api import ReportInput
-from harness.reports.content import attention, evidence, gate_name, how_decided, outcome_label, plain, provenance
-from harness.reports.identity import identity
-from harness.reports.markdown import code, text
-from harness.reports.sarif_limits import category, left_out, message, rule_id, within_limits
-from harness.verdict import GateResult, Outcome
+from harness.base.loglines import plain
+from harness.base.sarif_limits import category, left_out, message, rule_id, within_limits
+from harness.gate.policy import Gate, Severity
+from harness.gate.verdict import GateResult, Outcome
+from harness.reports.content.api import ReportInput
+from harness.reports.content.identity import identity
+from harness.reports.content.report import attention, evidence, gate_name, how_decided, outcome_label, provenance
+from harness.reports.formats.markdown import code, text
 
 suffix = ".sarif"
 

@@ -6,10 +6,10 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from harness.base.files import explain
 from harness.errors import UsageError
-from harness.files import explain
-from harness.reports.api import ReportInput
-from harness.reports.comment import body
+from harness.reports.content.api import ReportInput
+from harness.reports.formats.comment import body
 
 suffix = ".step.md"
 default = False

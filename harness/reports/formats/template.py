@@ -6,7 +6,7 @@ from pathlib import Path
 
 import jinja2
 
-from harness.reports.content import plain
+from harness.base.loglines import plain
 
 
 def html_environment(folder: Path) -> jinja2.Environment:

@@ -8,10 +8,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness import numbers
-from harness.loglines import inert
-from harness.reports.api import ReportInput
-from harness.reports.content import (
+from harness.base import numbers
+from harness.base.loglines import inert, plain
+from harness.gate.verdict import Outcome
+from harness.reports.content.api import ReportInput
+from harness.reports.content.report import (
     OUTCOME_WORDS,
     MetricLine,
     ProbeSection,
@@ -23,12 +24,10 @@ from harness.reports.content import (
     matching,
     metric_notes,
     outcome_label,
-    plain,
     probe_sections,
     regression,
     training,
 )
-from harness.verdict import Outcome
 
 _STYLES = {Outcome.PASS: "bold green", Outcome.BLOCK: "bold red", Outcome.INCONCLUSIVE: "bold yellow"}
 _HEADERS = ("metric", "value", "interval", "n (missing)", "gate")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import BinaryIO
 
-from harness.limits import capped, to_raise
+from harness.base.limits import capped, to_raise
 from harness.scan.tree.api import UnreadableError
 
 DIRECTORY_BYTES = 16 * 2**20

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, cast
 
-from harness.limits import WHEEL_ENTRIES, capped, to_raise
+from harness.base.limits import WHEEL_ENTRIES, capped, to_raise
 from harness.scan.archives.directory import check_directory
 from harness.scan.budget import Budget
 from harness.scan.tree.api import UnreadableError

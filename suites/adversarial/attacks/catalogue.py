@@ -1,6 +1,6 @@
 """One probe per attack recipe; what a recipe does, and how it differs from its paper, is said in `recipes`."""
 
-from suites.adversarial.attack_probe import AttackProbe
+from suites.adversarial.attacks.probe import AttackProbe
 
 
 class A2T(AttackProbe, recipe="a2t"):

@@ -6,8 +6,8 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 
-from harness.probe import ProbeRow
-from suites.adversarial.attack_result import OUTCOMES
+from harness.api.probe import ProbeRow
+from suites.adversarial.attacks.result import OUTCOMES
 
 
 class SearchColumns(ProbeRow):

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.metrics import Better, Metric, RowValues, missing_metric
+from harness.api.estimates import POSITIVE, UNIT, all_missing, estimate, share, usable
+from harness.api.metrics import Better, Metric, RowValues, missing_metric
 from suites.adversarial.semantics.filtered import filtered_success
 from suites.adversarial.semantics.params import SemanticsParams
-from suites.estimates import POSITIVE, UNIT, all_missing, estimate, share, usable
 
 METRICS = {
     "clean_accuracy": Better.HIGHER,

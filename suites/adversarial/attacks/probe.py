@@ -7,16 +7,16 @@ from typing import Any, ClassVar
 
 import pandas as pd
 
-from harness.case import Case
+from harness.api.case import Case
+from harness.api.estimates import UNIT
+from harness.api.metrics import Metric, RowValues
+from harness.api.probe import About, Input, Need, Plan, Probe, RowDict, any_of
+from harness.api.scorer import Scorer
+from harness.data.schemas import LabelledTexts
 from harness.errors import DataError, UsageError
-from harness.metrics import Metric, RowValues
-from harness.probe import About, Input, Need, Plan, Probe, RowDict, any_of
-from harness.schemas import LabelledTexts
-from harness.scorer.api import Scorer
-from suites.adversarial.attack_metrics import VALUE_COLUMNS, attack_values, measure_attacks, measure_reductions
-from suites.adversarial.attacks import AttackParams, AttackRow, cut_cases, run_attacks
+from suites.adversarial.attacks.metrics import VALUE_COLUMNS, attack_values, measure_attacks, measure_reductions
+from suites.adversarial.attacks.run import AttackParams, AttackRow, cut_cases, run_attacks
 from suites.adversarial.recipes import INPUT_REDUCTION, RECIPES, UNTARGETED, Goal, Recipe, targeted
-from suites.estimates import UNIT
 from suites.labels import class_of, true_classes
 from suites.sources import IMDB_HELD_OUT
 

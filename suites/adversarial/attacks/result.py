@@ -6,10 +6,10 @@ import importlib
 from collections import OrderedDict
 from typing import Any
 
-from harness.case import Case
-from harness.probe import RowDict
+from harness.api.case import Case
+from harness.api.probe import RowDict
 from suites.adversarial.pooled.lean_text import lean_text_class
-from suites.adversarial.textattack_env import load_textattack
+from suites.adversarial.recipes.textattack_env import load_textattack
 
 OUTCOMES = {
     "SuccessfulAttackResult": "succeeded",

@@ -13,19 +13,19 @@ import pandera.pandas as pa
 from pandera.typing import Series
 from pydantic import Field
 
-from harness.case import Case, make_cases
+from harness.api.case import Case, make_cases
+from harness.api.probe import ProbeParams, ProbeRow, RowDict, error_row
+from harness.api.scorer import Scorer
 from harness.errors import AssayError, UsageError
-from harness.probe import ProbeParams, ProbeRow, RowDict, error_row
-from harness.scorer.api import Scorer
-from suites.adversarial.attack_result import NothingToAttackError, attacked
+from suites.adversarial.attacks.columns import SearchColumns
+from suites.adversarial.attacks.result import NothingToAttackError, attacked
 from suites.adversarial.recipes.parts import Goal, Parts, sentence_encoder
+from suites.adversarial.recipes.textattack_env import missing
 from suites.adversarial.resources.finding import Found, ResourceMissing, find
-from suites.adversarial.search_columns import SearchColumns
 from suites.adversarial.semantics.columns import SemanticColumns
 from suites.adversarial.semantics.diff_spans import diff_spans, spans_to_json
 from suites.adversarial.semantics.measures import SemanticMeasures
 from suites.adversarial.semantics.params import SemanticsParams
-from suites.adversarial.textattack_env import missing
 from suites.words import first_words
 
 if TYPE_CHECKING:

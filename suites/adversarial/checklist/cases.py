@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from harness.api.probe import Plan
 from harness.errors import WrongDataError
-from harness.probe import Plan
-from suites.adversarial.checklist_changes import CHANGES, Change
-from suites.adversarial.checklist_expect import Expectation, read_expectation
-from suites.adversarial.checklist_templates import (
+from suites.adversarial.checklist.changes import CHANGES, Change
+from suites.adversarial.checklist.expect import Expectation, read_expectation
+from suites.adversarial.checklist.templates import (
     BASE_TEXT,
     Filled,
     Template,

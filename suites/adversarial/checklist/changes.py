@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from suites.adversarial.checklist_templates import Kind, Words
-from suites.adversarial.corruptions import corrupt
+from suites.adversarial.checklist.templates import Kind, Words
+from suites.adversarial.typos.corruptions import corrupt
 
 Versions = Callable[[str, Words, random.Random, int], list[str]]
 """At most so many different versions of a text, none of them the text; none where it cannot be changed so."""

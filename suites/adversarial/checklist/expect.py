@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.scorer.api import ClassScores
+from harness.api.scorer import ClassScores
 from suites.labels import class_of
 
 What = Literal["is", "is not", "same", "up", "down"]

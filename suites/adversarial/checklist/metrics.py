@@ -15,11 +15,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from harness.means import ratio_interval, unit_sums
-from harness.metrics import Better, Metric, RowValues, missing_metric
-from harness.stats import clopper_pearson
-from suites.adversarial.checklist_templates import Kind
-from suites.estimates import UNIT, all_missing, usable, with_interval
+from harness.api.estimates import UNIT, all_missing, usable, with_interval
+from harness.api.means import ratio_interval, unit_sums
+from harness.api.metrics import Better, Metric, RowValues, missing_metric
+from harness.stats.intervals import clopper_pearson
+from suites.adversarial.checklist.templates import Kind
 
 PASSED, FAILED, NOT_APPLICABLE = "passed", "failed", "not applicable"
 _ALL = {"failure_rate": Better.LOWER, "not_applicable": Better.NEITHER}

@@ -19,19 +19,19 @@ import pandera.pandas as pa
 from pandera.typing import Series
 from pydantic import Field, field_validator
 
-from harness.case import Case, make_cases
+from harness.api.case import Case, make_cases
+from harness.api.estimates import UNIT
+from harness.api.metrics import Metric, RowValues
+from harness.api.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of
+from harness.api.scorer import Scorer, TextRequest
+from harness.data.schemas import LabelledTexts
 from harness.errors import DataError
-from harness.metrics import Metric, RowValues
-from harness.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of
-from harness.schemas import LabelledTexts
-from harness.scorer.api import Scorer, TextRequest
-from suites.adversarial.checklist_cases import Wanted, make_items
-from suites.adversarial.checklist_changes import CHANGES, changed_versions
-from suites.adversarial.checklist_expect import Tolerances
-from suites.adversarial.checklist_metrics import FAILED, NOT_APPLICABLE, PASSED, measure_checklist, rate_of, row_values
-from suites.adversarial.checklist_rows import ask, make_row, original_of
-from suites.adversarial.checklist_templates import ChecklistTests, Kind, Words, built_in_words
-from suites.estimates import UNIT
+from suites.adversarial.checklist.cases import Wanted, make_items
+from suites.adversarial.checklist.changes import CHANGES, changed_versions
+from suites.adversarial.checklist.expect import Tolerances
+from suites.adversarial.checklist.metrics import FAILED, NOT_APPLICABLE, PASSED, measure_checklist, rate_of, row_values
+from suites.adversarial.checklist.rows import ask, make_row, original_of
+from suites.adversarial.checklist.templates import ChecklistTests, Kind, Words, built_in_words
 from suites.labels import check_classes
 
 KINDS: tuple[Kind, ...] = ("MFT", "INV", "DIR")

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.case import Case
-from harness.probe import RowDict, error_row
-from harness.scorer.api import ClassScores, Scorer, TextRequest
-from suites.adversarial.checklist_changes import CHANGES
-from suites.adversarial.checklist_expect import Expectation, Tolerances, fails_alone, fails_changed, wrong_way
-from suites.adversarial.checklist_metrics import FAILED, NOT_APPLICABLE, PASSED, slice_name
+from harness.api.case import Case
+from harness.api.probe import RowDict, error_row
+from harness.api.scorer import ClassScores, Scorer, TextRequest
+from suites.adversarial.checklist.changes import CHANGES
+from suites.adversarial.checklist.expect import Expectation, Tolerances, fails_alone, fails_changed, wrong_way
+from suites.adversarial.checklist.metrics import FAILED, NOT_APPLICABLE, PASSED, slice_name
 
 _COPIED = ("kind", "capability", "test", "source", "base", "text", "pair", "label")
 _NO_ROOM = "the probability is so near its end that it cannot move the wrong way by more than the tolerance"

@@ -21,7 +21,7 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 
-from harness.data import Dataset
+from harness.data.datasets import Dataset
 from harness.errors import WrongDataError
 
 Kind = Literal["MFT", "INV", "DIR"]

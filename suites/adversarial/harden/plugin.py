@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.api.hardening import Watch
 from harness.errors import UsageError
-from harness.hardening import Watch
 
 if TYPE_CHECKING:
     from suites.adversarial.harden.result import HardeningResult

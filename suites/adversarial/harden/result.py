@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from harness.frozen import Frozen
-from harness.manifest import HardeningRecord
+from harness.base.frozen import Frozen
+from harness.provenance.manifest import HardeningRecord
 
 if TYPE_CHECKING:
     from rich.console import Group

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 
-from harness.audit import package_versions
+from harness.api.hardening import Watch
+from harness.audit.plan import make_plan
+from harness.audit.run import package_versions
+from harness.base.files import write_text
 from harness.errors import DataError, UsageError
-from harness.files import write_text
-from harness.hardening import Watch
-from harness.manifest import HardeningRecord, TrainingManifest
-from harness.plan import make_plan
+from harness.provenance.manifest import HardeningRecord, TrainingManifest
 from privacy.training.data import TrainingData, load_training_data
 from suites.adversarial.harden.audits import Audited, audit_spec, run_audits
 from suites.adversarial.harden.compare import changes, not_by_row
@@ -26,8 +26,8 @@ from suites.adversarial.harden.result import (
 from suites.adversarial.harden.spec import HardenSpec
 from suites.adversarial.harden.table import markdown
 from suites.adversarial.harden.training import remove_stages, train_after, train_before, train_control
+from suites.adversarial.recipes.textattack_env import stop_words
 from suites.adversarial.resources.finding import find
-from suites.adversarial.textattack_env import stop_words
 
 
 def run_hardening(spec: HardenSpec, watch: Watch | None = None, *, replace: bool = False) -> HardeningResult:

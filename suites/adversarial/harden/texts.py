@@ -13,18 +13,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from harness.api.hardening import OnCases
+from harness.api.probe import Plan
+from harness.api.registry import find_probes, pick
+from harness.base.files import write_atomic
 from harness.checkpoint import CheckpointInfo, CheckpointSource, inspect_checkpoint, load_checkpoint
-from harness.data import Dataset, DataSource, frame_digest
+from harness.data.datasets import Dataset, DataSource, frame_digest
 from harness.errors import AuditError
 from harness.executors import make_executor
-from harness.files import write_atomic
-from harness.hardening import OnCases
-from harness.manifest import HardeningRound
-from harness.probe import Plan
-from harness.registry import find_probes, pick
-from harness.rows import RowStore
+from harness.provenance.manifest import HardeningRound
+from harness.record.rows import RowStore
 from privacy.training.data import TrainingData
-from suites.adversarial.attack_probe import AttackProbe
+from suites.adversarial.attacks.probe import AttackProbe
 from suites.adversarial.harden.spec import HardenSpec
 
 TEXTS = "texts.parquet"

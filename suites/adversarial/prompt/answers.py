@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.scorer.api import Scorer, TokenRequest, TokenScores
-from suites.adversarial.victim import VictimError
+from harness.api.scorer import Scorer, TokenRequest, TokenScores
+from suites.adversarial.victims.classifier import VictimError
 from suites.framing import opening, start_or_none, without_start
 
 CHANNEL = "answer"

@@ -6,16 +6,16 @@ import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.case import Case
-from harness.probe import RowDict
-from suites.adversarial.attack_result import OUTCOMES, NothingToAttackError, changed_words
-from suites.adversarial.attacks import Build
+from harness.api.case import Case
+from harness.api.probe import RowDict
+from suites.adversarial.attacks.result import OUTCOMES, NothingToAttackError, changed_words
+from suites.adversarial.attacks.run import Build
 from suites.adversarial.pooled.lean_text import lean_text_class
 from suites.adversarial.recipes.parts import Goal, Parts
-from suites.adversarial.textattack_env import load_textattack
+from suites.adversarial.recipes.textattack_env import load_textattack
 
 if TYPE_CHECKING:
-    from suites.adversarial.prompt_answers import AnswerScores
+    from suites.adversarial.prompt.answers import AnswerScores
 
 PromptGoalName = Literal["answer", "likelihood"]
 
@@ -33,7 +33,7 @@ class PromptBuild:
 
     def __call__(self, parts: Parts, goal: Goal) -> Any:
         """A textattack.Attack; `goal` is what the recipe is built with, and then replaced."""
-        from suites.adversarial.prompt_goals import AnswerLost, LikelihoodDrop
+        from suites.adversarial.prompt.goals import AnswerLost, LikelihoodDrop
 
         function = AnswerLost() if self.goal == "answer" else LikelihoodDrop(self.drop)
         return after_goal(function, self.recipe(parts, goal), parts.textattack)

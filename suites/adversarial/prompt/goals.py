@@ -11,7 +11,7 @@ from textattack.goal_functions import GoalFunction
 
 from suites.adversarial.pooled.fibres import ask
 from suites.adversarial.pooled.lean_goal import DIGITS
-from suites.adversarial.prompt_answers import CHANNEL, AnswerScores, Question
+from suites.adversarial.prompt.answers import CHANNEL, AnswerScores, Question
 
 Answering = Callable[[Sequence[Question]], Sequence[AnswerScores]]
 """Scores of each (prompt, answer); raises VictimError."""

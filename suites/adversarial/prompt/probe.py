@@ -16,25 +16,25 @@ import pandera.pandas as pa
 from pandera.typing import Series
 from pydantic import Field, field_validator
 
-from harness.case import Case, make_cases
-from harness.data import DataSource
+from harness.api.case import Case, make_cases
+from harness.api.estimates import UNIT
+from harness.api.metrics import Metric, RowValues
+from harness.api.probe import About, Input, Need, Plan, Probe, ProbeRow, RowDict, any_of
+from harness.api.scorer import Scorer
+from harness.data.datasets import DataSource
+from harness.data.schemas import EMPTY, has_text
 from harness.errors import DataError, UsageError
-from harness.metrics import Metric, RowValues
-from harness.probe import About, Input, Need, Plan, Probe, ProbeRow, RowDict, any_of
-from harness.schemas import EMPTY, has_text
-from harness.scorer.api import Scorer
-from suites.adversarial.attacks import SearchParams, built_from, look_up, may_search_apart, pooled_rows
-from suites.adversarial.prompt_answers import CHANNEL, AnswerScorer
-from suites.adversarial.prompt_attack import PromptBuild, PromptGoalName, attacked_prompt
-from suites.adversarial.prompt_metrics import SHARES, VALUE_COLUMNS, measure_prompts, prompt_values
+from suites.adversarial.attacks.columns import SearchColumns
+from suites.adversarial.attacks.run import SearchParams, built_from, look_up, may_search_apart, pooled_rows
+from suites.adversarial.prompt.answers import CHANNEL, AnswerScorer
+from suites.adversarial.prompt.attack import PromptBuild, PromptGoalName, attacked_prompt
+from suites.adversarial.prompt.metrics import SHARES, VALUE_COLUMNS, measure_prompts, prompt_values
 from suites.adversarial.recipes import RECIPES, UNTARGETED, Recipe
 from suites.adversarial.recipes.parts import sentence_encoder
-from suites.adversarial.search_columns import SearchColumns
+from suites.adversarial.recipes.textattack_env import missing
 from suites.adversarial.semantics.columns import SemanticColumns
-from suites.adversarial.textattack_env import missing
-from suites.estimates import UNIT
 
-PROMPTS = DataSource(source=str(Path(__file__).parent / "data" / "prompt_answers.csv"))
+PROMPTS = DataSource(source=str(Path(__file__).parents[1] / "data" / "prompt_answers.csv"))
 """Beginnings of sentences that common knowledge or a set phrase ends in one or two words, written for this probe."""
 PLACE, CONTEXT = "{prompt}", "{context}"
 QUERIES_PER_WORD = 6

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.api.probe import Need
+from harness.api.scorer import TextRequest
 from harness.errors import UsageError
-from harness.probe import Need
-from harness.scorer.api import TextRequest
 from suites.adversarial.resources.finding import Found, find
 from suites.adversarial.resources.nltk_data import wordnet_reader
 from suites.adversarial.resources.tagger import Tagger, read_tagger
@@ -22,7 +22,7 @@ from suites.adversarial.resources.vectors import WordVectors, read_vectors, text
 
 if TYPE_CHECKING:
     from harness.checkpoint import LoadedCheckpoint
-    from suites.adversarial.textattack_env import StopWords
+    from suites.adversarial.recipes.textattack_env import StopWords
 
 Encode = Callable[[list[str]], NDArray[np.float32]]
 """Texts to vectors [texts, width]; a text's vector must not depend on the others."""

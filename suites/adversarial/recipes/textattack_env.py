@@ -20,9 +20,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from harness.base.surroundings import empty_working_folder
+from harness.data.pypi import cache_home
 from harness.errors import UsageError
-from harness.pypi import cache_home
-from harness.surroundings import empty_working_folder
 from suites.adversarial.resources.finding import find
 
 INSTALL = "pip install 'assay[adversarial]'"
@@ -38,7 +38,7 @@ _SET_ON_IMPORT = (
     "WANDB_SILENT",
     "XDG_CACHE_HOME",
 )
-_STOP_WORDS = Path(__file__).parent / "data" / "english_stop_words.csv"
+_STOP_WORDS = Path(__file__).parents[1] / "data" / "english_stop_words.csv"
 """NLTK's English list of 179 words (nltk_data 5db857e6f7df: the Snowball project's, and parts of contractions)."""
 
 

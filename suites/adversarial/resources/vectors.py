@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.base.files import write_atomic
 from harness.errors import UsageError
-from harness.files import write_atomic
-from suites.adversarial.textattack_env import load_textattack
+from suites.adversarial.recipes.textattack_env import load_textattack
 
 Floats = NDArray[np.float32]
 _ROUND = 6

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.stats import clopper_pearson
+from harness.stats.intervals import clopper_pearson
 
 Doubles = NDArray[np.float64]
 _ROUNDING = 1e-12

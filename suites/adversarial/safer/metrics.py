@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.metrics import Better, Metric, RowValues
-from suites.estimates import POSITIVE, UNIT, all_missing, estimate, share, usable
+from harness.api.estimates import POSITIVE, UNIT, all_missing, estimate, share, usable
+from harness.api.metrics import Better, Metric, RowValues
 
 METRICS = {
     "clean_accuracy": Better.HIGHER,

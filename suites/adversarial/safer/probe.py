@@ -28,19 +28,25 @@ import pandera.pandas as pa
 from pandera.typing import Series
 from pydantic import Field, model_validator
 
-from harness.case import Case
+from harness.api.case import Case
+from harness.api.estimates import UNIT
+from harness.api.metrics import Metric, RowValues
+from harness.api.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of, error_row
+from harness.api.scorer import ClassScores, Scorer, TextRequest
+from harness.data.schemas import LabelledTexts
 from harness.errors import DataError, NoDataError
-from harness.metrics import Metric, RowValues
-from harness.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of, error_row
-from harness.schemas import LabelledTexts
-from harness.scorer.api import ClassScores, Scorer, TextRequest
-from suites.adversarial.attacks import case_seed, cut_cases
-from suites.adversarial.random_synonyms import Smoothed, smoothed
+from suites.adversarial.attacks.run import case_seed, cut_cases
 from suites.adversarial.resources.finding import ResourceMissing
-from suites.adversarial.safer_bound import bound_votes, losses, radius
-from suites.adversarial.safer_metrics import SHARES, VALUE_COLUMNS, measure_safer, row_values
-from suites.adversarial.synonym_sources import SynonymSettings, SynonymTable, find_vectors, group_table, vector_table
-from suites.estimates import UNIT
+from suites.adversarial.safer.bound import bound_votes, losses, radius
+from suites.adversarial.safer.metrics import SHARES, VALUE_COLUMNS, measure_safer, row_values
+from suites.adversarial.safer.smoothing import Smoothed, smoothed
+from suites.adversarial.safer.synonym_sources import (
+    SynonymSettings,
+    SynonymTable,
+    find_vectors,
+    group_table,
+    vector_table,
+)
 from suites.labels import true_classes
 from suites.sources import IMDB_HELD_OUT
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.scorer.api import TextRequest
-from suites.adversarial.synonym_sets import SynonymSets
-from suites.adversarial.word_shapes import WORD, shape_of, shaped
+from harness.api.scorer import TextRequest
+from suites.adversarial.safer.synonym_sets import SynonymSets
+from suites.adversarial.safer.word_shapes import WORD, shape_of, shaped
 
 
 @dataclass(frozen=True, slots=True)

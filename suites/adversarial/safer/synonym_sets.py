@@ -19,8 +19,8 @@ from scipy.sparse.csgraph import connected_components
 
 from harness.errors import UsageError
 from suites.adversarial.resources.vectors import WordVectors
-from suites.adversarial.safer_bound import overlap
-from suites.adversarial.word_shapes import usable
+from suites.adversarial.safer.bound import overlap
+from suites.adversarial.safer.word_shapes import usable
 
 Singles = NDArray[np.float32]
 Indices = NDArray[np.int64]

@@ -13,7 +13,7 @@ from typing import Any
 from harness.errors import UsageError
 from suites.adversarial.resources.finding import Found, digest, find
 from suites.adversarial.resources.vectors import read_vectors
-from suites.adversarial.synonym_sets import GroupSynonyms, SynonymSets, VectorSynonyms
+from suites.adversarial.safer.synonym_sets import GroupSynonyms, SynonymSets, VectorSynonyms
 
 _SHAPE = 'give a line per group of synonyms, or JSON: {"word": ["synonym", ...]} or [["word", "synonym"], ...]'
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from harness.metrics import Better, Metric, missing_metric
-from harness.paired import flip_regression
-from suites.estimates import all_missing, share, usable, with_interval
+from harness.api.estimates import all_missing, share, usable, with_interval
+from harness.api.metrics import Better, Metric, missing_metric
+from harness.stats.paired import flip_regression
 
 METRICS = {
     "clean_accuracy": Better.HIGHER,

@@ -29,15 +29,16 @@ import pandera.pandas as pa
 from pandera.typing import Series
 from pydantic import Field
 
-from harness.case import Case, content_id, make_cases
+from harness.api.case import Case, content_id, make_cases
+from harness.api.estimates import UNIT
+from harness.api.metrics import Metric
+from harness.api.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of, error_row
+from harness.api.scorer import ClassScores, Scorer, TextRequest
+from harness.data.schemas import LabelledTexts
 from harness.errors import DataError, UsageError
-from harness.metrics import Metric
-from harness.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of, error_row
-from harness.schemas import LabelledTexts
-from harness.scorer.api import ClassScores, Scorer, TextRequest
-from suites.adversarial.attacks import case_seed
-from suites.adversarial.trigger_metrics import METRICS, measure_triggers
-from suites.adversarial.trigger_search import (
+from suites.adversarial.attacks.run import case_seed
+from suites.adversarial.trigger.metrics import METRICS, measure_triggers
+from suites.adversarial.trigger.search import (
     Goal,
     SearchError,
     Settings,
@@ -47,8 +48,7 @@ from suites.adversarial.trigger_search import (
     random_trigger,
     triggered,
 )
-from suites.adversarial.writable import text_of
-from suites.estimates import UNIT
+from suites.adversarial.victims.writable import text_of
 from suites.labels import class_of, true_classes
 from suites.sources import IMDB_HELD_OUT
 from suites.words import first_words

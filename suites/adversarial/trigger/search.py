@@ -16,7 +16,7 @@ from typing import Literal
 
 import numpy as np
 
-from harness.scorer.api import (
+from harness.api.scorer import (
     ClassScores,
     Floats,
     Floats32,
@@ -26,7 +26,7 @@ from harness.scorer.api import (
     Scorer,
     TextRequest,
 )
-from suites.adversarial.writable import text_of
+from suites.adversarial.victims.writable import text_of
 
 Side = Literal["first", "second"]
 Tokens = tuple[int, ...]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from suites.adversarial.corruption_tables import HOMOGLYPHS, KEYBOARD, MARKS, OCR, ZERO_WIDTH
+from suites.adversarial.typos.tables import HOMOGLYPHS, KEYBOARD, MARKS, OCR, ZERO_WIDTH
 
 Kind = Literal["keyboard", "ocr", "swap", "drop", "repeat", "case", "punctuation", "homoglyph", "zero_width"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.json
 from numpy.typing import NDArray
 
-from harness.metrics import Better, Metric, RowValues
-from harness.stats import Method, clopper_pearson
-from suites.adversarial.corruptions import KINDS
-from suites.estimates import POSITIVE, UNIT, all_missing, estimate, share, usable, with_interval
+from harness.api.estimates import POSITIVE, UNIT, all_missing, estimate, share, usable, with_interval
+from harness.api.metrics import Better, Metric, RowValues
+from harness.stats.intervals import Method, clopper_pearson
+from suites.adversarial.typos.corruptions import KINDS
 
 METRICS = {
     "clean_accuracy": Better.HIGHER,

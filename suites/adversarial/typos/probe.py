@@ -25,16 +25,16 @@ import pandera.pandas as pa
 from pandera.typing import Series
 from pydantic import Field, field_validator
 
-from harness.case import Case
+from harness.api.case import Case
+from harness.api.estimates import UNIT
+from harness.api.metrics import Metric, RowValues
+from harness.api.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of, error_row
+from harness.api.scorer import ClassScores, Scorer, TextRequest
+from harness.data.schemas import LabelledTexts
 from harness.errors import DataError
-from harness.metrics import Metric, RowValues
-from harness.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of, error_row
-from harness.schemas import LabelledTexts
-from harness.scorer.api import ClassScores, Scorer, TextRequest
-from suites.adversarial.attacks import case_seed, cut_cases
-from suites.adversarial.corruptions import KINDS, WHY_NOT, Corrupted, Kind, changed_spans, corrupt, count_words
-from suites.adversarial.typo_metrics import VALUE_COLUMNS, measure_typos, typo_values
-from suites.estimates import UNIT
+from suites.adversarial.attacks.run import case_seed, cut_cases
+from suites.adversarial.typos.corruptions import KINDS, WHY_NOT, Corrupted, Kind, changed_spans, corrupt, count_words
+from suites.adversarial.typos.metrics import VALUE_COLUMNS, measure_typos, typo_values
 from suites.labels import true_classes
 from suites.sources import IMDB_HELD_OUT
 

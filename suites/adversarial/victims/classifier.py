@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from harness.scorer.api import ClassScores, TextRequest
+from harness.api.scorer import ClassScores, TextRequest
 
 if TYPE_CHECKING:
     import torch

@@ -21,11 +21,11 @@ from typing import Any
 
 import numpy as np
 
+from harness.api.scorer import ClassScores, GradientRequest, Scorer, TextRequest
 from harness.errors import UsageError
-from harness.scorer.api import ClassScores, GradientRequest, Scorer, TextRequest
-from suites.adversarial.textattack_env import load_textattack
-from suites.adversarial.victim import Victim, VictimError
-from suites.adversarial.writable import word_of
+from suites.adversarial.recipes.textattack_env import load_textattack
+from suites.adversarial.victims.classifier import Victim, VictimError
+from suites.adversarial.victims.writable import word_of
 
 Texts = str | tuple[str, ...]
 """A text, or a pair as TextAttack gives it."""

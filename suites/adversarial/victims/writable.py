@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.scorer.api import Scorer
+from harness.api.scorer import Scorer
 
 _NEIGHBOUR = "a"
 """A word that stands beside the text that is looked at."""

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.case import content_id, make_cases, sample_cases
+from harness.api.case import content_id, make_cases, sample_cases
 
 
 def test_id_depends_on_content_only() -> None:

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from harness.api.hardening import HARDEN, find_hardening
 from harness.cli import main
 from harness.errors import UsageError
-from harness.hardening import HARDEN, find_hardening
 
 HALF = SimpleNamespace(harden=print)
 """A plug-in that hardens, and cannot tell a good spec from a bad one."""
@@ -27,7 +27,7 @@ def test_the_installed_plug_in_is_found() -> None:
     [
         ("nowhere.module:plugin", "ModuleNotFoundError"),
         ("harness.errors:UsageError", r"has no harden\(\)"),
-        ("tests.harness.test_hardening:HALF", r"has no check\(\)"),
+        ("tests.harness.api.test_hardening:HALF", r"has no check\(\)"),
     ],
 )
 def test_a_broken_plug_in_is_named(value: str, why: str) -> None:
@@ -59,7 +59,7 @@ def test_a_spec_that_cannot_be_read_is_one_sentence_and_exit_2(
 
 def test_finding_it_loads_no_model_library() -> None:
     code = (
-        "import sys; from harness.hardening import find_hardening; find_hardening();"
+        "import sys; from harness.api.hardening import find_hardening; find_hardening();"
         "heavy = {'torch', 'transformers', 'textattack', 'flair'} & set(sys.modules);"
         "sys.exit(f'loaded: {sorted(heavy)}' if heavy else 0)"
     )

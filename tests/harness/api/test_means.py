@@ -7,10 +7,10 @@ import pytest
 from numpy.typing import ArrayLike
 from scipy.stats import beta, norm
 
-from harness import means
-from harness.means import exponential_sums, fewest_units, paired_draws, ratio_interval, unit_sums
-from harness.metrics import RowValues
-from harness.stats import FloatArray, clopper_pearson
+from harness.api import means
+from harness.api.means import exponential_sums, fewest_units, paired_draws, ratio_interval, unit_sums
+from harness.api.metrics import RowValues
+from harness.stats.intervals import FloatArray, clopper_pearson
 
 UNIT = (0.0, 1.0)
 

@@ -4,9 +4,9 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
+from harness.api.probe import Need, Probe
+from harness.api.registry import PROBES, Found, find_probes, pick
 from harness.errors import UsageError
-from harness.probe import Need, Probe
-from harness.registry import PROBES, Found, find_probes, pick
 
 
 def point(name: str, value: str) -> EntryPoint:

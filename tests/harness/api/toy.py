@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 from pandera.typing import Series
 
-from harness.case import Case, make_cases
+from harness.api.case import Case, make_cases
+from harness.api.metrics import Better, Metric, missing_metric
+from harness.api.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of
+from harness.api.scorer import Scorer, TextRequest
+from harness.data.schemas import Texts
 from harness.errors import AssayError
-from harness.metrics import Better, Metric, missing_metric
-from harness.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of
-from harness.schemas import Texts
-from harness.scorer.api import Scorer, TextRequest
-from harness.stats import clopper_pearson
+from harness.stats.intervals import clopper_pearson
 
 
 class ToyRow(ProbeRow):

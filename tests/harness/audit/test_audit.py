@@ -8,16 +8,16 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from harness.audit import AuditResult, measure, regate, resume_plan, run_audit, start_audit
+from harness.api.metrics import Metric
+from harness.api.registry import Found
+from harness.audit.plan import AuditPlan, make_plan
+from harness.audit.run import AuditResult, measure, regate, resume_plan, run_audit, start_audit
+from harness.audit.spec import AuditSpec
 from harness.errors import AssayError, AuditError, UsageError
-from harness.gate import Policy
-from harness.metrics import Metric
-from harness.plan import AuditPlan, make_plan
-from harness.record import AuditFolder, Status, audits_in
-from harness.registry import Found
-from harness.rows import row_parts
-from harness.spec import AuditSpec
-from tests.harness.toy import Toy
+from harness.gate.decide import Policy
+from harness.record.folder import AuditFolder, Status, audits_in
+from harness.record.rows import row_parts
+from tests.harness.api.toy import Toy
 from tests.tiny import make_checkpoint
 
 FOUND = Found({"toy/share": Toy}, {"broken = x:y": "ImportError: no x"})

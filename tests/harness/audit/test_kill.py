@@ -12,8 +12,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harness.record import AuditFolder, Status, audits_in
-from harness.rows import row_parts
+from harness.record.folder import AuditFolder, Status, audits_in
+from harness.record.rows import row_parts
 from tests.tiny import make_checkpoint
 
 PROBE = "quality/classification"

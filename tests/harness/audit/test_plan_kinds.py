@@ -13,24 +13,24 @@ from rich.console import Console
 
 from dashboards import views
 from dashboards.audits import Audit
-from harness.audit import resume_plan, run_audit, start_audit
-from harness.case import Case
+from harness.api.case import Case
+from harness.api.probe import Input, Need, Plan, RowDict, any_of
+from harness.api.registry import Found, find_probes
+from harness.api.scorer import Scorer
+from harness.audit.plan import AuditPlan, make_plan, power_of
+from harness.audit.run import resume_plan, run_audit, start_audit
+from harness.audit.spec import AuditSpec
 from harness.checkpoint import CheckpointSource, inspect_checkpoint, load_checkpoint
-from harness.console import show_plan
-from harness.data import DataSource
+from harness.cli.console import show_plan
+from harness.data.datasets import DataSource
+from harness.data.schemas import LabelledTexts, Texts
 from harness.errors import DataError, NoDataError, NotApplicableError, UsageError, WrongDataError
-from harness.plan import AuditPlan, make_plan, power_of
-from harness.probe import Input, Need, Plan, RowDict, any_of
-from harness.record import AuditManifest
-from harness.registry import Found, find_probes
-from harness.reports import comment, html, markdown
-from harness.reports.terminal import print_report
-from harness.schemas import LabelledTexts, Texts
-from harness.scorer.api import Scorer
+from harness.record.folder import AuditManifest
+from harness.reports.formats import comment, html, markdown
+from harness.reports.formats.terminal import print_report
 from harness.scorer.causal import CausalScores
-from harness.spec import AuditSpec
+from tests.harness.api.toy import Toy
 from tests.harness.reports.inputs import by_hand
-from tests.harness.toy import Toy
 from tests.tiny import make_checkpoint
 
 

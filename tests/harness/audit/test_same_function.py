@@ -15,6 +15,7 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
+from harness.api.scorer import GradientRequest, Loss, TextRequest
 from harness.checkpoint import (
     CheckpointSource,
     LoadedCheckpoint,
@@ -25,7 +26,6 @@ from harness.checkpoint import (
     same,
 )
 from harness.errors import CheckpointError
-from harness.scorer.api import GradientRequest, Loss, TextRequest
 from harness.scorer.hf import HFScorer
 from tests.tiny import make_checkpoint
 

@@ -8,7 +8,7 @@ import io
 import pandas as pd
 import pytest
 
-from harness.csv_cells import csv_text, inert
+from harness.base.csv_cells import csv_text, inert
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 import typer
 
+from harness.base.outcome import decided, verdict_due
+from harness.base.plugins import PluginError, guarded, load
 from harness.cli.entry import main
 from harness.errors import Exit, UsageError
-from harness.outcome import decided, verdict_due
-from harness.plugins import PluginError, guarded, load
 
 
 def code_of(entry: Callable[..., Any]) -> int:
@@ -135,7 +135,7 @@ def of_another_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calla
 def test_a_plug_in_cannot_end_crash_or_stop_the_process(
     name: str, of_another_package: Callable[[str, str], EntryPoint], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harness.plugins.SECONDS", 1)
+    monkeypatch.setattr("harness.base.plugins.SECONDS", 1)
     code, sentence = PLUGINS[name]
     with pytest.raises(PluginError, match=sentence):
         load(of_another_package(name, code))
@@ -195,7 +195,7 @@ def test_streams_that_are_closed_or_full(tmp_path: Path, command: str, streams: 
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
     line = f"{sys.executable} -m harness.cli {command} {streams}"
-    where = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    where = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     run = subprocess.run(["bash", "-c", line], cwd=tmp_path, env=where, capture_output=True, text=True, check=False)
     assert run.returncode == code
     assert "Traceback" not in run.stdout + run.stderr
@@ -204,7 +204,7 @@ def test_streams_that_are_closed_or_full(tmp_path: Path, command: str, streams: 
 
 def test_a_library_that_cannot_be_imported(tmp_path: Path) -> None:
     (tmp_path / "typer.py").write_text("raise AttributeError('built for another numpy')")
-    where = {**os.environ, "PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[2]}"}
+    where = {**os.environ, "PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[3]}"}
     command = [sys.executable, "-P", "-m", "harness.cli", "version"]
     run = subprocess.run(command, env=where, capture_output=True, text=True, check=False)
     assert run.returncode == Exit.FAILED

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.table import Table
 
-from harness.console import console, fail, say
-from harness.loglines import LONGEST, clean, inert
+from harness.base.loglines import LONGEST, clean, inert
+from harness.cli.console import console, fail, say
 
 LINE = st.text(alphabet=":#[] \tab=\r\x0b\x0c\x1c\x85\u2028\u00a0\u3000\u1680\ufeff\u200e", max_size=12)
 BLANKS = ["\r", "\x0c", "\x0b", "\x1c", "\x85", "\u00a0", "\u3000", "\u2003", "\u2028", "\ufeff", "\x1b[0m"]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import numbers
+from harness.base import numbers
 
 FINITE = st.floats(-1e300, 1e300)
 

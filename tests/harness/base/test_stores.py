@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.base.stores import checked_uri, clean_note, default_uri, shown_uri, sqlite_path, without_secrets
 from harness.errors import UsageError
-from harness.stores import checked_uri, clean_note, default_uri, shown_uri, sqlite_path, without_secrets
 
 SECRETS = (
     "http://user:hunter2@host:5000/x",

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from harness.audit.spec import AuditSpec, load_spec
+from harness.base.strict_yaml import dump_yaml, parse_yaml
+from harness.base.validation import load_yaml, read_yaml, yaml_mapping
 from harness.errors import UsageError
-from harness.policy import Policy, matches
-from harness.spec import AuditSpec, load_spec
-from harness.strict_yaml import dump_yaml, parse_yaml
-from harness.validation import load_yaml, read_yaml, yaml_mapping
+from harness.gate.policy import Policy, matches
 from privacy.training.options import load_train_spec
 from suites.adversarial.harden.spec import load_harden_spec
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.surroundings import empty_working_folder, find_program, python_environment, shielded
+from harness.base.surroundings import empty_working_folder, find_program, python_environment, shielded
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 NAMES = ("pip", "multiprocessing", "socket", "pickle", "selectors", "typer", "yaml", "torch", "pydantic", "streamlit")
 
 
@@ -99,7 +99,7 @@ def test_what_a_command_starts_imports_nothing_from_the_working_folder(trap: Pat
 def test_an_empty_entry_of_the_path_brings_in_nothing_later(trap: Path) -> None:
     """Python itself reads sitecustomize by such a path before any program begins; what comes after is ours."""
     script = trap.parent / "assay.py"
-    script.write_text("from harness.surroundings import shield\nshield()\nimport yaml, pydantic\n")
+    script.write_text("from harness.base.surroundings import shield\nshield()\nimport yaml, pydantic\n")
     (trap / "sitecustomize.py").unlink()
     done = run([str(script)], trap, PYTHONPATH=f"{os.pathsep}{ROOT}")
     assert done.returncode == 0, done.stderr
@@ -107,7 +107,7 @@ def test_an_empty_entry_of_the_path_brings_in_nothing_later(trap: Path) -> None:
 
 
 def test_a_folder_named_in_full_by_the_user_stays(trap: Path) -> None:
-    code = "import sys; from harness.surroundings import shield; shield(); import mine; print(mine.__name__)"
+    code = "import sys; from harness.base.surroundings import shield; shield(); import mine; print(mine.__name__)"
     (trap / "mine.py").write_text("")
     done = run(["-P", "-c", code], trap, PYTHONPATH=os.pathsep.join((str(ROOT), str(trap))))
     assert done.stdout == "mine\n", done.stderr
@@ -136,7 +136,7 @@ def test_plotting_settings_beside_a_checkpoint_are_not_read(tmp_path: Path) -> N
     if importlib.util.find_spec("textattack") is None or importlib.util.find_spec("flair") is None:
         pytest.skip("needs TextAttack and flair")
     os.mkfifo(tmp_path / "matplotlibrc")  # whoever opens it waits for ever
-    code = "from suites.adversarial.textattack_env import load_textattack; load_textattack(); import os; "
+    code = "from suites.adversarial.recipes.textattack_env import load_textattack; load_textattack(); import os; "
     done = run(["-P", "-c", code + "print(os.getcwd())"], tmp_path)
     assert done.stdout.splitlines()[-1:] == [str(tmp_path.resolve())], done.stderr
 

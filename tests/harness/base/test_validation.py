@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.audit.spec import AuditSpec, load_spec
+from harness.base.validation import read_yaml
 from harness.errors import UsageError
-from harness.spec import AuditSpec, load_spec
-from harness.validation import read_yaml
 
 
 def spec(tmp_path: Path, text: str) -> Path:

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from harness.audit import regate
-from harness.baseline import find_baseline
-from harness.gate import Policy
-from harness.judge import first_verdict
-from harness.mlflow_session import TrackingError, mlflow_session
-from harness.record import AuditFolder
-from harness.tracking import AUDIT_ID, log_audit
-from harness.verdict import Absence
-from tests.harness.two_audits import ACCURACY, answers, make_audit
+from harness.audit.run import regate
+from harness.baseline.compare import find_baseline
+from harness.baseline.judge import first_verdict
+from harness.gate.decide import Policy
+from harness.gate.verdict import Absence
+from harness.record.folder import AuditFolder
+from harness.tracking.log import AUDIT_ID, log_audit
+from harness.tracking.session import TrackingError, mlflow_session
+from tests.harness.baseline.two_audits import ACCURACY, answers, make_audit
 
 POLICY = Policy.model_validate(
     {"name": "p", "gates": [{"id": "kept", "metric": ACCURACY, "baseline": {"max_regression": 0.05}}]}

@@ -7,20 +7,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.audit import regate
-from harness.baseline import compare, find_baseline
-from harness.claim import ClaimRecord, TrainingRecord
+from harness.api.metrics import Better, Metric
+from harness.audit.run import regate
+from harness.baseline.compare import compare, find_baseline
+from harness.baseline.judge import first_verdict
+from harness.baseline.pairs import LISTED, Pairs, Rule, compare_measured, compare_values, pair
 from harness.errors import AuditError, UsageError
-from harness.gate import Outcome, Policy
-from harness.judge import first_verdict
-from harness.metrics import Better, Metric
-from harness.paired import flip_regression
-from harness.pairs import LISTED, Pairs, Rule, compare_measured, compare_values, pair
-from harness.record import AuditFolder, Status
-from harness.rows import row_parts
-from harness.verdict import Comparison
+from harness.gate.decide import Outcome, Policy
+from harness.gate.verdict import Comparison
+from harness.provenance.claim import ClaimRecord, TrainingRecord
+from harness.record.folder import AuditFolder, Status
+from harness.record.rows import row_parts
+from harness.stats.paired import flip_regression
 from suites.quality.classification import Classification
-from tests.harness.two_audits import ACCURACY, NAME, answers, case_id, make_audit
+from tests.harness.baseline.two_audits import ACCURACY, NAME, answers, case_id, make_audit
 
 
 def policy(margin: float = 0.0, metric: str = ACCURACY, **keys: Any) -> Policy:
@@ -128,7 +128,7 @@ def test_a_metric_that_is_no_sum_is_measured_on_so_many_cases(tmp_path: Path, mo
     new, old = make_audit(tmp_path / "new", answers(400, 0.8, 0)), make_audit(tmp_path / "old", answers(400, 0.9, 1))
     rules = policy(metric=f"{NAME}/macro_f1")
     whole = compared(new, old, rules)
-    monkeypatch.setattr("harness.pairs._MEASURED_CASES", 100)
+    monkeypatch.setattr("harness.baseline.pairs._MEASURED_CASES", 100)
     part = compared(new, old, rules)
     assert (whole.n, part.n) == (400, 100)
     assert part.note == "measured on 100 of the common cases"
@@ -156,7 +156,7 @@ def test_many_units_are_drawn_in_groups(tmp_path: Path, monkeypatch: pytest.Monk
     new, old = make_audit(tmp_path / "new", answers(1000, 0.8, 0)), make_audit(tmp_path / "old", answers(1000, 0.8, 1))
     rules = policy(metric=f"{NAME}/nll", evidence={"draws": 1000})
     alone = compared(new, old, rules)
-    monkeypatch.setattr("harness.means._UNITS", 300)
+    monkeypatch.setattr("harness.api.means._UNITS", 300)
     grouped = compared(new, old, rules)
     assert grouped.regression == pytest.approx(alone.regression)
     assert grouped.n == alone.n == 1000

@@ -10,12 +10,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harness.metrics import Better, Metric, RowValues
-from harness.probe import About, Probe, ProbeParams, ProbeRow
-from harness.record import AuditFolder, audits_in
-from harness.repeats import _of_probe, case_rates
-from harness.stats import clopper_pearson
-from tests.harness.test_cli import call
+from harness.api.metrics import Better, Metric, RowValues
+from harness.api.probe import About, Probe, ProbeParams, ProbeRow
+from harness.audit.repeats import _of_probe, case_rates
+from harness.record.folder import AuditFolder, audits_in
+from harness.stats.intervals import clopper_pearson
+from tests.harness.cli.test_cli import call
 from tests.tiny import make_checkpoint
 
 

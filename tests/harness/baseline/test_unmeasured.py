@@ -14,20 +14,20 @@ from typing import Any
 
 import pytest
 
-from harness.audit import regate
+from harness.api.metrics import Better, Metric, missing_metric
+from harness.audit.run import regate
+from harness.base.globs import matches, may_begin
+from harness.base.stores import default_uri
+from harness.baseline.judge import compared_with, judge
 from harness.errors import UsageError
-from harness.gate import Outcome, Policy, Verdict, decide
-from harness.globs import matches, may_begin
-from harness.judge import compared_with, judge
-from harness.metrics import Better, Metric, missing_metric
-from harness.mlflow_session import mlflow_session
-from harness.record import AuditFolder
-from harness.rows import RowStore
-from harness.stores import default_uri
-from harness.verdict import Absence, Compared, GateResult
-from harness.waivers import load_policy
+from harness.gate.decide import Outcome, Policy, Verdict, decide
+from harness.gate.verdict import Absence, Compared, GateResult
+from harness.gate.waivers import load_policy
+from harness.record.folder import AuditFolder
+from harness.record.rows import RowStore
+from harness.tracking.session import mlflow_session
 from suites.quality.classification import Classification
-from tests.harness.two_audits import ACCURACY, NAME, answers, make_audit
+from tests.harness.baseline.two_audits import ACCURACY, NAME, answers, make_audit
 
 GOOD = Metric(key=ACCURACY, value=0.9, low=0.85, high=0.95, n=400, better=Better.HIGHER, interval="Clopper-Pearson")
 LOST = missing_metric(ACCURACY, "no usable row", better=Better.HIGHER)

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.case import content_id
-from harness.claim import TrainingRecord
-from harness.probe import RowDict
-from harness.record import AuditFolder, AuditManifest, CheckpointRecord, DatasetRecord, ProbeRecord, Status
-from harness.rows import RowStore
-from harness.spec import AuditSpec
+from harness.api.case import content_id
+from harness.api.probe import RowDict
+from harness.audit.spec import AuditSpec
+from harness.provenance.claim import TrainingRecord
+from harness.record.folder import AuditFolder, AuditManifest, CheckpointRecord, DatasetRecord, ProbeRecord, Status
+from harness.record.rows import RowStore
 from suites.quality.classification import Classification
 
 NAME = "quality/classification"

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 
+from harness.api.probe import Need
 from harness.checkpoint import CheckpointSource, LoadedCheckpoint, Permissions, inspect_checkpoint, load_checkpoint
 from harness.errors import CheckpointError
-from harness.probe import Need
 from tests.tiny import make_checkpoint
 
 peft = pytest.importorskip("peft")

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 
+from harness.api.probe import Need
 from harness.checkpoint import CheckpointSource, inspect_checkpoint, load_checkpoint
 from harness.errors import CheckpointError
-from harness.probe import Need
 from tests.tiny import MAX_TOKENS, make_checkpoint
 from tests.tiny_gguf import write_gguf
 

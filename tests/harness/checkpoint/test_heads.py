@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
+from harness.api.probe import Need
 from harness.checkpoint import CheckpointInfo, CheckpointSource, inspect_checkpoint, load_checkpoint
 from harness.checkpoint.heads import Head, head_of, refuse_text_to_text
-from harness.data import DataSource
+from harness.data.datasets import DataSource
 from harness.errors import CheckpointError
-from harness.manifest import MANIFEST_NAME, TrainingManifest
-from harness.probe import Need
+from harness.provenance.manifest import MANIFEST_NAME, TrainingManifest
 from tests.tiny import MAX_TOKENS, make_checkpoint
 
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from harness.api.staging import PrivateFolder
 from harness.checkpoint import CheckpointSource, inspect_checkpoint
 from harness.checkpoint.isolated import client
-from harness.checkpoint.staging import PrivateFolder
 from harness.errors import CheckpointError, UsageError
 from tests.tiny import make_checkpoint
 
@@ -193,7 +193,7 @@ def test_the_private_folder_is_private_and_goes_with_its_owner(tmp_path: Path, m
 
 def test_what_a_killed_process_left_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASSAY_CACHE", str(tmp_path))
-    code = "import os\nfrom harness.checkpoint.staging import PrivateFolder\nfolder = PrivateFolder()\nos._exit(0)"
+    code = "import os\nfrom harness.api.staging import PrivateFolder\nfolder = PrivateFolder()\nos._exit(0)"
     subprocess.run(
         [sys.executable, "-P", "-c", code], check=True, env={**os.environ, **{"PYTHONPATH": str(Path.cwd())}}
     )

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from harness.api.probe import Need
 from harness.checkpoint import (
     CheckpointSource,
     LoadedCheckpoint,
@@ -19,7 +20,6 @@ from harness.checkpoint import (
     load_checkpoint,
 )
 from harness.errors import CheckpointError, UsageError
-from harness.probe import Need
 from tests.tiny import KINDS, LABELS, MAX_TOKENS, TAGS, heads_of, make_checkpoint
 
 TEXTS = ["The movie was great, I loved the plot.", "no"]

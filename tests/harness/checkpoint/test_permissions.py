@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from harness.audit import resume_plan, start_audit
+from harness.audit.plan import make_plan
+from harness.audit.run import resume_plan, start_audit
+from harness.audit.spec import AuditSpec, load_spec
 from harness.checkpoint import CheckpointSource, Permissions
-from harness.data import DataSource
+from harness.data.datasets import DataSource
 from harness.errors import UsageError
-from harness.plan import make_plan
-from harness.spec import AuditSpec, load_spec
 from tests.fakes import make_info
 from tests.tiny import make_checkpoint
 

@@ -9,7 +9,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from harness.cli import app, main
-from harness.record import audits_in
+from harness.record.folder import audits_in
 from tests.tiny import make_checkpoint
 
 COMMANDS = sorted(get_command(app).commands)  # type: ignore[attr-defined]

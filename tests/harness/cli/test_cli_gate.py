@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harness.console import console
-from tests.harness.test_cli import call
-from tests.harness.two_audits import ACCURACY, answers, make_audit
+from harness.cli.console import console
+from tests.harness.baseline.two_audits import ACCURACY, answers, make_audit
+from tests.harness.cli.test_cli import call
 from tests.tiny import make_checkpoint
 
 

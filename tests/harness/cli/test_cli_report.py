@@ -8,10 +8,10 @@ from xml.etree import ElementTree as ET
 import pandas as pd
 import pytest
 
+from harness.audit.spec import AuditSpec
 from harness.cli import main
-from harness.record import AuditFolder
+from harness.record.folder import AuditFolder
 from harness.reports import write_reports
-from harness.spec import AuditSpec
 from tests.harness.reports.inputs import compared
 
 TEXT = "a text that a row holds, by ada@example.org"

@@ -14,7 +14,7 @@ from harness.cli import main
 from harness.cli.kinds import TELLING, Kind, kind_of
 from harness.errors import UsageError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TRAIN = {"task": "classification", "base": "some/model", "data": "a.csv", "held_out": "b.csv", "output": "out"}
 HARDEN = {"train": TRAIN, "method": "a2t", "recipe": "deepwordbug", "output": "out"}
 GATE = {"id": "g", "metric": "a/b/c", "max": 1}

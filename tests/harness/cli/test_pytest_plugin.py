@@ -14,17 +14,17 @@ import pytest
 import yaml
 
 from harness.errors import UsageError
-from harness.gate import Policy, decide
+from harness.gate.decide import Policy, decide
 from harness.pytest_plugin import Audit
-from harness.record import Status, audits_in
+from harness.record.folder import Status, audits_in
 from tests.audit_folder import GATES, HOSTILE, PASSING_GATES, make_audit
-from tests.harness.two_audits import ACCURACY, answers
-from tests.harness.two_audits import make_audit as make_compared
+from tests.harness.baseline.two_audits import ACCURACY, answers
+from tests.harness.baseline.two_audits import make_audit as make_compared
 from tests.tiny import make_checkpoint
 
 pytest_plugins = ("pytester",)
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")

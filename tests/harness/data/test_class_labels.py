@@ -5,12 +5,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harness.data import DataSource, load_dataset
+from harness.audit.plan import make_plan
+from harness.audit.spec import AuditSpec
+from harness.data.datasets import DataSource, load_dataset
+from harness.data.labels import Labels, plain_label
+from harness.data.schemas import LabelledTexts
 from harness.errors import DataError
-from harness.labels import Labels, plain_label
-from harness.plan import make_plan
-from harness.schemas import LabelledTexts
-from harness.spec import AuditSpec
 from tests.tiny import make_checkpoint
 
 SENTIMENT = ("negative", "positive")

@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harness.data import DataSource, load_dataset
+from harness.data.datasets import DataSource, load_dataset
+from harness.data.schemas import EMPTY, LabelledTexts, Texts
 from harness.errors import DataError
-from harness.schemas import EMPTY, LabelledTexts, Texts
 
 ROWS = [{"text": f"text {i}", "label": i % 2} for i in range(10)]
 

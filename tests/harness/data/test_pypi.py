@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.data.pypi import parse_pypi, pypi_file
 from harness.errors import UsageError
-from harness.pypi import parse_pypi, pypi_file
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 
 
 def make_wheel(folder: Path, entries: dict[str, str]) -> tuple[Path, str]:

@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 from pandera.typing import Series
 
-from harness.data import DataSource, load_dataset
+from harness.data.datasets import DataSource, load_dataset
+from harness.data.schemas import LabelledTexts, PairedTexts, Texts
 from harness.errors import DataError
-from harness.schemas import LabelledTexts, PairedTexts, Texts
-from suites.adversarial.prompt import PromptAnswers
+from suites.adversarial.prompt.probe import PromptAnswers
 
 
 def load(path: Path, schema: type[pa.DataFrameModel] = LabelledTexts, **source: Any) -> dict[str, list[object]]:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.data.wheel import unpack_wheel
 from harness.errors import UsageError
-from harness.wheel import unpack_wheel
 
 
 def entry(name: str, *, mode: int = 0, text: str = "x") -> tuple[zipfile.ZipInfo, str]:

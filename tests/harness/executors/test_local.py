@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from harness.case import Case
+from harness.api.case import Case
+from harness.api.probe import RowDict
+from harness.api.scorer import Scorer
 from harness.errors import AssayError, AuditError
 from harness.executors.local import LocalExecutor
-from harness.probe import RowDict
-from harness.scorer.api import Scorer
-from tests.harness.toy import Toy
+from tests.harness.api.toy import Toy
 
 CASES = [Case(f"c{number}", {"text": f"text {number}"}) for number in range(10)]
 

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from harness.audit import _bounded
-from harness.bounds import bounds_of, refuse_unbreakable, unbreakable, unbreakable_within
+from harness.api.metrics import Better, Metric
+from harness.api.registry import find_probes
+from harness.audit.plan import known_bounds, metric_names
+from harness.audit.run import _bounded
 from harness.cli import main
 from harness.errors import UsageError
-from harness.metrics import Better, Metric
-from harness.plan import known_bounds, metric_names
-from harness.policy import Gate, Policy
-from harness.registry import find_probes
+from harness.gate.bounds import bounds_of, refuse_unbreakable, unbreakable, unbreakable_within
+from harness.gate.policy import Gate, Policy
 from suites.quality.classification import Classification
 from tests.tiny import make_checkpoint
 

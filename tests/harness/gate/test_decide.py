@@ -8,9 +8,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from harness.api.metrics import Better, Metric, missing_metric
 from harness.errors import Exit, UsageError
-from harness.gate import NO_POLICY, Gate, Outcome, Policy, Verdict, decide, load_policy
-from harness.metrics import Better, Metric, missing_metric
+from harness.gate.decide import NO_POLICY, Gate, Outcome, Policy, Verdict, decide, load_policy
 
 KEY = "bias/crows_pairs/stereotype_score"
 RANK = {Outcome.BLOCK: 0, Outcome.INCONCLUSIVE: 1, Outcome.PASS: 2}

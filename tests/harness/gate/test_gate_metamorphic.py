@@ -8,12 +8,12 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.gate import Outcome, Policy, decide
-from harness.metrics import Better, Metric
-from harness.paired import flip_regression
-from harness.policy import Correction, Gate
-from harness.stats import clopper_pearson
-from harness.verdict import Compared, Comparison, Verdict
+from harness.api.metrics import Better, Metric
+from harness.gate.decide import Outcome, Policy, decide
+from harness.gate.policy import Correction, Gate
+from harness.gate.verdict import Compared, Comparison, Verdict
+from harness.stats.intervals import clopper_pearson
+from harness.stats.paired import flip_regression
 
 RANK = {Outcome.BLOCK: 0, Outcome.INCONCLUSIVE: 1, Outcome.PASS: 2}
 NAMES = "abc"

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from harness.api.metrics import Better, Metric, missing_metric
 from harness.errors import UsageError
-from harness.gate import Policy, Verdict, decide, load_policy
-from harness.metrics import Better, Metric, missing_metric
-from harness.policy import Gate, matches
-from harness.stats import clopper_pearson
-from harness.verdict import Compared, Comparison, WaiverState
+from harness.gate.decide import Policy, Verdict, decide, load_policy
+from harness.gate.policy import Gate, matches
+from harness.gate.verdict import Compared, Comparison, WaiverState
+from harness.stats.intervals import clopper_pearson
 
 KEY = "s/p/m"
 DAY = date(2026, 6, 1)

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest, false_discovery_control, norm
 
-from harness.metrics import Better, Metric
-from harness.multiple import corrected, interval_at, p_value
-from harness.policy import Correction
-from harness.stats import clopper_pearson
+from harness.api.metrics import Better, Metric
+from harness.gate.levels import corrected, interval_at, p_value
+from harness.gate.policy import Correction
+from harness.stats.intervals import clopper_pearson
 
 P = st.lists(st.floats(1e-6, 1), min_size=1, max_size=12)
 INF = float("inf")

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from harness.gate import Policy
-from harness.metrics import Better, Metric
-from harness.paired import POWER
-from harness.power import GatePower, Planned, cases_needed, plan_power
-from harness.stats import clopper_pearson
+from harness.api.metrics import Better, Metric
+from harness.gate.decide import Policy
+from harness.gate.power import GatePower, Planned, cases_needed, plan_power
+from harness.stats.intervals import clopper_pearson
+from harness.stats.paired import POWER
 
 METRICS = frozenset({"accuracy", "ece", "flip_rate"})
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from harness.api.metrics import Better, Metric
 from harness.errors import UsageError
-from harness.gate import Outcome, Policy, Verdict, decide, load_policy
-from harness.metrics import Better, Metric
-from harness.ratchet import ratchet_diff, tighten_text, tighter_bounds
+from harness.gate.decide import Outcome, Policy, Verdict, decide, load_policy
+from harness.gate.ratchet import ratchet_diff, tighten_text, tighter_bounds
 
 TEXT = """\
 # What a release must hold.

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.gate import Outcome, Policy
-from harness.judge import compared_with, judge
-from harness.policy import BaselineRule
-from harness.stats import clopper_pearson
-from tests.harness.two_audits import ACCURACY, make_audit
+from harness.baseline.judge import compared_with, judge
+from harness.gate.decide import Outcome, Policy
+from harness.gate.policy import BaselineRule
+from harness.stats.intervals import clopper_pearson
+from tests.harness.baseline.two_audits import ACCURACY, make_audit
 
 
 def rules(margin: str | float) -> Policy:
@@ -68,7 +68,7 @@ def test_without_the_baselines_own_value_a_share_of_it_is_not_known(tmp_path: Pa
 
 def test_the_error_of_both_intervals_together_is_no_more_than_one_may_err() -> None:
     """Simulated at the hardest truth, a regression of exactly the margin: false passes stay below 2.5 %."""
-    from harness.paired import flip_regression
+    from harness.stats.paired import flip_regression
 
     rng, n, base, share, wrong, rounds = np.random.default_rng(0), 300, 0.9, 0.1, 0, 2_000
     for _ in range(rounds):

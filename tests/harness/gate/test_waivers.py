@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.api.metrics import Better, Metric
 from harness.errors import UsageError
-from harness.gate import Outcome, decide, load_policy
-from harness.metrics import Better, Metric
+from harness.gate.decide import Outcome, decide, load_policy
 
 POLICY = """
 name: p

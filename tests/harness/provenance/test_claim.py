@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.audit import start_audit
+from harness.audit.plan import AuditPlan
+from harness.audit.run import start_audit
+from harness.audit.spec import AuditSpec
 from harness.checkpoint import CheckpointSource, inspect_checkpoint
-from harness.claim import TrainingRecord, claim_sentence, training_line
-from harness.claim_check import ClaimCheck
-from harness.manifest import MANIFEST_NAME, PrivacyClaim, TrainingManifest, Unprivatised
-from harness.plan import AuditPlan
-from harness.record import AuditManifest
-from harness.spec import AuditSpec
+from harness.provenance.claim import TrainingRecord, claim_sentence, training_line
+from harness.provenance.claim_check import ClaimCheck
+from harness.provenance.manifest import MANIFEST_NAME, PrivacyClaim, TrainingManifest, Unprivatised
+from harness.record.folder import AuditManifest
 from tests.audit_folder import make_audit
 from tests.tiny import make_checkpoint
 

@@ -14,27 +14,27 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from harness.audit import conclude, regate, start_audit
+from harness.api.metrics import Metric
+from harness.audit.plan import AuditPlan
+from harness.audit.run import conclude, regate, start_audit
+from harness.audit.spec import AuditSpec
 from harness.checkpoint import CheckpointSource, inspect_checkpoint
-from harness.claim import ClaimRecord, TrainingRecord, training_line
-from harness.claim_check import UNCHECKED, ClaimCheck, check_claim
-from harness.claim_metric import CLAIM_METRIC, claim_metrics, rests_on_claim
-from harness.gate import Policy, Verdict, decide
-from harness.manifest import MANIFEST_NAME
-from harness.metrics import Metric
-from harness.plan import AuditPlan
-from harness.policy import Gate
-from harness.power import plan_power
-from harness.record import AuditManifest
+from harness.gate.claim_metric import CLAIM_METRIC, claim_metrics, rests_on_claim
+from harness.gate.decide import Policy, Verdict, decide
+from harness.gate.policy import Gate
+from harness.gate.power import plan_power
+from harness.provenance.claim import ClaimRecord, TrainingRecord, training_line
+from harness.provenance.claim_check import UNCHECKED, ClaimCheck, check_claim
+from harness.provenance.manifest import MANIFEST_NAME
+from harness.record.folder import AuditManifest
 from harness.reports import report_input
-from harness.reports.api import Level, ReportInput
-from harness.reports.disclosure import disclose
-from harness.spec import AuditSpec
-from harness.tracking import metric_values
+from harness.reports.content.api import Level, ReportInput
+from harness.reports.content.disclosure import disclose
+from harness.tracking.log import metric_values
+from tests.harness.baseline.two_audits import ACCURACY, answers, make_audit
+from tests.harness.provenance.test_claim import claim, manifest
 from tests.harness.reports.inputs import manifest as audit_manifest
 from tests.harness.reports.inputs import metric
-from tests.harness.test_claim import claim, manifest
-from tests.harness.two_audits import ACCURACY, answers, make_audit
 from tests.tiny import make_checkpoint
 
 DOUBT = "the privacy ledger beside it ends early"
@@ -171,7 +171,7 @@ def report_of(training: TrainingRecord) -> ReportInput:
 
 
 def rendered(name: str, report: ReportInput) -> str:
-    module = __import__(f"harness.reports.{name}", fromlist=["render"])
+    module = __import__(f"harness.reports.formats.{name}", fromlist=["render"])
     return str(module.render(report))
 
 

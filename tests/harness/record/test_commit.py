@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.commit import DIRTY, UNCHECKED, git_commit
+from harness.record.commit import DIRTY, UNCHECKED, git_commit
 
 _NOBODY = {
     **{key: value for key, value in os.environ.items() if not key.startswith("GIT_")},

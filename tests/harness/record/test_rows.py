@@ -9,11 +9,11 @@ import pandera.pandas as pa
 import pytest
 from pandera.typing import Series
 
-from harness.case import Case
+from harness.api.case import Case
+from harness.api.probe import ProbeRow, error_row
+from harness.base.files import make_folder, write_text
 from harness.errors import AuditError, UsageError
-from harness.files import make_folder, write_text
-from harness.probe import ProbeRow, error_row
-from harness.rows import RowStore, count_rows, read_rows, row_parts, rows_folder
+from harness.record.rows import RowStore, count_rows, read_rows, row_parts, rows_folder
 
 
 class ScoreRow(ProbeRow):

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from harness.base.stores import default_uri
 from harness.checkpoint import CheckpointSource, inspect_checkpoint
-from harness.gate import Outcome, Policy, decide
-from harness.mlflow_session import mlflow_session
-from harness.record import AuditFolder, Status
-from harness.stores import default_uri
+from harness.gate.decide import Outcome, Policy, decide
+from harness.record.folder import AuditFolder, Status
+from harness.tracking.session import mlflow_session
 from tests.audit_folder import GATES, PASSING_GATES, make_audit
-from tests.harness.test_cli import call
+from tests.harness.cli.test_cli import call
 from tests.tiny import make_checkpoint
 
 NAMES = ["--name", "sentiment", "--alias", "production"]

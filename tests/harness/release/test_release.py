@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
+from harness.base.stores import default_uri
 from harness.checkpoint import CheckpointSource, inspect_checkpoint
 from harness.errors import UsageError
-from harness.gate import Outcome, Policy, Verdict, decide
-from harness.mlflow_session import TrackingError, mlflow_session
-from harness.record import AuditFolder
-from harness.release import release
-from harness.stores import default_uri
-from harness.tracking import log_audit
+from harness.gate.decide import Outcome, Policy, Verdict, decide
+from harness.record.folder import AuditFolder
+from harness.release.release import release
+from harness.tracking.log import log_audit
+from harness.tracking.session import TrackingError, mlflow_session
 from tests.audit_folder import GATES, PASSING_GATES, make_audit
 from tests.tiny import make_checkpoint
 

@@ -13,16 +13,16 @@ from typing import Any
 
 import pytest
 
+from harness.base.stores import default_uri
 from harness.checkpoint import CheckpointSource, inspect_checkpoint
-from harness.gate import Outcome, Policy, Verdict
-from harness.mlflow_session import SETTINGS, TrackingError, mlflow_session
-from harness.record import AuditFolder
-from harness.release import release, release_verdict
-from harness.stores import default_uri
-from harness.tracked import _is_slip, fetch_run, is_logged, run_of_alias
-from harness.tracking import AUDIT_ID, log_audit
-from tests.harness.test_cli import call
-from tests.harness.two_audits import ACCURACY, answers, make_audit
+from harness.gate.decide import Outcome, Policy, Verdict
+from harness.record.folder import AuditFolder
+from harness.release.release import release, release_verdict
+from harness.tracking.fetch import _is_slip, fetch_run, is_logged, run_of_alias
+from harness.tracking.log import AUDIT_ID, log_audit
+from harness.tracking.session import SETTINGS, TrackingError, mlflow_session
+from tests.harness.baseline.two_audits import ACCURACY, answers, make_audit
+from tests.harness.cli.test_cli import call
 from tests.tiny import make_checkpoint
 
 RULES = Policy.model_validate(
@@ -209,7 +209,7 @@ def test_a_run_that_is_not_whole_serves_for_nothing(house: House) -> None:
 
 
 def _passing(folder: AuditFolder) -> Verdict:
-    from harness.judge import judge
+    from harness.baseline.judge import judge
 
     rules = RULES.model_copy(update={"gates": RULES.gates[:1]})
     return judge(rules, folder.manifest(), folder.metrics(), None)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from harness.api.probe import Need
+from harness.api.scorer import TokenRequest
 from harness.errors import UsageError
-from harness.probe import Need
-from harness.scorer.api import TokenRequest
 from harness.scorer.causal import Job, share_prefixes
 from harness.scorer.hf import HFScorer
 from tests.scoring import ATOL, BATCHES, all_logprobs, limit_memory, load, random_ids, scorer

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from harness.scorer.api import GenerateRequest
+from harness.api.scorer import GenerateRequest
 from harness.scorer.generate import alike, stop_tokens
 from harness.scorer.hf import HFScorer
 from tests.scoring import BATCHES, limit_memory, load, random_ids, scorer

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from harness.api.scorer import GradientRequest, InputGradient, InputRequest, Loss, TextRequest
 from harness.checkpoint import LoadedCheckpoint
 from harness.errors import UsageError
-from harness.scorer.api import GradientRequest, InputGradient, InputRequest, Loss, TextRequest
 from harness.scorer.gradients import KIND, losses_of
 from harness.scorer.hf import HFScorer
 from tests.scoring import ATOL, Array, limit_memory, load, scorer

@@ -3,8 +3,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from harness.api.scorer import GenerateRequest, MaskedRequest, TextRequest, TokenRequest
 from harness.errors import UsageError
-from harness.scorer.api import GenerateRequest, MaskedRequest, TextRequest, TokenRequest
 from harness.scorer.hf import HFScorer
 from harness.scorer.memory import default_budget, default_padding
 from tests.scoring import load, random_ids, scorer

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import torch
 
+from harness.api.scorer import MaskedRequest, TextRequest, TokenRequest
 from harness.scorer import engine
-from harness.scorer.api import MaskedRequest, TextRequest, TokenRequest
 from harness.scorer.batching import TokenBudget, run_batches
 from harness.scorer.hf import HFScorer
 from harness.scorer.lanes import Lanes, keeps_no_state, lanes_for

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from harness.api.scorer import MaskedRequest
 from harness.errors import UsageError
-from harness.scorer.api import MaskedRequest
 from harness.scorer.hf import HFScorer
 from tests.scoring import ATOL, BATCHES, all_logprobs, limit_memory, load, random_ids, scorer
 from tests.tiny import ENCODERS, MAX_TOKENS

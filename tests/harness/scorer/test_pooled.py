@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from harness.api.scorer import TextRequest
 from harness.checkpoint import LoadedCheckpoint
-from harness.scorer.api import TextRequest
 from harness.scorer.engine import Side
 from harness.scorer.hf import HFScorer
 from harness.scorer.pooled import PooledVectors, class_logits

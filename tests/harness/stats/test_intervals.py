@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom, binomtest
 from sklearn.metrics import roc_auc_score
 
-from harness.stats import Interval, auc, auc_interval, clopper_pearson
+from harness.stats.intervals import Interval, auc, auc_interval, clopper_pearson
 
 COUNTS = [(0, 1), (1, 1), (0, 7), (3, 10), (7, 7), (50, 100), (1, 2000), (1999, 2000)]
 LEVELS = st.sampled_from([0.5, 0.8, 0.9, 0.95, 0.99])

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest, multinomial, norm
 
-from harness.metrics import Better, Metric, RowValues
-from harness.paired import drawn_regression, flip_regression, mcnemar, unpaired_regression
-from harness.pairs import Pairs, Rule, compare_values
-from harness.stats import Method
+from harness.api.metrics import Better, Metric, RowValues
+from harness.baseline.pairs import Pairs, Rule, compare_values
+from harness.stats.intervals import Method
+from harness.stats.paired import drawn_regression, flip_regression, mcnemar, unpaired_regression
 
 COUNTS = st.tuples(st.integers(0, 60), st.integers(0, 60), st.integers(0, 400)).filter(lambda c: sum(c) > 0)
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from harness.artifacts import ArtifactError, checked_location, download
-from harness.limits import VARIABLE
-from harness.mlflow_session import TrackingError, mlflow_session
-from harness.stores import default_uri
-from harness.tracked import fetch_run
-from harness.tracking import AUDIT_ID, log_audit
+from harness.base.limits import VARIABLE
+from harness.base.stores import default_uri
+from harness.tracking.artifacts import ArtifactError, checked_location, download
+from harness.tracking.fetch import fetch_run
+from harness.tracking.log import AUDIT_ID, log_audit
+from harness.tracking.session import TrackingError, mlflow_session
 from tests.audit_folder import make_audit
 
 SERVER = "https://mlflow.example:5000"

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from harness.mlflow_session import SETTINGS, mlflow_session
-from harness.record import Status
-from harness.stores import default_uri
-from harness.tracked import fetch_audit, tracked_audits
-from harness.tracking import TrackingError, audit_params, log_audit, metric_values, pending
+from harness.base.stores import default_uri
+from harness.record.folder import Status
+from harness.tracking.fetch import fetch_audit, tracked_audits
+from harness.tracking.log import TrackingError, audit_params, log_audit, metric_values, pending
+from harness.tracking.session import SETTINGS, mlflow_session
 from tests.audit_folder import make_audit
 
 
@@ -113,7 +113,8 @@ def test_logging_again_updates_the_same_run(output: Path) -> None:
 def test_a_run_cut_short_is_found_and_finished(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make_audit(output)
     with monkeypatch.context() as patch:
-        patch.setattr("harness.tracking._log_artifacts", lambda *_: (_ for _ in ()).throw(OSError("the disk is full")))
+        full = OSError("the disk is full")
+        patch.setattr("harness.tracking.log._log_artifacts", lambda *_: (_ for _ in ()).throw(full))
         with pytest.raises(TrackingError, match=r"the disk is full"):
             log_audit(folder, default_uri(output), "assay")
     assert folder.tracking() == {}

@@ -13,16 +13,16 @@ from typing import Any
 import pytest
 import typer
 
+from harness.api.metrics import Metric
+from harness.audit.spec import AuditSpec
+from harness.base.files import make_folder, write_text
+from harness.base.stores import default_uri
 from harness.cli.tracking import sync
 from harness.errors import Exit, UsageError
-from harness.files import make_folder, write_text
-from harness.metrics import Metric
-from harness.mlflow_run import NOT_LOGGED, distinct_keys, log_entries, safe
-from harness.mlflow_session import mlflow_session
-from harness.record import AuditManifest
-from harness.spec import AuditSpec
-from harness.stores import default_uri
-from harness.tracking import log_audit, metric_values, pending
+from harness.record.folder import AuditManifest
+from harness.tracking.log import log_audit, metric_values, pending
+from harness.tracking.runs import NOT_LOGGED, distinct_keys, log_entries, safe
+from harness.tracking.session import mlflow_session
 from tests.audit_folder import make_audit
 
 SLICES = ("../../x", "a//b", "/", "..", ".", "x" * 400, "x" * 400 + "y", "a?", "a!", "日本" * 200, "a/b", "a:b", " ")
@@ -152,7 +152,7 @@ def test_sync_goes_on_past_what_cannot_be_sent(home: Path, capsys: pytest.Captur
 
 def test_two_audits_that_start_on_a_fresh_store_are_both_logged(tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom pathlib import Path\nfrom harness.mlflow_session import mlflow_session\n"
+        "import sys\nfrom pathlib import Path\nfrom harness.tracking.session import mlflow_session\n"
         "import alembic.command, mlflow.store.tracking.sqlalchemy_store, mlflow.store.model_registry.sqlalchemy_store\n"
         "print('ready', flush=True)\nsys.stdin.readline()\n"
         f"uri = 'sqlite:///{tmp_path / 'mlflow.db'}'\n"

@@ -11,18 +11,18 @@ import pandas as pd
 import pytest
 import torch
 
-from harness.case import Case
+from harness.api.case import Case
+from harness.api.metrics import Metric
+from harness.api.probe import Need
+from harness.api.scorer import ClassScores, TextRequest
 from harness.errors import AssayError, DataError, UsageError
-from harness.metrics import Metric
-from harness.probe import Need
-from harness.rows import RowStore
-from harness.scorer.api import ClassScores, TextRequest
+from harness.record.rows import RowStore
 from harness.scorer.hf import HFScorer
-from suites.adversarial.attack_probe import EXAMPLES
-from suites.adversarial.attack_probes import DeepWordBug
-from suites.adversarial.attacks import AttackParams, AttackRow, case_seed
-from suites.adversarial.textattack_env import load_textattack, nltk_stop_words, stop_words
-from suites.adversarial.victim import Victim
+from suites.adversarial.attacks.catalogue import DeepWordBug
+from suites.adversarial.attacks.probe import EXAMPLES
+from suites.adversarial.attacks.run import AttackParams, AttackRow, case_seed
+from suites.adversarial.recipes.textattack_env import load_textattack, nltk_stop_words, stop_words
+from suites.adversarial.victims.classifier import Victim
 from suites.words import first_words
 from tests.fakes import FakeScorer, dataset, make_info, plan
 from tests.scoring import load

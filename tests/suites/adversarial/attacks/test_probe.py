@@ -10,19 +10,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.case import Case
+from harness.api.case import Case
+from harness.api.probe import Need
+from harness.api.scorer import TextRequest
 from harness.errors import DataError, UsageError
-from harness.probe import Need
-from harness.rows import RowStore
-from harness.scorer.api import TextRequest
-from suites.adversarial.attack_probe import AttackProbe
-from suites.adversarial.attack_probes import A2T, PWWS, CheckListInvariance, DeepWordBug, InputReduction, TextFooler
-from suites.adversarial.attacks import UNREAD, AttackParams, AttackRow, may_search_apart
+from harness.record.rows import RowStore
+from suites.adversarial.attacks.catalogue import A2T, PWWS, CheckListInvariance, DeepWordBug, InputReduction, TextFooler
+from suites.adversarial.attacks.probe import AttackProbe
+from suites.adversarial.attacks.run import UNREAD, AttackParams, AttackRow, may_search_apart
 from suites.adversarial.recipes import RECIPES
+from suites.adversarial.recipes.textattack_env import missing, stop_words
 from suites.adversarial.resources.finding import ResourceMissing, find
 from suites.adversarial.semantics.diff_spans import apply_spans, spans_from_json
 from suites.adversarial.semantics.params import SemanticsParams
-from suites.adversarial.textattack_env import missing, stop_words
 from tests.fakes import FakeScorer, make_info, plan
 from tests.suites.adversarial.recipes.ingredients import resources, scorer
 
@@ -213,7 +213,7 @@ def test_a_resource_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
         asked.append(name)
         return find(name)
 
-    monkeypatch.setattr("suites.adversarial.attacks.find", counted)
+    monkeypatch.setattr("suites.adversarial.attacks.run.find", counted)
     attacked(TextFooler(AttackParams(semantics=None)), scorer(), cases()[:2])
     assert asked == list(RECIPES["textfooler"].resources)
 
@@ -256,7 +256,7 @@ def test_a_missing_resource_is_in_every_row_and_stops_no_other_probe(monkeypatch
     def nowhere(name: str, *_: Any, **__: Any) -> Any:
         raise ResourceMissing(f"{name}, for words in context, is missing; get it")
 
-    monkeypatch.setattr("suites.adversarial.attacks.find", nowhere)
+    monkeypatch.setattr("suites.adversarial.attacks.run.find", nowhere)
     rows = attacked(TextFooler(AttackParams(semantics=None)), scorer(), cases()[:2])
     assert rows["error"].tolist() == ["word-vectors, for words in context, is missing; get it"] * 2
     (metric,) = [one for one in TextFooler().measure(rows.reset_index()) if one.key == "attack_success_rate"]

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from suites.adversarial.checklist_changes import CHANGES, changed_versions
-from suites.adversarial.checklist_templates import built_in_words
+from suites.adversarial.checklist.changes import CHANGES, changed_versions
+from suites.adversarial.checklist.templates import built_in_words
 
 WORDS = built_in_words()
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.scorer.api import ClassScores
-from suites.adversarial.checklist_expect import (
+from harness.api.scorer import ClassScores
+from suites.adversarial.checklist.expect import (
     Expectation,
     Tolerances,
     fails_alone,

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.metrics import Metric
-from harness.stats import clopper_pearson
-from suites.adversarial.checklist import Checklist, ChecklistParams
-from suites.adversarial.checklist_metrics import clustered_share
+from harness.api.metrics import Metric
+from harness.stats.intervals import clopper_pearson
+from suites.adversarial.checklist.metrics import clustered_share
+from suites.adversarial.checklist.probe import Checklist, ChecklistParams
 from tests.fakes import by_key
 
 CLUSTERS = "Gaffke bound, clusters, 10000 draws"

@@ -11,16 +11,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.case import Case
-from harness.data import DataSource, load_dataset
+from harness.api.case import Case
+from harness.api.probe import Need
+from harness.api.scorer import ClassScores, TextRequest
+from harness.base.validation import validated
+from harness.data.datasets import DataSource, load_dataset
 from harness.errors import DataError, UsageError
-from harness.probe import Need
-from harness.scorer.api import ClassScores, TextRequest
-from harness.stats import clopper_pearson
-from harness.validation import validated
-from suites.adversarial.checklist import KINDS, Checklist, ChecklistParams
-from suites.adversarial.checklist_changes import CHANGES
-from suites.adversarial.checklist_templates import ChecklistTests, built_in_words
+from harness.stats.intervals import clopper_pearson
+from suites.adversarial.checklist.changes import CHANGES
+from suites.adversarial.checklist.probe import KINDS, Checklist, ChecklistParams
+from suites.adversarial.checklist.templates import ChecklistTests, built_in_words
 from tests.fakes import FakeScorer, by_key, dataset, make_info, plan, rows_of
 
 INFO = make_info(Need.SEQUENCE_CLASSIFIER)

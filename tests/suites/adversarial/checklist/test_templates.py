@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from harness.errors import DataError
-from suites.adversarial.checklist_expect import read_expectation
-from suites.adversarial.checklist_templates import (
+from suites.adversarial.checklist.expect import read_expectation
+from suites.adversarial.checklist.templates import (
     BASE_TEXT,
     Template,
     built_in_tests,

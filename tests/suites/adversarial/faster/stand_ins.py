@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from suites.adversarial.recipes.textattack_env import load_textattack
 from suites.adversarial.resources.vectors import WordVectors, textattack_embedding
-from suites.adversarial.textattack_env import load_textattack
 
 SENTENCES = tuple(
     line.strip()

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from harness.hardening import OnCases, Watch
-from harness.rows import read_rows, row_parts
+from harness.api.hardening import OnCases, Watch
+from harness.record.rows import read_rows, row_parts
 from suites.adversarial.harden import HardenSpec, run_hardening
 from tests.suites.adversarial.harden.toy import N, digest, make_spec, make_train
 

@@ -5,9 +5,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from harness.scorer.api import GenerateRequest, Scorer, TokenRequest
-from suites.adversarial.prompt_answers import AnswerScorer, AnswerScores, answer_request, lead_tokens
-from suites.adversarial.victim import VictimError
+from harness.api.scorer import GenerateRequest, Scorer, TokenRequest
+from suites.adversarial.prompt.answers import AnswerScorer, AnswerScores, answer_request, lead_tokens
+from suites.adversarial.victims.classifier import VictimError
 from tests.fakes import START, FakeScorer
 from tests.scoring import ATOL, all_logprobs
 from tests.suites.adversarial.word_lm import CAUSAL, WordLM, known_prompts, likes_good, tiny_lm

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from scipy.stats import binomtest
 
-from harness.metrics import Metric
-from suites.adversarial.prompt import Prompt, PromptParams, PromptRow
-from suites.adversarial.prompt_metrics import SHARES, VALUE_COLUMNS, prompt_values
+from harness.api.metrics import Metric
+from suites.adversarial.prompt.metrics import SHARES, VALUE_COLUMNS, prompt_values
+from suites.adversarial.prompt.probe import Prompt, PromptParams, PromptRow
 from tests.fakes import by_key
 
 

@@ -12,20 +12,20 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from harness.case import Case
-from harness.data import load_dataset
+from harness.api.case import Case
+from harness.api.probe import Need
+from harness.api.scorer import Scorer
+from harness.data.datasets import load_dataset
 from harness.errors import AssayError, DataError, UsageError
-from harness.probe import Need
-from harness.scorer.api import Scorer
-from suites.adversarial.attacks import case_seed
+from suites.adversarial.attacks.run import case_seed
 from suites.adversarial.pooled.lean_goal import DIGITS
-from suites.adversarial.prompt import PROMPTS, Prompt, PromptAnswers, PromptParams, PromptRow
-from suites.adversarial.prompt_answers import AnswerScorer, AnswerScores, Question
-from suites.adversarial.prompt_attack import after_goal
+from suites.adversarial.prompt.answers import AnswerScorer, AnswerScores, Question
+from suites.adversarial.prompt.attack import after_goal
+from suites.adversarial.prompt.probe import PROMPTS, Prompt, PromptAnswers, PromptParams, PromptRow
 from suites.adversarial.recipes import RECIPES, UNTARGETED, Parts
+from suites.adversarial.recipes.textattack_env import load_textattack, nltk_stop_words, stop_words
 from suites.adversarial.semantics.diff_spans import apply_spans, spans_from_json
-from suites.adversarial.textattack_env import load_textattack, nltk_stop_words, stop_words
-from suites.adversarial.victim import Victim
+from suites.adversarial.victims.classifier import Victim
 from tests.fakes import make_info, plan, rows_of
 from tests.suites.adversarial.recipes.ingredients import SENTENCES, resources
 from tests.suites.adversarial.word_lm import CAUSAL, WordLM, known_prompts, likes_good, tiny_lm
@@ -62,7 +62,7 @@ def same(left: pd.DataFrame, right: pd.DataFrame) -> None:
 
 def by_textattack(scorer: Scorer, case: Case, goal: str, recipe: str, drop: float = 1.0) -> tuple[Any, ...]:
     """Outcome, queries, final prompt and scores of TextAttack's own Attack with its own texts, alone, no broker."""
-    from suites.adversarial.prompt_goals import AnswerLost, LikelihoodDrop
+    from suites.adversarial.prompt.goals import AnswerLost, LikelihoodDrop
 
     answering = AnswerScorer(scorer, " ")
 

@@ -11,10 +11,10 @@ import nltk.corpus
 import pytest
 
 from harness.errors import UsageError
-from suites.adversarial import textattack_env
-from suites.adversarial.textattack_env import StopWords, nltk_stop_words, stop_words
+from suites.adversarial.recipes import textattack_env
+from suites.adversarial.recipes.textattack_env import StopWords, nltk_stop_words, stop_words
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 _PROBE = """
 import json, logging, os, socket, sys
 
@@ -22,17 +22,17 @@ def refuse(*_): raise AssertionError("the network was asked")
 socket.socket.connect = socket.getaddrinfo = refuse
 for name in {blocked!r}:
     sys.modules[name] = None  # importing it raises ModuleNotFoundError, as where it is not installed
-ours = logging.getLogger("harness.rows")
+ours = logging.getLogger("harness.record.rows")
 before = dict(os.environ)
-from suites.adversarial.textattack_env import load_textattack, stop_words
+from suites.adversarial.recipes.textattack_env import load_textattack, stop_words
 load_textattack()
 after = dict(os.environ)
 import huggingface_hub, nltk.corpus
-from suites.adversarial.attacks import AttackParams
-from suites.adversarial.attack_probes import DeepWordBug
+from suites.adversarial.attacks.run import AttackParams
+from suites.adversarial.attacks.catalogue import DeepWordBug
 from tests.fakes import FakeScorer, make_info
-from harness.case import Case
-from harness.probe import Need
+from harness.api.case import Case
+from harness.api.probe import Need
 good = lambda request: (0.1, 0.9) if "good" in request.text.split() else (0.8, 0.2)
 scorer = FakeScorer(make_info(Need.SEQUENCE_CLASSIFIER), classify=good)
 (row,) = DeepWordBug().run(scorer, [Case("a", {{"text": "the good film", "label": 1, "words_cut": 0}})])

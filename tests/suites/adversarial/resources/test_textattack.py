@@ -8,9 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.suites.adversarial.test_resources_nltk import tiny_wordnet
+from tests.suites.adversarial.resources.test_nltk import tiny_wordnet
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 _PROBE = """
 import json, socket, sys
 from pathlib import Path

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy.stats import beta, binomtest
 
-from suites.adversarial.safer_bound import VoteBounds, bound_votes, losses, overlap, radius
-from suites.adversarial.synonym_sets import GroupSynonyms, SynonymSets
+from suites.adversarial.safer.bound import VoteBounds, bound_votes, losses, overlap, radius
+from suites.adversarial.safer.synonym_sets import GroupSynonyms, SynonymSets
 
 Sentence = tuple[str, ...]
 Share = Mapping[Sentence, float]

@@ -14,18 +14,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.case import Case
+from harness.api.case import Case
+from harness.api.probe import Need
+from harness.api.scorer import ClassScores, TextRequest
+from harness.base.validation import validated
 from harness.errors import DataError, UsageError
-from harness.probe import Need
-from harness.scorer.api import ClassScores, TextRequest
-from harness.stats import clopper_pearson
-from harness.validation import validated
+from harness.stats.intervals import clopper_pearson
 from suites.adversarial.resources.finding import ResourceMissing
 from suites.adversarial.resources.vectors import WordVectors, write_vectors
-from suites.adversarial.safer import EXAMPLES, Safer, SaferParams
-from suites.adversarial.safer_bound import bound_votes, losses, radius
-from suites.adversarial.safer_metrics import METRICS
-from suites.adversarial.synonym_sets import GroupSynonyms
+from suites.adversarial.safer.bound import bound_votes, losses, radius
+from suites.adversarial.safer.metrics import METRICS
+from suites.adversarial.safer.probe import EXAMPLES, Safer, SaferParams
+from suites.adversarial.safer.synonym_sets import GroupSynonyms
 from tests.fakes import FakeScorer, by_key, dataset, make_info, plan, rows_of
 
 INFO = make_info(Need.SEQUENCE_CLASSIFIER)
@@ -57,7 +57,7 @@ def cases() -> tuple[Case, ...]:
 
 
 def _cases(frame: pd.DataFrame, **params: Any) -> list[Case]:
-    sets = Path(__file__).parent / "synonyms.txt"
+    sets = Path(__file__).parents[1] / "synonyms.txt"
     return Safer(SaferParams(**{"synonyms": str(sets), **params})).cases(plan(INFO, examples=frame))
 
 
@@ -394,6 +394,6 @@ def test_missing_vectors_are_bad_data_so_that_other_probes_go_on(monkeypatch: py
     def nowhere(path: str | None) -> None:
         raise ResourceMissing("word-vectors is missing")
 
-    monkeypatch.setattr("suites.adversarial.safer.find_vectors", nowhere)
+    monkeypatch.setattr("suites.adversarial.safer.probe.find_vectors", nowhere)
     with pytest.raises(DataError, match="word-vectors is missing"):
         Safer().cases(plan(INFO, examples=pd.DataFrame({"text": ["a"], "label": [0]})))

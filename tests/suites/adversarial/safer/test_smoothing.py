@@ -6,10 +6,10 @@ from collections import Counter
 import numpy as np
 from scipy.stats import chisquare
 
-from harness.scorer.api import TextRequest
-from suites.adversarial.random_synonyms import smoothed
-from suites.adversarial.synonym_sets import GroupSynonyms
-from suites.adversarial.word_shapes import shape_of, shaped
+from harness.api.scorer import TextRequest
+from suites.adversarial.safer.smoothing import smoothed
+from suites.adversarial.safer.synonym_sets import GroupSynonyms
+from suites.adversarial.safer.word_shapes import shape_of, shaped
 
 SETS = GroupSynonyms(
     [["good", "fine"], ["fine", "nice"], ["nice", "lovely"], ["film", "movie", "o'pus"], ["a", "the", "one"]], 3

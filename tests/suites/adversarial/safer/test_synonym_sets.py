@@ -10,10 +10,10 @@ import pytest
 from harness.errors import UsageError
 from suites.adversarial.resources.finding import ResourceMissing
 from suites.adversarial.resources.vectors import WordVectors, write_vectors
-from suites.adversarial.safer_bound import overlap
-from suites.adversarial.synonym_sets import GroupSynonyms, VectorSynonyms, all_but_the_top, connected
-from suites.adversarial.synonym_sources import SynonymSettings, find_vectors, group_table, vector_table
-from suites.adversarial.word_shapes import Shape, shape_of, shaped, usable
+from suites.adversarial.safer.bound import overlap
+from suites.adversarial.safer.synonym_sets import GroupSynonyms, VectorSynonyms, all_but_the_top, connected
+from suites.adversarial.safer.synonym_sources import SynonymSettings, find_vectors, group_table, vector_table
+from suites.adversarial.safer.word_shapes import Shape, shape_of, shaped, usable
 
 SETTINGS = SynonymSettings(set_size=3, similarity=0.8, components=1, vocabulary=100)
 

@@ -9,15 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.case import Case
+from harness.api.case import Case
+from harness.api.probe import Need
+from harness.api.scorer import ClassScores, TextRequest
 from harness.errors import DataError, UsageError
-from harness.paired import flip_regression
-from harness.probe import Need
-from harness.scorer.api import ClassScores, TextRequest
 from harness.scorer.hf import HFScorer
-from harness.stats import clopper_pearson
-from suites.adversarial.trigger_metrics import METRICS
-from suites.adversarial.universal_trigger import EXAMPLES, UniversalTrigger, UniversalTriggerParams
+from harness.stats.intervals import clopper_pearson
+from harness.stats.paired import flip_regression
+from suites.adversarial.trigger.metrics import METRICS
+from suites.adversarial.trigger.probe import EXAMPLES, UniversalTrigger, UniversalTriggerParams
 from tests.fakes import FakeScorer, by_key, dataset, make_info, plan, rows_of, values
 from tests.scoring import load
 from tests.suites.adversarial.bag import Bag

@@ -6,9 +6,9 @@ from itertools import product
 import numpy as np
 import pytest
 
-from harness.scorer.api import TextRequest
+from harness.api.scorer import TextRequest
 from harness.scorer.hf import HFScorer
-from suites.adversarial.trigger_search import (
+from suites.adversarial.trigger.search import (
     Goal,
     SearchError,
     Settings,
@@ -18,7 +18,7 @@ from suites.adversarial.trigger_search import (
     slots,
     triggered,
 )
-from suites.adversarial.writable import text_of
+from suites.adversarial.victims.writable import text_of
 from tests.fakes import MASK, SPECIALS
 from tests.scoring import ATOL, Array, load
 from tests.suites.adversarial.bag import Bag

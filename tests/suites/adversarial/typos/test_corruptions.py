@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suites.adversarial.corruption_tables import HOMOGLYPHS, KEYBOARD, OCR, ZERO_WIDTH
-from suites.adversarial.corruptions import KINDS, WHY_NOT, Kind, changed_spans, corrupt, count_words
+from suites.adversarial.typos.corruptions import KINDS, WHY_NOT, Kind, changed_spans, corrupt, count_words
+from suites.adversarial.typos.tables import HOMOGLYPHS, KEYBOARD, OCR, ZERO_WIDTH
 
 TEXT = "The good film wasn't boring at all, and I really loved its second half; watch it twice. Don't miss 12 songs!"
 SEVERITIES = (0, 0.05, 0.1, 0.2, 0.4, 0.7, 1)

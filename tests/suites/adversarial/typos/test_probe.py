@@ -11,18 +11,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.case import Case
+from harness.api.case import Case
+from harness.api.metrics import Metric
+from harness.api.probe import Need
+from harness.api.scorer import ClassScores, TextRequest
+from harness.base.validation import validated
 from harness.errors import DataError, UsageError
-from harness.metrics import Metric
-from harness.probe import Need
-from harness.scorer.api import ClassScores, TextRequest
-from harness.stats import clopper_pearson
-from harness.validation import validated
-from suites.adversarial.attacks import case_seed
-from suites.adversarial.corruption_tables import HOMOGLYPHS, ZERO_WIDTH
-from suites.adversarial.corruptions import KINDS, changed_spans, corrupt
-from suites.adversarial.typo_metrics import METRICS
-from suites.adversarial.typos import EXAMPLES, Typos, TyposParams
+from harness.stats.intervals import clopper_pearson
+from suites.adversarial.attacks.run import case_seed
+from suites.adversarial.typos.corruptions import KINDS, changed_spans, corrupt
+from suites.adversarial.typos.metrics import METRICS
+from suites.adversarial.typos.probe import EXAMPLES, Typos, TyposParams
+from suites.adversarial.typos.tables import HOMOGLYPHS, ZERO_WIDTH
 from tests.fakes import FakeScorer, by_key, dataset, make_info, plan, rows_of
 from tests.scoring import scorer as tiny_scorer
 

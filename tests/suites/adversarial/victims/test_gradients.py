@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 import torch
 
+from harness.api.probe import Need
+from harness.api.scorer import TextRequest
 from harness.errors import UsageError
-from harness.probe import Need
-from harness.scorer.api import TextRequest
 from harness.scorer.hf import HFScorer
-from suites.adversarial.gradient_victim import (
+from suites.adversarial.recipes.textattack_env import load_textattack, nltk_stop_words, stop_words
+from suites.adversarial.victims.classifier import VictimError
+from suites.adversarial.victims.gradients import (
     GradientVictim,
     WordGradientVictim,
     gradient_swaps_allowed,
 )
-from suites.adversarial.textattack_env import load_textattack, nltk_stop_words, stop_words
-from suites.adversarial.victim import VictimError
-from suites.adversarial.writable import text_of, word_of
+from suites.adversarial.victims.writable import text_of, word_of
 from tests.fakes import FakeScorer, make_info
 from tests.scoring import ATOL, load
 
