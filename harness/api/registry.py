@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Any
 
 from harness.api.probe import Probe
-from harness.base.plugins import PluginError, load
+from harness.base.hints import did_you_mean
+from harness.base.plugins import installed
 from harness.errors import UsageError
 
 PROBES = "assay.probes"
@@ -27,20 +27,8 @@ class Found:
 
 def find_probes(points: Iterable[EntryPoint] | None = None) -> Found:
     """Every registered probe; `points` stands in for the installed entry points in tests."""
-    probes: dict[str, ProbeClass] = {}
-    errors: dict[str, str] = {}
-    for point in sorted(points if points is not None else entry_points(group=PROBES), key=lambda p: (p.name, p.value)):
-        try:
-            probe = load(point)
-            _check(probe)
-        except (PluginError, TypeError) as error:
-            errors[f"{point.name} = {point.value}"] = str(error)
-            continue
-        if probe.name in probes and probes[probe.name] is not probe:
-            errors[f"{point.name} = {point.value}"] = f"the name {probe.name!r} is taken by {probes[probe.name]}"
-            continue
-        probes[probe.name] = probe
-    return Found(dict(sorted(probes.items())), errors)
+    found = installed(PROBES, _checked, points)
+    return Found(dict(sorted(found.plugins.items())), found.errors)
 
 
 def pick(found: Found, wanted: str) -> list[ProbeClass]:
@@ -51,13 +39,12 @@ def pick(found: Found, wanted: str) -> list[ProbeClass]:
     if suite:
         return suite
     known = [*found.probes, *sorted({name.split("/")[0] for name in found.probes})]
-    close = difflib.get_close_matches(wanted, known, 1, cutoff=0.5)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
+    hint = did_you_mean(wanted, known)
     broken = f" ({len(found.errors)} plug-ins did not load, see `assay probes`)" if found.errors else ""
     raise UsageError(f"no probe or suite is called {wanted!r}{hint}{broken}")
 
 
-def _check(probe: Any) -> None:
+def _checked(_: EntryPoint, probe: Any) -> tuple[str, ProbeClass]:
     if not (isinstance(probe, type) and issubclass(probe, Probe)):
         raise TypeError(f"{probe!r} is not a subclass of harness.api.probe.Probe")
     lacking = [name for name in ("name", "about", "needs", "Row") if not hasattr(probe, name)]
@@ -65,3 +52,4 @@ def _check(probe: Any) -> None:
         raise TypeError(f"{probe.__name__} does not set {', '.join(lacking)}")
     if probe.name.count("/") != 1:
         raise TypeError(f"{probe.name!r} is not of the form suite/probe")
+    return probe.name, probe

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from harness.base.plugins import PluginError, load
+from harness.base.plugins import installed
 from harness.errors import UsageError
 
 RESOURCES = "assay.resources"
@@ -53,18 +53,8 @@ def find_resources(
     points: Iterable[EntryPoint] | None = None,
 ) -> tuple[Mapping[str, ResourcePlugin], Mapping[str, str]]:
     """Plug-ins by suite, and the entry points that could not be used, each with its reason."""
-    plugins: dict[str, ResourcePlugin] = {}
-    errors: dict[str, str] = {}
-    for point in sorted(points if points is not None else entry_points(group=RESOURCES), key=lambda p: p.name):
-        try:
-            plugin = load(point)
-            if not (callable(getattr(plugin, "rows", None)) and isinstance(getattr(plugin, "suite", None), str)):
-                raise PluginError(f"{plugin!r} has no suite and rows()")
-        except PluginError as error:
-            errors[f"{point.name} = {point.value}"] = str(error)
-            continue
-        plugins[plugin.suite] = plugin
-    return plugins, errors
+    found = installed(RESOURCES, _checked, points)
+    return found.plugins, found.errors
 
 
 def find_counterfit(points: Iterable[EntryPoint] | None = None) -> CounterfitPlugin:
@@ -75,3 +65,9 @@ def find_counterfit(points: Iterable[EntryPoint] | None = None) -> CounterfitPlu
             return plugin  # type: ignore[return-value]
     broken = f" ({'; '.join(errors.values())})" if errors else ""
     raise UsageError(f"no installed suite makes counter-fitted vectors{broken}; reinstall assay")
+
+
+def _checked(_: EntryPoint, plugin: Any) -> tuple[str, ResourcePlugin]:
+    if not (callable(getattr(plugin, "rows", None)) and isinstance(getattr(plugin, "suite", None), str)):
+        raise TypeError(f"{plugin!r} has no suite and rows()")
+    return plugin.suite, plugin

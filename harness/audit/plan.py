@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from harness.api.metrics import Bounds, Metric
 from harness.api.probe import Plan, Probe
 from harness.api.registry import Found, ProbeClass, find_probes, pick
 from harness.audit.spec import AuditSpec, ProbeSpec
+from harness.base.hints import did_you_mean
 from harness.base.plugins import PluginError, guarded
 from harness.base.validation import validated
 from harness.checkpoint import NOTHING, CheckpointInfo, Permissions, inspect_checkpoint
@@ -135,8 +135,7 @@ def _check_data(spec: AuditSpec, found: Found) -> None:
     inputs = sorted({name for probe in found.probes.values() for name in probe.inputs})
     unknown = sorted(set(spec.data) - set(inputs))
     if unknown:
-        close = difflib.get_close_matches(unknown[0], inputs, 1, cutoff=0.5)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
+        hint = did_you_mean(unknown[0], inputs)
         raise UsageError(f"data: no probe reads {unknown[0]!r}; they read {inputs or 'nothing'}{hint}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,6 +16,7 @@ import pandas as pd
 
 from harness.api.metrics import Better, Metric, missing_metric
 from harness.api.probe import Probe
+from harness.api.progress import OnProgress
 from harness.api.registry import Found
 from harness.api.scorer import Counts, Scorer
 from harness.audit.plan import AuditPlan, PlannedProbe, make_plan, metric_names
@@ -50,9 +51,6 @@ from harness.scan.record import SCAN_FILE, ScanRecord, scan_metrics
 from harness.scan.render.as_json import as_json
 
 _PACKAGES = ("assay", "torch", "transformers", "tokenizers", "numpy", "scipy", "pandas", "textattack", "mlflow")
-
-OnProgress = Callable[[str, int, int], None]
-"""Called with probe name, finished cases, planned cases."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Loads what an entry point names. A plug-in may do anything while it is imported; here it may not end the process.
+"""Loads what entry points name. A plug-in may do anything while it is imported; here it may not end the process.
 
 A plug-in of another distribution is imported in a forked copy of this process first, under a time limit: what ends,
 crashes or hangs that copy (`os._exit`, a loop in C) is found out there. Then it is imported here.
@@ -10,11 +10,12 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import EntryPoint
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from harness.base.limits import capped
 
@@ -30,8 +31,59 @@ class PluginError(Exception):
     """Why a plug-in cannot be used; one sentence."""
 
 
+@dataclass(frozen=True, slots=True)
+class Installed(Generic[T]):
+    """Plug-ins of a group by name, and the entry points that could not be used, each with its reason."""
+
+    plugins: Mapping[str, T]
+    errors: Mapping[str, str]
+
+    @property
+    def broken(self) -> str:
+        """The latter in brackets, for the end of a sentence; nothing where all could be used."""
+        return f" ({'; '.join(f'{point}: {reason}' for point, reason in self.errors.items())})" if self.errors else ""
+
+
 class _TookTooLongError(BaseException):
     """No `except Exception` of a plug-in catches it."""
+
+
+def installed(
+    group: str,
+    check: Callable[[EntryPoint, Any], tuple[str, T]],
+    points: Iterable[EntryPoint] | None = None,
+    *,
+    first: str = "",
+) -> Installed[T]:
+    """Loads a group of entry points; a broken one costs no other.
+
+    `check` gives the name and the plug-in of what a point names, or raises TypeError or ValueError with the reason.
+    Points whose value begins with `first` come first, then by name; of two plug-ins of one name the first is kept.
+    `points` stands in for the installed ones.
+    """
+    plugins: dict[str, T] = {}
+    errors: dict[str, str] = {}
+    given = points if points is not None else entry_points(group=group)
+    for point in sorted(given, key=lambda point: (not point.value.startswith(first), point.name, point.value)):
+        try:
+            name, plugin = check(point, load(point))
+            if plugins.setdefault(name, plugin) is not plugin:
+                raise ValueError(f"the name {name!r} is taken by {plugins[name]}")
+        except (PluginError, TypeError, ValueError) as error:
+            errors[f"{point.name} = {point.value}"] = str(error)
+    return Installed(plugins, errors)
+
+
+def having(*names: str) -> Callable[[EntryPoint, Any], tuple[str, Any]]:
+    """A check for `installed`: the plug-in, by its point's name, must have methods of these names."""
+
+    def check(point: EntryPoint, plugin: Any) -> tuple[str, Any]:
+        lacking = [name for name in names if not callable(getattr(plugin, name, None))]
+        if lacking:
+            raise TypeError(f"{plugin!r} has no {lacking[0]}()")
+        return point.name, plugin
+
+    return check
 
 
 def load(point: EntryPoint) -> Any:

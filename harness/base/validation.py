@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from harness.base.hints import did_you_mean
 from harness.base.limits import YAML_BYTES, capped
 from harness.base.regular import read_bounded
 from harness.base.strict_yaml import YamlError, parse_yaml
@@ -88,8 +88,7 @@ def _sentence(error: ValidationError, model: type[BaseModel]) -> str:
     path = [str(part) for part in first["loc"]]
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     if first["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(path[-1], _known_keys(model, first["loc"][:-1]), 1, cutoff=0.5)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
+        hint = did_you_mean(path[-1], _known_keys(model, first["loc"][:-1]))
         return f"unknown key {'.'.join(path)!r}{hint}{more}"
     if first["type"] == "missing":
         return f"missing key {'.'.join(path)!r}{more}"

@@ -1,4 +1,4 @@
-"""Commands that show finished audits: show, report, dashboard."""
+"""Commands that show finished audits: show, report."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.arguments import Home, Run, Uri, audit_folder
+from harness.cli.arguments import Home, Run, audit_folder
 from harness.cli.console import say
 from harness.errors import UsageError
 
@@ -99,14 +99,6 @@ def report(
         say(str(path))
         if name == "step-summary" and append(path.read_text(encoding="utf-8")):
             say("appended to the summary of this job")
-
-
-def dashboard(output: Home = Path("audits"), tracking_uri: Uri = None, port: int = 8501) -> None:
-    """Open the dashboard over a folder of audits."""
-    from dashboards.launch import launch
-    from harness.base.stores import store_of_environment
-
-    raise typer.Exit(launch(output, tracking_uri or store_of_environment(), port))
 
 
 def _gated(

@@ -7,7 +7,6 @@ source that matches nothing is an error.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import os
@@ -22,6 +21,7 @@ import pandas as pd
 import pandera.pandas as pa
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from harness.base.hints import did_you_mean
 from harness.base.limits import DATA_ROWS, capped, to_raise
 from harness.data.columns import TableError, arrow_table
 from harness.data.labels import LabelMap, Labels, fixed_class
@@ -225,8 +225,7 @@ def _given_names(source: DataSource, known: Sequence[str]) -> dict[str, str]:
     """Name in the data of each column of the schema. Raises DataError for a mapping of a column that is none."""
     for wanted in source.columns:
         if wanted not in known and wanted not in _SHARED:
-            close = difflib.get_close_matches(wanted, known, 1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
+            hint = did_you_mean(wanted, known)
             raise DataError(f"{source.source}: columns: {wanted!r} is no column that is read; those are {known}{hint}")
     taken = set(source.columns.values())
     plain = {name: name for name in known if name not in taken}
@@ -237,8 +236,7 @@ def _frame(table: Table, source: DataSource, known: Mapping[str, bool], given: M
     """The columns of the schema under its names, as text. Raises DataError where one is missing."""
     for wanted, name in source.columns.items():
         if name not in table.names:
-            close = difflib.get_close_matches(name, table.names, 1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
+            hint = did_you_mean(name, table.names)
             raise DataError(f"{source.source}: no column {name!r} (for {wanted!r}); it has {list(table.names)}{hint}")
     here = {wanted: given[wanted] for wanted in known if given.get(wanted) in table.names}
     absent = [wanted for wanted, required in known.items() if required and wanted not in here]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from typing import Any
 from harness.api.metrics import PROVEN, Metric
 from harness.base import numbers
 from harness.base.globs import may_begin
+from harness.base.hints import did_you_mean
 from harness.gate.bounds import unbreakable
 from harness.gate.claim_metric import rests_on_claim
 from harness.gate.levels import interval_at, p_value
@@ -335,8 +335,7 @@ def _not_found(key: str, part: str, metrics: Sequence[Metric], same_key: Sequenc
     if same_key:
         slices = ", ".join(sorted(repr(metric.slice) if metric.slice else "all rows" for metric in same_key))
         return f"{_name(key, part)} was not measured; the metric was for {slices}"
-    close = difflib.get_close_matches(key, sorted({metric.key for metric in metrics}), 1, cutoff=0.5)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
+    hint = did_you_mean(key, (metric.key for metric in metrics))
     return f"{key} was not measured{hint}"
 
 

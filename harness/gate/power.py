@@ -7,16 +7,16 @@ is unknown.
 
 from __future__ import annotations
 
-import difflib
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from scipy.special import betainc, betaincinv, ndtri
 
 from harness.api.metrics import Metric
 from harness.base import numbers
+from harness.base.hints import did_you_mean
 from harness.gate.claim_metric import CLAIM_METRIC
 from harness.gate.policy import Deciding, Gate, Policy, matches
 from harness.scan.record import SCAN_METRIC
@@ -92,7 +92,7 @@ def _gate_power(
     if probe not in planned:
         return GatePower(gate, None, False, _unplanned(probe, planned, not_planned))
     known = planned[probe]
-    if known.metrics and last not in known.metrics and (hint := _hint(last, known.metrics)):
+    if known.metrics and last not in known.metrics and (hint := did_you_mean(last, known.metrics)):
         return GatePower(gate, known.cases, None, f"unknown: {probe} may not measure {last!r}{hint}")
     if gate.measured:
         return GatePower(gate, known.cases, True, "any value will do", 1)
@@ -268,9 +268,4 @@ def _inside(lowest: float, highest: float) -> float:
 def _unplanned(probe: str, planned: Mapping[str, Planned], not_planned: Mapping[str, str]) -> str:
     if probe in not_planned:
         return f"{probe} does not apply: {not_planned[probe]}"
-    return f"{probe} is not in the plan{_hint(probe, planned)}"
-
-
-def _hint(word: str, known: Collection[str]) -> str:
-    close = difflib.get_close_matches(word, sorted(known), 1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    return f"{probe} is not in the plan{did_you_mean(probe, planned)}"

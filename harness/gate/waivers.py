@@ -5,7 +5,6 @@ So who may write the rules and who may waive them can be two teams, each with a 
 
 from __future__ import annotations
 
-import difflib
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -13,6 +12,7 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from harness.base.frozen import Frozen
+from harness.base.hints import did_you_mean
 from harness.base.validation import load_yaml, read_yaml, validated
 from harness.errors import UsageError
 from harness.gate.policy import Policy, Waiver, no_number
@@ -75,8 +75,7 @@ def _with_waivers(policy: Policy, path: Path) -> Policy:
         )
     for waiver in file.waivers:
         if waiver.gate not in gates:
-            close = difflib.get_close_matches(waiver.gate, list(gates), 1, cutoff=0.5)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
+            hint = did_you_mean(waiver.gate, gates)
             raise UsageError(f"{path}: a waiver for gate {waiver.gate!r}, which the policy does not have{hint}")
         known: dict[str, Any] = {name: getattr(waiver, name) for name in ("until", "by", "reason")}
         granted = Waiver(**known, owner=file.owner)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from harness.api.progress import OnProgress
 from harness.audit.plan import AuditPlan, make_plan
-from harness.audit.run import OnProgress, resume_plan, run_audit, start_audit
+from harness.audit.run import resume_plan, run_audit, start_audit
 from harness.audit.spec import AuditSpec, ProbeSpec, Tracking
 from harness.checkpoint import CheckpointSource
 from harness.errors import AuditError, UsageError

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.api.hardening import OnCases
+from harness.api.progress import OnProgress
 from harness.audit.plan import AuditPlan, make_plan
 from harness.audit.run import resume_plan, run_audit, start_audit
 from harness.audit.spec import AuditSpec
@@ -46,7 +46,7 @@ def audit_spec(spec: HardenSpec, checkpoint: Path, output: Path) -> AuditSpec:
     return validated(AuditSpec, {"tracking": {"uri": "off"}, **values, **ours}, "audit")
 
 
-def run_audits(spec: AuditSpec, weights: str, on_cases: OnCases) -> Audited:
+def run_audits(spec: AuditSpec, weights: str, on_cases: OnProgress) -> Audited:
     """Run the audit, or take up one of the same spec, checkpoint and cases. Raises AuditError for other weights."""
     folder, plan = _begun(spec) or (None, make_plan(spec))
     folder = folder or start_audit(plan, ["assay", "harden"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 
-from harness.api.hardening import Watch
+from harness.api.progress import Watch
 from harness.audit.plan import make_plan
 from harness.audit.run import package_versions
 from harness.base.files import write_text

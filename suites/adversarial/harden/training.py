@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.api.hardening import Watch
+from harness.api.progress import Watch
 from harness.base.files import make_folder, write_text
 from harness.checkpoint import CheckpointSource, inspect_checkpoint
 from harness.errors import UsageError

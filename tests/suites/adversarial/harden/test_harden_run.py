@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from harness.api.hardening import Watch
+from harness.api.progress import Watch
 from harness.checkpoint import CheckpointSource, inspect_checkpoint
 from harness.data.datasets import load_dataset
 from harness.data.schemas import LabelledTexts

@@ -1,17 +1,20 @@
-"""Commands that train, and that publish what was trained: train, publish, budget, frontier, harden."""
+"""What this room brings to the command line: commands that train and publish, training specs, and their outbox."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from harness.api.commands import Command, SpecKind
 from harness.cli.arguments import Pickle, Remote, Uri
 from harness.cli.console import console, fail, say
-from harness.cli.tracking import log_training
 from harness.errors import Exit
+
+if TYPE_CHECKING:
+    from privacy.training import TrainResult
 
 
 def train(
@@ -54,7 +57,7 @@ def train(
     with training_progress() as progress:
         result = run_training(settings, progress=progress, if_missing=if_missing, replace=replace, permissions=allowed)
     say(result.sentence)
-    log_training(result, tracking_uri)
+    _log(result, tracking_uri)
 
 
 def publish(
@@ -99,9 +102,10 @@ def frontier(
     ] = None,
 ) -> None:
     """Train over a grid of epsilons, modes and seeds; what privacy costs, as rows, a table and a plot."""
+    from harness.api.progress import Watch
     from harness.cli.console import audit_progress, training_progress
     from privacy.frontier.grid import make_grid, parse_epsilons, parse_modes, parse_seeds
-    from privacy.frontier.run import Watch, run_frontier
+    from privacy.frontier.run import run_frontier
     from privacy.frontier.table import terminal
     from privacy.training.options import load_train_spec
 
@@ -111,27 +115,63 @@ def frontier(
     try:
         result = run_frontier(grid, Watch(say, training_progress, audit_progress))
     except KeyboardInterrupt:
-        raise _interrupted() from None
+        fail("interrupted; what is finished is kept, go on with the same command")
+        raise typer.Exit(Exit.INTERRUPTED) from None
     console.print(terminal(result.frontier))
     say("\n".join(map(str, result.files)))
 
 
-def harden(
-    spec: Annotated[Path, typer.Argument(help="YAML file with a hardening spec.")],
-    replace: Annotated[bool, typer.Option("--replace", help="Remove another hardening in the output folder.")] = False,
-) -> None:
-    """Train a classifier on adversarial texts, and say by paired rows what that bought and cost."""
-    from harness.api.hardening import Watch, find_hardening
-    from harness.cli.console import audit_progress, training_progress
+class TrainingOutbox:
+    """Trainings whose MLflow was away."""
 
+    def pending(self, home: Path) -> list[Path]:
+        """Checkpoints below `home` whose training waits."""
+        from privacy.training.track import pending_trainings
+
+        return pending_trainings(home)
+
+    def send(self, folder: Path, uri: str | None) -> None:
+        """Log one, and say so. Raises TrackingError."""
+        from harness.base.stores import default_uri, shown_uri
+        from privacy.training.track import log_training, tracking_note
+
+        note = tracking_note(folder)
+        target = uri or note.get("uri") or default_uri(Path("audits"))
+        run_id = log_training(folder, target, note.get("experiment", "assay"))
+        say(f"mlflow     {shown_uri(target)} run {run_id}")
+
+
+def _log(result: TrainResult, uri: str | None) -> None:
+    """Log to MLflow; when the server is away, keep the training for `assay sync`. One of several processes logs."""
+    from harness.tracking.session import TrackingError
+    from privacy.training.track import tracking_note
+
+    if uri == "off":
+        return
+    if not result.trained and tracking_note(result.folder).get("state") == "logged":
+        return
     try:
-        result = find_hardening().harden(spec, Watch(say, training_progress, audit_progress), replace=replace)
-    except KeyboardInterrupt:
-        raise _interrupted() from None
-    console.print(result.terminal)
-    say("\n".join(map(str, result.files)))
+        outbox.send(result.folder, uri)
+    except TrackingError as error:
+        fail(f"{error}; the checkpoint is kept, send its training with: assay sync --output {result.folder.parent}")
 
 
-def _interrupted() -> typer.Exit:
-    fail("interrupted; what is finished is kept, go on with the same command")
-    return typer.Exit(Exit.INTERRUPTED)
+def _check(file: Path) -> str:
+    from privacy.training.options import load_train_spec
+
+    spec = load_train_spec(file)
+    return f"training spec of {spec.task} on {spec.data.source.split('#')[0]}"
+
+
+def _schema() -> dict[str, Any]:
+    from privacy.training import TrainSpec
+
+    return TrainSpec.model_json_schema()
+
+
+train_command = Command(train, "assay train examples/train.yaml --if-missing")
+publish_command = Command(publish, "assay publish checkpoints/private --output public/private")
+budget_command = Command(budget, "assay budget checkpoints --total 8 --delta 1e-6")
+frontier_command = Command(frontier, "assay frontier examples/train.yaml --epsilons 8,3,1,inf --seeds 0,1,2")
+spec_kind = SpecKind("a training spec", ("task", "base", "fresh"), _check, _schema)
+outbox = TrainingOutbox()
