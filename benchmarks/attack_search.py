@@ -23,7 +23,7 @@ from harness.api.case import Case
 from harness.api.scorer import ClassScores, TextRequest
 from harness.scorer.hf import HFScorer
 from suites.adversarial.attacks.result import attacked, attacked_text
-from suites.adversarial.attacks.run import case_seed
+from suites.adversarial.cases import case_seed
 from suites.adversarial.pooled.asking import handlers
 from suites.adversarial.pooled.broker import Broker
 from suites.adversarial.pooled.make import Setup, make_attacks

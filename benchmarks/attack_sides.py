@@ -18,15 +18,15 @@ from harness.checkpoint import CheckpointSource, LoadedCheckpoint, inspect_check
 from harness.scorer.hf import HFScorer
 from harness.scorer.lanes import ONE_LANE, Lanes
 from suites.adversarial.attacks.result import OUTCOMES, attacked
-from suites.adversarial.attacks.run import case_seed
+from suites.adversarial.cases import case_seed
 from suites.adversarial.pooled.asking import handlers
 from suites.adversarial.pooled.broker import Broker
 from suites.adversarial.pooled.lean_goal import DIGITS
 from suites.adversarial.pooled.make import Setup, make_attacks
 from suites.adversarial.pooled.run import run_pool
 from suites.adversarial.recipes.parts import Parts
-from suites.adversarial.recipes.textattack_env import load_textattack, nltk_stop_words, stop_words
 from suites.adversarial.resources.finding import find
+from suites.adversarial.resources.textattack_env import load_textattack, nltk_stop_words, stop_words
 
 VICTIM = Path("checkpoints") / "imdb-minilm"
 """The sentiment classifier that `make audit` trains."""

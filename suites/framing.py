@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.api.probe import Need
+from harness.api.needs import Need
 from harness.api.scorer import Scorer
 from harness.checkpoint import CheckpointInfo
 from harness.errors import NotApplicableError, UsageError

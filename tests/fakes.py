@@ -12,7 +12,8 @@ import pandas as pd
 
 from harness.api.case import Case
 from harness.api.metrics import Metric
-from harness.api.probe import Need, Plan, Probe
+from harness.api.needs import Need
+from harness.api.probe import Plan, Probe
 from harness.api.scorer import (
     ClassScores,
     Counts,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.api.probe import Need
+from harness.api.needs import Need
 from harness.audit.spec import load_spec
 from harness.base.validation import read_yaml
 from harness.checkpoint import CheckpointSource, inspect_checkpoint

@@ -10,8 +10,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from harness.api.isolation import NO_ISOLATION, Isolation
+from harness.api.needs import Need
 from harness.api.permissions import NOTHING, Permissions
-from harness.api.probe import Need
 from harness.api.staging import Staged
 from harness.data.datasets import DataSource
 from harness.provenance.manifest import TrainingManifest

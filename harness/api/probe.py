@@ -5,13 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 from pydantic import BaseModel, ConfigDict
+
+from harness.api.needs import Need
 
 if TYPE_CHECKING:
     from harness.api.case import Case
@@ -21,24 +22,6 @@ if TYPE_CHECKING:
     from harness.data.datasets import Dataset, DataSource
 
 RowDict = dict[str, Any]
-
-
-class Need(StrEnum):
-    """What a checkpoint can offer and a probe can need."""
-
-    MASKED_LM = "masked LM"
-    CAUSAL_LM = "causal LM"
-    SEQUENCE_CLASSIFIER = "sequence classifier"
-    TOKEN_CLASSIFIER = "token classifier"
-    EMBEDDINGS = "embeddings"
-    TRAINING_MANIFEST = "training manifest"
-    START_TOKEN = "start token"
-    """Never offered, as nearly every tokenizer names one; a checkpoint without it `lacks` it."""
-
-
-def any_of(*needs: Need) -> frozenset[Need]:
-    """A requirement met by any one of `needs`."""
-    return frozenset(needs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from importlib.metadata import EntryPoint, PackageNotFoundError, version
+from importlib.metadata import EntryPoint
 from typing import Any
 
 import pandas as pd
@@ -35,6 +35,7 @@ from harness.gate.decide import Policy, Verdict
 from harness.provenance.claim import TrainingRecord
 from harness.provenance.claim_check import UNCHECKED, check_claim
 from harness.record.commit import git_commit
+from harness.record.environment import package_versions
 from harness.record.folder import (
     AuditFolder,
     AuditManifest,
@@ -49,8 +50,6 @@ from harness.reports import write_reports
 from harness.scan.finding import ScanReport
 from harness.scan.record import SCAN_FILE, ScanRecord, scan_metrics
 from harness.scan.render.as_json import as_json
-
-_PACKAGES = ("assay", "torch", "transformers", "tokenizers", "numpy", "scipy", "pandas", "textattack", "mlflow")
 
 
 @dataclass(frozen=True, slots=True)
@@ -382,16 +381,3 @@ def _probe_record(planned: PlannedProbe) -> ProbeRecord:
             for name, data in planned.data.items()
         },
     )
-
-
-def package_versions() -> dict[str, str]:
-    """Versions of the packages that can change a number, and of Python."""
-    import platform
-
-    found: dict[str, Any] = {"python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from harness.api.probe import Need
+from harness.api.needs import Need
 from harness.errors import CheckpointError
 
 

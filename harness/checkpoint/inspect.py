@@ -8,8 +8,8 @@ from pathlib import Path
 
 from harness.api.checkpoint import CheckpointInfo, CheckpointSource
 from harness.api.isolation import Isolation
+from harness.api.needs import Need
 from harness.api.permissions import NOTHING, Permissions
-from harness.api.probe import Need
 from harness.api.staging import Staged
 from harness.checkpoint.identity import fingerprint_of
 from harness.checkpoint.isolated.client import ask, start
@@ -18,9 +18,9 @@ from harness.checkpoint.reason import reason
 from harness.checkpoint.resolve import resolve
 from harness.checkpoint.shapes import parameter_count, position_limit
 from harness.checkpoint.stage import stage
-from harness.checkpoint.survey import Survey, survey
+from harness.checkpoint.survey import Survey, survey, tokenizer_of
 from harness.checkpoint.tensors import Tensor
-from harness.checkpoint.tokenizer import tokenizer_limit, tokenizer_of, unnamed_tokens
+from harness.checkpoint.tokenizer import tokenizer_limit, unnamed_tokens
 from harness.errors import CheckpointError
 from harness.provenance.manifest import MANIFEST_NAME, TrainingManifest, read_manifest
 

@@ -23,9 +23,9 @@ from harness.checkpoint.reason import reason
 from harness.checkpoint.same import settle_same_padding
 from harness.checkpoint.shapes import build_empty, total_bytes
 from harness.checkpoint.stage import stage
-from harness.checkpoint.survey import Survey, survey
+from harness.checkpoint.survey import Survey, survey, tokenizer_of
 from harness.checkpoint.tied import check_tied_pickles
-from harness.checkpoint.tokenizer import settle_inputs, tokenizer_of
+from harness.checkpoint.tokenizer import settle_inputs
 from harness.errors import AssayError, CheckpointError
 
 _OF_A_LAYER = re.compile(r"\.\d+\.")

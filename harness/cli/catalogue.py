@@ -24,6 +24,6 @@ def probes(name: Annotated[str | None, typer.Argument(help="A probe or suite to 
 
 def version() -> None:
     """Print Assay's version and those of the packages that can change a number."""
-    from harness.audit.run import package_versions
+    from harness.record.environment import package_versions
 
     say("\n".join(f"{name} {number}" for name, number in {"assay": __version__, **package_versions()}.items()))

@@ -7,7 +7,7 @@ from dataclasses import fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from harness.api.probe import Need
+from harness.api.needs import Need
 from harness.api.scorer import (
     ClassScores,
     Counts,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.api.probe import Need
+from harness.api.needs import Need
 from harness.checkpoint import CheckpointInfo
 from harness.errors import CheckpointError
 from privacy.training.spec import TrainSpec

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from harness.api.probe import Need
+from harness.api.needs import Need
 from harness.checkpoint import CheckpointInfo, inspect_checkpoint
 from harness.data.datasets import Dataset
 from harness.data.labels import LabelMap, fixed_class, plain_label, shown

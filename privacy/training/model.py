@@ -11,7 +11,7 @@ import torch
 import transformers
 from safetensors import safe_open
 
-from harness.api.probe import Need
+from harness.api.needs import Need
 from harness.checkpoint import CheckpointInfo, LoadedCheckpoint, load_checkpoint, staged_bytes
 from harness.checkpoint.quiet import quiet
 from harness.checkpoint.survey import survey

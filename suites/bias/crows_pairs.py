@@ -12,7 +12,8 @@ from pandera.typing import Series
 from harness.api.case import Case, make_cases
 from harness.api.estimates import POSITIVE, UNIT, all_missing, estimate, share, usable
 from harness.api.metrics import Better, Metric, RowValues, missing_metric
-from harness.api.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of, error_row
+from harness.api.needs import Need, any_of
+from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
 from harness.api.scorer import Scorer
 from suites.bias.crows_data import DIRECTIONS, CrowsPairsData, read_pairs
 from suites.bias.crows_scores import PairScores, score_causal, score_masked

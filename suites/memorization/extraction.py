@@ -17,7 +17,8 @@ from pydantic import Field
 from harness.api.case import Case, make_cases, sample_cases
 from harness.api.estimates import UNIT, estimate, share, usable, with_interval
 from harness.api.metrics import Better, Metric, RowValues, missing_metric
-from harness.api.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of, error_row
+from harness.api.needs import Need, any_of
+from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
 from harness.api.scorer import GenerateRequest, Generation, Scorer, TokenRequest, TokenScores
 from harness.checkpoint import CheckpointInfo
 from harness.data.datasets import Dataset, DataSource, load_dataset

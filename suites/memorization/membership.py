@@ -14,7 +14,8 @@ from pydantic import Field, field_validator
 from harness.api.case import Case, make_cases, sample_cases
 from harness.api.estimates import UNIT, usable, with_interval
 from harness.api.metrics import Better, Metric, missing_metric
-from harness.api.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of, error_row
+from harness.api.needs import Need, any_of
+from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
 from harness.api.scorer import Bools, Floats, Scorer, TextRequest
 from harness.checkpoint import CheckpointInfo
 from harness.data.datasets import Dataset, DataSource

@@ -15,7 +15,8 @@ from pandera.typing import Series
 from harness.api.case import Case, make_cases
 from harness.api.estimates import POSITIVE, UNIT, all_missing, estimate, share, usable, with_interval
 from harness.api.metrics import Better, Metric, RowValues
-from harness.api.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of, error_row
+from harness.api.needs import Need, any_of
+from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
 from harness.api.scorer import ClassScores, Scorer, TextRequest
 from harness.data.schemas import LabelledTexts
 from suites.labels import true_classes

@@ -14,7 +14,8 @@ from pydantic import Field, model_validator
 from harness.api.case import Case, make_cases
 from harness.api.estimates import POSITIVE, all_missing, estimate, usable
 from harness.api.metrics import Better, Metric, RowValues
-from harness.api.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of, error_row
+from harness.api.needs import Need, any_of
+from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
 from harness.api.scorer import Scorer, TokenScores
 from harness.data.schemas import Texts
 from harness.errors import UsageError

@@ -9,7 +9,7 @@ import torch
 from accelerate.utils import set_seed
 from transformers import AutoTokenizer
 
-from harness.api.probe import Need
+from harness.api.needs import Need
 from harness.api.scorer import MaskedRequest, TextRequest, TokenRequest
 from harness.checkpoint import CheckpointSource, Permissions, inspect_checkpoint, load_checkpoint
 from harness.checkpoint.tokenizer import load_tokenizer

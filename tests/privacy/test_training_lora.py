@@ -9,7 +9,7 @@ import torch
 from accelerate.utils import set_seed
 from safetensors.torch import load_file, save_file
 
-from harness.api.probe import Need
+from harness.api.needs import Need
 from harness.checkpoint import CheckpointSource, inspect_checkpoint, load_checkpoint
 from harness.errors import UsageError
 from privacy.clipping import BookKeepingEngine

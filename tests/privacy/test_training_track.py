@@ -30,11 +30,11 @@ from harness.tracking.log import log_audit
 from harness.tracking.session import TrackingError, mlflow_session
 from privacy.ledger import read_chain
 from privacy.ledger.chain import ledger_bytes
+from privacy.tracking.log import log_training, pending_trainings, tracking_note
+from privacy.tracking.run import loss_curve, training_metrics
 from privacy.training import train
 from privacy.training.session import LEDGER_NAME
 from privacy.training.step_rows import read_step_rows, step_rows_path
-from privacy.training.track import log_training, pending_trainings, tracking_note
-from privacy.training.tracked_run import loss_curve, training_metrics
 from tests.privacy.toys import make_base, make_spec
 
 

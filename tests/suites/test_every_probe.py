@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from harness.api.probe import Need, ProbeRow
+from harness.api.needs import Need
+from harness.api.probe import ProbeRow
 from harness.api.registry import ProbeClass, find_probes
 from harness.audit.plan import AuditPlan, make_plan
 from harness.audit.run import measure, run_audit, start_audit

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.api.probe import Need
+from harness.api.needs import Need
 from harness.api.scorer import MaskedRequest, TokenRequest, TokenScores
 from harness.scorer.hf import HFScorer
 from suites.adversarial.prompt.answers import answer_request, lead_tokens

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from harness.api.probe import Need
+from harness.api.needs import Need
 from harness.data.datasets import DataSource
 from harness.errors import DataError
 from suites.labels import class_indices, class_of, is_sentiment, true_classes

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.api.metrics import PROVEN, Better, Metric
-from harness.api.probe import About, Need
+from harness.api.needs import Need
+from harness.api.probe import About
 from harness.base import numbers
 from harness.base.loglines import plain
 from harness.gate.claim_metric import CLAIM_PROBE

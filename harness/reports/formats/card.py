@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from harness.api.metrics import PROVEN, Metric
-from harness.api.probe import Need
+from harness.api.needs import Need
 from harness.base import numbers
 from harness.base.loglines import plain
 from harness.record.folder import ProbeRecord

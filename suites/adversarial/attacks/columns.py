@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 
 from harness.api.probe import ProbeRow
+from suites.adversarial.semantics.columns import SemanticColumns
+
+if TYPE_CHECKING:
+    pass
+
+
 from suites.adversarial.attacks.result import OUTCOMES
 
 
@@ -34,3 +42,31 @@ class SearchColumns(ProbeRow):
     seconds_encoder: Series[float] = pa.Field(ge=0)
     stop_words: Series[str]
     resources: Series[str]
+
+
+class AttackColumns(ProbeRow):
+    """A text or pair, before and after.
+
+    Scores are the true class's probabilities. A skipped text (already what the attack is after) has no perturbed one;
+    of a failed or maximised attack it is the best found. words_cut were left out before the attack (max_words),
+    truncated counts tokens of the text that the model cannot read.
+    """
+
+    text: Series[str]
+    pair: Series[str] = pa.Field(nullable=True)
+    perturbed_text: Series[str] = pa.Field(nullable=True)
+    perturbed_pair: Series[str] = pa.Field(nullable=True)
+    label: Series[int] = pa.Field(ge=0)
+    predicted: Series[int] = pa.Field(ge=0)
+    final_predicted: Series[pd.Int64Dtype] = pa.Field(ge=0, nullable=True)
+    score: Series[float] = pa.Field(ge=0, le=1)
+    perturbed_score: Series[float] = pa.Field(ge=0, le=1, nullable=True)
+    words_cut: Series[int] = pa.Field(ge=0)
+    truncated: Series[int] = pa.Field(ge=0)
+
+
+class AttackRow(SemanticColumns, SearchColumns, AttackColumns):
+    """One row per text: the text, what the search found, how far it is from the original.
+
+    diff_spans are places in the text, of a pair in both joined by a line break.
+    """

@@ -10,12 +10,16 @@ import pandas as pd
 from harness.api.case import Case
 from harness.api.estimates import UNIT
 from harness.api.metrics import Metric, RowValues
-from harness.api.probe import About, Input, Need, Plan, Probe, RowDict, any_of
+from harness.api.needs import Need, any_of
+from harness.api.probe import About, Input, Plan, Probe, RowDict
 from harness.api.scorer import Scorer
 from harness.data.schemas import LabelledTexts
 from harness.errors import DataError, UsageError
+from suites.adversarial.attacks.columns import AttackRow
 from suites.adversarial.attacks.metrics import VALUE_COLUMNS, attack_values, measure_attacks, measure_reductions
-from suites.adversarial.attacks.run import AttackParams, AttackRow, cut_cases, run_attacks
+from suites.adversarial.attacks.params import AttackParams
+from suites.adversarial.attacks.run import run_attacks
+from suites.adversarial.cases import cut_cases
 from suites.adversarial.recipes import INPUT_REDUCTION, RECIPES, UNTARGETED, Goal, Recipe, targeted
 from suites.labels import class_of, true_classes
 from suites.sources import IMDB_HELD_OUT

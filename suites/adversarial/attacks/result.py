@@ -9,7 +9,7 @@ from typing import Any
 from harness.api.case import Case
 from harness.api.probe import RowDict
 from suites.adversarial.pooled.lean_text import lean_text_class
-from suites.adversarial.recipes.textattack_env import load_textattack
+from suites.adversarial.resources.textattack_env import load_textattack
 
 OUTCOMES = {
     "SuccessfulAttackResult": "succeeded",

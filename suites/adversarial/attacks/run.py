@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-import pandera.pandas as pa
-from pandera.typing import Series
-from pydantic import Field
-
-from harness.api.case import Case, make_cases
-from harness.api.probe import ProbeParams, ProbeRow, RowDict, error_row
+from harness.api.case import Case
+from harness.api.probe import RowDict, error_row
 from harness.api.scorer import Scorer
 from harness.errors import AssayError, UsageError
-from suites.adversarial.attacks.columns import SearchColumns
+from suites.adversarial.attacks.params import AttackParams, SearchParams
 from suites.adversarial.attacks.result import NothingToAttackError, attacked
+from suites.adversarial.cases import case_seed, joined
 from suites.adversarial.recipes.parts import Goal, Parts, sentence_encoder
-from suites.adversarial.recipes.textattack_env import missing
 from suites.adversarial.resources.finding import Found, ResourceMissing, find
-from suites.adversarial.semantics.columns import SemanticColumns
+from suites.adversarial.resources.textattack_env import missing
 from suites.adversarial.semantics.diff_spans import diff_spans, spans_to_json
 from suites.adversarial.semantics.measures import SemanticMeasures
-from suites.adversarial.semantics.params import SemanticsParams
-from suites.words import first_words
 
 if TYPE_CHECKING:
     from suites.adversarial.pooled.broker import Handler
@@ -42,55 +34,6 @@ TextsOf = Callable[[RowDict], tuple[str, str | None]]
 
 MEASURED_TOGETHER = 16
 """Rows whose semantics are measured in one batch, and wait for it."""
-
-
-class SearchParams(ProbeParams):
-    """Settings every search shares, whatever it is after."""
-
-    seed: int = Field(default=0, description="with the case's id, seeds the random choices of its attack")
-    query_budget: int | None = Field(default=None, ge=1, description="most queries per text; null as the recipe says")
-    seconds: float | None = Field(default=None, gt=0, description="most seconds per text; longer ones are errors")
-    concurrent: int = Field(default=64, ge=1, description="texts attacked at once; changes no row")
-    workers: int = Field(default=0, ge=0, description="processes that search; 0 in the model's own; changes no row")
-    semantics: SemanticsParams | None = Field(
-        default=SemanticsParams(measures=("similarity",)),
-        description="what a success must keep to count after filtering; null: nothing is measured",
-    )
-
-
-class AttackParams(SearchParams):
-    """Settings every attack on a classifier shares."""
-
-    max_words: int | None = Field(default=None, ge=1, description="attack only the first words of each text; None all")
-    target: str | None = Field(default=None, description="label the attack must reach; None any wrong one")
-
-
-class AttackColumns(ProbeRow):
-    """A text or pair, before and after.
-
-    Scores are the true class's probabilities. A skipped text (already what the attack is after) has no perturbed one;
-    of a failed or maximised attack it is the best found. words_cut were left out before the attack (max_words),
-    truncated counts tokens of the text that the model cannot read.
-    """
-
-    text: Series[str]
-    pair: Series[str] = pa.Field(nullable=True)
-    perturbed_text: Series[str] = pa.Field(nullable=True)
-    perturbed_pair: Series[str] = pa.Field(nullable=True)
-    label: Series[int] = pa.Field(ge=0)
-    predicted: Series[int] = pa.Field(ge=0)
-    final_predicted: Series[pd.Int64Dtype] = pa.Field(ge=0, nullable=True)
-    score: Series[float] = pa.Field(ge=0, le=1)
-    perturbed_score: Series[float] = pa.Field(ge=0, le=1, nullable=True)
-    words_cut: Series[int] = pa.Field(ge=0)
-    truncated: Series[int] = pa.Field(ge=0)
-
-
-class AttackRow(SemanticColumns, SearchColumns, AttackColumns):
-    """One row per text: the text, what the search found, how far it is from the original.
-
-    diff_spans are places in the text, of a pair in both joined by a line break.
-    """
 
 
 def run_attacks(
@@ -254,30 +197,3 @@ def _texts(row: RowDict) -> tuple[str, str | None]:
     if row.get("perturbed_text") is None:
         return "", None
     return joined(row["text"], row["pair"]), joined(row["perturbed_text"], row["perturbed_pair"])
-
-
-def joined(text: str, pair: str | None) -> str:
-    """A pair as one text, as TextAttack joins it."""
-    return text if pair is None else f"{text}\n{pair}"
-
-
-def case_seed(seed: int, case_id: str) -> int:
-    """The 32-bit seed of one case's random choices."""
-    return int.from_bytes(hashlib.sha256(f"{seed}:{case_id}".encode()).digest()[:4], "big")
-
-
-def cut_cases(frame: pd.DataFrame, classes: Sequence[int], most: int | None) -> list[Case]:
-    """One case per row: its texts (`text`, and `pair` where there is one) cut to their first words, its label.
-
-    `words_cut` counts the words cut off both.
-    """
-    parts = [name for name in ("text", "pair") if name in frame]
-    cut = {name: [first_words(text, most) for text in frame[name]] for name in parts}
-    return make_cases(
-        {
-            **{name: cut[name][row][0] for name in parts},
-            "label": label,
-            "words_cut": sum(cut[name][row][1] for name in parts),
-        }
-        for row, label in enumerate(classes)
-    )

@@ -22,7 +22,8 @@ from pydantic import Field, field_validator
 from harness.api.case import Case, make_cases
 from harness.api.estimates import UNIT
 from harness.api.metrics import Metric, RowValues
-from harness.api.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of
+from harness.api.needs import Need, any_of
+from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict
 from harness.api.scorer import Scorer, TextRequest
 from harness.data.schemas import LabelledTexts
 from harness.errors import DataError

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from harness.base.validation import read_yaml, validated
 from privacy.training import TrainSpec
 from privacy.training.options import load_train_spec
-from suites.adversarial.attacks.run import AttackParams
+from suites.adversarial.attacks.params import AttackParams
 from suites.adversarial.recipes import Recipe, find_recipe
 
 _NO_BEARING = frozenset({"output", "audit", "control", "concurrent", "workers"})

@@ -11,7 +11,7 @@ from suites.adversarial.pooled.asking import AskingScorer, asked_vectors
 from suites.adversarial.pooled.lean_goal import lean_goal
 from suites.adversarial.pooled.time_limit import keep_to_time
 from suites.adversarial.recipes.parts import Goal, Parts
-from suites.adversarial.recipes.textattack_env import StopWords, load_textattack, nltk_stop_words, stop_words
+from suites.adversarial.resources.textattack_env import StopWords, load_textattack, nltk_stop_words, stop_words
 from suites.adversarial.victims.classifier import Victim
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from suites.adversarial.attacks.result import OUTCOMES, NothingToAttackError, ch
 from suites.adversarial.attacks.run import Build
 from suites.adversarial.pooled.lean_text import lean_text_class
 from suites.adversarial.recipes.parts import Goal, Parts
-from suites.adversarial.recipes.textattack_env import load_textattack
+from suites.adversarial.resources.textattack_env import load_textattack
 
 if TYPE_CHECKING:
     from suites.adversarial.prompt.answers import AnswerScores

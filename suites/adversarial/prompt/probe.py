@@ -19,19 +19,21 @@ from pydantic import Field, field_validator
 from harness.api.case import Case, make_cases
 from harness.api.estimates import UNIT
 from harness.api.metrics import Metric, RowValues
-from harness.api.probe import About, Input, Need, Plan, Probe, ProbeRow, RowDict, any_of
+from harness.api.needs import Need, any_of
+from harness.api.probe import About, Input, Plan, Probe, ProbeRow, RowDict
 from harness.api.scorer import Scorer
 from harness.data.datasets import DataSource
 from harness.data.schemas import EMPTY, has_text
 from harness.errors import DataError, UsageError
 from suites.adversarial.attacks.columns import SearchColumns
-from suites.adversarial.attacks.run import SearchParams, built_from, look_up, may_search_apart, pooled_rows
+from suites.adversarial.attacks.params import SearchParams
+from suites.adversarial.attacks.run import built_from, look_up, may_search_apart, pooled_rows
 from suites.adversarial.prompt.answers import CHANNEL, AnswerScorer
 from suites.adversarial.prompt.attack import PromptBuild, PromptGoalName, attacked_prompt
 from suites.adversarial.prompt.metrics import SHARES, VALUE_COLUMNS, measure_prompts, prompt_values
 from suites.adversarial.recipes import RECIPES, UNTARGETED, Recipe
 from suites.adversarial.recipes.parts import sentence_encoder
-from suites.adversarial.recipes.textattack_env import missing
+from suites.adversarial.resources.textattack_env import missing
 from suites.adversarial.semantics.columns import SemanticColumns
 
 PROMPTS = DataSource(source=str(Path(__file__).parents[1] / "data" / "prompt_answers.csv"))

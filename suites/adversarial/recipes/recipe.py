@@ -8,8 +8,8 @@ from typing import Any
 
 from harness.errors import UsageError
 from suites.adversarial.recipes.parts import Goal, Parts
-from suites.adversarial.recipes.textattack_env import missing
 from suites.adversarial.resources.finding import ResourceMissing, described, find
+from suites.adversarial.resources.textattack_env import missing
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,11 +31,12 @@ from pydantic import Field, model_validator
 from harness.api.case import Case
 from harness.api.estimates import UNIT
 from harness.api.metrics import Metric, RowValues
-from harness.api.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of, error_row
+from harness.api.needs import Need, any_of
+from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
 from harness.api.scorer import ClassScores, Scorer, TextRequest
 from harness.data.schemas import LabelledTexts
 from harness.errors import DataError, NoDataError
-from suites.adversarial.attacks.run import case_seed, cut_cases
+from suites.adversarial.cases import case_seed, cut_cases
 from suites.adversarial.resources.finding import ResourceMissing
 from suites.adversarial.safer.bound import bound_votes, losses, radius
 from suites.adversarial.safer.metrics import SHARES, VALUE_COLUMNS, measure_safer, row_values

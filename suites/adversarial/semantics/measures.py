@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
-from harness.api.probe import Need, RowDict
+from harness.api.needs import Need
+from harness.api.probe import RowDict
 from harness.api.scorer import Scorer
 from harness.errors import UsageError
 from suites.adversarial.resources.finding import Found, ResourceMissing, find

@@ -32,11 +32,12 @@ from pydantic import Field
 from harness.api.case import Case, content_id, make_cases
 from harness.api.estimates import UNIT
 from harness.api.metrics import Metric
-from harness.api.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of, error_row
+from harness.api.needs import Need, any_of
+from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
 from harness.api.scorer import ClassScores, Scorer, TextRequest
 from harness.data.schemas import LabelledTexts
 from harness.errors import DataError, UsageError
-from suites.adversarial.attacks.run import case_seed
+from suites.adversarial.cases import case_seed
 from suites.adversarial.trigger.metrics import METRICS, measure_triggers
 from suites.adversarial.trigger.search import (
     Goal,

@@ -28,11 +28,12 @@ from pydantic import Field, field_validator
 from harness.api.case import Case
 from harness.api.estimates import UNIT
 from harness.api.metrics import Metric, RowValues
-from harness.api.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of, error_row
+from harness.api.needs import Need, any_of
+from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
 from harness.api.scorer import ClassScores, Scorer, TextRequest
 from harness.data.schemas import LabelledTexts
 from harness.errors import DataError
-from suites.adversarial.attacks.run import case_seed, cut_cases
+from suites.adversarial.cases import case_seed, cut_cases
 from suites.adversarial.typos.corruptions import KINDS, WHY_NOT, Corrupted, Kind, changed_spans, corrupt, count_words
 from suites.adversarial.typos.metrics import VALUE_COLUMNS, measure_typos, typo_values
 from suites.labels import true_classes

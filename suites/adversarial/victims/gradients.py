@@ -23,7 +23,7 @@ import numpy as np
 
 from harness.api.scorer import ClassScores, GradientRequest, Scorer, TextRequest
 from harness.errors import UsageError
-from suites.adversarial.recipes.textattack_env import load_textattack
+from suites.adversarial.resources.textattack_env import load_textattack
 from suites.adversarial.victims.classifier import Victim, VictimError
 from suites.adversarial.victims.writable import word_of
 

@@ -4,7 +4,8 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from harness.api.probe import Need, Probe
+from harness.api.needs import Need
+from harness.api.probe import Probe
 from harness.api.registry import PROBES, Found, find_probes, pick
 from harness.errors import UsageError
 

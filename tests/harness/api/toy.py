@@ -9,7 +9,8 @@ from pandera.typing import Series
 
 from harness.api.case import Case, make_cases
 from harness.api.metrics import Better, Metric, missing_metric
-from harness.api.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of
+from harness.api.needs import Need, any_of
+from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict
 from harness.api.scorer import Scorer, TextRequest
 from harness.data.schemas import Texts
 from harness.errors import AssayError

@@ -14,7 +14,8 @@ from rich.console import Console
 from dashboards import views
 from dashboards.audits import Audit
 from harness.api.case import Case
-from harness.api.probe import Input, Need, Plan, RowDict, any_of
+from harness.api.needs import Need, any_of
+from harness.api.probe import Input, Plan, RowDict
 from harness.api.registry import Found, find_probes
 from harness.api.scorer import Scorer
 from harness.audit.plan import AuditPlan, make_plan, power_of

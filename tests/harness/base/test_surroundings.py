@@ -136,7 +136,7 @@ def test_plotting_settings_beside_a_checkpoint_are_not_read(tmp_path: Path) -> N
     if importlib.util.find_spec("textattack") is None or importlib.util.find_spec("flair") is None:
         pytest.skip("needs TextAttack and flair")
     os.mkfifo(tmp_path / "matplotlibrc")  # whoever opens it waits for ever
-    code = "from suites.adversarial.recipes.textattack_env import load_textattack; load_textattack(); import os; "
+    code = "from suites.adversarial.resources.textattack_env import load_textattack; load_textattack(); import os; "
     done = run(["-P", "-c", code + "print(os.getcwd())"], tmp_path)
     assert done.stdout.splitlines()[-1:] == [str(tmp_path.resolve())], done.stderr
 

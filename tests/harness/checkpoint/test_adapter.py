@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from harness.api.probe import Need
+from harness.api.needs import Need
 from harness.checkpoint import CheckpointSource, LoadedCheckpoint, Permissions, inspect_checkpoint, load_checkpoint
 from harness.errors import CheckpointError
 from tests.tiny import make_checkpoint

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from harness.api.probe import Need
+from harness.api.needs import Need
 from harness.checkpoint import CheckpointSource, inspect_checkpoint, load_checkpoint
 from harness.errors import CheckpointError
 from tests.tiny import MAX_TOKENS, make_checkpoint

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from harness.api.probe import Need
+from harness.api.needs import Need
 from harness.checkpoint import CheckpointInfo, CheckpointSource, inspect_checkpoint, load_checkpoint
 from harness.checkpoint.heads import Head, head_of, refuse_text_to_text
 from harness.data.datasets import DataSource

@@ -208,7 +208,8 @@ def test_what_a_killed_process_left_is_swept(tmp_path: Path, monkeypatch: pytest
 FORKED = """
 import json, os, signal, sys, threading
 from harness.checkpoint import CheckpointSource, inspect_checkpoint
-from harness.checkpoint.isolated import client, tasks
+from harness.checkpoint import tasks
+from harness.checkpoint.isolated import client
 if sys.argv[2] == "busy":
     threading.Thread(target=signal.pause, daemon=True).start()
 kept = open(sys.argv[0])

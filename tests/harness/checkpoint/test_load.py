@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from harness.api.probe import Need
+from harness.api.needs import Need
 from harness.checkpoint import (
     CheckpointSource,
     LoadedCheckpoint,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from harness.api.probe import Need
+from harness.api.needs import Need
 from harness.api.scorer import TokenRequest
 from harness.errors import UsageError
 from harness.scorer.causal import Job, share_prefixes

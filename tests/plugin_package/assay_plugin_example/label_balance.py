@@ -10,7 +10,8 @@ from pydantic import Field
 
 from harness.api.case import Case, make_cases
 from harness.api.metrics import Better, Metric, missing_metric
-from harness.api.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of, error_row
+from harness.api.needs import Need, any_of
+from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
 from harness.api.scorer import Scorer, TextRequest
 from harness.data.schemas import Texts
 from harness.stats.intervals import clopper_pearson

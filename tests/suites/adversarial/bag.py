@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from harness.api.probe import Need
+from harness.api.needs import Need
 from harness.api.scorer import ClassScores, Floats32, GradientRequest, InputGradient, InputRequest, Loss, TextRequest
 from tests.fakes import SPECIALS, FakeScorer, make_info
 from tests.scoring import Array

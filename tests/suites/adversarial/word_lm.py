@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 
-from harness.api.probe import Need
+from harness.api.needs import Need
 from harness.api.scorer import TokenRequest, TokenScores
 from harness.scorer.hf import HFScorer
 from tests.fakes import SPECIALS, FakeScorer, make_info

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from harness.api.metrics import Better
-from harness.api.probe import Need
+from harness.api.needs import Need
 from harness.api.scorer import TextRequest
 from harness.errors import DataError
 from harness.stats.intervals import clopper_pearson

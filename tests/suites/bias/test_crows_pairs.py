@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from harness.api.metrics import Better
-from harness.api.probe import Need
+from harness.api.needs import Need
 from harness.data.datasets import DataSource, load_dataset
 from harness.errors import DataError
 from harness.stats.intervals import clopper_pearson

@@ -11,7 +11,7 @@ import pytest
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 from pydantic import ValidationError
 
-from harness.api.probe import Need
+from harness.api.needs import Need
 from harness.api.scorer import TokenRequest
 from harness.checkpoint import CheckpointSource, inspect_checkpoint, load_checkpoint
 from harness.errors import UsageError

@@ -13,15 +13,17 @@ import torch
 
 from harness.api.case import Case
 from harness.api.metrics import Metric
-from harness.api.probe import Need
+from harness.api.needs import Need
 from harness.api.scorer import ClassScores, TextRequest
 from harness.errors import AssayError, DataError, UsageError
 from harness.record.rows import RowStore
 from harness.scorer.hf import HFScorer
 from suites.adversarial.attacks.catalogue import DeepWordBug
+from suites.adversarial.attacks.columns import AttackRow
+from suites.adversarial.attacks.params import AttackParams
 from suites.adversarial.attacks.probe import EXAMPLES
-from suites.adversarial.attacks.run import AttackParams, AttackRow, case_seed
-from suites.adversarial.recipes.textattack_env import load_textattack, nltk_stop_words, stop_words
+from suites.adversarial.cases import case_seed
+from suites.adversarial.resources.textattack_env import load_textattack, nltk_stop_words, stop_words
 from suites.adversarial.victims.classifier import Victim
 from suites.words import first_words
 from tests.fakes import FakeScorer, dataset, make_info, plan

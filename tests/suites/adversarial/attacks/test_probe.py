@@ -11,16 +11,18 @@ import pandas as pd
 import pytest
 
 from harness.api.case import Case
-from harness.api.probe import Need
+from harness.api.needs import Need
 from harness.api.scorer import TextRequest
 from harness.errors import DataError, UsageError
 from harness.record.rows import RowStore
 from suites.adversarial.attacks.catalogue import A2T, PWWS, CheckListInvariance, DeepWordBug, InputReduction, TextFooler
+from suites.adversarial.attacks.columns import AttackRow
+from suites.adversarial.attacks.params import AttackParams
 from suites.adversarial.attacks.probe import AttackProbe
-from suites.adversarial.attacks.run import UNREAD, AttackParams, AttackRow, may_search_apart
+from suites.adversarial.attacks.run import UNREAD, may_search_apart
 from suites.adversarial.recipes import RECIPES
-from suites.adversarial.recipes.textattack_env import missing, stop_words
 from suites.adversarial.resources.finding import ResourceMissing, find
+from suites.adversarial.resources.textattack_env import missing, stop_words
 from suites.adversarial.semantics.diff_spans import apply_spans, spans_from_json
 from suites.adversarial.semantics.params import SemanticsParams
 from tests.fakes import FakeScorer, make_info, plan

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from harness.api.case import Case
-from harness.api.probe import Need
+from harness.api.needs import Need
 from harness.api.scorer import ClassScores, TextRequest
 from harness.base.validation import validated
 from harness.data.datasets import DataSource, load_dataset

@@ -18,7 +18,7 @@ from suites.adversarial.pooled.make import Setup, make_attacks
 from suites.adversarial.pooled.run import run_pool
 from suites.adversarial.recipes import UNTARGETED
 from suites.adversarial.recipes.parts import Goal, Parts
-from suites.adversarial.recipes.textattack_env import missing
+from suites.adversarial.resources.textattack_env import missing
 from tests.suites.adversarial.recipes.ingredients import SENTENCES, label, scorer
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))

@@ -13,17 +13,17 @@ import pytest
 from pydantic import ValidationError
 
 from harness.api.case import Case
-from harness.api.probe import Need
+from harness.api.needs import Need
 from harness.api.scorer import Scorer
 from harness.data.datasets import load_dataset
 from harness.errors import AssayError, DataError, UsageError
-from suites.adversarial.attacks.run import case_seed
+from suites.adversarial.cases import case_seed
 from suites.adversarial.pooled.lean_goal import DIGITS
 from suites.adversarial.prompt.answers import AnswerScorer, AnswerScores, Question
 from suites.adversarial.prompt.attack import after_goal
 from suites.adversarial.prompt.probe import PROMPTS, Prompt, PromptAnswers, PromptParams, PromptRow
 from suites.adversarial.recipes import RECIPES, UNTARGETED, Parts
-from suites.adversarial.recipes.textattack_env import load_textattack, nltk_stop_words, stop_words
+from suites.adversarial.resources.textattack_env import load_textattack, nltk_stop_words, stop_words
 from suites.adversarial.semantics.diff_spans import apply_spans, spans_from_json
 from suites.adversarial.victims.classifier import Victim
 from tests.fakes import make_info, plan, rows_of

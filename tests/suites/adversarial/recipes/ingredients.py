@@ -14,7 +14,7 @@ import torch
 from harness.api.scorer import TextRequest
 from harness.scorer.hf import HFScorer
 from suites.adversarial.recipes import RECIPES, Parts
-from suites.adversarial.recipes.textattack_env import StopWords, load_textattack
+from suites.adversarial.resources.textattack_env import StopWords, load_textattack
 from suites.adversarial.victims.classifier import Victim
 from suites.adversarial.victims.gradients import GradientVictim
 from tests.scoring import load

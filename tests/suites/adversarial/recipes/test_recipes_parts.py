@@ -15,10 +15,10 @@ from harness.errors import UsageError
 from suites.adversarial import recipes as package
 from suites.adversarial.recipes import INPUT_REDUCTION, RECIPES, UNTARGETED, Goal, Parts, find_recipe, targeted
 from suites.adversarial.recipes.parts import GIVEN, sentence_encoder
-from suites.adversarial.recipes.textattack_env import load_textattack
 from suites.adversarial.resources import finding
 from suites.adversarial.resources.catalogue import RESOURCES
 from suites.adversarial.resources.finding import ResourceMissing
+from suites.adversarial.resources.textattack_env import load_textattack
 from tests.suites.adversarial.recipes.ingredients import STOP_WORDS, parts, resources, victim
 
 ROOT = Path(package.__file__).parents[3]

@@ -14,10 +14,10 @@ from harness.api.resources import find_counterfit, find_resources
 from harness.cli import app
 from harness.data.pypi import parse_pypi
 from harness.errors import UsageError
-from suites.adversarial.recipes.textattack_env import stop_words
 from suites.adversarial.resources import finding
 from suites.adversarial.resources.catalogue import RESOURCES
 from suites.adversarial.resources.finding import ResourceMissing, digest, find
+from suites.adversarial.resources.textattack_env import stop_words
 
 
 class Network:

@@ -21,7 +21,8 @@ import numpy as np
 from suites.adversarial.resources.finding import find
 from suites.adversarial.resources.nltk_data import wordnet_reader
 from suites.adversarial.resources.tagger import read_tagger
-from suites.adversarial.resources.vectors import WordVectors, textattack_embedding
+from suites.adversarial.recipes.parts import textattack_embedding
+from suites.adversarial.resources.vectors import WordVectors
 from tests.suites.adversarial.nltk_tagger import put_tagger
 home = Path(sys.argv[1])
 vectors = WordVectors(["bad", "good", "fine", "nice"], np.array([[-1, 0.1], [1, 0], [1, 0.1], [1, 0.3]]))

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from harness.errors import UsageError
+from suites.adversarial.recipes.parts import LazyNeighbours
 from suites.adversarial.resources.counterfit import (
     Settings,
     close_pairs,
@@ -18,7 +19,7 @@ from suites.adversarial.resources.counterfit import (
     read_pairs,
     step,
 )
-from suites.adversarial.resources.vectors import LazyNeighbours, WordVectors, read_vectors, write_vectors
+from suites.adversarial.resources.vectors import WordVectors, read_vectors, write_vectors
 
 Rows = NDArray[np.float64]
 Pairs = set[tuple[int, int]]

@@ -13,12 +13,12 @@ import pytest
 
 from harness.api.case import Case
 from harness.api.metrics import Metric
-from harness.api.probe import Need
+from harness.api.needs import Need
 from harness.api.scorer import ClassScores, TextRequest
 from harness.base.validation import validated
 from harness.errors import DataError, UsageError
 from harness.stats.intervals import clopper_pearson
-from suites.adversarial.attacks.run import case_seed
+from suites.adversarial.cases import case_seed
 from suites.adversarial.typos.corruptions import KINDS, changed_spans, corrupt
 from suites.adversarial.typos.metrics import METRICS
 from suites.adversarial.typos.probe import EXAMPLES, Typos, TyposParams

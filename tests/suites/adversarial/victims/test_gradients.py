@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from harness.api.probe import Need
+from harness.api.needs import Need
 from harness.api.scorer import TextRequest
 from harness.errors import UsageError
 from harness.scorer.hf import HFScorer
-from suites.adversarial.recipes.textattack_env import load_textattack, nltk_stop_words, stop_words
+from suites.adversarial.resources.textattack_env import load_textattack, nltk_stop_words, stop_words
 from suites.adversarial.victims.classifier import VictimError
 from suites.adversarial.victims.gradients import (
     GradientVictim,

@@ -83,7 +83,7 @@ def budget(
     ] = None,
 ) -> None:
     """Add up what all trainings in a folder have spent on the same records; state a total that none may pass."""
-    from privacy.budget.command import budget_text
+    from privacy.commands.budget import budget_text
 
     say(budget_text(folder, spec=spec, delta=delta, total=total))
 
@@ -126,14 +126,14 @@ class TrainingOutbox:
 
     def pending(self, home: Path) -> list[Path]:
         """Checkpoints below `home` whose training waits."""
-        from privacy.training.track import pending_trainings
+        from privacy.tracking.log import pending_trainings
 
         return pending_trainings(home)
 
     def send(self, folder: Path, uri: str | None) -> None:
         """Log one, and say so. Raises TrackingError."""
         from harness.base.stores import default_uri, shown_uri
-        from privacy.training.track import log_training, tracking_note
+        from privacy.tracking.log import log_training, tracking_note
 
         note = tracking_note(folder)
         target = uri or note.get("uri") or default_uri(Path("audits"))
@@ -144,7 +144,7 @@ class TrainingOutbox:
 def _log(result: TrainResult, uri: str | None) -> None:
     """Log to MLflow; when the server is away, keep the training for `assay sync`. One of several processes logs."""
     from harness.tracking.session import TrackingError
-    from privacy.training.track import tracking_note
+    from privacy.tracking.log import tracking_note
 
     if uri == "off":
         return

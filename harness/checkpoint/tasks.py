@@ -49,8 +49,8 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
 
 def examine(staged: Staged, request: dict[str, Any]) -> dict[str, Any]:
     """Config, shapes and tokenizer; no weights. The tokens it has not. Raises what is wrong."""
-    from harness.checkpoint.survey import survey
-    from harness.checkpoint.tokenizer import tokenizer_of, unnamed_tokens
+    from harness.checkpoint.survey import survey, tokenizer_of
+    from harness.checkpoint.tokenizer import unnamed_tokens
 
     tokenizer = tokenizer_of(survey(staged))
     stress(tokenizer, staged.origin)
@@ -63,8 +63,8 @@ def trial(staged: Staged, request: dict[str, Any]) -> dict[str, Any]:
 
     from harness.checkpoint.gguf_once import read_once
     from harness.checkpoint.load import load_model
-    from harness.checkpoint.survey import survey
-    from harness.checkpoint.tokenizer import settle_inputs, tokenizer_of
+    from harness.checkpoint.survey import survey, tokenizer_of
+    from harness.checkpoint.tokenizer import settle_inputs
 
     found = survey(staged)
     with read_once(found.gguf):

@@ -11,8 +11,8 @@ import nltk.corpus
 import pytest
 
 from harness.errors import UsageError
-from suites.adversarial.recipes import textattack_env
-from suites.adversarial.recipes.textattack_env import StopWords, nltk_stop_words, stop_words
+from suites.adversarial.resources import textattack_env
+from suites.adversarial.resources.textattack_env import StopWords, nltk_stop_words, stop_words
 
 ROOT = Path(__file__).parents[4]
 _PROBE = """
@@ -24,15 +24,15 @@ for name in {blocked!r}:
     sys.modules[name] = None  # importing it raises ModuleNotFoundError, as where it is not installed
 ours = logging.getLogger("harness.record.rows")
 before = dict(os.environ)
-from suites.adversarial.recipes.textattack_env import load_textattack, stop_words
+from suites.adversarial.resources.textattack_env import load_textattack, stop_words
 load_textattack()
 after = dict(os.environ)
 import huggingface_hub, nltk.corpus
-from suites.adversarial.attacks.run import AttackParams
+from suites.adversarial.attacks.params import AttackParams
 from suites.adversarial.attacks.catalogue import DeepWordBug
 from tests.fakes import FakeScorer, make_info
 from harness.api.case import Case
-from harness.api.probe import Need
+from harness.api.needs import Need
 good = lambda request: (0.1, 0.9) if "good" in request.text.split() else (0.8, 0.2)
 scorer = FakeScorer(make_info(Need.SEQUENCE_CLASSIFIER), classify=good)
 (row,) = DeepWordBug().run(scorer, [Case("a", {{"text": "the good film", "label": 1, "words_cut": 0}})])

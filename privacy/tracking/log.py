@@ -20,8 +20,7 @@ from harness.tracking.artifacts import artifacts_of
 from harness.tracking.runs import experiment_id, find_or_create, log_entries
 from harness.tracking.session import TrackingError, mlflow_session
 from privacy.lineage.names import LEDGER_NAME, earlier_ledger
-from privacy.training.step_rows import read_step_rows, step_rows_path
-from privacy.training.tracked_run import (
+from privacy.tracking.run import (
     TRAINING_ID,
     UNPRIVATISED,
     dataset_inputs,
@@ -29,6 +28,7 @@ from privacy.training.tracked_run import (
     training_params,
     training_tags,
 )
+from privacy.training.step_rows import read_step_rows, step_rows_path
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
