@@ -45,10 +45,11 @@ $(VENV)-next/bin/.installed: pyproject.toml constraints-next.txt
 test-next: $(VENV)-next/bin/.installed  ## the same tests on transformers 5
 	OMP_NUM_THREADS=1 $(VENV)-next/bin/python -m pytest $(WORKERS)
 
-check: $(BIN)/.installed  ## ruff and strict mypy
+check: $(BIN)/.installed  ## ruff, strict mypy, and who may import whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy harness suites privacy dashboards benchmarks tests
+	$(BIN)/lint-imports --no-logo
 
 format: $(BIN)/.installed  ## let ruff format and fix
 	$(BIN)/ruff format .
@@ -64,4 +65,4 @@ dashboard: $(BIN)/.installed  ## open the dashboard over ./audits
 	$(BIN)/assay dashboard
 
 clean:  ## remove environments and caches; audits and checkpoints stay
-	rm -rf $(VENV) $(VENV)-next .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(VENV)-next .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis *.egg-info

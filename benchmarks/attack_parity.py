@@ -25,7 +25,7 @@ from benchmarks import masked_lm
 from benchmarks.attack_sides import VICTIM, loaded_from, ours, textattacks
 from benchmarks.data import data_file
 from benchmarks.report import RESULTS, Cell, write
-from harness.case import Case, make_cases
+from harness.api.case import Case, make_cases
 from harness.checkpoint import LoadedCheckpoint
 from suites.adversarial.pooled.make import Setup
 from suites.adversarial.recipes import INPUT_REDUCTION, RECIPES, UNTARGETED, Recipe

@@ -19,11 +19,11 @@ from benchmarks.data import SCRATCH
 from benchmarks.report import Cell, write
 from benchmarks.search_spaces import DELETE, GLOVE, GRADIENT, SLOW, WORDNET, Space, build
 from benchmarks.search_table import NOT_ATTACKED, Row, method_cell, order_cells, space_cell
-from harness.case import Case
-from harness.scorer.api import ClassScores, TextRequest
+from harness.api.case import Case
+from harness.api.scorer import ClassScores, TextRequest
 from harness.scorer.hf import HFScorer
-from suites.adversarial.attack_result import attacked, attacked_text
-from suites.adversarial.attacks import case_seed
+from suites.adversarial.attacks.result import attacked, attacked_text
+from suites.adversarial.cases import case_seed
 from suites.adversarial.pooled.asking import handlers
 from suites.adversarial.pooled.broker import Broker
 from suites.adversarial.pooled.make import Setup, make_attacks

@@ -12,13 +12,13 @@ from typing import Any
 
 import torch
 
-from harness.case import Case
+from harness.api.case import Case
+from harness.api.scorer import TextRequest
 from harness.checkpoint import CheckpointSource, LoadedCheckpoint, inspect_checkpoint, load_checkpoint
-from harness.scorer.api import TextRequest
 from harness.scorer.hf import HFScorer
 from harness.scorer.lanes import ONE_LANE, Lanes
-from suites.adversarial.attack_result import OUTCOMES, attacked
-from suites.adversarial.attacks import case_seed
+from suites.adversarial.attacks.result import OUTCOMES, attacked
+from suites.adversarial.cases import case_seed
 from suites.adversarial.pooled.asking import handlers
 from suites.adversarial.pooled.broker import Broker
 from suites.adversarial.pooled.lean_goal import DIGITS
@@ -26,7 +26,7 @@ from suites.adversarial.pooled.make import Setup, make_attacks
 from suites.adversarial.pooled.run import run_pool
 from suites.adversarial.recipes.parts import Parts
 from suites.adversarial.resources.finding import find
-from suites.adversarial.textattack_env import load_textattack, nltk_stop_words, stop_words
+from suites.adversarial.resources.textattack_env import load_textattack, nltk_stop_words, stop_words
 
 VICTIM = Path("checkpoints") / "imdb-minilm"
 """The sentiment classifier that `make audit` trains."""

@@ -21,9 +21,9 @@ import torch
 from benchmarks.attack_sides import VICTIM, Asked, Run, floor, loaded_from, ours, peer_encoder, same, textattacks
 from benchmarks.data import data_file
 from benchmarks.report import Cell, write
-from harness.case import Case, make_cases
+from harness.api.case import Case, make_cases
+from harness.api.scorer import TextRequest
 from harness.checkpoint import LoadedCheckpoint
-from harness.scorer.api import TextRequest
 from harness.scorer.hf import HFScorer
 from suites.adversarial.pooled.make import Setup
 from suites.adversarial.recipes import RECIPES

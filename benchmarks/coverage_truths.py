@@ -13,15 +13,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import binom, multinomial, norm
 
-from harness.means import ratio_interval, unit_sums
-from harness.metrics import Better, Metric, RowValues
-from harness.multiple import interval_at
-from harness.paired import flip_regression, unpaired_regression
-from harness.pairs import Pairs, Rule, compare_values
-from harness.stats import FloatArray, Interval, Method, auc, auc_interval, clopper_pearson
+from harness.api.means import ratio_interval, unit_sums
+from harness.api.metrics import Better, Metric, RowValues
+from harness.baseline.pairs import Pairs, Rule, compare_values
+from harness.gate.levels import interval_at
+from harness.stats.differences import advantage, advantage_interval, newcombe, rate_at_threshold
+from harness.stats.intervals import FloatArray, Interval, Method, auc, auc_interval, clopper_pearson
+from harness.stats.paired import flip_regression, unpaired_regression
 from privacy.frontier.two_way import two_way
-from suites.adversarial.typo_metrics import worst_kind
-from suites.memorization.intervals import advantage, advantage_interval, newcombe, rate_at_threshold
+from suites.adversarial.typos.metrics import worst_kind
 from suites.quality.calibration import BINS, calibration_error
 from suites.quality.f1 import macro_f1
 

@@ -18,13 +18,13 @@ import pandas as pd
 from benchmarks.data import SCRATCH, news
 from benchmarks.former import percentile
 from benchmarks.report import Cell
-from harness.audit import run_audit, start_audit
+from harness.audit.plan import make_plan
+from harness.audit.run import run_audit, start_audit
+from harness.audit.spec import AuditSpec, ProbeSpec, Tracking
 from harness.checkpoint import CheckpointSource
-from harness.claim import claim_sentence
-from harness.data import DataSource
-from harness.plan import make_plan
-from harness.spec import AuditSpec, ProbeSpec, Tracking
-from harness.stats import FloatArray
+from harness.data.datasets import DataSource
+from harness.provenance.claim import claim_sentence
+from harness.stats.intervals import FloatArray
 from privacy.training import TrainSpec, train
 from privacy.training.privacy_spec import PrivacySpec
 from privacy.training.spec import LoraSpec

@@ -13,12 +13,12 @@ from typing import Any
 
 from benchmarks.data import SCRATCH, sst2
 from benchmarks.report import Cell
+from harness.api.progress import Watch
 from harness.checkpoint import CheckpointSource
-from harness.data import DataSource
-from harness.stats import Interval
+from harness.data.datasets import DataSource
+from harness.stats.intervals import Interval
 from privacy.frontier import FrontierResult, make_grid, run_frontier
 from privacy.frontier.measure import Point
-from privacy.frontier.run import Watch
 from privacy.training import TrainSpec
 from privacy.training.privacy_spec import PrivacySpec
 from privacy.training.spec import LoraSpec

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import ndtri
 
-from harness.stats import FloatArray
+from harness.stats.intervals import FloatArray
 
 Statistic = Callable[[FloatArray], FloatArray]
 """Maps weights [draws, n] (how often each row was drawn) to values [draws]."""

@@ -20,11 +20,11 @@ import pandas as pd
 import yaml
 
 from benchmarks.report import Cell
+from harness.api.probe import Probe
 from harness.errors import AssayError
-from harness.probe import Probe
-from harness.record import DatasetRecord, ProbeRecord
-from harness.rows import rows_folder
-from suites.adversarial.typos import Typos
+from harness.record.folder import DatasetRecord, ProbeRecord
+from harness.record.rows import rows_folder
+from suites.adversarial.typos.probe import Typos
 from suites.bias.counterfactual import Counterfactual
 from suites.memorization.membership import Membership
 from suites.quality.classification import Classification
@@ -91,7 +91,7 @@ def _gate(candidate: Path, baseline: Path, policy: Path) -> tuple[float, float, 
 
 def _audit(folder: Path, probe: type[Probe[Any]], columns: Columns, seed: int) -> Path:
     """A finished audit of one probe whose rows are a million of these."""
-    from tests.harness.two_audits import answers, make_audit
+    from tests.harness.baseline.two_audits import answers, make_audit
 
     made = make_audit(folder, answers(400, 0.8, seed))
     common = {"case_id": [f"{number:016x}" for number in range(ROWS)], "status": "ok", "error": None}

@@ -15,9 +15,9 @@ from benchmarks.attacks import victim
 from benchmarks.report import Cell
 from benchmarks.scorer import SMOLLM2
 from benchmarks.timing import alternate
+from harness.api.scorer import TextRequest, TokenRequest
 from harness.checkpoint import CheckpointSource, inspect_checkpoint, load_checkpoint
 from harness.scorer import engine
-from harness.scorer.api import TextRequest, TokenRequest
 from harness.scorer.hf import HFScorer
 
 PEERS = ("torch",)

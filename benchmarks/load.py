@@ -19,8 +19,8 @@ from benchmarks.dp_sst2 import MINILM
 from benchmarks.report import Cell
 from benchmarks.scorer import SMOLLM2
 from benchmarks.timing import seconds
+from harness.data.pypi import pypi_file
 from harness.errors import UsageError
-from harness.pypi import pypi_file
 
 PEERS = ("transformers",)
 ROUNDS = 3

@@ -18,9 +18,9 @@ from typing import Any
 from benchmarks import scorer_requests
 from benchmarks.report import Cell
 from benchmarks.timing import alternate, seconds
+from harness.api.scorer import TokenRequest
 from harness.checkpoint import CheckpointSource, LoadedCheckpoint, inspect_checkpoint, load_checkpoint
 from harness.errors import AssayError, UsageError
-from harness.scorer.api import TokenRequest
 from harness.scorer.hf import HFScorer
 
 PEERS = ("lm_eval",)

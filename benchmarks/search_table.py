@@ -12,7 +12,7 @@ from scipy.stats import spearmanr
 from benchmarks.former import percentile, wilson
 from benchmarks.report import Cell
 from benchmarks.search_spaces import DELETE, GRADIENT, RANKING, Space
-from harness.stats import FloatArray
+from harness.stats.intervals import FloatArray
 
 Row = dict[str, Any]
 """id, outcome, queries; if attacked also credited, exhausted, words, may_change, candidates, words_with_candidates."""

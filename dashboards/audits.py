@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from harness.api.metrics import Metric
 from harness.errors import AssayError
-from harness.gate import Verdict
-from harness.metrics import Metric
-from harness.record import AuditFolder, AuditManifest
-from harness.tracked import TrackedAudit, fetch_audit
+from harness.gate.decide import Verdict
+from harness.record.folder import AuditFolder, AuditManifest
+from harness.tracking.fetch import TrackedAudit, fetch_audit
 
 
 @dataclass(frozen=True, slots=True)

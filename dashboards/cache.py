@@ -9,9 +9,9 @@ import streamlit as st
 from dashboards.audits import Audit, Entry, merge, open_audit, read_entry
 from dashboards.row_table import PartKey, Rows, load_rows, parts_key
 from dashboards.settings import Settings
-from harness.mlflow_session import TrackingError
-from harness.record import AuditFolder, audits_in
-from harness.tracked import TrackedAudit, tracked_audits
+from harness.record.folder import AuditFolder, audits_in
+from harness.tracking.fetch import TrackedAudit, tracked_audits
+from harness.tracking.session import TrackingError
 
 _FILES = ("manifest.json", "metrics.json", "verdict.json", "tracking.json")
 

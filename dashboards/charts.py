@@ -11,9 +11,9 @@ import altair as alt
 import pandas as pd
 
 from dashboards.views import BADGES, gates_of, name, worst
-from harness.gate import Outcome, Verdict
-from harness.metrics import Metric
-from harness.numbers import interval, number
+from harness.api.metrics import Metric
+from harness.base.numbers import interval, number
+from harness.gate.decide import Outcome, Verdict
 
 UNGATED = "no gate"
 COLOURS = {

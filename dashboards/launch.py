@@ -10,10 +10,10 @@ from pathlib import Path
 
 from dashboards.door import allowed_hosts
 from dashboards.settings import OUTPUT, TRACKING_URI
-from harness.mlflow_session import SETTINGS
-from harness.pypi import cache_home
-from harness.stores import absolute_uri
-from harness.surroundings import python_environment
+from harness.base.stores import absolute_uri
+from harness.base.surroundings import python_environment
+from harness.data.pypi import cache_home
+from harness.tracking.session import SETTINGS
 
 APP = Path(__file__).absolute().parent / "app.py"
 ADDRESS = "127.0.0.1"

@@ -8,7 +8,7 @@ import streamlit as st
 
 from dashboards import row_table as rt
 from dashboards.views import plain
-from harness.numbers import MISSING
+from harness.base.numbers import MISSING
 
 
 def ask_filter(rows: rt.Rows, probe: str) -> tuple[rt.RowFilter, bool]:

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from harness.csv_cells import csv_text
-from harness.rows import row_parts
+from harness.base.csv_cells import csv_text
+from harness.record.rows import row_parts
 
 PAGE = 50
 CHOICES = 40

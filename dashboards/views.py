@@ -13,12 +13,12 @@ from urllib.parse import urlencode
 import pandas as pd
 
 from dashboards.audits import Audit, Entry
-from harness import numbers
-from harness.gate import GateResult, Outcome, Verdict
-from harness.metrics import Metric
-from harness.reports.content import training
-from harness.stores import shown_uri
-from harness.tracking import gate_counts
+from harness.api.metrics import Metric
+from harness.base import numbers
+from harness.base.stores import shown_uri
+from harness.gate.decide import GateResult, Outcome, Verdict
+from harness.reports.content.report import training
+from harness.tracking.log import gate_counts
 
 BADGES = {Outcome.PASS: "✔ pass", Outcome.BLOCK: "✖ block", Outcome.INCONCLUSIVE: "? inconclusive"}
 """Outcomes told by a sign and a word, never by colour alone."""

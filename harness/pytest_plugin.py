@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from harness.audit import AuditResult
-    from harness.metrics import Metric
-    from harness.policy import Policy
-    from harness.record import AuditFolder
-    from harness.verdict import Verdict
+    from harness.api.metrics import Metric
+    from harness.audit.run import AuditResult
+    from harness.gate.policy import Policy
+    from harness.gate.verdict import Verdict
+    from harness.record.folder import AuditFolder
 
 _SHOWN = 200
 """Characters of a repr: pytest cuts longer ones in the middle."""
@@ -40,23 +40,24 @@ class Decision:
         return self._result.verdict
 
     def __bool__(self) -> bool:
-        from harness.verdict import Outcome
+        from harness.gate.verdict import Outcome
 
         if self not in self._asked:
             self._asked.append(self)
         return self.verdict.outcome is Outcome.PASS
 
     def __repr__(self) -> str:
-        from harness.reports.content import OUTCOME_WORDS, plain
+        from harness.base.loglines import plain
+        from harness.reports.content.report import OUTCOME_WORDS
 
         text = f"{OUTCOME_WORDS[self.verdict.outcome]}: {plain(self.verdict.reason)}"
         return f"<{text if len(text) <= _SHOWN else f'{text[:_SHOWN]}…'}>"
 
     def explained(self) -> str:
         """The verdict, and a line for each gate that did not pass: what it found, why, and what to do."""
-        from harness.loglines import inert
+        from harness.base.loglines import inert, plain
         from harness.reports import report_input
-        from harness.reports.content import OUTCOME_WORDS, attention, gate_title, outcome_label, plain
+        from harness.reports.content.report import OUTCOME_WORDS, attention, gate_title, outcome_label
 
         verdict, manifest = self.verdict, self._result.manifest
         lines = [
@@ -85,7 +86,7 @@ class Audit:
     @property
     def verdict(self) -> Decision:
         """As the audit was decided when it ran, by the policy of its spec. Raises UsageError where it was not."""
-        from harness.audit import AuditResult
+        from harness.audit.run import AuditResult
         from harness.errors import UsageError
 
         manifest, verdict = self.folder.manifest(), self.folder.verdict()
@@ -126,8 +127,8 @@ class Passes:
 
         Raises UsageError: a policy, baseline or audit that cannot be read, or an audit that is not finished.
         """
-        from harness.audit import regate
-        from harness.gate import Policy, load_policy
+        from harness.audit.run import regate
+        from harness.gate.decide import Policy, load_policy
 
         rules = policy if isinstance(policy, Policy) else load_policy(Path(policy))
         ref = None if baseline is None else str(baseline)
@@ -166,11 +167,11 @@ class Assay:
 
         Nothing is permitted to the checkpoint. Raises UsageError before any work, AuditError where the audit fails.
         """
-        from harness.audit import run_audit, start_audit
+        from harness.audit.plan import check_rules, make_plan
+        from harness.audit.run import run_audit, start_audit
+        from harness.audit.spec import load_spec
         from harness.cli.audit import scan_first
         from harness.cli.tracking import log_audit
-        from harness.plan import check_rules, make_plan
-        from harness.spec import load_spec
 
         asked = load_spec(Path(spec), keys)
         scan = scan_first(asked.checkpoint)

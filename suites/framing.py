@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.api.needs import Need
+from harness.api.scorer import Scorer
 from harness.checkpoint import CheckpointInfo
 from harness.errors import NotApplicableError, UsageError
-from harness.probe import Need
-from harness.scorer.api import Scorer
 
 Ids = tuple[int, ...]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.data import Dataset, DataSource
+from harness.api.probe import Plan
+from harness.data.datasets import Dataset, DataSource
+from harness.data.labels import class_of as class_of
+from harness.data.labels import is_sentiment as is_sentiment
+from harness.data.labels import shown
 from harness.errors import DataError, NoDataError
-from harness.labels import class_of as class_of
-from harness.labels import is_sentiment as is_sentiment
-from harness.labels import shown
-from harness.probe import Plan
 
 
 def true_classes(plan: Plan, name: str, default: DataSource | None) -> list[int]:
@@ -36,5 +36,5 @@ def check_classes(labels: Sequence[str], checkpoint: str) -> None:
 
 
 def class_indices(dataset: Dataset, labels: Sequence[str]) -> list[int]:
-    """Class index of each row's `label`, see `harness.labels`. Raises DataError."""
+    """Class index of each row's `label`, see `harness.data.labels`. Raises DataError."""
     return dataset.labels.classes(labels)

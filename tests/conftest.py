@@ -17,12 +17,12 @@ settings.load_profile("assay")
 os.environ.pop("MLFLOW_TRACKING_URI", None)  # a developer's own store is no place for the tests' audits
 keep_streams_open()  # some tests import dp_accounting by themselves
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(autouse=True)
 def unshielded() -> Iterator[None]:
-    """A command run inside the tests' own process shields it (`harness.surroundings`); the next test starts without."""
+    """A command run inside the tests' own process shields it (`harness.base.surroundings`); the next starts without."""
     names = ("PYTHONSAFEPATH", "PYTHONPATH")
     variables, path = {name: os.environ.get(name) for name in names}, list(sys.path)
     yield

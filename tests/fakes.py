@@ -10,14 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.case import Case
-from harness.checkpoint import CheckpointInfo, CheckpointSource, Fingerprint
-from harness.data import Dataset, DataSource, frame_digest
-from harness.errors import UsageError
-from harness.metrics import Metric
-from harness.probe import Need, Plan, Probe
-from harness.rows import RowStore
-from harness.scorer.api import (
+from harness.api.case import Case
+from harness.api.metrics import Metric
+from harness.api.needs import Need
+from harness.api.probe import Plan, Probe
+from harness.api.scorer import (
     ClassScores,
     Counts,
     Embedding,
@@ -34,6 +31,10 @@ from harness.scorer.api import (
     TokenRequest,
     TokenScores,
 )
+from harness.checkpoint import CheckpointInfo, CheckpointSource, Fingerprint
+from harness.data.datasets import Dataset, DataSource, frame_digest
+from harness.errors import UsageError
+from harness.record.rows import RowStore
 
 START, CLS, SEP, MASK = 0, 1, 2, 3
 SPECIALS = ("[start]", "[cls]", "[sep]", "[mask]")

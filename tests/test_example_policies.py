@@ -7,11 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harness.gate import Outcome, decide, load_policy
-from harness.metrics import Better, Metric
-from harness.policy import Policy, When, matches
-from harness.registry import find_probes
-from harness.verdict import Compared, Comparison
+from harness.api.metrics import Better, Metric
+from harness.api.registry import find_probes
+from harness.gate.decide import Outcome, decide, load_policy
+from harness.gate.policy import Policy, When, matches
+from harness.gate.verdict import Compared, Comparison
 
 FILES = sorted((Path(__file__).parent.parent / "examples" / "policies").glob("*.yaml"))
 

@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
+from harness.api.needs import Need
+from harness.audit.spec import load_spec
+from harness.base.validation import read_yaml
 from harness.checkpoint import CheckpointSource, inspect_checkpoint
-from harness.gate import load_policy
-from harness.manifest import read_manifest
-from harness.probe import Need
-from harness.spec import load_spec
-from harness.validation import read_yaml
+from harness.gate.decide import load_policy
+from harness.provenance.manifest import read_manifest
 from privacy.training import train
 from privacy.training.options import load_train_spec
 from suites.adversarial.harden import load_harden_spec
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "examples").rglob("*.yaml"))
 
 

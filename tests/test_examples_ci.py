@@ -14,12 +14,12 @@ from xml.etree import ElementTree as ET
 import pytest
 import yaml
 
-from harness.gate import Policy, decide
-from harness.judge import first_verdict
+from harness.baseline.judge import first_verdict
+from harness.gate.decide import Policy, decide
 from tests.audit_folder import GATES, HOSTILE, make_audit
 from tests.ci_job import CI, HEAD, HOSTILE_REF, REAL, TOKEN, GitHubJob, GitLabJob, fake_tools
-from tests.harness.two_audits import ACCURACY, answers
-from tests.harness.two_audits import make_audit as make_compared
+from tests.harness.baseline.two_audits import ACCURACY, answers
+from tests.harness.baseline.two_audits import make_audit as make_compared
 from tests.tiny import make_checkpoint
 
 SCRIPTS = sorted(CI.glob("*.sh"))

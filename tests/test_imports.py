@@ -1,66 +1,79 @@
-"""Imports point one way: dashboards -> harness; suites -> harness, privacy; privacy -> harness; harness -> none."""
+"""Who may import whom: the contracts in pyproject.toml, and that they would find a breach."""
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterator
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
-ALLOWED = {
-    "harness": {"harness"},
-    "privacy": {"privacy", "harness"},
-    "suites": {"suites", "harness", "privacy"},
-    "dashboards": {"dashboards", "harness"},
-}
-LAZY = {
-    ("harness/cli/training.py", "privacy"),
-    ("harness/cli/tracking.py", "privacy"),
-    ("harness/cli/validate.py", "privacy"),
-    ("harness/cli/results.py", "dashboards"),
-}
-"""These files of the command line may start what they name, from inside a function."""
+ROOT = Path(__file__).parents[1]
+ROOMS = ("harness", "privacy", "suites", "dashboards")
 
 
-def imports(tree: ast.AST, *, top: bool = True) -> Iterator[tuple[str, bool]]:
-    """Names of imported modules, and whether the import runs when the module is loaded."""
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.Import):
-            yield from ((alias.name, top) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "relative imports hide the room they reach into"
-            yield node.module or "", top
-        yield from imports(node, top=top and not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+def lint(folder: Path) -> subprocess.CompletedProcess[str]:
+    """import-linter over the four rooms in `folder`, type-checking imports included."""
+    code = "import sys; sys.path.insert(0, '.'); from importlinter.cli import lint_imports_command as lint; lint()"
+    command = [sys.executable, "-P", "-c", code, "--no-cache", "--no-logo"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("room", sorted(ALLOWED))
-def test_no_room_reaches_over_another(room: str) -> None:
-    files = sorted((ROOT / room).rglob("*.py"))
-    assert files, f"{room} is empty"
-    wrong = []
-    for file in files:
-        name = file.relative_to(ROOT).as_posix()
-        for module, top in imports(ast.parse(file.read_text(encoding="utf-8"))):
-            target = module.split(".")[0]
-            if target not in ALLOWED or target in ALLOWED[room] or ((name, target) in LAZY and not top):
-                continue
-            wrong.append(f"{name} imports {module}")
-    assert wrong == []
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sources, to be spoilt."""
+    folder = tmp_path_factory.mktemp("sources")
+    for room in ROOMS:
+        shutil.copytree(ROOT / room, folder / room, ignore=shutil.ignore_patterns("__pycache__", "*.csv", "*.jsonl"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    return folder
 
 
-def test_a_forbidden_import_would_be_found() -> None:
-    found = list(imports(ast.parse("import suites.bias\ndef f():\n    from dashboards import app\n")))
-    assert found == [("suites.bias", True), ("dashboards", False)]
+def test_no_room_reaches_over_another_and_there_is_no_circle() -> None:
+    done = lint(ROOT)
+    assert done.returncode == 0, done.stdout
+    assert "6 kept, 0 broken" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "contract"),
+    [
+        ("harness/api/case.py", "import suites.words", "the four rooms"),
+        ("dashboards/door.py", "import privacy.accounting", "a dashboard shows"),
+        ("harness/gate/policy.py", "import harness.cli.console", "the rooms of the harness"),
+        ("harness/stats/paired.py", "if TYPE_CHECKING:\n    import harness.data.pypi", "the rooms of the harness"),
+        ("harness/checkpoint/files.py", "def f() -> None:\n    import harness.checkpoint.load", "no circle"),
+        ("suites/adversarial/cases.py", "import suites.adversarial.harden", "the rooms of the adversarial suite"),
+        ("privacy/ledger/lock.py", "import privacy.training.train", "the rooms of private training"),
+    ],
+)
+def test_a_breach_would_be_found(copy: Path, file: str, line: str, contract: str) -> None:
+    before = (copy / file).read_text(encoding="utf-8")
+    typing = "from typing import TYPE_CHECKING\n" if "TYPE_CHECKING" in line else ""
+    (copy / file).write_text(f"{before}\n{typing}{line}\n", encoding="utf-8")
+    try:
+        done = lint(copy)
+    finally:
+        (copy / file).write_text(before, encoding="utf-8")
+    assert done.returncode == 1
+    assert any(each.startswith(contract) and "BROKEN" in each for each in done.stdout.splitlines()), done.stdout
+
+
+def test_a_room_that_nobody_placed_would_be_found(copy: Path) -> None:
+    new = copy / "harness" / "somewhere.py"
+    new.write_text("", encoding="utf-8")
+    try:
+        done = lint(copy)
+    finally:
+        new.unlink()
+    assert done.returncode == 1
+    assert "somewhere" in done.stdout
 
 
 def test_the_command_line_starts_without_torch() -> None:
-    import subprocess
-    import sys
-
     code = (
-        "import sys; import harness.cli, harness.console, harness.plan, harness.audit;"
+        "import sys; import harness.cli, harness.cli.console, harness.audit.plan, harness.audit.run;"
         "heavy = {'torch', 'transformers', 'mlflow', 'textattack', 'datasets', 'streamlit'} & set(sys.modules);"
         "sys.exit(f'loaded at start: {sorted(heavy)}' if heavy else 0)"
     )

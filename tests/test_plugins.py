@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harness.record import audits_in
+from harness.record.folder import audits_in
 from tests.tiny import make_checkpoint
 
 HERE = Path(__file__).parent

@@ -11,8 +11,8 @@ from dashboards.audits import Audit
 from dashboards.charts import chart_data, metric_chart
 from dashboards.choose import choose_audit
 from dashboards.settings import read_settings
-from harness.gate import Outcome
-from harness.record import Status
+from harness.gate.decide import Outcome
+from harness.record.folder import Status
 
 
 def show() -> None:

@@ -1,10 +1,10 @@
 """Find, check, fingerprint and load a checkpoint: staged, vetted and tried in a confined process first."""
 
+from harness.api.checkpoint import CheckpointInfo, CheckpointSource, Fingerprint, LoadedCheckpoint
+from harness.api.permissions import NOTHING, Permissions
 from harness.checkpoint.inspect import inspect_checkpoint
 from harness.checkpoint.isolated.client import start as start_isolation
 from harness.checkpoint.load import load_checkpoint, staged_bytes
-from harness.checkpoint.permissions import NOTHING, Permissions
-from harness.checkpoint.source import CheckpointInfo, CheckpointSource, Fingerprint, LoadedCheckpoint
 
 __all__ = [
     "NOTHING",

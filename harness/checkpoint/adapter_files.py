@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from harness.base.confined import copy_regular, is_there
 from harness.checkpoint.files import (
     ADAPTER_CONFIG,
     PICKLE,
@@ -16,7 +17,6 @@ from harness.checkpoint.files import (
     SAFETENSORS_INDEX,
     read_json,
 )
-from harness.checkpoint.regular import copy_regular, is_there
 from harness.checkpoint.tensors import MAX_FILE_BYTES, Tensor, read_header
 from harness.errors import CheckpointError
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.api.permissions import Permissions
+from harness.api.staging import Staged
+from harness.base.limits import capped
 from harness.checkpoint.files import CONFIG, read_json
-from harness.checkpoint.permissions import Permissions
 from harness.checkpoint.reason import reason
-from harness.checkpoint.staging import Staged
 from harness.errors import CheckpointError
-from harness.limits import capped
 
 _COUNTS = re.compile(r"layer|block|group|expert|head|label|depth|stage|attention_types", re.IGNORECASE)
 _COUNT_FLOOR = 10_000

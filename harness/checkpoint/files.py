@@ -8,8 +8,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from harness.checkpoint.permissions import Permissions
-from harness.checkpoint.regular import is_there, parse_object, read_bytes
+from harness.api.permissions import Permissions
+from harness.base.confined import is_there, parse_object, read_bytes
 from harness.errors import CheckpointError
 
 CONFIG, ADAPTER_CONFIG = "config.json", "adapter_config.json"

@@ -9,8 +9,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from harness.api.checkpoint import Fingerprint
 from harness.checkpoint.files import read_json
-from harness.checkpoint.source import Fingerprint
 from harness.checkpoint.tensors import Tensor
 from harness.checkpoint.tokenizer_files import MAX_VOCABULARY_BYTES
 from harness.errors import CheckpointError

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from harness.api.needs import Need
 from harness.errors import CheckpointError
-from harness.probe import Need
 
 
 class Head(Enum):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from harness.api.checkpoint import Fingerprint
+from harness.api.staging import Staged
 from harness.checkpoint.adapter import Adapter
 from harness.checkpoint.files import Format
 from harness.checkpoint.fingerprint import (
@@ -12,8 +14,6 @@ from harness.checkpoint.fingerprint import (
     digest_tokenizer,
     fingerprint,
 )
-from harness.checkpoint.source import Fingerprint
-from harness.checkpoint.staging import Staged
 from harness.checkpoint.survey import Survey
 
 

@@ -6,23 +6,23 @@ from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
+from harness.api.checkpoint import CheckpointInfo, CheckpointSource
+from harness.api.isolation import Isolation
+from harness.api.needs import Need
+from harness.api.permissions import NOTHING, Permissions
+from harness.api.staging import Staged
 from harness.checkpoint.identity import fingerprint_of
-from harness.checkpoint.isolated.api import Isolation
 from harness.checkpoint.isolated.client import ask, start
-from harness.checkpoint.permissions import NOTHING, Permissions
 from harness.checkpoint.quiet import quiet
 from harness.checkpoint.reason import reason
 from harness.checkpoint.resolve import resolve
 from harness.checkpoint.shapes import parameter_count, position_limit
-from harness.checkpoint.source import CheckpointInfo, CheckpointSource
 from harness.checkpoint.stage import stage
-from harness.checkpoint.staging import Staged
-from harness.checkpoint.survey import Survey, survey
+from harness.checkpoint.survey import Survey, survey, tokenizer_of
 from harness.checkpoint.tensors import Tensor
-from harness.checkpoint.tokenizer import tokenizer_limit, tokenizer_of, unnamed_tokens
+from harness.checkpoint.tokenizer import tokenizer_limit, unnamed_tokens
 from harness.errors import CheckpointError
-from harness.manifest import MANIFEST_NAME, TrainingManifest, read_manifest
-from harness.probe import Need
+from harness.provenance.manifest import MANIFEST_NAME, TrainingManifest, read_manifest
 
 _SPREAD = 40
 """Bytes of memory for each byte of a vocabulary's file: what tokenizers of 10 MB took, doubled."""

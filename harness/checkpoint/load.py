@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from harness.api.checkpoint import CheckpointInfo, LoadedCheckpoint
+from harness.api.staging import Staged
 from harness.checkpoint.adapter import merge
 from harness.checkpoint.architectures import TEXT_MODELS
 from harness.checkpoint.files import Format
@@ -20,12 +22,10 @@ from harness.checkpoint.quiet import offline, quiet
 from harness.checkpoint.reason import reason
 from harness.checkpoint.same import settle_same_padding
 from harness.checkpoint.shapes import build_empty, total_bytes
-from harness.checkpoint.source import CheckpointInfo, LoadedCheckpoint
 from harness.checkpoint.stage import stage
-from harness.checkpoint.staging import Staged
-from harness.checkpoint.survey import Survey, survey
+from harness.checkpoint.survey import Survey, survey, tokenizer_of
 from harness.checkpoint.tied import check_tied_pickles
-from harness.checkpoint.tokenizer import settle_inputs, tokenizer_of
+from harness.checkpoint.tokenizer import settle_inputs
 from harness.errors import AssayError, CheckpointError
 
 _OF_A_LAYER = re.compile(r"\.\d+\.")

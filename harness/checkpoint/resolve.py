@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from harness.checkpoint.permissions import NOTHING, Permissions
+from harness.api.checkpoint import CheckpointSource
+from harness.api.permissions import NOTHING, Permissions
 from harness.checkpoint.reason import reason
-from harness.checkpoint.source import CheckpointSource
+from harness.data.pypi import is_pypi, pypi_file
 from harness.errors import CheckpointError
-from harness.pypi import is_pypi, pypi_file
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9_][\w.-]*(/[\w.-]+)?")
 SAFE_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.safetensors", "privacy_ledger.jsonl")

@@ -11,6 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from harness.api.checkpoint import CheckpointSource
+from harness.api.permissions import Permissions
+from harness.api.staging import PrivateFolder, Staged
+from harness.base.confined import copy_regular, is_there, open_regular
 from harness.checkpoint.adapter_files import stage_adapter
 from harness.checkpoint.architectures import TEXT_MODELS, is_text_model
 from harness.checkpoint.config import check_counts, refuse_remote_code, why_unknown
@@ -25,11 +29,7 @@ from harness.checkpoint.files import (
 )
 from harness.checkpoint.fingerprint import digest_files, digest_tensors
 from harness.checkpoint.heads import refuse_text_to_text
-from harness.checkpoint.permissions import Permissions
-from harness.checkpoint.regular import copy_regular, is_there, open_regular
 from harness.checkpoint.resolve import resolve
-from harness.checkpoint.source import CheckpointSource
-from harness.checkpoint.staging import PrivateFolder, Staged
 from harness.checkpoint.tensors import MAX_FILE_BYTES, most_labels, read_header, read_tensors
 from harness.checkpoint.tokenizer_files import stage_tokenizer
 from harness.checkpoint.vetting import vet_config

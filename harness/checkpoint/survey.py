@@ -6,17 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.api.permissions import Permissions
+from harness.api.staging import Staged
 from harness.checkpoint.adapter import Adapter, read_adapter
 from harness.checkpoint.config import ModelConfig, build_config, check_counts
 from harness.checkpoint.files import CONFIG, Format, Layout, lay_out
 from harness.checkpoint.gguf import GgufHeader, read_gguf
+from harness.checkpoint.gguf_once import read_once
 from harness.checkpoint.heads import Head, HeadChoice, head_of, head_of_task
-from harness.checkpoint.permissions import Permissions
+from harness.checkpoint.quiet import offline
 from harness.checkpoint.shapes import build_empty, check_shapes
-from harness.checkpoint.staging import Staged
 from harness.checkpoint.tensors import Tensor, read_tensors
 from harness.checkpoint.tied import check_tied
-from harness.checkpoint.tokenizer import require_tokenizer
+from harness.checkpoint.tokenizer import load_gguf_tokenizer, load_tokenizer, require_tokenizer
 from harness.errors import CheckpointError
 
 _PICKLED_TENSORS = 2_000
@@ -89,3 +91,11 @@ def _of_folder(staged: Staged, layout: Layout, adapter: Adapter | None) -> Surve
     folders = (layout.folder,) if staged.adapter is None else (staged.adapter, layout.folder)
     tokenizer = require_tokenizer(folders)
     return Survey(staged.origin, layout, choice, tensors, model, empty, tokenizer, adapter)
+
+
+def tokenizer_of(found: Survey) -> Any:
+    """transformers.PreTrainedTokenizerBase of a checkpoint found sound."""
+    with offline(), read_once(found.gguf):
+        if found.gguf is not None:
+            return load_gguf_tokenizer(found.layout.files[0], found.gguf.metadata)
+        return load_tokenizer(found.tokenizer or found.layout.folder, remote=found.remote)

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.base.confined import open_regular
 from harness.checkpoint.files import Layout, allowed_in
-from harness.checkpoint.regular import open_regular
 from harness.errors import CheckpointError
 
 BITS = {

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from harness.base.confined import open_regular
 from harness.checkpoint.files import allowed_in
-from harness.checkpoint.regular import open_regular
 from harness.checkpoint.shapes import spellings
 from harness.checkpoint.tensors import MAX_FILE_BYTES, Tensor
 from harness.errors import CheckpointError

@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.checkpoint.files import read_json
-from harness.checkpoint.gguf_once import read_once
-from harness.checkpoint.quiet import offline
 from harness.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from harness.checkpoint.survey import Survey
+    pass
 
 _VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 _SETTINGS = "tokenizer_config.json"
@@ -36,14 +34,6 @@ def tokenizer_limit(folder: Path) -> int | None:
     """Most tokens the tokenizer's settings allow; None where nobody set a limit."""
     limit = _settings(folder).get("model_max_length")
     return int(limit) if isinstance(limit, int | float) and 0 < limit < _UNLIMITED else None
-
-
-def tokenizer_of(found: Survey) -> Any:
-    """transformers.PreTrainedTokenizerBase of a checkpoint found sound."""
-    with offline(), read_once(found.gguf):
-        if found.gguf is not None:
-            return load_gguf_tokenizer(found.layout.files[0], found.gguf.metadata)
-        return load_tokenizer(found.tokenizer or found.layout.folder, remote=found.remote)
 
 
 def load_tokenizer(folder: Path, *, remote: bool = False) -> Any:

@@ -14,10 +14,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from harness.base.confined import copy_regular, is_there
 from harness.checkpoint.architectures import known_tokenizers
 from harness.checkpoint.files import allowed_in, read_json
 from harness.checkpoint.patterns import why_costly
-from harness.checkpoint.regular import copy_regular, is_there
 from harness.checkpoint.vetting import named
 from harness.errors import CheckpointError
 

@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
+from harness.base.surroundings import shield, started_as_module
 from harness.errors import Exit
-from harness.surroundings import shield, started_as_module
 
 if started_as_module():
     shield()  # before anything else is imported: see there

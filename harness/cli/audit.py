@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness import __version__
+from harness.base.outcome import decided, verdict_due
 from harness.cli.arguments import (
     Base,
     Checkpoint,
@@ -31,19 +32,18 @@ from harness.cli.arguments import (
     Uri,
     audit_folder,
 )
+from harness.cli.console import fail, say, show_plan
 from harness.cli.overrides import given_options, spec_with
 from harness.cli.tracking import log_audit
-from harness.console import fail, say, show_plan
 from harness.errors import AssayError, Exit
-from harness.outcome import decided, verdict_due
 
 if TYPE_CHECKING:
-    from harness.audit import AuditResult
+    from harness.audit.plan import AuditPlan
+    from harness.audit.run import AuditResult
     from harness.checkpoint import CheckpointSource
-    from harness.plan import AuditPlan
-    from harness.record import AuditFolder
+    from harness.gate.verdict import Verdict
+    from harness.record.folder import AuditFolder
     from harness.scan import ScanReport
-    from harness.verdict import Verdict
 
 
 def run(
@@ -66,11 +66,11 @@ def run(
     repeat: Repeat = 1,
 ) -> None:
     """Audit a checkpoint: run its probes, measure, decide, report and log."""
-    from harness.audit import start_audit
+    from harness.audit.plan import check_rules, make_plan
+    from harness.audit.repeats import repeats_of
+    from harness.audit.run import start_audit
+    from harness.base.stores import store_of_environment
     from harness.checkpoint import Permissions
-    from harness.plan import check_rules, make_plan
-    from harness.repeats import repeats_of
-    from harness.stores import store_of_environment
 
     store_of_environment()  # what is wrong with it should be heard now, not when the audit is done
     verdict_due()
@@ -109,9 +109,9 @@ def plan(
     ] = None,
 ) -> None:
     """Dry run: probes, cases, data, time, and which gates so many cases can decide. Loads no weights."""
+    from harness.audit.plan import check_rules, make_plan, power_of
     from harness.checkpoint import Permissions
-    from harness.console import show_power
-    from harness.plan import check_rules, make_plan, power_of
+    from harness.cli.console import show_power
 
     options = given_options(checkpoint, suite, policy, None, None, seed, limit, None, None, None, data)
     allowed = Permissions(allow_pickle, allow_remote_code, trust_manifest)
@@ -132,9 +132,9 @@ def resume(
 
     What the first command line allowed is allowed again only if this one says so: a folder may come from anywhere.
     """
-    from harness.audit import resume_plan, with_scan
+    from harness.audit.run import resume_plan, with_scan
+    from harness.base.stores import store_of_environment
     from harness.checkpoint import Permissions
-    from harness.stores import store_of_environment
 
     store_of_environment()
     verdict_due()
@@ -158,7 +158,7 @@ def scan_first(checkpoint: CheckpointSource) -> ScanReport:
 
 def _finish(plan: AuditPlan, folder: AuditFolder) -> Verdict:
     """Run, print, log; the verdict."""
-    from harness.console import show_outcome
+    from harness.cli.console import show_outcome
 
     result = _run(plan, folder)
     show_outcome(result.manifest, result.metrics, result.verdict)
@@ -168,8 +168,8 @@ def _finish(plan: AuditPlan, folder: AuditFolder) -> Verdict:
 
 
 def _run(plan: AuditPlan, folder: AuditFolder) -> AuditResult:
-    from harness.audit import run_audit
-    from harness.console import audit_progress
+    from harness.audit.run import run_audit
+    from harness.cli.console import audit_progress
 
     try:
         with audit_progress() as progress:
@@ -181,9 +181,9 @@ def _run(plan: AuditPlan, folder: AuditFolder) -> AuditResult:
 
 def _repeat(plan: AuditPlan, first: AuditFolder, more: list[AuditPlan]) -> None:
     """The audits of the further seeds, then what all of them say; the verdict is the first one's."""
-    from harness.audit import start_audit
-    from harness.console import show_repeats
-    from harness.repeats import inside, write_repeats
+    from harness.audit.repeats import inside, write_repeats
+    from harness.audit.run import start_audit
+    from harness.cli.console import show_repeats
 
     folders = [first]
     for again in more:

@@ -1,20 +1,25 @@
-"""All commands in the order that `assay --help` lists them, each with an example."""
+"""All commands, each with an example: those of the harness, then those that others bring, found by entry point."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
+from harness.api.commands import COMMANDS, Command, checked_command
+from harness.base.plugins import installed
 from harness.cli.audit import plan, resume, run
 from harness.cli.catalogue import probes, version
 from harness.cli.gates import gate, release
 from harness.cli.resources import resources
-from harness.cli.results import dashboard, report, show
+from harness.cli.results import report, show
 from harness.cli.scan import scan
 from harness.cli.tracking import sync
-from harness.cli.training import budget, frontier, harden, publish, train
 from harness.cli.validate import validate
+from harness.errors import UsageError
 
 _COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
     (run, "assay run --checkpoint ./my-model --suite adversarial,bias --policy policy.yaml"),
@@ -27,18 +32,55 @@ _COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
     (release, "assay release latest --name sentiment --alias production --policy policy.yaml"),
     (probes, "assay probes bias/crows_pairs"),
     (validate, "assay validate audit.yaml"),
-    (train, "assay train examples/train.yaml --if-missing"),
-    (publish, "assay publish checkpoints/private --output public/private"),
-    (budget, "assay budget checkpoints --total 8 --delta 1e-6"),
-    (frontier, "assay frontier examples/train.yaml --epsilons 8,3,1,inf --seeds 0,1,2"),
-    (harden, "assay harden harden.yaml"),
     (sync, "assay sync --tracking-uri http://mlflow.example:5000"),
-    (dashboard, "assay dashboard --output audits"),
     (version, "assay version"),
 )
 
+
+class _Group(TyperGroup):
+    """Looks for a command that is not the harness's own among the entry points, and loads it only when it is wanted."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        own = super().list_commands(ctx)
+        return [*own, *sorted(_points().keys() - set(own))]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        own = super().get_command(ctx, cmd_name)
+        if own is not None or cmd_name not in _points():
+            return own
+        found = installed(COMMANDS, checked_command, [_points()[cmd_name]])
+        return _built(cmd_name, found.plugins.get(cmd_name) or _broken(cmd_name, found.broken))
+
+
+def _points() -> dict[str, EntryPoint]:
+    """Of two packages that bring the same command, Assay's own counts, then the first by what it names."""
+    found = sorted(entry_points(group=COMMANDS), key=lambda point: (not _own(point), point.value))
+    return {point.name: point for point in reversed(found)}
+
+
+def _own(point: EntryPoint) -> bool:
+    return point.dist is not None and point.dist.name == "assay"
+
+
+def _built(name: str, command: Command) -> Any:
+    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
+    alone.command(name, epilog=f"Example: `{command.example}`" if command.example else None)(command.call)
+    return typer.main.get_command(alone)
+
+
+def _broken(name: str, why: str) -> Command:
+    """Stands for a command that cannot be loaded, so that it is listed, and says why when it is called."""
+
+    def call() -> None:
+        raise UsageError(f"the command {name!r} could not be loaded{why}; repair or remove the package that brings it")
+
+    call.__doc__ = "Could not be loaded."
+    return Command(call, "")
+
+
 app = typer.Typer(
     name="assay",
+    cls=_Group,
     help="Audit a BERT or GPT checkpoint: attacks, bias, memorization, quality; one verdict that can be defended.",
     epilog="Exit codes: 0 pass, 1 blocked, 2 usage or config, 3 inconclusive, 4 the audit failed, 130 interrupted.",
     no_args_is_help=True,

@@ -13,12 +13,12 @@ from typing import Any
 
 import typer
 
+from harness.base.loglines import clean
+from harness.base.outcome import begin, settled
+from harness.base.surroundings import shield
 from harness.cli.commands import app
-from harness.console import errors, fail
+from harness.cli.console import errors, fail
 from harness.errors import AssayError, Exit
-from harness.loglines import clean
-from harness.outcome import begin, settled
-from harness.surroundings import shield
 
 _CLICK: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 """Base of what is wrong with a command line; newer releases of typer bring their own copy of click."""

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.base.outcome import decided, verdict_due
 from harness.cli.arguments import Home, Pickle, Remote, Run, Uri, audit_folder
+from harness.cli.console import fail, say
 from harness.cli.tracking import logged
-from harness.console import fail, say
 from harness.errors import AssayError, Exit
-from harness.outcome import decided, verdict_due
 
 if TYPE_CHECKING:
-    from harness.policy import Policy
-    from harness.record import AuditFolder
-    from harness.verdict import Verdict
+    from harness.gate.policy import Policy
+    from harness.gate.verdict import Verdict
+    from harness.record.folder import AuditFolder
 
 
 def gate(
@@ -37,9 +37,9 @@ def gate(
     tracking_uri: Uri = None,
 ) -> None:
     """Decide a finished audit again under a policy, without the model; the exit code is the verdict."""
-    from harness.audit import regate
-    from harness.console import show_outcome
-    from harness.gate import load_policy
+    from harness.audit.run import regate
+    from harness.cli.console import show_outcome
+    from harness.gate.decide import load_policy
 
     verdict_due()
     rules = load_policy(policy)
@@ -82,10 +82,10 @@ def release(
     A policy with a baseline is decided against the version that the alias points to now.
     """
     from harness.checkpoint import Permissions
-    from harness.gate import load_policy
-    from harness.release import already_there, finished, release_verdict
-    from harness.release import release as register
-    from harness.tracked import check_alias
+    from harness.gate.decide import load_policy
+    from harness.release.release import already_there, finished, release_verdict
+    from harness.release.release import release as register
+    from harness.tracking.fetch import check_alias
 
     verdict_due()
     folder = audit_folder(run, output)
@@ -112,8 +112,8 @@ def release(
 
 def _ratchet(policy: Path, verdict: Verdict, target: Path) -> None:
     """Write the diff of tighter bounds, if there is any, and say so."""
-    from harness.files import write_text
-    from harness.ratchet import ratchet_diff
+    from harness.base.files import write_text
+    from harness.gate.ratchet import ratchet_diff
 
     diff = ratchet_diff(policy, verdict)
     if not diff:
@@ -128,8 +128,8 @@ def _keep(folder: AuditFolder, policy: Policy, verdict: Verdict) -> None:
     """Write a verdict back, to the folder and the audit's run; where that fails it is said, and the verdict stands."""
     from datetime import UTC, datetime
 
-    from harness.record import Decision
-    from harness.tracking import log_decision
+    from harness.record.folder import Decision
+    from harness.tracking.log import log_decision
 
     decision = Decision(decided_at=datetime.now(UTC).isoformat(), policy=policy, verdict=verdict)
     try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
-    from harness.spec import AuditSpec
+    from harness.audit.spec import AuditSpec
 
 PLAIN = ("examples", "texts")
 """Inputs that `--data FILE` is for: labelled texts, and texts."""
@@ -48,7 +48,7 @@ def data_option(given: list[str], suite: str | None) -> dict[str, str]:
 
     Raises UsageError where no probe chosen reads it.
     """
-    from harness.registry import find_probes, pick
+    from harness.api.registry import find_probes, pick
 
     found = find_probes()
     names = _suites(suite) if suite is not None else sorted({name.split("/")[0] for name in found.probes})
@@ -79,8 +79,8 @@ def _suites(text: str) -> list[str]:
 
 def spec_with(path: Path | None, options: dict[str, Any], base: str | None = None) -> AuditSpec:
     """The spec in a file, if there is one, under the options given; `base` is that of an adapter. Raises UsageError."""
-    from harness.spec import AuditSpec
-    from harness.validation import read_yaml, validated
+    from harness.audit.spec import AuditSpec
+    from harness.base.validation import read_yaml, validated
 
     written = read_yaml(path) if path else {}
     values = {**written, **options}

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from harness.console import say
+from harness.cli.console import say
 
 resources = typer.Typer(help="Lexica, word vectors and helper models of the suites: where each is, or how to get it.")
 
@@ -15,8 +15,8 @@ resources = typer.Typer(help="Lexica, word vectors and helper models of the suit
 @resources.callback()
 def list_resources(context: typer.Context) -> None:
     """List each resource: where it was found or how to get it, licence, digest. Downloads nothing."""
-    from harness.console import show_resources
-    from harness.resources import find_resources
+    from harness.api.resources import find_resources
+    from harness.cli.console import show_resources
 
     if context.invoked_subcommand is None:
         show_resources(*find_resources())
@@ -33,6 +33,6 @@ def counterfit(
     words: Annotated[int, typer.Option(min=1, help="Only so many words from the top.")] = 65_000,
 ) -> None:
     """Make word vectors whose neighbours are synonyms, not antonyms (Mrkšić et al. 2016)."""
-    from harness.resources import find_counterfit
+    from harness.api.resources import find_counterfit
 
     say(find_counterfit().counterfit(vectors, synonyms, antonyms, output, words))

@@ -1,4 +1,4 @@
-"""Commands that show finished audits: show, report, dashboard."""
+"""Commands that show finished audits: show, report."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.arguments import Home, Run, Uri, audit_folder
-from harness.console import say
+from harness.cli.arguments import Home, Run, audit_folder
+from harness.cli.console import say
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
-    from harness.record import AuditFolder
-    from harness.reports.api import Level, Undecided
-    from harness.verdict import Verdict
+    from harness.gate.verdict import Verdict
+    from harness.record.folder import AuditFolder
+    from harness.reports.content.api import Level, Undecided
 
 
 def show(
@@ -26,8 +26,8 @@ def show(
     ] = None,
 ) -> None:
     """Print an audit's table and verdict, or list the audits of a folder."""
-    from harness.console import show_audits, show_result
-    from harness.record import audits_in
+    from harness.cli.console import show_audits, show_result
+    from harness.record.folder import audits_in
 
     if run is None:
         show_audits(list(audits_in(output)))
@@ -78,9 +78,9 @@ def report(
     list_formats: Annotated[bool, typer.Option("--list", help="List the formats and write nothing.")] = False,
 ) -> None:
     """Write the reports of a decided audit again, without a model: other formats, another level of disclosure."""
-    from harness.console import show_formats
+    from harness.cli.console import show_formats
     from harness.reports import recorded_input, render_again, update_card
-    from harness.reports.step_summary import append
+    from harness.reports.formats.step_summary import append
 
     if list_formats:
         show_formats()
@@ -101,20 +101,12 @@ def report(
             say("appended to the summary of this job")
 
 
-def dashboard(output: Home = Path("audits"), tracking_uri: Uri = None, port: int = 8501) -> None:
-    """Open the dashboard over a folder of audits."""
-    from dashboards.launch import launch
-    from harness.stores import store_of_environment
-
-    raise typer.Exit(launch(output, tracking_uri or store_of_environment(), port))
-
-
 def _gated(
     folder: AuditFolder, policy: Path | None, baseline: str | None, allow_other_data: bool, output: Path | None
 ) -> Verdict | None:
     """The verdict of another policy; None without one."""
-    from harness.audit import regate
-    from harness.gate import load_policy
+    from harness.audit.run import regate
+    from harness.gate.decide import load_policy
 
     if policy is None:
         if baseline is not None:
@@ -126,7 +118,7 @@ def _gated(
 
 
 def _undecided(name: str) -> Undecided:
-    from harness.reports.api import Undecided
+    from harness.reports.content.api import Undecided
 
     try:
         return Undecided(name)
@@ -135,7 +127,7 @@ def _undecided(name: str) -> Undecided:
 
 
 def _level(name: str) -> Level:
-    from harness.reports.api import Level
+    from harness.reports.content.api import Level
 
     try:
         return Level(name)

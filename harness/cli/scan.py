@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from harness.base.outcome import decided, verdict_due
 from harness.errors import UsageError
-from harness.outcome import decided, verdict_due
 
 
 def scan(
@@ -30,8 +30,8 @@ def scan(
     seconds: Annotated[float, typer.Option(help="Time after which the rest counts as not scanned.", min=1)] = 300,
 ) -> None:
     """Report what a checkpoint holds, loading nothing. Exit: 0 clean, 1 found, 3 not everything could be scanned."""
-    from harness.console import console, say
-    from harness.files import write_text
+    from harness.base.files import write_text
+    from harness.cli.console import console, say
     from harness.scan import scan_checkpoint
     from harness.scan.render.formats import FORMATS
 

@@ -5,33 +5,52 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
+from harness.api.commands import OUTBOXES
+from harness.base.plugins import having, installed
 from harness.cli.arguments import Home, Uri
-from harness.console import fail, say
+from harness.cli.console import fail, say
 from harness.errors import AssayError, Exit, UsageError
 
 if TYPE_CHECKING:
-    from harness.record import AuditFolder
+    from harness.record.folder import AuditFolder
 
 
 def sync(output: Home = Path("audits"), tracking_uri: Uri = None) -> None:
     """Send audits (or, of a folder of checkpoints, trainings) to MLflow that could not be logged when they finished."""
-    from harness.tracking import pending
-    from privacy.training.track import pending_trainings
-
-    audits, trainings = pending(output), pending_trainings(output)
-    failed = [each for each in audits if not _sent(each.path, partial(log_audit, each, tracking_uri, must=True))]
-    left = [each for each in trainings if not _sent(each, partial(_send_training, each, tracking_uri))]
-    done = {"audits": len(audits) - len(failed), "trainings": len(trainings) - len(left)}
-    sent = " and ".join(f"{count} {name}" for name, count in done.items() if count)
-    if failed or left:
-        fail(f"{len(failed) + len(left)} of {len(audits) + len(trainings)} could not be sent; they wait in {output}")
-        say(f"{sent or 'nothing'} sent")
+    boxes = installed(OUTBOXES, having("pending", "send"))
+    sent: dict[str, int] = {}
+    left = 0
+    for name, box in {"audits": _Audits(), **boxes.plugins}.items():
+        waiting = box.pending(output)
+        sent[name] = sum(_sent(each, partial(box.send, each, tracking_uri)) for each in waiting)
+        left += len(waiting) - sent[name]
+    done = " and ".join(f"{count} {name}" for name, count in sent.items() if count)
+    if boxes.errors:
+        fail(f"what else waits is unknown, a plug-in did not load{boxes.broken}")
+    if left:
+        fail(f"{left} of {left + sum(sent.values())} could not be sent; they wait in {output}")
+    if left or boxes.errors:
+        say(f"{done or 'nothing'} sent")
         raise typer.Exit(Exit.FAILED)
-    say(f"{sent} sent" if sent else f"{output}: nothing waits to be sent")
+    say(f"{done} sent" if done else f"{output}: nothing waits to be sent")
+
+
+class _Audits:
+    """Audits whose MLflow was away."""
+
+    def pending(self, home: Path) -> list[Path]:
+        from harness.tracking.log import pending
+
+        return [folder.path for folder in pending(home)]
+
+    def send(self, folder: Path, uri: str | None) -> None:
+        from harness.record.folder import AuditFolder
+
+        log_audit(AuditFolder(folder), uri, must=True)
 
 
 def _sent(path: Path, send: Callable[[], None]) -> bool:
@@ -46,9 +65,9 @@ def _sent(path: Path, send: Callable[[], None]) -> bool:
 
 def log_audit(folder: AuditFolder, uri: str | None, *, must: bool = False) -> None:
     """Log to MLflow; when the server is away, keep the audit for `assay sync` (or fail, when `must`)."""
-    from harness.stores import default_uri, shown_uri
-    from harness.tracking import TrackingError
-    from harness.tracking import log_audit as send
+    from harness.base.stores import default_uri, shown_uri
+    from harness.tracking.log import TrackingError
+    from harness.tracking.log import log_audit as send
 
     if uri == "off":
         return
@@ -67,7 +86,7 @@ def log_audit(folder: AuditFolder, uri: str | None, *, must: bool = False) -> No
 
 def logged(folder: AuditFolder, uri: str | None) -> tuple[str, str]:
     """MLflow store and run id of an audit, which is logged first where it was not, or where its run is gone."""
-    from harness.tracked import is_logged
+    from harness.tracking.fetch import is_logged
 
     note = folder.tracking()
     there = (
@@ -81,29 +100,3 @@ def logged(folder: AuditFolder, uri: str | None) -> tuple[str, str]:
         log_audit(folder, uri, must=True)
         note = folder.tracking()
     return note["uri"], note["run_id"]
-
-
-def log_training(result: Any, uri: str | None) -> None:
-    """Log to MLflow; when the server is away, keep the training for `assay sync`. One of several processes logs."""
-    from harness.tracking import TrackingError
-    from privacy.training.track import tracking_note
-
-    if uri == "off":
-        return
-    if not result.trained and tracking_note(result.folder).get("state") == "logged":
-        return
-    try:
-        _send_training(result.folder, uri)
-    except TrackingError as error:
-        fail(f"{error}; the checkpoint is kept, send its training with: assay sync --output {result.folder.parent}")
-
-
-def _send_training(folder: Path, uri: str | None) -> None:
-    from harness.stores import default_uri, shown_uri
-    from privacy.training.track import log_training as send
-    from privacy.training.track import tracking_note
-
-    note = tracking_note(folder)
-    target = uri or note.get("uri") or default_uri(Path("audits"))
-    run_id = send(folder, target, note.get("experiment", "assay"))
-    say(f"mlflow     {shown_uri(target)} run {run_id}")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
-from harness.case import Case
+from harness.api.case import Case
+from harness.api.probe import Probe, RowDict
+from harness.api.scorer import Scorer
 from harness.executors.local import LocalExecutor
-from harness.probe import Probe, RowDict
-from harness.scorer.api import Scorer
 
 __all__ = ["Executor", "make_executor"]
 

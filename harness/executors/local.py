@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from harness.case import Case
+from harness.api.case import Case
+from harness.api.probe import Probe, RowDict, error_row
+from harness.api.scorer import Scorer
 from harness.errors import AssayError, AuditError
-from harness.probe import Probe, RowDict, error_row
-from harness.scorer.api import Scorer
 
 
 class LocalExecutor:

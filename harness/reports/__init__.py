@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import Any
 
 from yaml import YAMLError
 
+from harness.api.metrics import Metric
+from harness.api.probe import About
+from harness.base.files import make_folder, write_bytes
+from harness.base.hints import did_you_mean
+from harness.base.plugins import PluginError, guarded, installed
 from harness.errors import AssayError, AuditError, UsageError
-from harness.files import make_folder, write_bytes
-from harness.metrics import Metric
-from harness.plugins import PluginError, guarded, load
-from harness.probe import About
-from harness.record import AuditFolder, AuditManifest
-from harness.reports.api import Level, ReportInput, Undecided, Writer
-from harness.reports.disclosure import disclose
-from harness.reports.examples import examples
-from harness.verdict import Verdict
+from harness.gate.verdict import Verdict
+from harness.record.folder import AuditFolder, AuditManifest
+from harness.reports.content.api import Level, ReportInput, Undecided, Writer
+from harness.reports.content.disclosure import disclose
+from harness.reports.content.examples import examples
 
 REPORTS = "assay.reports"
 PACK = "pack"
@@ -55,19 +56,8 @@ def disclosed_input(
 
 def find_writers(points: Iterable[EntryPoint] | None = None) -> tuple[list[Writer], dict[str, str]]:
     """Registered writers, Assay's own first, and the entry points that could not be used, each with its reason."""
-    writers: dict[str, Writer] = {}
-    errors: dict[str, str] = {}
-    found = points if points is not None else entry_points(group=REPORTS)
-    for point in sorted(found, key=lambda point: (not point.value.startswith(_OWN), point.name)):
-        try:
-            if point.name in writers:
-                raise ValueError(f"another report format is named {point.name!r}")
-            writers[point.name] = _load(point)
-        except PluginError as error:
-            errors[f"{point.name} = {point.value}"] = str(error)
-        except (ValueError, TypeError) as error:
-            errors[f"{point.name} = {point.value}"] = f"{type(error).__name__}: {error}"
-    return list(writers.values()), errors
+    found = installed(REPORTS, _writer, points, first=_OWN)
+    return list(found.plugins.values()), dict(found.errors)
 
 
 def write_reports(
@@ -140,7 +130,7 @@ def update_card(report: ReportInput, card: Path) -> None:
 
     Raises UsageError for a card that cannot be read.
     """
-    from harness.reports.card import update
+    from harness.reports.formats.card import update
 
     try:
         before = card.read_text(encoding="utf-8-sig") if card.exists() else ""
@@ -160,9 +150,8 @@ def choose_writers(
         if broken:
             raise UsageError(f"the report format {name} did not load: {broken[0]}")
         if name not in known:
-            close = difflib.get_close_matches(name, known, 1, cutoff=0.5)
-            hint = f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(known)}"
-            raise UsageError(f"--format {name}: no such report format; {hint}")
+            hint = did_you_mean(name, known) or f"; choose from {', '.join(known)}"
+            raise UsageError(f"--format {name}: no such report format{hint}")
     names = list(dict.fromkeys(formats)) or [writer.name for writer in writers if writer.default]
     if level is Level.REPRODUCTION and PACK in known and PACK not in names:
         names.append(PACK)
@@ -194,14 +183,14 @@ def _rendered(writer: Writer, report: ReportInput) -> bytes:
     return content.encode()  # a lone surrogate fails here, as this writer's error, not while the file is written
 
 
-def _load(point: EntryPoint) -> Writer:
+def _writer(point: EntryPoint, render: Any) -> tuple[str, Writer]:
+    """The writer that an entry point names. Raises ValueError or TypeError with what it lacks."""
     if re.fullmatch(r"[\w.-]+", point.name) is None:
         raise ValueError(f"{point.name!r} cannot be part of a file name")
-    render = load(point)
     if not callable(render):
         raise TypeError(f"{render!r} is not callable")
     module = sys.modules[point.module]
     suffix = getattr(module, "suffix", None)
     if not isinstance(suffix, str) or _SUFFIX.fullmatch(suffix) is None:
         raise TypeError(f"module {point.module} must set suffix to something like '.txt', not {suffix!r}")
-    return Writer(point.name, render, suffix, bool(getattr(module, "default", True)))
+    return point.name, Writer(point.name, render, suffix, bool(getattr(module, "default", True)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from harness.limits import capped
+from harness.base.limits import capped
 
 SECONDS = 300
 """Of a whole scan unless the user says otherwise; weights of 7 billion parameters are read through in less."""

@@ -6,8 +6,8 @@ from enum import StrEnum
 
 from pydantic import Field
 
+from harness.base.frozen import Frozen
 from harness.errors import Exit
-from harness.frozen import Frozen
 
 
 class Level(StrEnum):

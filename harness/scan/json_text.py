@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.limits import capped
+from harness.base.limits import capped
 
 MOST_BYTES = 64 * 2**20
 """Gemma's tokenizer.json, the largest in wide use, has 33 MB."""

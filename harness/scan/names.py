@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from harness.loglines import clean
+from harness.base.loglines import clean
 from harness.scan.kinds import NATIVE
 from harness.scan.notebook import Notebook
 from harness.scan.tree.api import Entry, Kind

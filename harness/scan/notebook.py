@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from harness.loglines import clean
+from harness.base.loglines import clean
 from harness.scan.finding import Finding, Unscanned
 from harness.scan.rules import RULES
 

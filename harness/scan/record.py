@@ -6,8 +6,8 @@ import hashlib
 
 from pydantic import Field
 
-from harness.frozen import Frozen
-from harness.metrics import PROVEN, Better, Metric, missing_metric
+from harness.api.metrics import PROVEN, Better, Metric, missing_metric
+from harness.base.frozen import Frozen
 from harness.scan.finding import Level, Outcome, ScanReport
 from harness.scan.render.as_json import as_json
 

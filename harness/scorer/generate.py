@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
+from harness.api.scorer import GenerateRequest, Generation
 from harness.scorer.answers import NON_FINITE, no_generation
-from harness.scorer.api import GenerateRequest, Generation
 from harness.scorer.engine import Engine
 from harness.scorer.positions import NeededPositions
 

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from harness.api.scorer import Floats, Floats32, GradientRequest, InputGradient, Loss, TextRequest
 from harness.errors import UsageError
 from harness.scorer.answers import NON_FINITE
-from harness.scorer.api import Floats, Floats32, GradientRequest, InputGradient, Loss, TextRequest
 from harness.scorer.engine import Engine, Side
 from harness.scorer.memory import is_out_of_memory
 from harness.scorer.pooled import PooledVectors, as_read

@@ -7,10 +7,8 @@ from dataclasses import fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import NotApplicableError, UsageError
-from harness.probe import Need
-from harness.scorer import causal, generate, gradients, masked
-from harness.scorer.api import (
+from harness.api.needs import Need
+from harness.api.scorer import (
     ClassScores,
     Counts,
     Embedding,
@@ -25,6 +23,8 @@ from harness.scorer.api import (
     TokenRequest,
     TokenScores,
 )
+from harness.errors import NotApplicableError, UsageError
+from harness.scorer import causal, generate, gradients, masked
 from harness.scorer.causal import CausalScores
 from harness.scorer.engine import Engine
 from harness.scorer.generate import GreedyDecoder
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 class HFScorer:
-    """Scores requests on one checkpoint; see `harness.scorer.api.Scorer`.
+    """Scores requests on one checkpoint; see `harness.api.scorer.Scorer`.
 
     Answers do not depend on the batching: in float32 on CPU log-probabilities, logits and embeddings agree within 1e-4
     (absolute) at any batch size, and greedy tokens agree wherever the two best logits are not that close.

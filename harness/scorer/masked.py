@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from harness.api.scorer import Bools, Floats, MaskedRequest, TokenScores
 from harness.scorer.answers import no_scores, token_scores
-from harness.scorer.api import Bools, Floats, MaskedRequest, TokenScores
 from harness.scorer.engine import Engine, Side
 from harness.scorer.positions import NeededPositions, Wanted
 

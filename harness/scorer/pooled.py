@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import torch
 
+from harness.api.scorer import ClassScores, Embedding, Floats, InputRequest, TextRequest
 from harness.scorer.answers import class_scores, embedding, no_classes, no_embedding
-from harness.scorer.api import ClassScores, Embedding, Floats, InputRequest, TextRequest
 from harness.scorer.engine import Engine, Side
 from harness.scorer.texts import TextRow, reads_segments, refuse_segments, to_rows, tokenise
 from harness.scorer.trunk import agree

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from harness.scorer.api import Bools, Floats
+from harness.api.scorer import Bools, Floats
 from harness.scorer.trunk import find_trunk
 
 CHUNK_BYTES = 2**24

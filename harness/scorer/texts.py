@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.scorer.api import InputRequest, TextRequest
+from harness.api.scorer import InputRequest, TextRequest
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.errors import AssayError
-from harness.keys import read_keys
-from harness.manifest import MANIFEST_NAME, TrainingManifest, read_manifest
+from harness.provenance.keys import read_keys
+from harness.provenance.manifest import MANIFEST_NAME, TrainingManifest, read_manifest
 from privacy.budget.found import Found, Reading, Training
 from privacy.ledger import LedgerError, read_chain
 from privacy.ledger.witness import counted

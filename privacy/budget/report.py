@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from harness.claim import rounded_up
+from harness.provenance.claim import rounded_up
 from privacy.budget.exposure import EACH_RECORD, Exposure, Share, Spending
 from privacy.budget.found import Found, Training
 from privacy.budget.total import Total

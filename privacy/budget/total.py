@@ -9,11 +9,11 @@ from pathlib import Path
 
 from pydantic import Field
 
-from harness.claim import rounded_up
+from harness.base.files import make_folder, write_text
+from harness.base.frozen import Frozen
+from harness.base.validation import load_yaml, validated
 from harness.errors import UsageError
-from harness.files import make_folder, write_text
-from harness.frozen import Frozen
-from harness.validation import load_yaml, validated
+from harness.provenance.claim import rounded_up
 from privacy.accounting import AccountantName, AccountingError, Mechanism, claim, claim_all
 from privacy.accounting.calibration import MOST_NOISE
 from privacy.budget.exposure import Spending, spending, with_key

@@ -13,7 +13,7 @@ from itertools import combinations
 
 import numpy as np
 
-from harness.stats import FloatArray
+from harness.stats.intervals import FloatArray
 from privacy.frontier.rows import Quality
 from privacy.frontier.two_way import ANY, Estimate, two_way, two_way_difference
 from privacy.training.spec import MODES

@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from harness.base.files import make_folder, write_text
 from harness.errors import UsageError
-from harness.files import make_folder, write_text
 from privacy.frontier.grid import Grid, differing
 from privacy.training.spec import TrainSpec
 

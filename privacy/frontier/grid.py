@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from harness.base.numbers import bound
+from harness.base.validation import validated
 from harness.errors import UsageError
-from harness.numbers import bound
-from harness.validation import validated
 from privacy.training.privacy_spec import PrivacySpec
 from privacy.training.spec import MODES, Mode, TrainSpec
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from harness.errors import AuditError
-from harness.stats import FloatArray
+from harness.stats.intervals import FloatArray
 from privacy.frontier.best import Best, Fall, Table, best_of_each, falls_of, how_much_worse, mode_place
 from privacy.frontier.rows import Quality
 from privacy.frontier.together import Together, together

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import jinja2
 
-from harness.reports.template import html_environment
+from harness.reports.formats.template import html_environment
 from privacy.frontier import plot as geometry
 from privacy.frontier.measure import Frontier
 from privacy.frontier.plot import frontier_plot

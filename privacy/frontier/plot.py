@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 
-from harness.numbers import bound
+from harness.base.numbers import bound
 from privacy.frontier.measure import Frontier, Point
 from privacy.frontier.rows import Quality
 from privacy.frontier.words import cells, header, shown

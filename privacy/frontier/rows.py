@@ -12,9 +12,9 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 
+from harness.base.files import write_atomic
 from harness.errors import AuditError, UsageError
-from harness.files import write_atomic
-from harness.manifest import PrivacyClaim, TrainingManifest
+from harness.provenance.manifest import PrivacyClaim, TrainingManifest
 from privacy.frontier.grid import Cell
 from privacy.sampling import PoissonSampling, ShuffledSampling
 

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from harness.audit import OnProgress
+from harness.api.progress import Watch
+from harness.api.registry import find_probes, pick
+from harness.base.files import write_text
+from harness.base.loglines import plain
+from harness.base.numbers import duration
 from harness.checkpoint import inspect_checkpoint
 from harness.errors import AssayError, AuditError, UsageError
-from harness.files import write_text
-from harness.numbers import duration
-from harness.registry import find_probes, pick
-from harness.reports.content import plain
 from privacy.frontier.folder import open_folder
 from privacy.frontier.grid import Cell, Grid
 from privacy.frontier.measure import Frontier, measure
@@ -26,25 +25,11 @@ from privacy.frontier.rows import cell_rows, failed_row, write_frontier
 from privacy.frontier.score import AUDITS, probe_of, score
 from privacy.frontier.table import markdown
 from privacy.frontier.words import outcome
-from privacy.training import OnStep, train
+from privacy.training import train
 from privacy.training.data import load_training_data
 from privacy.training.total import check_grid
 
 MARKDOWN, HTML = "frontier.md", "frontier.html"
-
-
-@contextmanager
-def _silent() -> Iterator[Callable[..., None]]:
-    yield lambda *_: None
-
-
-@dataclass(frozen=True, slots=True)
-class Watch:
-    """How a grid tells what it does: a line per cell, and what shows the steps of one training or one audit."""
-
-    say: Callable[[str], None] = lambda _: None
-    training: Callable[[], AbstractContextManager[OnStep]] = _silent
-    auditing: Callable[[], AbstractContextManager[OnProgress]] = _silent
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +99,7 @@ def _cell(cell: Cell, audits: Path, watch: Watch) -> tuple[pd.DataFrame, bool]:
     """Rows of a cell, and whether it had to be trained."""
     with watch.training() as on_step:
         result = train(cell.spec, progress=on_step, if_missing=True)
-    with watch.auditing() as on_progress:
+    with watch.cases() as on_progress:
         probed = score(cell, result.manifest.weights, audits, on_progress)
     return cell_rows(cell, result.manifest, probed), result.trained
 

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from harness.audit import OnProgress, resume_plan, run_audit, start_audit
+from harness.api.progress import OnProgress
+from harness.audit.plan import AuditPlan, make_plan
+from harness.audit.run import resume_plan, run_audit, start_audit
+from harness.audit.spec import AuditSpec, ProbeSpec, Tracking
 from harness.checkpoint import CheckpointSource
 from harness.errors import AuditError, UsageError
-from harness.plan import AuditPlan, make_plan
-from harness.record import AuditFolder, Status, audits_in
-from harness.spec import AuditSpec, ProbeSpec, Tracking
+from harness.record.folder import AuditFolder, Status, audits_in
 from privacy.frontier.grid import Cell
 
 AUDITS = "audits"

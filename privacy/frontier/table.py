@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from harness.reports.markdown import text
+from harness.reports.formats.markdown import text
 from privacy.frontier.measure import Frontier
 from privacy.frontier.words import best_cells, best_header, caption, cells, failures, header
 

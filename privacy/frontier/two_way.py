@@ -2,8 +2,8 @@
 
 The model is y[s, i] = mu + seed[s] + example[i] + e[s, i], all effects random (Searle, Casella & McCulloch 1992,
 chapter 4). How far the mean may be off on account of the seeds is a t interval over the seeds' means, on account of the
-examples one over the examples' means (`harness.means`); the squares add up (MOVER, Zou & Donner 2008). Both have e in
-them, once too often: never too narrow. A bootstrap over three seeds would be far too narrow.
+examples one over the examples' means (`harness.api.means`); the squares add up (MOVER, Zou & Donner 2008). Both have e
+in them, once too often: never too narrow. A bootstrap over three seeds would be far too narrow.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import stdtrit
 
-from harness.means import DRAWS, ratio_interval
-from harness.metrics import RowValues
-from harness.stats import FloatArray, Interval, Method
+from harness.api.means import DRAWS, ratio_interval
+from harness.api.metrics import RowValues
+from harness.stats.intervals import FloatArray, Interval, Method
 
 ONE_SEED = "one seed: says nothing about other seeds"
 FEW = "too few examples, or all alike: no interval"

@@ -8,8 +8,8 @@ from pathlib import PurePath
 
 import pandas as pd
 
-from harness.claim import rounded_up
-from harness.numbers import bound, interval, number, percent
+from harness.base.numbers import bound, interval, number, percent
+from harness.provenance.claim import rounded_up
 from privacy.frontier.measure import Frontier, Point, measure
 from privacy.frontier.rows import Quality
 from privacy.frontier.together import epsilon_together

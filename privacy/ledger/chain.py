@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from harness.files import explain
+from harness.base.files import explain
 from privacy.ledger.errors import LedgerError
 from privacy.ledger.header import LedgerHeader
 

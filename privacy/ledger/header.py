@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from harness.frozen import Frozen
+from harness.base.frozen import Frozen
 
 
 class LedgerHeader(Frozen):

@@ -9,8 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from harness.base.files import explain, make_folder, write_atomic
 from harness.errors import AuditError
-from harness.files import explain, make_folder, write_atomic
 from privacy.ledger.chain import Chain, header_line, read_chain, step_line
 from privacy.ledger.errors import LedgerError
 from privacy.ledger.header import LedgerHeader

@@ -7,7 +7,7 @@ import os
 import socket
 from pathlib import Path
 
-from harness.files import explain
+from harness.base.files import explain
 from privacy.ledger.errors import LedgerError
 
 _HELD: set[Lock] = set()

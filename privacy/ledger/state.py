@@ -16,8 +16,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from harness.base.files import explain, make_folder, write_atomic
 from harness.errors import AuditError
-from harness.files import explain, make_folder, write_atomic
 from privacy.ledger.chain import Chain
 from privacy.ledger.errors import LedgerError
 from privacy.ledger.flatten import flatten, unflatten

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.base.files import write_bytes
 from harness.errors import AuditError
-from harness.files import write_bytes
 from privacy.ledger.chain import Chain, header_line
 from privacy.ledger.errors import LedgerError
 

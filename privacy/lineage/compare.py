@@ -8,8 +8,8 @@ from pathlib import Path
 
 from harness.checkpoint import CheckpointInfo
 from harness.errors import UsageError
-from harness.keys import Keys, read_keys, same_digest
-from harness.manifest import PrivacyClaim, TrainingManifest
+from harness.provenance.keys import Keys, read_keys, same_digest
+from harness.provenance.manifest import PrivacyClaim, TrainingManifest
 from privacy.ledger import LedgerError, read_chain
 from privacy.ledger.chain import Chain
 from privacy.lineage.history import History, Kept, Run, Stage, read_history

@@ -13,10 +13,10 @@ from pydantic import Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from harness.checkpoint.regular import open_regular
+from harness.base.confined import open_regular
+from harness.base.files import explain, write_atomic
+from harness.base.frozen import Frozen
 from harness.errors import UsageError
-from harness.files import explain, write_atomic
-from harness.frozen import Frozen
 from privacy.ledger.header import LedgerHeader
 from privacy.lineage.records import DIGEST_BYTES, Digests
 

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.base.files import explain
 from harness.checkpoint import NOTHING, Permissions
 from harness.errors import UsageError
-from harness.files import explain
-from harness.keys import Keys, read_keys
-from harness.manifest import PrivacyClaim
+from harness.provenance.keys import Keys, read_keys
+from harness.provenance.manifest import PrivacyClaim
 from privacy.planning.cost import Cost, measure
 from privacy.planning.modes import ModeOutlook, count_trained, outlooks, trained_weights
 from privacy.training.guarantee import Guarantee, Spent

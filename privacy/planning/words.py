@@ -6,9 +6,9 @@ import math
 import textwrap
 from collections.abc import Iterable, Iterator
 
+from harness.base.numbers import duration, number
 from harness.checkpoint import NOTHING, Permissions
-from harness.claim import claim_sentence
-from harness.numbers import duration, number
+from harness.provenance.claim import claim_sentence
 from privacy.planning.advice import likely_best
 from privacy.planning.modes import ModeOutlook
 from privacy.planning.plan import TrainPlan, plan_training

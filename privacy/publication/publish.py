@@ -7,12 +7,12 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.base.files import make_folder, write_text
 from harness.checkpoint import CheckpointSource, inspect_checkpoint
-from harness.claim import rounded_up
-from harness.claim_check import ClaimCheck
 from harness.errors import UsageError
-from harness.files import make_folder, write_text
-from harness.manifest import MANIFEST_NAME, PrivacyClaim, TrainingManifest
+from harness.provenance.claim import rounded_up
+from harness.provenance.claim_check import ClaimCheck
+from harness.provenance.manifest import MANIFEST_NAME, PrivacyClaim, TrainingManifest
 from privacy.ledger import LedgerError, read_chain
 from privacy.lineage import LEDGER_NAME, earlier_ledger
 from privacy.training.save import partial_folder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.claim import rounded_up
+from harness.provenance.claim import rounded_up
 from privacy.accounting import AccountingError, Mechanism, claim_all
 from privacy.ledger import LedgerError, read_chain
 from privacy.ledger.witness import counted

@@ -20,9 +20,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from harness.base.files import make_folder, write_atomic
+from harness.data.pypi import cache_home
 from harness.errors import UsageError
-from harness.files import make_folder, write_atomic
-from harness.pypi import cache_home
 from privacy.training.batches import Collator
 from privacy.training.job import Job
 from privacy.training.modes import last_linear

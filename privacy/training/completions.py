@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from harness.data import DataSource
+from harness.data.datasets import DataSource
 from harness.errors import DataError, UsageError
 from privacy.training.tokens import Encoded, Features
 

@@ -11,10 +11,10 @@ import pandera.pandas as pa
 from pandera.typing import Series
 
 from harness.checkpoint import CheckpointInfo
-from harness.data import Dataset, DataSource, frame_digest, load_dataset, without_other_labels
+from harness.data.datasets import Dataset, DataSource, frame_digest, load_dataset, without_other_labels
+from harness.data.labels import check_names, shown
+from harness.data.schemas import Instructions, LabelledTexts, PairedTexts, Texts
 from harness.errors import DataError, UsageError
-from harness.labels import check_names, shown
-from harness.schemas import Instructions, LabelledTexts, PairedTexts, Texts
 from privacy.training.completions import with_columns
 from privacy.training.labels import fixed_classes, found_labels, known_classes, public_names
 from privacy.training.spec import TrainSpec

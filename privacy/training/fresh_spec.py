@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from harness.data import DataSource
+from harness.data.datasets import DataSource
 
 
 class FreshModel(BaseModel):

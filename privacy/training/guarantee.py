@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.claim import rounded_up
 from harness.errors import UsageError
-from harness.manifest import EarlierRun, PrivacyClaim, Unprivatised
+from harness.provenance.claim import rounded_up
+from harness.provenance.manifest import EarlierRun, PrivacyClaim, Unprivatised
 from privacy.accounting import calibrate_mechanism, claim, claim_all, delta_of
 from privacy.accounting.claims import Claim
 from privacy.accounting.mechanism import Mechanism

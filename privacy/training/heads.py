@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from harness.api.needs import Need
 from harness.checkpoint import CheckpointInfo
 from harness.errors import CheckpointError
-from harness.probe import Need
 from privacy.training.spec import TrainSpec
 
 _HEADS = {"masked_lm": Need.MASKED_LM, "causal_lm": Need.CAUSAL_LM}

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
+from harness.api.progress import OnStep
 from harness.checkpoint import CheckpointInfo
 from privacy.training.data import TrainingData
 from privacy.training.spec import TrainSpec
-
-OnStep = Callable[[int, int, float], None]
-"""Called after each optimizer step with: steps taken, steps planned, mean loss of the last steps, nats per record."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from harness.api.needs import Need
 from harness.checkpoint import CheckpointInfo, inspect_checkpoint
-from harness.data import Dataset
+from harness.data.datasets import Dataset
+from harness.data.labels import LabelMap, fixed_class, plain_label, shown
 from harness.errors import DataError, UsageError
-from harness.labels import LabelMap, fixed_class, plain_label, shown
-from harness.probe import Need
 from privacy.training.spec import TrainSpec
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.data import frame_digest
-from harness.keys import Keys, add_keys
+from harness.data.datasets import frame_digest
+from harness.provenance.keys import Keys, add_keys
 from privacy.lineage import (
     RECORDS_NAME,
     Kept,

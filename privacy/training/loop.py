@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import torch
 
+from harness.api.progress import OnStep
 from harness.errors import AuditError
 from privacy.training.batches import LogicalBatch
 from privacy.training.engine import StepEngine
-from privacy.training.job import OnStep
 from privacy.training.progress import RunProgress, StepTotals
 from privacy.training.spec import TrainSpec
 

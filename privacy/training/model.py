@@ -11,12 +11,12 @@ import torch
 import transformers
 from safetensors import safe_open
 
+from harness.api.needs import Need
 from harness.checkpoint import CheckpointInfo, LoadedCheckpoint, load_checkpoint, staged_bytes
 from harness.checkpoint.quiet import quiet
 from harness.checkpoint.survey import survey
 from harness.checkpoint.tokenizer import settle_padding
 from harness.errors import CheckpointError, UsageError
-from harness.probe import Need
 from privacy.training.data import TrainingData
 from privacy.training.fresh import make_fresh
 from privacy.training.fresh_spec import FreshModel

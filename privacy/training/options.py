@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness.checkpoint.regular import read_bytes
+from harness.base.confined import read_bytes
+from harness.base.validation import read_yaml, validated
 from harness.errors import CheckpointError, UsageError
-from harness.validation import read_yaml, validated
 from privacy.training.privacy_spec import PrivacySpec
 from privacy.training.spec import TrainSpec
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
+from harness.api.progress import OnStep
 from harness.errors import AuditError, UsageError
 from harness.scorer.memory import is_out_of_memory
 from privacy.clipping import Adaptive, ClippingEngine, make_engine
@@ -14,7 +15,6 @@ from privacy.sampling import LogicalBatches, Shard, Uniforms, fresh_generator, f
 from privacy.training.averaging import WeightAverage
 from privacy.training.batches import MicroBatch
 from privacy.training.guarantee import Guarantee
-from privacy.training.job import OnStep
 from privacy.training.loop import Schedule, make_optimizer
 from privacy.training.progress import StepTotals
 from privacy.training.ranks import Ranks

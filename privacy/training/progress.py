@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from harness.manifest import Unprivatised
+from harness.provenance.manifest import Unprivatised
 
 if TYPE_CHECKING:
     from privacy.clipping import ClippingStats  # ordinary training does without it

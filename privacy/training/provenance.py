@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from importlib.metadata import version
 
-from harness.audit import package_versions
-from harness.data import Dataset
-from harness.keys import Keys, keyed
-from harness.manifest import PrivacyClaim, TrainingManifest
+from harness.data.datasets import Dataset
+from harness.provenance.keys import Keys, keyed
+from harness.provenance.manifest import PrivacyClaim, TrainingManifest
+from harness.record.environment import package_versions
 from privacy.training.job import Job
 from privacy.training.memory import peak_memory
 from privacy.training.run import Trained

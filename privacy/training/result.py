@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.claim import claim_sentence
-from harness.manifest import TrainingManifest
+from harness.provenance.claim import claim_sentence
+from harness.provenance.manifest import TrainingManifest
 
 
 @dataclass(frozen=True, slots=True)

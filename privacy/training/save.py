@@ -14,12 +14,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from harness.base.files import explain, make_folder, system_error, write_text
 from harness.checkpoint import CheckpointSource, inspect_checkpoint
 from harness.checkpoint.quiet import quiet
 from harness.errors import UsageError
-from harness.files import explain, make_folder, system_error, write_text
-from harness.keys import same_digest
-from harness.manifest import MANIFEST_NAME, PrivacyClaim, TrainingManifest, read_manifest
+from harness.provenance.keys import same_digest
+from harness.provenance.manifest import MANIFEST_NAME, PrivacyClaim, TrainingManifest, read_manifest
 from privacy.training.spec import TrainSpec, config_digest
 
 

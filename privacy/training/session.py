@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
+from harness.base.files import make_folder
 from harness.errors import AssayError, UsageError
-from harness.files import make_folder
-from harness.keys import KEYS_NAME
+from harness.provenance.keys import KEYS_NAME
 from privacy.clipping import ClippingEngine
 from privacy.ledger import Chain, Ledger, LedgerHeader, load_state, read_chain, save_state
 from privacy.ledger.errors import LedgerError

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from harness.checkpoint import CheckpointSource
-from harness.data import DataSource
+from harness.data.datasets import DataSource
 from privacy.training.fresh_spec import FreshModel
 from privacy.training.privacy_spec import PrivacySpec
 

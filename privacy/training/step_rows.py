@@ -10,8 +10,8 @@ import pandera.pandas as pa
 import torch
 from pandera.typing import Series
 
+from harness.base.files import write_atomic
 from harness.errors import AuditError
-from harness.files import write_atomic
 from privacy.training.progress import RunProgress
 
 _WEIGHTS = "weights"

@@ -6,8 +6,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.api.scorer import TextRequest
 from harness.errors import DataError
-from harness.scorer.api import TextRequest
 from harness.scorer.texts import tokenise
 
 Features = dict[str, list[int]]

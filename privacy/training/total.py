@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from harness.base.files import make_folder
 from harness.errors import UsageError
-from harness.files import make_folder
 from privacy.accounting import AccountantName, Mechanism
 from privacy.budget.find import find_trainings
 from privacy.budget.found import Training

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 
+from harness.api.progress import OnStep
+from harness.base.files import make_folder
 from harness.checkpoint import NOTHING, CheckpointInfo, Permissions, inspect_checkpoint
 from harness.errors import UsageError
-from harness.files import make_folder
-from harness.keys import own_keys
-from harness.manifest import TrainingManifest
+from harness.provenance.keys import own_keys
+from harness.provenance.manifest import TrainingManifest
 from privacy.training.data import TrainingData, load_training_data
 from privacy.training.defaults import with_defaults
 from privacy.training.heads import new_head_note
-from privacy.training.job import Job, OnStep
+from privacy.training.job import Job
 from privacy.training.result import TrainResult
 from privacy.training.save import check_output, finished_checkpoint, partial_folder, write_checkpoint
 from privacy.training.spec import TrainSpec

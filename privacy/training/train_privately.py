@@ -10,10 +10,10 @@ from functools import partial
 
 from accelerate import Accelerator
 
+from harness.base.files import write_bytes
 from harness.checkpoint.hardware import pick_device
-from harness.files import write_bytes
-from harness.keys import Keys, keyed, own_keys
-from harness.manifest import PrivacyClaim, TrainingManifest
+from harness.provenance.keys import Keys, keyed, own_keys
+from harness.provenance.manifest import PrivacyClaim, TrainingManifest
 from privacy.ledger import LedgerHeader
 from privacy.ledger.chain import ledger_bytes
 from privacy.lineage import LEDGER_NAME, Lineage, Run, earlier_ledger, mechanism_of_header

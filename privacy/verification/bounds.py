@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from harness.manifest import PrivacyClaim
+from harness.provenance.manifest import PrivacyClaim
 from privacy.verification.errors import NotVerifiableError
 from privacy.verification.recompute import Recomputed
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from harness.manifest import PrivacyClaim
+from harness.provenance.manifest import PrivacyClaim
 from privacy.verification.errors import NotVerifiableError
 
 _MOST = 10**12

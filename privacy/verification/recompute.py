@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from harness.limits import ACCOUNTING_BYTES, ACCOUNTING_SECONDS, capped, to_raise
+from harness.base.limits import ACCOUNTING_BYTES, ACCOUNTING_SECONDS, capped, to_raise
 from privacy.accounting import AccountantName, AccountingError, Mechanism, claim_all
 from privacy.verification.errors import NotVerifiableError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from harness.manifest import PrivacyClaim, TrainingManifest
+from harness.provenance.manifest import PrivacyClaim, TrainingManifest
 from privacy.accounting import AccountantName, Mechanism
 from privacy.accounting.accountant import check_accountant
 from privacy.accounting.errors import AccountingError

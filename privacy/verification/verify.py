@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.base.confined import open_regular
+from harness.base.limits import LEDGER_BYTES
 from harness.checkpoint.files import allowed_in
-from harness.checkpoint.regular import open_regular
-from harness.claim_check import ClaimCheck
 from harness.errors import CheckpointError
-from harness.limits import LEDGER_BYTES
-from harness.manifest import PrivacyClaim, TrainingManifest
+from harness.provenance.claim_check import ClaimCheck
+from harness.provenance.manifest import PrivacyClaim, TrainingManifest
 from privacy.ledger.chain import Chain, verified_chain
 from privacy.ledger.errors import LedgerError
 from privacy.lineage.names import LEDGER_NAME, earlier_ledger

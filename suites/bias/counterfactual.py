@@ -14,15 +14,16 @@ import pandera.pandas as pa
 from pandera.typing import Series
 from pydantic import Field
 
-from harness.case import Case, make_cases
+from harness.api.case import Case, make_cases
+from harness.api.estimates import UNIT, all_missing, estimate, share, usable
+from harness.api.metrics import Better, Metric, RowValues
+from harness.api.needs import Need, any_of
+from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
+from harness.api.scorer import ClassScores, Scorer, TextRequest
+from harness.data.schemas import Texts
 from harness.errors import DataError
-from harness.metrics import Better, Metric, RowValues
-from harness.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of, error_row
-from harness.schemas import Texts
-from harness.scorer.api import ClassScores, Scorer, TextRequest
 from suites.bias.gaps import flips, gaps, group_shifts
 from suites.bias.identity import AXES, Axis, Variant, filled_templates, swapped
-from suites.estimates import UNIT, all_missing, estimate, share, usable
 from suites.labels import check_classes, class_of
 
 METRICS = {"counterfactual_gap": Better.LOWER, "flip_rate": Better.LOWER, "max_gap": Better.LOWER}

@@ -8,7 +8,7 @@ from typing import Any
 import pandera.pandas as pa
 from pandera.typing import Series
 
-from harness.data import Dataset
+from harness.data.datasets import Dataset
 from harness.errors import DataError, WrongDataError
 
 SLOT = "[MASK]"

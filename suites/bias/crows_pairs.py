@@ -9,13 +9,14 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 
-from harness.case import Case, make_cases
-from harness.metrics import Better, Metric, RowValues, missing_metric
-from harness.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of, error_row
-from harness.scorer.api import Scorer
+from harness.api.case import Case, make_cases
+from harness.api.estimates import POSITIVE, UNIT, all_missing, estimate, share, usable
+from harness.api.metrics import Better, Metric, RowValues, missing_metric
+from harness.api.needs import Need, any_of
+from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
+from harness.api.scorer import Scorer
 from suites.bias.crows_data import DIRECTIONS, CrowsPairsData, read_pairs
 from suites.bias.crows_scores import PairScores, score_causal, score_masked
-from suites.estimates import POSITIVE, UNIT, all_missing, estimate, share, usable
 from suites.framing import require_start
 from suites.sources import CROWS_PAIRS_MASKED
 

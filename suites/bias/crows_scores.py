@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from harness.scorer.api import MaskedRequest, Scorer, TokenRequest, TokenScores
+from harness.api.scorer import MaskedRequest, Scorer, TokenRequest, TokenScores
 from suites.framing import causal_frame, masked_frame
 
 Ids = tuple[int, ...]

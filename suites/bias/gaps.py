@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.scorer.api import Floats
+from harness.api.scorer import Floats
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,17 +14,18 @@ from numpy.typing import NDArray
 from pandera.typing import Series
 from pydantic import Field
 
-from harness.case import Case, make_cases, sample_cases
+from harness.api.case import Case, make_cases, sample_cases
+from harness.api.estimates import UNIT, estimate, share, usable, with_interval
+from harness.api.metrics import Better, Metric, RowValues, missing_metric
+from harness.api.needs import Need, any_of
+from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
+from harness.api.scorer import GenerateRequest, Generation, Scorer, TokenRequest, TokenScores
 from harness.checkpoint import CheckpointInfo
-from harness.data import Dataset, DataSource, load_dataset
-from harness.metrics import Better, Metric, RowValues, missing_metric
-from harness.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of, error_row
-from harness.schemas import Texts
-from harness.scorer.api import GenerateRequest, Generation, Scorer, TokenRequest, TokenScores
-from harness.stats import Method, share_reach
-from suites.estimates import UNIT, estimate, share, usable, with_interval
+from harness.data.datasets import Dataset, DataSource, load_dataset
+from harness.data.schemas import Texts
+from harness.stats.differences import difference
+from harness.stats.intervals import Method, share_reach
 from suites.framing import opening
-from suites.memorization.intervals import difference
 from suites.memorization.members import MEMBERS, NON_MEMBERS, check_side, manifest_sources
 from suites.memorization.windows import cut_windows
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import pandera.pandas as pa
 
 from harness.checkpoint import CheckpointInfo
-from harness.data import Dataset, DataSource, load_dataset, without_other_labels
+from harness.data.datasets import Dataset, DataSource, load_dataset, without_other_labels
 from harness.errors import NoDataError, WrongDataError
-from harness.keys import same_digest
-from harness.manifest import TrainingManifest
+from harness.provenance.keys import same_digest
+from harness.provenance.manifest import TrainingManifest
 
 MEMBERS, NON_MEMBERS = "members", "non_members"
 

@@ -11,17 +11,18 @@ import pandera.pandas as pa
 from pandera.typing import Series
 from pydantic import Field, field_validator
 
-from harness.case import Case, make_cases, sample_cases
+from harness.api.case import Case, make_cases, sample_cases
+from harness.api.estimates import UNIT, usable, with_interval
+from harness.api.metrics import Better, Metric, missing_metric
+from harness.api.needs import Need, any_of
+from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
+from harness.api.scorer import Bools, Floats, Scorer, TextRequest
 from harness.checkpoint import CheckpointInfo
-from harness.data import Dataset, DataSource
+from harness.data.datasets import Dataset, DataSource
+from harness.data.schemas import LabelledTexts
 from harness.errors import NotApplicableError
-from harness.metrics import Better, Metric, missing_metric
-from harness.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of, error_row
-from harness.schemas import LabelledTexts
-from harness.scorer.api import Bools, Floats, Scorer, TextRequest
-from harness.stats import Interval, auc, auc_interval
-from suites.estimates import UNIT, usable, with_interval
-from suites.memorization.intervals import advantage, advantage_interval, newcombe, rate_at_threshold
+from harness.stats.differences import advantage, advantage_interval, newcombe, rate_at_threshold
+from harness.stats.intervals import Interval, auc, auc_interval
 from suites.memorization.members import MEMBERS, NON_MEMBERS, load_side, manifest_sources
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr
 
-from harness.means import DRAWS, exponential_sums
-from harness.scorer.api import Bools, Floats
-from harness.stats import Interval, Method
+from harness.api.means import DRAWS, exponential_sums
+from harness.api.scorer import Bools, Floats
+from harness.stats.intervals import Interval, Method
 
 BINS = 15
 _KNOWN, _KNOWN_TEXTS = 4.0, 20

@@ -12,12 +12,13 @@ import pandera.pandas as pa
 from numpy.typing import ArrayLike
 from pandera.typing import Series
 
-from harness.case import Case, make_cases
-from harness.metrics import Better, Metric, RowValues
-from harness.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of, error_row
-from harness.schemas import LabelledTexts
-from harness.scorer.api import ClassScores, Scorer, TextRequest
-from suites.estimates import POSITIVE, UNIT, all_missing, estimate, share, usable, with_interval
+from harness.api.case import Case, make_cases
+from harness.api.estimates import POSITIVE, UNIT, all_missing, estimate, share, usable, with_interval
+from harness.api.metrics import Better, Metric, RowValues
+from harness.api.needs import Need, any_of
+from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
+from harness.api.scorer import ClassScores, Scorer, TextRequest
+from harness.data.schemas import LabelledTexts
 from suites.labels import true_classes
 from suites.quality.calibration import (
     BINS,

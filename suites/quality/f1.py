@@ -7,7 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from harness.stats import FloatArray, Interval, Method, clopper_pearson
+from harness.stats.intervals import FloatArray, Interval, Method, clopper_pearson
 
 RARE = 0.01
 """A class of fewer texts than this share may be missing from the value unsaid; a larger one widens the interval."""

@@ -11,14 +11,15 @@ import pandera.pandas as pa
 from pandera.typing import Series
 from pydantic import Field, model_validator
 
-from harness.case import Case, make_cases
+from harness.api.case import Case, make_cases
+from harness.api.estimates import POSITIVE, all_missing, estimate, usable
+from harness.api.metrics import Better, Metric, RowValues
+from harness.api.needs import Need, any_of
+from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
+from harness.api.scorer import Scorer, TokenScores
+from harness.data.schemas import Texts
 from harness.errors import UsageError
-from harness.metrics import Better, Metric, RowValues
-from harness.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of, error_row
-from harness.schemas import Texts
-from harness.scorer.api import Scorer, TokenScores
-from harness.stats import FloatArray
-from suites.estimates import POSITIVE, all_missing, estimate, usable
+from harness.stats.intervals import FloatArray
 from suites.framing import causal_frame, masked_frame, require_start
 from suites.quality.windows import Windows, score_causal, score_masked
 from suites.sources import BBC_NEWS

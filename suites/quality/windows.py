@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from harness.scorer.api import MaskedRequest, Scorer, TokenRequest, TokenScores
+from harness.api.scorer import MaskedRequest, Scorer, TokenRequest, TokenScores
 from suites.framing import causal_frame, masked_frame
 
 

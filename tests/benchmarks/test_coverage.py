@@ -11,7 +11,7 @@ import pytest
 from benchmarks import coverage
 from benchmarks.coverage_truths import TRUTHS
 from benchmarks.report import RESULTS
-from harness.stats import Method
+from harness.stats.intervals import Method
 
 ROOT = Path(__file__).parents[2]
 CODE = [path for folder in ("harness", "suites", "privacy") for path in sorted((ROOT / folder).rglob("*.py"))]

@@ -7,9 +7,9 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from dashboards.settings import OUTPUT, TRACKING_URI
-from harness.record import Status
-from harness.stores import default_uri
-from harness.tracking import log_audit
+from harness.base.stores import default_uri
+from harness.record.folder import Status
+from harness.tracking.log import log_audit
 from tests.audit_folder import HOSTILE, make_audit
 
 APP = Path(__file__).parents[2] / "dashboards" / "app.py"

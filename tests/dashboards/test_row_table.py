@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from dashboards.row_table import RowFilter, csv_bytes, find_case, frame, load_rows, page, pages, parts_key, select
-from harness.rows import row_parts
+from harness.record.rows import row_parts
 from tests.audit_folder import make_audit
 
 TABLE = pa.table(

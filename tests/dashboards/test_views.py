@@ -8,10 +8,10 @@ import pytest
 from dashboards import views
 from dashboards.audits import Audit, Entry, merge, open_audit, read_entry
 from dashboards.charts import SHARES, chart_data, metric_chart
+from harness.api.metrics import Better, Metric, missing_metric
 from harness.errors import AssayError
-from harness.gate import Policy, decide
-from harness.metrics import Better, Metric, missing_metric
-from harness.tracked import TrackedAudit
+from harness.gate.decide import Policy, decide
+from harness.tracking.fetch import TrackedAudit
 from tests.audit_folder import HOSTILE, make_audit
 
 
@@ -52,7 +52,7 @@ def test_a_damaged_tracking_note_does_not_damage_the_audit(audit: Audit) -> None
 
 @pytest.mark.parametrize("name", ["metrics.json", "verdict.json"])
 def test_damaged_results_are_damage(audit: Audit, name: str) -> None:
-    from harness.record import AuditFolder
+    from harness.record.folder import AuditFolder
 
     (audit.folder / name).write_text("[{}]", encoding="utf-8")
     assert read_entry(AuditFolder(audit.folder)).damage != ""

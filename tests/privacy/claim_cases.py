@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.claim_check import ClaimCheck
-from harness.manifest import PrivacyClaim, TrainingManifest, Unprivatised, read_manifest
+from harness.provenance.claim_check import ClaimCheck
+from harness.provenance.manifest import PrivacyClaim, TrainingManifest, Unprivatised, read_manifest
 from privacy.ledger.chain import header_line, step_line
 from privacy.ledger.header import LedgerHeader
 from privacy.training.guarantee import Guarantee, Spent, bands_of, claim_of, sampling_of

@@ -17,11 +17,11 @@ from typer.testing import CliRunner
 
 from harness.cli import app
 from harness.errors import UsageError
-from harness.keys import KEYS_NAME
+from harness.provenance.keys import KEYS_NAME
 from privacy.accounting import Mechanism, claim, claim_all
 from privacy.budget import BUDGET_NAME, Exposure, Reading, exposures, find_trainings
-from privacy.budget.command import budget_text
 from privacy.budget.overlap import components, holders_by_digest, largest
+from privacy.commands.budget import budget_text
 from privacy.ledger import Ledger, read_chain
 from privacy.lineage import LEDGER_NAME, RECORDS_NAME, records_path
 from privacy.lineage.records import Digests

@@ -13,16 +13,15 @@ import pandas as pd
 import pytest
 import yaml
 
-from harness.audit import OnProgress
+from harness.api.progress import OnProgress, OnStep, Watch
 from harness.cli import main
 from harness.errors import AuditError, CheckpointError, DataError, Exit, UsageError
-from harness.manifest import read_manifest
-from harness.record import Status, audits_in
+from harness.provenance.manifest import read_manifest
+from harness.record.folder import Status, audits_in
 from privacy.accounting import calibrate_mechanism, claim
 from privacy.budget import find_trainings
 from privacy.frontier import Grid, make_grid, measure, read_frontier, run_frontier
-from privacy.frontier.run import Watch
-from privacy.training import OnStep, TrainSpec, guarantee
+from privacy.training import TrainSpec, guarantee
 from tests.privacy.toys import make_base, make_spec, opinions, write_rows
 
 INF = math.inf
@@ -182,7 +181,7 @@ def test_scoring_that_was_stopped_goes_on_in_the_same_audit(base: Path, tmp_path
         yield on_progress
 
     with pytest.raises(KeyboardInterrupt):
-        run_frontier(made, Watch(auditing=stopped))
+        run_frontier(made, Watch(cases=stopped))
     (audit,) = audits_in(made.output / "audits")
     assert audit.manifest().status is Status.INTERRUPTED
     assert run_frontier(made).frontier.n == 40

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from harness.api.means import ratio_interval
+from harness.api.metrics import RowValues
 from harness.errors import AuditError, UsageError
-from harness.means import ratio_interval
-from harness.metrics import RowValues
-from harness.stats import Method
+from harness.stats.intervals import Method
 from privacy.frontier.measure import linearised, measure
 from privacy.frontier.rows import FILE_NAME, Quality, checked, read_frontier, write_frontier
 from privacy.frontier.two_way import ONE_SEED, two_way, two_way_difference

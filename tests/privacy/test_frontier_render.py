@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from harness.numbers import duration
+from harness.base.numbers import duration
 from privacy.frontier.measure import Frontier, measure
 from privacy.frontier.page import page
 from privacy.frontier.plot import BOTTOM, LEFT, RIGHT, TOP, frontier_plot, round_numbers

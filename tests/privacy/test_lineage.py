@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from harness.claim_check import ClaimCheck
 from harness.errors import CheckpointError, UsageError
-from harness.keys import KEYS_NAME, keyed, read_keys, same_digest
-from harness.manifest import MANIFEST_NAME, PrivacyClaim, TrainingManifest, read_manifest
+from harness.provenance.claim_check import ClaimCheck
+from harness.provenance.keys import KEYS_NAME, keyed, read_keys, same_digest
+from harness.provenance.manifest import MANIFEST_NAME, PrivacyClaim, TrainingManifest, read_manifest
 from privacy.accounting import Mechanism, claim
 from privacy.ledger import read_chain
 from privacy.lineage import LEDGER_NAME, earlier_ledger, read_history, records_path

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.manifest import read_manifest
+from harness.provenance.manifest import read_manifest
 from privacy.accounting import Mechanism, claim
 from privacy.ledger import Chain, read_chain
 from privacy.training.session import LEDGER_NAME, session_folder

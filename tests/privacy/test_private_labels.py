@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from harness.checkpoint import CheckpointSource, inspect_checkpoint
+from harness.data.labels import fixed_class
+from harness.data.schemas import LabelledTexts
 from harness.errors import DataError, UsageError
-from harness.labels import fixed_class
-from harness.schemas import LabelledTexts
 from privacy.training import TrainSpec, train
 from privacy.training.data import load_training_data
 from privacy.training.options import load_train_spec

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from safetensors.torch import save_file
 
+from harness.base.files import write_atomic
 from harness.errors import AuditError, DataError, UsageError
-from harness.files import write_atomic
 from privacy.accounting import Mechanism, calibrate, claim
 from privacy.clipping import Adaptive
 from privacy.ledger import Ledger, read_chain

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from harness.errors import UsageError
-from harness.manifest import read_manifest
+from harness.provenance.manifest import read_manifest
 from privacy.accounting import Mechanism, claim
 from privacy.ledger import LedgerError, read_chain
 from privacy.ledger.chain import ledger_bytes

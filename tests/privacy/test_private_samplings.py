@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 
-from harness.claim import claim_sentence
 from harness.errors import UsageError
+from harness.provenance.claim import claim_sentence
 from privacy.ledger import read_chain
 from privacy.ledger.state import STATE_NAME
 from privacy.lineage import mechanism_of_header

@@ -13,13 +13,13 @@ import pytest
 from typer.testing import CliRunner
 
 from harness.checkpoint import CheckpointSource, Permissions, inspect_checkpoint, load_checkpoint
-from harness.claim import TrainingRecord, claim_sentence, rounded_up, training_line
-from harness.claim_check import ClaimCheck, check_claim
 from harness.cli.commands import app
+from harness.data.schemas import LabelledTexts
 from harness.errors import DataError, UsageError
-from harness.keys import keyed, read_keys
-from harness.manifest import MANIFEST_NAME, read_manifest
-from harness.schemas import LabelledTexts
+from harness.provenance.claim import TrainingRecord, claim_sentence, rounded_up, training_line
+from harness.provenance.claim_check import ClaimCheck, check_claim
+from harness.provenance.keys import keyed, read_keys
+from harness.provenance.manifest import MANIFEST_NAME, read_manifest
 from privacy.ledger.chain import ledger_bytes
 from privacy.lineage import LEDGER_NAME, earlier_ledger
 from privacy.publication import publish

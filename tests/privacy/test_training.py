@@ -10,14 +10,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from harness.api.scorer import TextRequest
+from harness.base.validation import validated
 from harness.checkpoint import CheckpointSource, inspect_checkpoint, load_checkpoint
-from harness.data import load_dataset
+from harness.data.datasets import load_dataset
+from harness.data.schemas import LabelledTexts
 from harness.errors import AssayError, AuditError, CheckpointError, DataError, UsageError
-from harness.manifest import read_manifest
-from harness.schemas import LabelledTexts
-from harness.scorer.api import TextRequest
+from harness.provenance.manifest import read_manifest
 from harness.scorer.hf import HFScorer
-from harness.validation import validated
 from privacy.training import TrainSpec, train
 from privacy.training.save import partial_folder
 from tests.privacy.toys import make_base, make_spec, nonsense, opinions, write_rows

@@ -9,7 +9,7 @@ import pytest
 import torch
 import transformers
 
-from harness.data import DataSource
+from harness.data.datasets import DataSource
 from harness.errors import DataError, UsageError
 from privacy.clipping import BookKeepingEngine, OneSampleEngine
 from privacy.clipping.losses import IGNORED

@@ -9,11 +9,11 @@ import torch
 from accelerate.utils import set_seed
 from transformers import AutoTokenizer
 
+from harness.api.needs import Need
+from harness.api.scorer import MaskedRequest, TextRequest, TokenRequest
 from harness.checkpoint import CheckpointSource, Permissions, inspect_checkpoint, load_checkpoint
 from harness.checkpoint.tokenizer import load_tokenizer
 from harness.errors import AssayError, DataError, UsageError
-from harness.probe import Need
-from harness.scorer.api import MaskedRequest, TextRequest, TokenRequest
 from harness.scorer.hf import HFScorer
 from privacy.clipping import BookKeepingEngine, OneSampleEngine
 from privacy.training import TrainSpec, train

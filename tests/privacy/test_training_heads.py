@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from harness.api.needs import Need
 from harness.checkpoint import CheckpointSource, LoadedCheckpoint, inspect_checkpoint, load_checkpoint
 from harness.errors import CheckpointError
-from harness.probe import Need
 from privacy.training import train
 from tests.privacy.toys import make_base, make_spec
 from tests.tiny import ENCODERS

@@ -9,9 +9,9 @@ import torch
 from accelerate.utils import set_seed
 from safetensors.torch import load_file, save_file
 
+from harness.api.needs import Need
 from harness.checkpoint import CheckpointSource, inspect_checkpoint, load_checkpoint
 from harness.errors import UsageError
-from harness.probe import Need
 from privacy.clipping import BookKeepingEngine
 from privacy.training import TrainSpec, train
 from privacy.training.batches import Collator, MicroBatch, padding_values

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from harness.errors import AuditError
-from harness.manifest import TrainingManifest, read_manifest
+from harness.provenance.manifest import TrainingManifest, read_manifest
 from privacy.clipping import ClippingStats
 from privacy.training import TrainSpec, train
 from privacy.training.loop import Schedule

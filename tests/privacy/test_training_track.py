@@ -16,25 +16,25 @@ import pandas as pd
 import pytest
 import yaml
 
-from harness.audit import conclude, start_audit
+from harness.audit.plan import AuditPlan
+from harness.audit.run import conclude, start_audit
+from harness.audit.spec import AuditSpec
+from harness.base.stores import default_uri
 from harness.checkpoint import CheckpointSource, inspect_checkpoint
-from harness.claim import TrainingRecord, training_line
-from harness.claim_check import ClaimCheck
 from harness.cli import main
-from harness.manifest import MANIFEST_NAME, TrainingManifest, read_manifest
-from harness.mlflow_session import TrackingError, mlflow_session
-from harness.plan import AuditPlan
-from harness.spec import AuditSpec
-from harness.stores import default_uri
-from harness.tracked import tracked_audits
-from harness.tracking import log_audit
+from harness.provenance.claim import TrainingRecord, training_line
+from harness.provenance.claim_check import ClaimCheck
+from harness.provenance.manifest import MANIFEST_NAME, TrainingManifest, read_manifest
+from harness.tracking.fetch import tracked_audits
+from harness.tracking.log import log_audit
+from harness.tracking.session import TrackingError, mlflow_session
 from privacy.ledger import read_chain
 from privacy.ledger.chain import ledger_bytes
+from privacy.tracking.log import log_training, pending_trainings, tracking_note
+from privacy.tracking.run import loss_curve, training_metrics
 from privacy.training import train
 from privacy.training.session import LEDGER_NAME
 from privacy.training.step_rows import read_step_rows, step_rows_path
-from privacy.training.track import log_training, pending_trainings, tracking_note
-from privacy.training.tracked_run import loss_curve, training_metrics
 from tests.privacy.toys import make_base, make_spec
 
 

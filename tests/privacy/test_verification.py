@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from harness.claim_check import ClaimCheck, check_claim
-from harness.limits import LEDGER_BYTES, VARIABLE
-from harness.manifest import MANIFEST_NAME, PrivacyClaim, TrainingManifest, read_manifest
+from harness.base.limits import LEDGER_BYTES, VARIABLE
+from harness.provenance.claim_check import ClaimCheck, check_claim
+from harness.provenance.manifest import MANIFEST_NAME, PrivacyClaim, TrainingManifest, read_manifest
 from privacy.accounting import Mechanism, epsilon
 from privacy.accounting.claims import claim as bounds
 from privacy.ledger.chain import header_line

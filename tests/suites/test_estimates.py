@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.means import ratio_interval
-from harness.metrics import Better, RowValues
-from harness.stats import clopper_pearson
-from suites.estimates import UNIT, all_missing, estimate, share, usable
+from harness.api.estimates import UNIT, all_missing, estimate, share, usable
+from harness.api.means import ratio_interval
+from harness.api.metrics import Better, RowValues
+from harness.stats.intervals import clopper_pearson
 
 
 def test_usable_rows_are_told_from_missing_ones() -> None:

@@ -9,13 +9,14 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from harness.audit import measure, run_audit, start_audit
+from harness.api.needs import Need
+from harness.api.probe import ProbeRow
+from harness.api.registry import ProbeClass, find_probes
+from harness.audit.plan import AuditPlan, make_plan
+from harness.audit.run import measure, run_audit, start_audit
+from harness.audit.spec import AuditSpec
 from harness.checkpoint import CheckpointSource, Permissions, inspect_checkpoint, load_checkpoint
-from harness.plan import AuditPlan, make_plan
-from harness.probe import Need, ProbeRow
-from harness.registry import ProbeClass, find_probes
 from harness.scorer.hf import HFScorer
-from harness.spec import AuditSpec
 from privacy.training import TrainSpec, train
 from tests.suites.adversarial.recipes.ingredients import resources
 from tests.tiny import make_checkpoint
@@ -122,7 +123,7 @@ def probe(request: pytest.FixtureRequest) -> ProbeClass:
 
 def test_it_says_what_it_is(probe: ProbeClass) -> None:
     suite, _, name = probe.name.partition("/")
-    assert probe.__module__ in (f"suites.{suite}.{name}", "suites.adversarial.attack_probes")
+    assert probe.__module__ in (f"suites.{suite}.{name}", "suites.adversarial.attacks.catalogue")
     for text in (probe.about.summary, probe.about.paper, probe.about.cannot_tell, probe.__doc__):
         assert text
         assert len(text) > 10

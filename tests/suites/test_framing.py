@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.probe import Need
-from harness.scorer.api import MaskedRequest, TokenRequest, TokenScores
+from harness.api.needs import Need
+from harness.api.scorer import MaskedRequest, TokenRequest, TokenScores
 from harness.scorer.hf import HFScorer
-from suites.adversarial.prompt_answers import answer_request, lead_tokens
+from suites.adversarial.prompt.answers import answer_request, lead_tokens
 from suites.bias import crows_scores
 from suites.framing import causal_frame, masked_frame, opening
 from suites.memorization.extraction import Extraction, ExtractionParams

@@ -5,9 +5,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from harness.data import DataSource
+from harness.api.needs import Need
+from harness.data.datasets import DataSource
 from harness.errors import DataError
-from harness.probe import Need
 from suites.labels import class_indices, class_of, is_sentiment, true_classes
 from tests.fakes import dataset, make_info, plan
 

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.metrics import Metric
-from harness.pairs import Rule, compare_values, pair
-from harness.probe import Probe
-from harness.registry import find_probes
-from suites.adversarial.typos import Typos
+from harness.api.metrics import Metric
+from harness.api.probe import Probe
+from harness.api.registry import find_probes
+from harness.baseline.pairs import Rule, compare_values, pair
+from suites.adversarial.typos.probe import Typos
 from suites.bias.counterfactual import Counterfactual
 from suites.bias.crows_pairs import CrowsPairs
 from suites.memorization.extraction import Extraction

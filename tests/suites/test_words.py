@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.probe import Need
+from harness.api.needs import Need
 from suites.quality.perplexity import MASKED_WORDS, Perplexity
 from suites.words import LONGEST, first_words
 from tests.fakes import make_info, plan

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import harness
+from harness.api.isolation import TOKENS, Isolation
+from harness.api.staging import Staged
+from harness.base.limits import capped, to_raise
 from harness.checkpoint.isolated import server
-from harness.checkpoint.isolated.api import TOKENS, Isolation
-from harness.checkpoint.staging import Staged
 from harness.errors import CheckpointError, UsageError
-from harness.limits import capped, to_raise
 
 VARIABLE = "ASSAY_ISOLATION"
 """'process' insists on it, 'none' does without; not set: a process where the platform can."""

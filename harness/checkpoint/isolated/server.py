@@ -19,6 +19,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
+WORK = "harness.checkpoint.tasks"
+"""What children run, by name: it loads checkpoints, which asks this server first; the files know no circle."""
 _MOST = 2**20
 """Bytes of an answer; a sentence has a few hundred."""
 
@@ -53,7 +55,7 @@ def import_libraries(model_type: str) -> None:
     """What every child needs, imported here; and the architecture, where it is a known one."""
     import torch  # noqa: F401
 
-    importlib.import_module("harness.checkpoint.isolated.tasks")
+    importlib.import_module(WORK)
     importlib.import_module("harness.checkpoint.survey")
     importlib.import_module("transformers.modeling_utils")
     _warm(model_type)
@@ -149,12 +151,11 @@ def _child(request: dict[str, Any], writable: int) -> NoReturn:
     try:
         _nowhere(0)
         _close_all_but(writable)
-        from harness.checkpoint.isolated import tasks
         from harness.checkpoint.isolated.confine import confine
 
         done, lacking = confine([Path(request["folder"])], int(request["memory"]), int(request["cpu_seconds"]))
         answer: dict[str, Any] = {"measures": done, "lacking": lacking}
-        answer.update(tasks.run(request))
+        answer.update(importlib.import_module(WORK).run(request))
         os.write(writable, json.dumps(answer).encode())
         code = 0
     finally:

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, cast
 
-from harness.limits import WHEEL_ENTRIES, capped, to_raise
-from harness.scan.archives.directory import check_directory
+from harness.base.limits import WHEEL_ENTRIES, capped, to_raise
 from harness.scan.budget import Budget
 from harness.scan.tree.api import UnreadableError
+from harness.scan.tree.directory import check_directory
 
 _LZMA_MEMORY = 128 * 2**20
 _BLOCK = 2**18

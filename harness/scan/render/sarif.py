@@ -12,8 +12,8 @@ import json
 from typing import Any
 from urllib.parse import quote
 
-from harness.reports.content import plain
-from harness.reports.sarif_limits import category, left_out, message, within_limits
+from harness.base.loglines import plain
+from harness.base.sarif_limits import category, left_out, message, within_limits
 from harness.scan.finding import Finding, Level, Outcome, ScanReport
 from harness.scan.rules import RULES
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
-from harness.loglines import clean
+from harness.base.loglines import clean
 from harness.scan.finding import FileRecord, Finding, Level, ScanReport, counted
 from harness.scan.rules import RULES
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
-from harness.limits import WHEEL_ENTRIES, capped, to_raise
-from harness.scan.archives.directory import check_directory
+from harness.base.limits import WHEEL_ENTRIES, capped, to_raise
 from harness.scan.tree.api import Entry, Kind, Tree, Unlisted, UnreadableError
+from harness.scan.tree.directory import check_directory
 
 _TARGET = 4096
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.audit import resume_plan, run_audit, start_audit
+from harness.api.progress import OnProgress
+from harness.audit.plan import AuditPlan, make_plan
+from harness.audit.run import resume_plan, run_audit, start_audit
+from harness.audit.spec import AuditSpec
+from harness.base.validation import validated
 from harness.errors import AuditError, UsageError
-from harness.hardening import OnCases
-from harness.plan import AuditPlan, make_plan
-from harness.record import AuditFolder, Status, audits_in
-from harness.spec import AuditSpec
-from harness.validation import validated
+from harness.record.folder import AuditFolder, Status, audits_in
 from suites.adversarial.harden.spec import HardenSpec
 
 CLEAN, ATTACKED = 1000, 200
@@ -46,7 +46,7 @@ def audit_spec(spec: HardenSpec, checkpoint: Path, output: Path) -> AuditSpec:
     return validated(AuditSpec, {"tracking": {"uri": "off"}, **values, **ours}, "audit")
 
 
-def run_audits(spec: AuditSpec, weights: str, on_cases: OnCases) -> Audited:
+def run_audits(spec: AuditSpec, weights: str, on_cases: OnProgress) -> Audited:
     """Run the audit, or take up one of the same spec, checkpoint and cases. Raises AuditError for other weights."""
     folder, plan = _begun(spec) or (None, make_plan(spec))
     folder = folder or start_audit(plan, ["assay", "harden"])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from harness.baseline import Baseline, compare
-from harness.metrics import Better, Metric
-from harness.paired import mcnemar
-from harness.policy import BaselineRule, Gate, Policy
-from harness.verdict import Comparison as Paired
+from harness.api.metrics import Better, Metric
+from harness.baseline.compare import Baseline, compare
+from harness.gate.policy import BaselineRule, Gate, Policy
+from harness.gate.verdict import Comparison as Paired
+from harness.stats.paired import mcnemar
 from suites.adversarial.harden.audits import Audited
 from suites.adversarial.harden.result import Change
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.base.files import make_folder, write_text
 from harness.errors import UsageError
-from harness.files import make_folder, write_text
 
 SETTINGS = "hardening_settings.json"
 

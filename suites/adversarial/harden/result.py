@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from harness.frozen import Frozen
-from harness.manifest import HardeningRecord
+from harness.base.frozen import Frozen
+from harness.provenance.manifest import HardeningRecord
 
 if TYPE_CHECKING:
-    from rich.console import Group
+    pass
 
 RESULT, MARKDOWN = "hardening.json", "hardening.md"
 
@@ -67,23 +66,3 @@ class HardeningReport(Frozen):
     comparisons: tuple[Comparison, ...]
     notes: tuple[str, ...] = Field(default=(), description="what a reader must know")
     versions: dict[str, str]
-
-
-class HardeningResult:
-    """A finished hardening: its folder and its report."""
-
-    def __init__(self, folder: Path, report: HardeningReport) -> None:
-        self.folder = folder
-        self.report = report
-
-    @property
-    def files(self) -> Sequence[Path]:
-        """The hardened checkpoint and the reports."""
-        return (self.folder / "after", self.folder / RESULT, self.folder / MARKDOWN)
-
-    @property
-    def terminal(self) -> Group:
-        """The tables of the comparisons, for rich."""
-        from suites.adversarial.harden.table import terminal
-
-        return terminal(self.report)

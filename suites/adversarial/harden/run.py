@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.provenance.manifest import HardeningRecord
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
 import os
 from collections.abc import Iterator, Mapping
 
-from harness.audit import package_versions
+from harness.api.progress import Watch
+from harness.audit.plan import make_plan
+from harness.base.files import write_text
 from harness.errors import DataError, UsageError
-from harness.files import write_text
-from harness.hardening import Watch
-from harness.manifest import HardeningRecord, TrainingManifest
-from harness.plan import make_plan
+from harness.provenance.manifest import TrainingManifest
+from harness.record.environment import package_versions
 from privacy.training.data import TrainingData, load_training_data
 from suites.adversarial.harden.audits import Audited, audit_spec, run_audits
 from suites.adversarial.harden.compare import changes, not_by_row
@@ -21,13 +30,12 @@ from suites.adversarial.harden.result import (
     Checkpoint,
     Comparison,
     HardeningReport,
-    HardeningResult,
 )
 from suites.adversarial.harden.spec import HardenSpec
 from suites.adversarial.harden.table import markdown
 from suites.adversarial.harden.training import remove_stages, train_after, train_before, train_control
 from suites.adversarial.resources.finding import find
-from suites.adversarial.textattack_env import stop_words
+from suites.adversarial.resources.textattack_env import stop_words
 
 
 def run_hardening(spec: HardenSpec, watch: Watch | None = None, *, replace: bool = False) -> HardeningResult:
@@ -115,3 +123,23 @@ def _notes(record: HardeningRecord, audited: Mapping[str, Audited], data: Traini
             yield f"round {one.number}: no attack succeeded, so no adversarial text was added"
         if one.errors:
             yield f"round {one.number}: {one.errors} of {one.attacked} attacks broke; nothing is known of their texts"
+
+
+class HardeningResult:
+    """A finished hardening: its folder and its report."""
+
+    def __init__(self, folder: Path, report: HardeningReport) -> None:
+        self.folder = folder
+        self.report = report
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """The hardened checkpoint and the reports."""
+        return (self.folder / "after", self.folder / RESULT, self.folder / MARKDOWN)
+
+    @property
+    def terminal(self) -> Group:
+        """The tables of the comparisons, for rich."""
+        from suites.adversarial.harden.table import terminal
+
+        return terminal(self.report)

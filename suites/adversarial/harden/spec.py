@@ -14,10 +14,10 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from harness.validation import read_yaml, validated
+from harness.base.validation import read_yaml, validated
 from privacy.training import TrainSpec
 from privacy.training.options import load_train_spec
-from suites.adversarial.attacks import AttackParams
+from suites.adversarial.attacks.params import AttackParams
 from suites.adversarial.recipes import Recipe, find_recipe
 
 _NO_BEARING = frozenset({"output", "audit", "control", "concurrent", "workers"})

@@ -8,8 +8,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from harness.numbers import interval, number, percent
-from harness.reports.markdown import text
+from harness.base.numbers import interval, number, percent
+from harness.reports.formats.markdown import text
 from suites.adversarial.harden.result import Change, Comparison, HardeningReport
 
 _ENDS = {"after_attack_accuracy": "bought (accuracy under attack)", "accuracy": "cost (accuracy on clean texts)"}

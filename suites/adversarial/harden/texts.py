@@ -13,18 +13,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from harness.api.probe import Plan
+from harness.api.progress import OnProgress
+from harness.api.registry import find_probes, pick
+from harness.base.files import write_atomic
 from harness.checkpoint import CheckpointInfo, CheckpointSource, inspect_checkpoint, load_checkpoint
-from harness.data import Dataset, DataSource, frame_digest
+from harness.data.datasets import Dataset, DataSource, frame_digest
 from harness.errors import AuditError
 from harness.executors import make_executor
-from harness.files import write_atomic
-from harness.hardening import OnCases
-from harness.manifest import HardeningRound
-from harness.probe import Plan
-from harness.registry import find_probes, pick
-from harness.rows import RowStore
+from harness.provenance.manifest import HardeningRound
+from harness.record.rows import RowStore
 from privacy.training.data import TrainingData
-from suites.adversarial.attack_probe import AttackProbe
+from suites.adversarial.attacks.probe import AttackProbe
 from suites.adversarial.harden.spec import HardenSpec
 
 TEXTS = "texts.parquet"
@@ -32,7 +32,7 @@ _COLUMNS = ["text", "pair", "label"]
 
 
 def attack_round(
-    spec: HardenSpec, number: int, data: TrainingData, victim: Path, folder: Path, on_cases: OnCases
+    spec: HardenSpec, number: int, data: TrainingData, victim: Path, folder: Path, on_cases: OnProgress
 ) -> HardeningRound:
     """Attack the round's share of the training texts of the checkpoint `victim`; write the texts to train on.
 
@@ -88,7 +88,7 @@ def adversarial_texts(rows: pd.DataFrame, label_names: Sequence[str]) -> pd.Data
 
 
 def _attack(
-    spec: HardenSpec, number: int, clean: pd.DataFrame, victim: Path, folder: Path, on_cases: OnCases
+    spec: HardenSpec, number: int, clean: pd.DataFrame, victim: Path, folder: Path, on_cases: OnProgress
 ) -> pd.DataFrame:
     """Rows of the attack in the order of the training texts; runs what has no row yet."""
     info = inspect_checkpoint(CheckpointSource(source=str(victim)))

@@ -10,11 +10,11 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.api.progress import Watch
+from harness.base.files import make_folder, write_text
 from harness.checkpoint import CheckpointSource, inspect_checkpoint
 from harness.errors import UsageError
-from harness.files import make_folder, write_text
-from harness.hardening import Watch
-from harness.manifest import MANIFEST_NAME, HardeningRecord, HardeningRound, TrainingManifest, read_manifest
+from harness.provenance.manifest import MANIFEST_NAME, HardeningRecord, HardeningRound, TrainingManifest, read_manifest
 from privacy.training import TrainResult, TrainSpec, train
 from privacy.training.data import TrainingData
 from privacy.training.save import finished_checkpoint, partial_folder

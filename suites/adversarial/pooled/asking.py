@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.scorer.api import ClassScores, Floats, Scorer, TextRequest, TokenRequest, TokenScores
+from harness.api.scorer import ClassScores, Floats, Scorer, TextRequest, TokenRequest, TokenScores
 from suites.adversarial.pooled.broker import Handler
 from suites.adversarial.pooled.fibres import ask
 

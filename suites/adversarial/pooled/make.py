@@ -11,12 +11,12 @@ from suites.adversarial.pooled.asking import AskingScorer, asked_vectors
 from suites.adversarial.pooled.lean_goal import lean_goal
 from suites.adversarial.pooled.time_limit import keep_to_time
 from suites.adversarial.recipes.parts import Goal, Parts
-from suites.adversarial.textattack_env import StopWords, load_textattack, nltk_stop_words, stop_words
-from suites.adversarial.victim import Victim
+from suites.adversarial.resources.textattack_env import StopWords, load_textattack, nltk_stop_words, stop_words
+from suites.adversarial.victims.classifier import Victim
 
 if TYPE_CHECKING:
+    from harness.api.scorer import Scorer
     from harness.checkpoint import CheckpointInfo
-    from harness.scorer.api import Scorer
 
 EVERY_QUERY = 1 << 20
 """The broker forms the batches, so TextAttack hands over all it has."""
@@ -74,6 +74,6 @@ def _left_alone(attack: Any, chosen: StopWords) -> str:
 def _victim(setup: Setup) -> Victim:
     if setup.scorer is None:
         return Victim(AskingScorer(setup.checkpoint))
-    from suites.adversarial.gradient_victim import GradientVictim
+    from suites.adversarial.victims.gradients import GradientVictim
 
     return GradientVictim(AskingScorer(setup.checkpoint, setup.scorer))

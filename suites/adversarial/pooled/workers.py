@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from harness.surroundings import shielded
+from harness.base.surroundings import shielded
 from suites.adversarial.pooled.broker import Broker, Reply, Request
 from suites.adversarial.pooled.fibres import Clock, Finished
 from suites.adversarial.pooled.rounds import run_fibres

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from harness.errors import UsageError
-from suites.adversarial.gradient_victim import WordGradientVictim, gradient_swaps_allowed
 from suites.adversarial.recipes.parts import Goal, Parts
 from suites.adversarial.recipes.pieces import (
     assembled,
@@ -18,6 +17,7 @@ from suites.adversarial.recipes.pieces import (
     untargeted_only,
 )
 from suites.adversarial.recipes.recipe import Recipe
+from suites.adversarial.victims.gradients import WordGradientVictim, gradient_swaps_allowed
 
 
 def a2t(parts: Parts, goal: Goal) -> Any:

@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.api.needs import Need
+from harness.api.scorer import TextRequest
 from harness.errors import UsageError
-from harness.probe import Need
-from harness.scorer.api import TextRequest
 from suites.adversarial.resources.finding import Found, find
 from suites.adversarial.resources.nltk_data import wordnet_reader
 from suites.adversarial.resources.tagger import Tagger, read_tagger
-from suites.adversarial.resources.vectors import WordVectors, read_vectors, textattack_embedding
+from suites.adversarial.resources.textattack_env import load_textattack
+from suites.adversarial.resources.vectors import WordVectors, read_vectors
 
 if TYPE_CHECKING:
     from harness.checkpoint import LoadedCheckpoint
-    from suites.adversarial.textattack_env import StopWords
+    from suites.adversarial.resources.textattack_env import StopWords
 
 Encode = Callable[[list[str]], NDArray[np.float32]]
 """Texts to vectors [texts, width]; a text's vector must not depend on the others."""
@@ -188,3 +189,24 @@ def _loaded(found: Found, device: str = "auto") -> LoadedCheckpoint:
     from harness.checkpoint import CheckpointSource, inspect_checkpoint, load_checkpoint
 
     return load_checkpoint(inspect_checkpoint(CheckpointSource(source=str(found.path))), device=device, dtype="fp32")
+
+
+def textattack_embedding(vectors: WordVectors, k: int = 50) -> Any:
+    """TextAttack's `WordEmbedding` over the unit vectors; the `k` nearest by cosine are worked out word by word."""
+    load_textattack()
+    from textattack.shared import WordEmbedding
+
+    places = dict(enumerate(vectors.words))
+    return WordEmbedding(vectors.unit, vectors.index, places, LazyNeighbours(vectors, k))
+
+
+class LazyNeighbours:
+    """What TextAttack takes for a matrix (n words, 1 + k): row i holds i, then its `k` nearest."""
+
+    def __init__(self, vectors: WordVectors, k: int) -> None:
+        self._vectors = vectors
+        self.shape = (len(vectors), k + 1)
+
+    def __getitem__(self, place: int) -> NDArray[np.intp]:
+        nearest, _ = self._vectors.nearest(int(place), self.shape[1] - 1)
+        return np.concatenate([np.array([place], np.intp), nearest])

@@ -9,7 +9,7 @@ from typing import Any
 from harness.errors import UsageError
 from suites.adversarial.recipes.parts import Goal, Parts
 from suites.adversarial.resources.finding import ResourceMissing, described, find
-from suites.adversarial.textattack_env import missing
+from suites.adversarial.resources.textattack_env import missing
 
 
 @dataclass(frozen=True, slots=True)

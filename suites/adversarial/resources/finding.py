@@ -8,8 +8,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.data.pypi import cache_home, is_pypi, parse_pypi, pypi_file
 from harness.errors import UsageError
-from harness.pypi import cache_home, is_pypi, parse_pypi, pypi_file
 from suites.adversarial.resources.catalogue import RESOURCES, Place, Resource
 
 FOLDER = "ASSAY_RESOURCES"

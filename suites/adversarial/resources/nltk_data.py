@@ -14,9 +14,9 @@ import zipfile
 from pathlib import Path
 from typing import IO, Any, cast
 
+from harness.base.files import make_folder
+from harness.data.pypi import cache_home
 from harness.errors import UsageError
-from harness.files import make_folder
-from harness.pypi import cache_home
 from suites.adversarial.resources.finding import Found
 
 _SETS = {"adj": 3, "adv": 4, "noun": 1, "verb": 2}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from harness.api.resources import ResourceRow
 from harness.errors import UsageError
-from harness.resources import ResourceRow
 from suites.adversarial.resources.catalogue import RESOURCES, Resource
 from suites.adversarial.resources.finding import ResourceMissing, find, shown
 

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.base.files import write_atomic
 from harness.errors import UsageError
-from harness.files import write_atomic
-from suites.adversarial.textattack_env import load_textattack
 
 Floats = NDArray[np.float32]
 _ROUND = 6
@@ -106,27 +105,6 @@ def write_vectors(vectors: WordVectors, path: Path) -> None:
     if not path.parent.is_dir():
         raise UsageError(f"{path}: its folder does not exist; make it or give another --output")
     write_atomic(path, write)
-
-
-def textattack_embedding(vectors: WordVectors, k: int = 50) -> Any:
-    """TextAttack's `WordEmbedding` over the unit vectors; the `k` nearest by cosine are worked out word by word."""
-    load_textattack()
-    from textattack.shared import WordEmbedding
-
-    places = dict(enumerate(vectors.words))
-    return WordEmbedding(vectors.unit, vectors.index, places, LazyNeighbours(vectors, k))
-
-
-class LazyNeighbours:
-    """What TextAttack takes for a matrix (n words, 1 + k): row i holds i, then its `k` nearest."""
-
-    def __init__(self, vectors: WordVectors, k: int) -> None:
-        self._vectors = vectors
-        self.shape = (len(vectors), k + 1)
-
-    def __getitem__(self, place: int) -> NDArray[np.intp]:
-        nearest, _ = self._vectors.nearest(int(place), self.shape[1] - 1)
-        return np.concatenate([np.array([place], np.intp), nearest])
 
 
 def open_text(path: Path) -> Any:

@@ -6,7 +6,7 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 
-from harness.probe import ProbeRow
+from harness.api.probe import ProbeRow
 
 
 class SemanticColumns(ProbeRow):

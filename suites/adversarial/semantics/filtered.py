@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.metrics import Better, Metric, RowValues, missing_metric
-from harness.stats import Interval, Method, clopper_pearson
+from harness.api.estimates import estimate, share, usable, with_interval
+from harness.api.metrics import Better, Metric, RowValues, missing_metric
+from harness.stats.intervals import Interval, Method, clopper_pearson
 from suites.adversarial.semantics.columns import SEMANTIC_COLUMNS
 from suites.adversarial.semantics.params import Measure, SemanticsParams
-from suites.estimates import estimate, share, usable, with_interval
 
 METRICS = {
     "raw_success_rate": Better.LOWER,

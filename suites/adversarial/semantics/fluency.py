@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.scorer.api import Scorer
+from harness.api.scorer import Scorer
 from suites.adversarial.semantics.unmeasured import Unmeasured
 from suites.framing import start_or_none
 from suites.quality.windows import Windows, score_causal

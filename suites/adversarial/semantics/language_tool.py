@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlencode
 
+from harness.base.surroundings import find_program
 from harness.errors import UsageError
-from harness.surroundings import find_program
 from suites.adversarial.resources.finding import ResourceMissing
 from suites.adversarial.semantics.unmeasured import Unmeasured
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
+from harness.api.needs import Need
+from harness.api.probe import RowDict
+from harness.api.scorer import Scorer
 from harness.errors import UsageError
-from harness.probe import Need, RowDict
-from harness.scorer.api import Scorer
 from suites.adversarial.resources.finding import Found, ResourceMissing, find
 from suites.adversarial.semantics.columns import SEMANTIC_COLUMNS
 from suites.adversarial.semantics.fluency import Perplexities

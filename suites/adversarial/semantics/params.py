@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from harness.probe import ProbeParams
+from harness.api.probe import ProbeParams
 
 Measure = Literal["similarity", "grammar", "perplexity"]
 Similarity = Literal["cosine", "angular"]

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from harness.scorer.api import Embedding, Floats, Scorer, TextRequest
+from harness.api.scorer import Embedding, Floats, Scorer, TextRequest
 from suites.adversarial.semantics.unmeasured import Unmeasured
 
 Vector = Floats | Unmeasured

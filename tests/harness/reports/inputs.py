@@ -7,15 +7,15 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from harness.claim import ClaimRecord, TrainingRecord
-from harness.claim_check import ClaimCheck
-from harness.gate import Gate, GateResult, Outcome, Policy, Verdict, decide
-from harness.metrics import Better, Metric
-from harness.policy import Severity
-from harness.record import AuditManifest, CheckpointRecord, DatasetRecord, ProbeRecord, Status
+from harness.api.metrics import Better, Metric
+from harness.gate.decide import Gate, GateResult, Outcome, Policy, Verdict, decide
+from harness.gate.policy import Severity
+from harness.gate.verdict import BaselineRecord, Comparison, Flips, WaiverState
+from harness.provenance.claim import ClaimRecord, TrainingRecord
+from harness.provenance.claim_check import ClaimCheck
+from harness.record.folder import AuditManifest, CheckpointRecord, DatasetRecord, ProbeRecord, Status
 from harness.reports import report_input
-from harness.reports.api import Example, ReportInput
-from harness.verdict import BaselineRecord, Comparison, Flips, WaiverState
+from harness.reports.content.api import Example, ReportInput
 
 HOSTILE = (
     "<script>alert(1)</script>",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
-from harness.numbers import number
-from harness.reports.content import gate_name, outcome_label, plain
-from harness.verdict import GateResult
+from harness.base.loglines import plain
+from harness.base.numbers import number
+from harness.gate.verdict import GateResult
+from harness.reports.content.report import gate_name, outcome_label
 
 VOID = {"meta", "br", "rect", "line", "circle", "hr"}
 

@@ -12,14 +12,15 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.gate import decide
-from harness.metrics import Better, Metric, missing_metric
-from harness.policy import Policy
-from harness.reports import as_json, card, comment, html, junit, markdown, report_input, sarif, step_summary
-from harness.reports.api import Level, ReportInput
-from harness.reports.content import OUTCOME_WORDS
-from harness.reports.disclosure import disclose
-from harness.verdict import Outcome
+from harness.api.metrics import Better, Metric, missing_metric
+from harness.gate.decide import decide
+from harness.gate.policy import Policy
+from harness.gate.verdict import Outcome
+from harness.reports import report_input
+from harness.reports.content.api import Level, ReportInput
+from harness.reports.content.disclosure import disclose
+from harness.reports.content.report import OUTCOME_WORDS
+from harness.reports.formats import as_json, card, comment, html, junit, markdown, sarif, step_summary
 from tests.harness.reports.inputs import manifest, reports
 
 SLOW = [HealthCheck.too_slow]

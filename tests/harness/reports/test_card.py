@@ -10,10 +10,11 @@ from huggingface_hub import ModelCard
 from hypothesis import given, settings
 from markdown_it import MarkdownIt
 
+from harness.base.loglines import plain
 from harness.reports import update_card
-from harness.reports.api import ReportInput
-from harness.reports.card import BEGIN, END, render, update
-from harness.reports.content import outcome_label, plain
+from harness.reports.content.api import ReportInput
+from harness.reports.content.report import outcome_label
+from harness.reports.formats.card import BEGIN, END, render, update
 from tests.harness.reports.inputs import HOSTILE, by_hand, manifest, reports
 from tests.harness.reports.page import Page
 

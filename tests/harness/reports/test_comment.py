@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from markdown_it import MarkdownIt
 
+from harness.base.loglines import plain
 from harness.errors import UsageError
-from harness.reports import step_summary
-from harness.reports.api import ReportInput
-from harness.reports.comment import LONGEST, body, marker, quiet, render
-from harness.reports.content import OUTCOME_WORDS, outcome_label, plain
+from harness.reports.content.api import ReportInput
+from harness.reports.content.report import OUTCOME_WORDS, outcome_label
+from harness.reports.formats import step_summary
+from harness.reports.formats.comment import LONGEST, body, marker, quiet, render
 from tests.harness.reports.inputs import HOSTILE, by_hand, compared, manifest, reports
 from tests.harness.reports.page import Page
 

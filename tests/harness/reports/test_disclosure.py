@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.reports import disclosed_input, find_writers, report_input
-from harness.reports.api import Level, ReportInput, Writer
-from harness.reports.disclosure import _PERSONAL, ROW_TEXT, disclose, mask_personal, show_row
+from harness.reports.content.api import Level, ReportInput, Writer
+from harness.reports.content.disclosure import _PERSONAL, ROW_TEXT, disclose, mask_personal, show_row
 from tests.harness.reports.inputs import by_hand, compared, manifest, metric
 from tests.harness.reports.regex_steps import Steps
 

@@ -5,10 +5,11 @@ import re
 import pytest
 from hypothesis import given, settings
 
-from harness.reports.api import ReportInput
-from harness.reports.content import OUTCOME_WORDS, plain, probe_sections
-from harness.reports.html import render
-from harness.reports.plot import gate_plot, interval_plot, pair_plot
+from harness.base.loglines import plain
+from harness.reports.content.api import ReportInput
+from harness.reports.content.report import OUTCOME_WORDS, probe_sections
+from harness.reports.formats.html import render
+from harness.reports.formats.plot import gate_plot, interval_plot, pair_plot
 from tests.harness.reports.inputs import by_hand, compared, reports
 from tests.harness.reports.page import Decision, Page
 

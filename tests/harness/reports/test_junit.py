@@ -8,11 +8,11 @@ from xml.etree import ElementTree as ET
 import pytest
 from hypothesis import given, settings
 
-from harness.gate import decide
-from harness.reports.api import ReportInput, Undecided
-from harness.reports.content import plain
-from harness.reports.junit import render
-from harness.verdict import Outcome
+from harness.base.loglines import plain
+from harness.gate.decide import decide
+from harness.gate.verdict import Outcome
+from harness.reports.content.api import ReportInput, Undecided
+from harness.reports.formats.junit import render
 from tests.harness.reports.inputs import HOSTILE, by_hand, compared, manifest, reports
 
 ATTRIBUTES = {

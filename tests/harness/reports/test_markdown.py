@@ -5,9 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from harness.reports.api import ReportInput
-from harness.reports.content import OUTCOME_WORDS, plain, probe_sections
-from harness.reports.markdown import code, render, text
+from harness.base.loglines import plain
+from harness.reports.content.api import ReportInput
+from harness.reports.content.report import OUTCOME_WORDS, probe_sections
+from harness.reports.formats.markdown import code, render, text
 from tests.harness.reports.inputs import HOSTILE, by_hand, compared, reports
 from tests.harness.reports.page import Decision, Page
 

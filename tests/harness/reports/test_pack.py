@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from harness.errors import UsageError
-from harness.policy import Policy
-from harness.reports.api import Level, ReportInput
-from harness.reports.pack import render
+from harness.gate.policy import Policy
+from harness.reports.content.api import Level, ReportInput
+from harness.reports.formats.pack import render
 from tests.harness.reports.inputs import by_hand, compared, manifest
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.errors import UsageError
-from harness.reports.pdf import render
+from harness.reports.formats.pdf import render
 from tests.harness.reports.inputs import HOSTILE, by_hand, compared, manifest
 
 

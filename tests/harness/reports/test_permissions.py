@@ -9,10 +9,10 @@ import pytest
 from rich.console import Console
 
 from harness.checkpoint import Permissions
-from harness.reports import as_json, card, comment, html, junit, markdown, sarif, step_summary
-from harness.reports.api import Level, ReportInput
-from harness.reports.disclosure import disclose
-from harness.reports.terminal import print_report
+from harness.reports.content.api import Level, ReportInput
+from harness.reports.content.disclosure import disclose
+from harness.reports.formats import as_json, card, comment, html, junit, markdown, sarif, step_summary
+from harness.reports.formats.terminal import print_report
 from tests.harness.reports.inputs import by_hand
 
 

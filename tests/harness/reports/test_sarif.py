@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from harness.policy import Gate, Severity
-from harness.reports import sarif_limits
-from harness.reports.api import Level, ReportInput
-from harness.reports.content import plain
-from harness.reports.disclosure import disclose
-from harness.reports.sarif import render
-from harness.reports.sarif_limits import message
-from harness.verdict import GateResult, Outcome
+from harness.base import sarif_limits
+from harness.base.loglines import plain
+from harness.base.sarif_limits import message
+from harness.gate.policy import Gate, Severity
+from harness.gate.verdict import GateResult, Outcome
+from harness.reports.content.api import Level, ReportInput
+from harness.reports.content.disclosure import disclose
+from harness.reports.formats.sarif import render
 from tests.harness.reports.inputs import HOSTILE, by_hand, compared, manifest, reports
 from tests.harness.reports.sarif_rules import check_log
 

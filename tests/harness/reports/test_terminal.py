@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from rich.cells import cell_len
 from rich.console import Console
 
-from harness.gate import decide
+from harness.base.loglines import plain
+from harness.gate.decide import decide
 from harness.reports import report_input
-from harness.reports.api import ReportInput
-from harness.reports.content import OUTCOME_WORDS, plain
-from harness.reports.terminal import print_report
+from harness.reports.content.api import ReportInput
+from harness.reports.content.report import OUTCOME_WORDS
+from harness.reports.formats.terminal import print_report
 from tests.harness.reports.inputs import HOSTILE, by_hand, compared, manifest, metric, reports
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from harness.errors import AuditError, UsageError
-from harness.record import AuditFolder
+from harness.record.folder import AuditFolder
 from harness.reports import find_writers, recorded_input, render_again, update_card, write_reports
-from harness.reports.api import Level, ReportInput
+from harness.reports.content.api import Level, ReportInput
 from tests.harness.reports.inputs import by_hand
 
 Plug = Callable[..., EntryPoint]
@@ -32,8 +32,8 @@ def plug(monkeypatch: pytest.MonkeyPatch) -> Plug:
 
 
 OWN = [
-    EntryPoint("html", "harness.reports.html:render", "assay.reports"),
-    EntryPoint("markdown", "harness.reports.markdown:render", "assay.reports"),
+    EntryPoint("html", "harness.reports.formats.html:render", "assay.reports"),
+    EntryPoint("markdown", "harness.reports.formats.markdown:render", "assay.reports"),
 ]
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from harness.api.metrics import Metric
 from harness.cli import main
-from harness.gate import Policy, decide
-from harness.metrics import Metric
-from harness.record import AuditFolder, audits_in
+from harness.gate.decide import Policy, decide
+from harness.gate.verdict import Outcome
+from harness.record.folder import AuditFolder, audits_in
 from harness.scan.finding import Finding, Level, ScanReport, Unscanned
 from harness.scan.record import SCAN_METRIC, ScanRecord, scan_metrics
-from harness.verdict import Outcome
 from tests.harness.scan.inputs import write
 from tests.tiny import make_checkpoint
 
@@ -99,9 +99,9 @@ def test_run_scans_first_and_the_policy_decides(tmp_path: Path, monkeypatch: pyt
 
 
 def test_resume_scans_again_whatever_the_folder_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from harness.audit import start_audit
-    from harness.plan import make_plan
-    from harness.spec import AuditSpec
+    from harness.audit.plan import make_plan
+    from harness.audit.run import start_audit
+    from harness.audit.spec import AuditSpec
 
     model = make_checkpoint(tmp_path / "model", "bert", "classifier")
     write(model, "pip.py", "x = 1\n")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from harness.reports import sarif_limits
+from harness.base import sarif_limits
 from harness.scan.finding import Finding, Level, ScanReport
 from harness.scan.render.formats import FORMATS
 from harness.scan.rules import RULES

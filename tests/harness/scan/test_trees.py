@@ -79,7 +79,7 @@ def test_a_link_swapped_in_after_listing_is_not_followed(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("name", ["a\nb", "a\x1b[2Jb", "a\udcffb", "x" * 255, " a", "a\u200b.json", "::error::x"])
 def test_names_are_shown_and_never_obeyed(name: str, tmp_path: Path) -> None:
-    from harness.loglines import inert
+    from harness.base.loglines import inert
     from harness.scan.render.formats import FORMATS
 
     write(tmp_path, name, RUNS)

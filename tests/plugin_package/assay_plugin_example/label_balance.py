@@ -8,12 +8,13 @@ import pandas as pd
 from pandera.typing import Series
 from pydantic import Field
 
-from harness.case import Case, make_cases
-from harness.metrics import Better, Metric, missing_metric
-from harness.probe import About, Input, Need, Plan, Probe, ProbeParams, ProbeRow, RowDict, any_of, error_row
-from harness.schemas import Texts
-from harness.scorer.api import Scorer, TextRequest
-from harness.stats import clopper_pearson
+from harness.api.case import Case, make_cases
+from harness.api.metrics import Better, Metric, missing_metric
+from harness.api.needs import Need, any_of
+from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
+from harness.api.scorer import Scorer, TextRequest
+from harness.data.schemas import Texts
+from harness.stats.intervals import clopper_pearson
 
 
 class BalanceParams(ProbeParams):

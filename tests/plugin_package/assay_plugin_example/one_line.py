@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.reports.api import ReportInput
+from harness.reports.content.api import ReportInput
 
 suffix = ".txt"
 

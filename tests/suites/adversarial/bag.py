@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from harness.probe import Need
-from harness.scorer.api import ClassScores, Floats32, GradientRequest, InputGradient, InputRequest, Loss, TextRequest
+from harness.api.needs import Need
+from harness.api.scorer import ClassScores, Floats32, GradientRequest, InputGradient, InputRequest, Loss, TextRequest
 from tests.fakes import SPECIALS, FakeScorer, make_info
 from tests.scoring import Array
 

@@ -7,8 +7,8 @@ from functools import cache
 
 import numpy as np
 
-from harness.probe import Need
-from harness.scorer.api import TokenRequest, TokenScores
+from harness.api.needs import Need
+from harness.api.scorer import TokenRequest, TokenScores
 from harness.scorer.hf import HFScorer
 from tests.fakes import SPECIALS, FakeScorer, make_info
 from tests.scoring import all_logprobs

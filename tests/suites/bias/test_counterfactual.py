@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from harness.api.metrics import Better
+from harness.api.needs import Need
+from harness.api.scorer import TextRequest
 from harness.errors import DataError
-from harness.metrics import Better
-from harness.probe import Need
-from harness.scorer.api import TextRequest
-from harness.stats import clopper_pearson
+from harness.stats.intervals import clopper_pearson
 from suites.bias.counterfactual import METRICS, Counterfactual, CounterfactualParams
 from suites.bias.gaps import members_of, total_variation
 from tests.fakes import FakeScorer, by_key, make_info, plan, rows_of

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.data import DataSource, load_dataset
+from harness.api.metrics import Better
+from harness.api.needs import Need
+from harness.data.datasets import DataSource, load_dataset
 from harness.errors import DataError
-from harness.metrics import Better
-from harness.probe import Need
-from harness.stats import clopper_pearson
+from harness.stats.intervals import clopper_pearson
 from suites.bias.crows_data import CrowsPairsData, read_pairs
 from suites.bias.crows_pairs import CrowsPairs
 from suites.bias.crows_scores import PairScores, score_causal, score_masked

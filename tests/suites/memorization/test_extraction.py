@@ -9,22 +9,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.case import Case
+from harness.api.case import Case
+from harness.api.metrics import Metric
+from harness.api.probe import Plan
+from harness.api.registry import Found
+from harness.api.scorer import TokenRequest
+from harness.audit.plan import make_plan
+from harness.audit.spec import AuditSpec, ProbeSpec
 from harness.checkpoint import CheckpointInfo, CheckpointSource, Permissions, inspect_checkpoint, load_checkpoint
-from harness.data import DataSource, load_dataset
+from harness.data.datasets import DataSource, load_dataset
+from harness.data.schemas import Texts
 from harness.errors import DataError
-from harness.metrics import Metric
-from harness.plan import make_plan
-from harness.probe import Plan
-from harness.registry import Found
-from harness.schemas import Texts
-from harness.scorer.api import TokenRequest
 from harness.scorer.hf import HFScorer
-from harness.spec import AuditSpec, ProbeSpec
-from harness.stats import clopper_pearson
+from harness.stats.differences import newcombe
+from harness.stats.intervals import clopper_pearson
 from privacy.training import train
 from suites.memorization.extraction import LICENCE, UNSEEN, Extraction, ExtractionParams
-from suites.memorization.intervals import newcombe
 from suites.memorization.windows import cut_windows
 from tests.privacy.toys import BAD, GOOD, WORDS, make_base, make_spec, write_rows
 

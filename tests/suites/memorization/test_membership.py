@@ -10,16 +10,16 @@ import pandas as pd
 import pytest
 from scipy.stats import binom, norm
 
+from harness.api.metrics import Metric
+from harness.api.probe import Plan
 from harness.checkpoint import CheckpointInfo, CheckpointSource, Permissions, inspect_checkpoint, load_checkpoint
-from harness.data import DataSource, load_dataset
+from harness.data.datasets import DataSource, load_dataset
+from harness.data.schemas import LabelledTexts
 from harness.errors import DataError
-from harness.metrics import Metric
-from harness.probe import Plan
-from harness.schemas import LabelledTexts
 from harness.scorer.hf import HFScorer
-from harness.stats import clopper_pearson
+from harness.stats.differences import advantage, advantage_interval, newcombe, rate_at_threshold
+from harness.stats.intervals import clopper_pearson
 from privacy.training import train
-from suites.memorization.intervals import advantage, advantage_interval, newcombe, rate_at_threshold
 from suites.memorization.membership import Membership, MembershipParams
 from tests.privacy.toys import make_base, make_spec, nonsense, write_rows
 

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from harness.api.needs import Need
+from harness.api.scorer import TextRequest
 from harness.checkpoint import CheckpointSource, inspect_checkpoint, load_checkpoint
 from harness.errors import DataError
-from harness.probe import Need
-from harness.scorer.api import TextRequest
-from harness.stats import clopper_pearson
+from harness.stats.intervals import clopper_pearson
 from suites.quality.classification import METRICS, Classification
 from tests.fakes import FakeScorer, by_key, make_info, plan, rows_of, values
 from tests.tiny import make_checkpoint

@@ -11,10 +11,10 @@ import pytest
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 from pydantic import ValidationError
 
+from harness.api.needs import Need
+from harness.api.scorer import TokenRequest
 from harness.checkpoint import CheckpointSource, inspect_checkpoint, load_checkpoint
 from harness.errors import UsageError
-from harness.probe import Need
-from harness.scorer.api import TokenRequest
 from harness.scorer.hf import HFScorer
 from suites.quality.perplexity import METRICS, Perplexity, PerplexityParams
 from suites.quality.windows import Windows, score_causal, score_masked

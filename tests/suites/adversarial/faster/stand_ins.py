@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from suites.adversarial.resources.vectors import WordVectors, textattack_embedding
-from suites.adversarial.textattack_env import load_textattack
+from suites.adversarial.recipes.parts import textattack_embedding
+from suites.adversarial.resources.textattack_env import load_textattack
+from suites.adversarial.resources.vectors import WordVectors
 
 SENTENCES = tuple(
     line.strip()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from suites.adversarial.faster import Memo, speed_up
-from suites.adversarial.textattack_env import load_textattack, nltk_stop_words, stop_words
+from suites.adversarial.resources.textattack_env import load_textattack, nltk_stop_words, stop_words
 from tests.suites.adversarial.faster.stand_ins import SENTENCES, embedding, encoder, victim
 from tests.suites.adversarial.faster.test_faster_masked_lm import transformation
 

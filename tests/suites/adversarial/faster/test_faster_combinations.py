@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from suites.adversarial.faster.combinations import first_words
-from suites.adversarial.textattack_env import load_textattack
+from suites.adversarial.resources.textattack_env import load_textattack
 
 TOKENS = ("a", "##b", "!", "##!", "-", "##-", "'", "##'", "#", "###", "[SEP]", "x!y", "a-", "é", "1", "##_", ".", "")
 CHINESE = ("中", "##国", "##人", "中国")

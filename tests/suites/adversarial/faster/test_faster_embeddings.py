@@ -7,7 +7,7 @@ import pytest
 
 from suites.adversarial.faster.embeddings import measure_together
 from suites.adversarial.faster.memo import Memo
-from suites.adversarial.textattack_env import load_textattack
+from suites.adversarial.resources.textattack_env import load_textattack
 from tests.suites.adversarial.faster.stand_ins import attacked, embedding, survivors, swaps
 
 

@@ -7,7 +7,7 @@ import torch
 
 from suites.adversarial.faster.encoders import encode_once, is_plain_encoder
 from suites.adversarial.faster.memo import Memo
-from suites.adversarial.textattack_env import load_textattack
+from suites.adversarial.resources.textattack_env import load_textattack
 from tests.suites.adversarial.faster.stand_ins import SENTENCES, attacked, embedding, encode, encoder, swaps
 
 _SETTINGS: list[dict[str, Any]] = [

@@ -9,7 +9,7 @@ import torch
 
 from suites.adversarial.faster.masked_lm import masked_insertion, masked_merge, masked_swap
 from suites.adversarial.faster.memo import Memo
-from suites.adversarial.textattack_env import load_textattack
+from suites.adversarial.resources.textattack_env import load_textattack
 from tests.scoring import load
 from tests.suites.adversarial.faster.stand_ins import attacked
 

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from suites.adversarial.faster.order import COSTS, cheap_first
-from suites.adversarial.textattack_env import load_textattack
+from suites.adversarial.resources.textattack_env import load_textattack
 
 
 def order(line: str) -> str:

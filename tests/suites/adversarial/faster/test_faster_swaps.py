@@ -6,7 +6,7 @@ import pytest
 
 from suites.adversarial.faster.memo import Memo
 from suites.adversarial.faster.swaps import embedding_swap, wordnet_swap
-from suites.adversarial.textattack_env import load_textattack
+from suites.adversarial.resources.textattack_env import load_textattack
 from tests.suites.adversarial.faster.stand_ins import attacked, embedding, vocabulary
 
 

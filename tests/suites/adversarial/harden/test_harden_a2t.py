@@ -10,7 +10,7 @@ import yaml
 from typer.testing import CliRunner
 
 from harness.cli import app
-from harness.rows import read_rows
+from harness.record.rows import read_rows
 from privacy.training import train
 from suites.adversarial.harden import run as run_module
 from suites.adversarial.harden import run_hardening

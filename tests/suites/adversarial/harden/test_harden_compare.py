@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from harness.metrics import Better, Metric
-from harness.verdict import Comparison, Flips
+from harness.api.metrics import Better, Metric
+from harness.gate.verdict import Comparison, Flips
 from suites.adversarial.harden.compare import change, two_sided
 
 

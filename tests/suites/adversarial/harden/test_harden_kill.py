@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from harness.rows import read_rows, row_parts
+from harness.record.rows import read_rows, row_parts
 from suites.adversarial.harden import load_harden_spec, run_hardening
 from tests.suites.adversarial.harden.toy import N, make_train, manifest_of
 

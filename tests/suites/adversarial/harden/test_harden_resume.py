@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from harness.hardening import OnCases, Watch
-from harness.rows import read_rows, row_parts
+from harness.api.progress import OnProgress, Watch
+from harness.record.rows import read_rows, row_parts
 from suites.adversarial.harden import HardenSpec, run_hardening
 from tests.suites.adversarial.harden.toy import N, digest, make_spec, make_train
 
@@ -37,7 +37,7 @@ def interrupted_at(what: str, done: int) -> Watch:
     """Stops where `done` cases of work that begins so are finished."""
 
     @contextmanager
-    def cases() -> Iterator[OnCases]:
+    def cases() -> Iterator[OnProgress]:
         def on_cases(name: str, finished: int, _: int) -> None:
             if name.startswith(what) and finished >= done:
                 raise KeyboardInterrupt

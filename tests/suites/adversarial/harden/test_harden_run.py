@@ -11,13 +11,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from harness.api.progress import Watch
 from harness.checkpoint import CheckpointSource, inspect_checkpoint
-from harness.data import load_dataset
+from harness.data.datasets import load_dataset
+from harness.data.schemas import LabelledTexts
 from harness.errors import UsageError
-from harness.hardening import Watch
-from harness.record import AuditFolder
-from harness.rows import read_rows
-from harness.schemas import LabelledTexts
+from harness.record.folder import AuditFolder
+from harness.record.rows import read_rows
 from privacy.training import train
 from suites.adversarial.harden import HardeningResult, HardenSpec, run_hardening
 from suites.adversarial.harden.result import Change

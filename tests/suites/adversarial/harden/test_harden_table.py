@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from harness.manifest import HardeningRecord, HardeningRound
+from harness.provenance.manifest import HardeningRecord, HardeningRound
 from suites.adversarial.harden.result import Change, Checkpoint, Comparison, HardeningReport
 from suites.adversarial.harden.table import markdown, summary, terminal
 

@@ -6,9 +6,9 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from harness.api.scorer import TextRequest
 from harness.checkpoint import CheckpointSource, inspect_checkpoint, load_checkpoint
-from harness.manifest import TrainingManifest, read_manifest
-from harness.scorer.api import TextRequest
+from harness.provenance.manifest import TrainingManifest, read_manifest
 from harness.scorer.hf import HFScorer
 from privacy.training import TrainSpec
 from suites.adversarial.harden import HardenSpec

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from suites.adversarial.pooled.lean_text import lean_text_class
-from suites.adversarial.textattack_env import load_textattack, missing
+from suites.adversarial.resources.textattack_env import load_textattack, missing
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 

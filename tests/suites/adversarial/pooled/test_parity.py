@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.case import Case, make_cases
-from harness.scorer.api import TextRequest
-from suites.adversarial.attack_result import OUTCOMES, attacked
-from suites.adversarial.attacks import case_seed
+from harness.api.case import Case, make_cases
+from harness.api.scorer import TextRequest
+from suites.adversarial.attacks.result import OUTCOMES, attacked
+from suites.adversarial.cases import case_seed
 from suites.adversarial.pooled.asking import handlers
 from suites.adversarial.pooled.broker import Broker
 from suites.adversarial.pooled.lean_goal import DIGITS
@@ -25,7 +25,7 @@ from suites.adversarial.pooled.make import Setup, make_attacks
 from suites.adversarial.pooled.run import run_pool
 from suites.adversarial.recipes import INPUT_REDUCTION, RECIPES, UNTARGETED, Parts
 from suites.adversarial.recipes.parts import sentence_encoder
-from suites.adversarial.textattack_env import load_textattack, missing, nltk_stop_words, stop_words
+from suites.adversarial.resources.textattack_env import load_textattack, missing, nltk_stop_words, stop_words
 from tests.suites.adversarial.recipes.ingredients import resources, scorer
 
 pytestmark = [pytest.mark.skipif(missing() is not None, reason=str(missing())), pytest.mark.slow]

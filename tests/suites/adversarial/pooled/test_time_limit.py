@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from harness.case import make_cases
-from suites.adversarial.attack_result import attacked
+from harness.api.case import make_cases
+from suites.adversarial.attacks.result import attacked
 from suites.adversarial.pooled import broker, fibres
 from suites.adversarial.pooled.asking import handlers
 from suites.adversarial.pooled.fibres import Clock, Finished, OutOfTime, check_time
@@ -18,7 +18,7 @@ from suites.adversarial.pooled.make import Setup, make_attacks
 from suites.adversarial.pooled.run import run_pool
 from suites.adversarial.recipes import UNTARGETED
 from suites.adversarial.recipes.parts import Goal, Parts
-from suites.adversarial.textattack_env import missing
+from suites.adversarial.resources.textattack_env import missing
 from tests.suites.adversarial.recipes.ingredients import SENTENCES, label, scorer
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.scorer.api import TextRequest
+from harness.api.scorer import TextRequest
 from harness.scorer.hf import HFScorer
-from suites.adversarial.gradient_victim import GradientVictim
 from suites.adversarial.recipes import RECIPES, Parts
-from suites.adversarial.textattack_env import StopWords, load_textattack
-from suites.adversarial.victim import Victim
+from suites.adversarial.resources.textattack_env import StopWords, load_textattack
+from suites.adversarial.victims.classifier import Victim
+from suites.adversarial.victims.gradients import GradientVictim
 from tests.scoring import load
 from tests.tiny import make_checkpoint
 

@@ -12,9 +12,9 @@ from typing import Any
 import nltk.data
 import pytest
 
-from suites.adversarial.gradient_victim import gradient_swaps_allowed
 from suites.adversarial.recipes import RECIPES, UNTARGETED
-from suites.adversarial.textattack_env import load_textattack, nltk_stop_words
+from suites.adversarial.resources.textattack_env import load_textattack, nltk_stop_words
+from suites.adversarial.victims.gradients import gradient_swaps_allowed
 from tests.suites.adversarial.nltk_tagger import put_tagger
 from tests.suites.adversarial.recipes.ingredients import SENTENCES, STOP_WORDS, parts, victim
 

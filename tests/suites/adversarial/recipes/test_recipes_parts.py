@@ -18,7 +18,7 @@ from suites.adversarial.recipes.parts import GIVEN, sentence_encoder
 from suites.adversarial.resources import finding
 from suites.adversarial.resources.catalogue import RESOURCES
 from suites.adversarial.resources.finding import ResourceMissing
-from suites.adversarial.textattack_env import load_textattack
+from suites.adversarial.resources.textattack_env import load_textattack
 from tests.suites.adversarial.recipes.ingredients import STOP_WORDS, parts, resources, victim
 
 ROOT = Path(package.__file__).parents[3]

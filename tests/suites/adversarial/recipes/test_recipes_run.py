@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from suites.adversarial.recipes import INPUT_REDUCTION, RECIPES, UNTARGETED, targeted
-from suites.adversarial.textattack_env import load_textattack
+from suites.adversarial.resources.textattack_env import load_textattack
 from tests.suites.adversarial.recipes.ingredients import (
     NEIGHBOURS,
     SENTENCES,

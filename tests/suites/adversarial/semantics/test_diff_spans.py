@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suites.adversarial.corruptions import KINDS, corrupt
 from suites.adversarial.semantics.diff_spans import Span, apply_spans, diff_spans, spans_from_json, spans_to_json
+from suites.adversarial.typos.corruptions import KINDS, corrupt
 
 WORDS = ("good", "film", "a", "the", "don't", "well-made", "Über", "go\u200bod", "2020", "x")
 MARKS = (" ", "  ", ", ", ". ", "\n", "-", "'", "")

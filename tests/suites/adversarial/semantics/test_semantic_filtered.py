@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.metrics import Better, Metric
-from harness.stats import clopper_pearson
+from harness.api.metrics import Better, Metric
+from harness.stats.intervals import clopper_pearson
 from suites.adversarial.semantics.columns import SEMANTIC_COLUMNS
 from suites.adversarial.semantics.filtered import METRICS, filtered_success
 from suites.adversarial.semantics.params import SemanticsParams

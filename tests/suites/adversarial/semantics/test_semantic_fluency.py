@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from harness.probe import Need
+from harness.api.needs import Need
 from harness.scorer.hf import HFScorer
 from suites.adversarial.semantics.fluency import Perplexities
 from suites.adversarial.semantics.unmeasured import Unmeasured

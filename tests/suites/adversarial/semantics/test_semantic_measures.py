@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from harness.errors import UsageError
-from harness.rows import RowStore
+from harness.record.rows import RowStore
 from suites.adversarial.resources.finding import Found, ResourceMissing
 from suites.adversarial.semantics import measures
 from suites.adversarial.semantics.columns import SEMANTIC_COLUMNS, SemanticColumns

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.scorer.api import Embedding, TextRequest
+from harness.api.scorer import Embedding, TextRequest
 from harness.scorer.hf import HFScorer
 from suites.adversarial.semantics.sentences import SentenceVectors, similarities
 from suites.adversarial.semantics.unmeasured import Unmeasured

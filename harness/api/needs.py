@@ -1,0 +1,27 @@
+"""What a checkpoint must offer for a probe to apply."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    pass
+
+
+class Need(StrEnum):
+    """What a checkpoint can offer and a probe can need."""
+
+    MASKED_LM = "masked LM"
+    CAUSAL_LM = "causal LM"
+    SEQUENCE_CLASSIFIER = "sequence classifier"
+    TOKEN_CLASSIFIER = "token classifier"
+    EMBEDDINGS = "embeddings"
+    TRAINING_MANIFEST = "training manifest"
+    START_TOKEN = "start token"
+    """Never offered, as nearly every tokenizer names one; a checkpoint without it `lacks` it."""
+
+
+def any_of(*needs: Need) -> frozenset[Need]:
+    """A requirement met by any one of `needs`."""
+    return frozenset(needs)

@@ -1,0 +1,157 @@
+"""The plug-in contract: what a probe says and does. Discovery lives in `harness.api.registry`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
+
+import pandas as pd
+import pandera.pandas as pa
+from pandera.typing import Series
+from pydantic import BaseModel, ConfigDict
+
+from harness.api.needs import Need
+
+if TYPE_CHECKING:
+    from harness.api.case import Case
+    from harness.api.checkpoint import CheckpointInfo
+    from harness.api.metrics import Bounds, Metric, RowValues
+    from harness.api.scorer import Scorer
+    from harness.data.datasets import Dataset, DataSource
+
+RowDict = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a probe measures; all of it is printed in every report."""
+
+    summary: str
+    paper: str
+    cannot_tell: str
+
+
+class ProbeParams(BaseModel):
+    """Validated settings of a probe; defaults come from the paper."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ProbeRow(pa.DataFrameModel):
+    """Columns every probe's rows share. A row with status 'error' has empty measured columns and counts as missing."""
+
+    case_id: Series[str] = pa.Field(unique=True)
+    status: Series[str] = pa.Field(isin=["ok", "error"])
+    error: Series[str] = pa.Field(nullable=True)
+
+    class Config:
+        """Unknown columns are refused; kinds are converted where that loses nothing."""
+
+        strict = True
+        coerce = True
+
+
+P = TypeVar("P", bound=ProbeParams)
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A dataset a probe reads: its schema, what it is for, and where it comes from unless the spec says otherwise."""
+
+    schema: type[pa.DataFrameModel]
+    what: str
+    default: DataSource | None = None
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What `cases` may know: the checkpoint (not loaded), the seed, and the datasets by input name."""
+
+    checkpoint: CheckpointInfo
+    seed: int
+    data: Mapping[str, Dataset] = field(default_factory=dict)
+
+
+class Probe(ABC, Generic[P]):
+    """One measurement. Subclasses set the class variables and implement `cases`, `run` and `measure`.
+
+    An instance holds its `params`; it keeps no state between calls, so any process can run any case.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[str] = "1"
+    about: ClassVar[About]
+    needs: ClassVar[tuple[frozenset[Need], ...]]
+    inputs: ClassVar[Mapping[str, Input]] = {}
+    chunk: ClassVar[int] = 64
+    """Cases per durable part: what a crash can lose."""
+    pool: ClassVar[int | None] = None
+    """Cases handed to one call of `run`, whose rows become durable as they come; None: as many as `chunk`."""
+    shares: ClassVar[frozenset[str]] = frozenset()
+    """Metrics that are shares of independent cases with Wilson's interval: `assay plan` says what n can decide."""
+    bounds: ClassVar[Mapping[str, Bounds]] = {}
+    """The least and the most a metric can be: no gate may have a rule that none of its values breaks. For metrics that
+    have such ends, by the last part of the key; `shares` lie in [0, 1] anyway."""
+    per_token: ClassVar[frozenset[str]] = frozenset()
+    """Metrics counted per token: checkpoints with different tokenizers are not compared by them."""
+    value_columns: ClassVar[tuple[str, ...]] = ()
+    """Columns that `row_values` reads besides case_id and status, so that a comparison need not read the others."""
+    Params: ClassVar[type[ProbeParams]] = ProbeParams
+    Row: ClassVar[type[ProbeRow]]
+
+    def __init__(self, params: P | None = None) -> None:
+        self.params: P = params if params is not None else cast(P, self.Params())
+
+    @abstractmethod
+    def cases(self, plan: Plan) -> list[Case]:
+        """The work. Ids depend on content only.
+
+        Raises DataError where the data do not fit the checkpoint, NotApplicableError where it fits no data at all.
+        """
+
+    @abstractmethod
+    def run(self, scorer: Scorer, cases: Sequence[Case]) -> Iterable[RowDict]:
+        """One row per case, in any order, matching `Row`; batches across cases."""
+
+    @abstractmethod
+    def measure(self, rows: pd.DataFrame) -> list[Metric]:
+        """Metrics from rows alone; pure and deterministic. Keys are the last part of `suite/probe/metric`."""
+
+    def row_values(self, rows: pd.DataFrame, metric: str, part: str) -> RowValues | None:
+        """What each row adds to a metric (last part of its key) of a slice, in the order of `rows`, errors as NaN.
+
+        None: the metric is no such sum; then a comparison with a baseline draws cases and calls `measure`, which is
+        slower and takes every case for independent.
+        """
+        return None
+
+    def cost(self, cases: Sequence[Case]) -> int:
+        """Tokens the model will read, roughly: characters / 4; override where a case is read more than once."""
+        return sum(len(value) for case in cases for value in case.data.values() if isinstance(value, str)) // 4
+
+    @classmethod
+    def bounds_of(cls, metric: str) -> Bounds | None:
+        """The least and the most that a metric (last part of its key) can be; None where it has no such ends."""
+        return cls.bounds.get(metric, (0.0, 1.0) if metric in cls.shares else None)
+
+    @classmethod
+    def default_data(cls, checkpoint: CheckpointInfo) -> dict[str, DataSource]:
+        """Source of each input the spec leaves out; override to read what the checkpoint itself was trained on."""
+        return {name: given.default for name, given in cls.inputs.items() if given.default is not None}
+
+    @classmethod
+    def why_not(cls, offers: frozenset[Need]) -> str | None:
+        """Why the probe does not apply to a checkpoint that offers `offers`; None when it does."""
+        lacking = [" or ".join(sorted(group)) for group in cls.needs if not group & offers]
+        if not lacking:
+            return None
+        has = ", ".join(sorted(offers)) or "nothing"
+        return f"needs a {' and a '.join(lacking)}; the checkpoint offers {has}"
+
+
+def error_row(case: Case, why: str, columns: Iterable[str] = ()) -> RowDict:
+    """A row that says why the case gave no result; every other column of the probe is empty."""
+    return {**dict.fromkeys(columns), "case_id": case.id, "status": "error", "error": why}

@@ -1,0 +1,242 @@
+"""The Scorer interface: the only way a probe reaches a model. Requests in, one answer per request out, same order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from harness.api.checkpoint import CheckpointInfo
+
+Floats = npt.NDArray[np.float64]
+Floats32 = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class TextRequest:
+    """A text, or a pair of texts, for `classify` and `embed`."""
+
+    text: str
+    pair: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRequest:
+    """log p(target_i | context, target_<i) under a causal LM; `context` holds at least one token (the BOS, say)."""
+
+    context: tuple[int, ...]
+    target: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedRequest:
+    """log p(tokens[i] | all others) for each i of `positions`, each masked alone (Salazar et al. 2020)."""
+
+    tokens: tuple[int, ...]
+    positions: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateRequest:
+    """Greedy continuation of `prompt` by at most `max_new_tokens` tokens."""
+
+    prompt: tuple[int, ...]
+    max_new_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class InputRequest:
+    """What the model reads of a text or pair: token ids, special ones too, and their segments; empty means all 0.
+
+    `truncated` tokens of the text were cut off.
+    """
+
+    tokens: tuple[int, ...]
+    segments: tuple[int, ...] = ()
+    truncated: int = 0
+
+
+class Loss(StrEnum):
+    """Which function of the class logits is differentiated; p is their softmax and c the class asked for."""
+
+    OF_CLASS = "of class"
+    """-log p_c, the cross-entropy."""
+    OF_OTHERS = "of others"
+    """-log(1 - p_c): falls as any other class gains."""
+    LOGIT = "logit"
+    """The logit of c itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class GradientRequest:
+    """The gradient of `loss` at class `label` by the input embeddings at `positions` (None: of every token)."""
+
+    input: TextRequest | InputRequest
+    label: int
+    loss: Loss = Loss.OF_CLASS
+    positions: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClassScores:
+    """Class logits [labels]; `truncated` counts the tokens cut off; `error` says why the logits cannot be used."""
+
+    logits: Floats
+    truncated: int = 0
+    error: str | None = None
+
+    @property
+    def probabilities(self) -> Floats:
+        """Softmax of the logits, [labels]."""
+        shifted = np.exp(self.logits - self.logits.max())
+        return np.asarray(shifted / shifted.sum(), dtype=np.float64)
+
+    @property
+    def label(self) -> int:
+        """Index of the largest logit (the first among equals)."""
+        return int(np.argmax(self.logits))
+
+
+@dataclass(frozen=True, slots=True)
+class TokenScores:
+    """Natural-log probabilities [targets] and whether each target token was the argmax, [targets]."""
+
+    logprobs: Floats
+    greedy: Bools
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """New tokens (end-of-sequence and what follows removed) and their text."""
+
+    tokens: tuple[int, ...]
+    text: str
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """Mean-pooled last hidden state [hidden], special tokens included, padding excluded."""
+
+    vector: Floats
+    truncated: int = 0
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InputGradient:
+    """What was read, its loss, class logits [labels], and d loss / d embedding of each position [positions, width]."""
+
+    input: InputRequest
+    gradient: Floats32
+    loss: float
+    logits: Floats
+    error: str | None = None
+
+
+@dataclass(slots=True)
+class Counts:
+    """Work done so far, for cost estimates and waste reports."""
+
+    rows: int = 0
+    tokens: int = 0
+    padded_tokens: int = 0
+    batches: int = 0
+    halvings: int = 0
+    truncated_rows: int = 0
+    seconds: float = 0.0
+    by_kind: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def padding_waste(self) -> float | None:
+        """Padded tokens over real tokens (1.0 is perfect); None before any work."""
+        return self.padded_tokens / self.tokens if self.tokens else None
+
+
+class Scorer(Protocol):
+    """What a probe may ask of a checkpoint. Every method answers in the order asked, whatever the batching."""
+
+    @property
+    def info(self) -> CheckpointInfo:
+        """The checkpoint behind the scores."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """Where the model computes: cpu, cuda, cuda:1, mps."""
+        ...
+
+    @property
+    def counts(self) -> Counts:
+        """Work done so far."""
+        ...
+
+    @property
+    def max_tokens(self) -> int:
+        """Most tokens the model reads at once, special tokens included."""
+        ...
+
+    @property
+    def start_token(self) -> int:
+        """Token to condition the first real token of a causal LM on: BOS, else EOS. Raises NotApplicableError."""
+        ...
+
+    def encode(self, text: str, *, special: bool = True) -> tuple[int, ...]:
+        """Token ids of `text`, never truncated."""
+        ...
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Text of token ids, special tokens kept."""
+        ...
+
+    def special_positions(self, tokens: Sequence[int]) -> tuple[bool, ...]:
+        """True where a token of `tokens` is a special one ([CLS], [SEP], BOS, padding)."""
+        ...
+
+    def classify(self, requests: Sequence[TextRequest]) -> list[ClassScores]:
+        """Class logits of each text (or pair); needs a sequence classifier."""
+        ...
+
+    def inputs_of(self, requests: Sequence[TextRequest]) -> list[InputRequest]:
+        """What `classify` lets the model read of each text (or pair), cut to `max_tokens`."""
+        ...
+
+    def classify_inputs(self, requests: Sequence[InputRequest]) -> list[ClassScores]:
+        """Class logits of token ids, which are never cut; needs a sequence classifier."""
+        ...
+
+    @property
+    def why_no_gradients(self) -> str | None:
+        """Why `input_gradients` and `input_embeddings` would be refused; None where they work."""
+        ...
+
+    def input_gradients(self, requests: Sequence[GradientRequest]) -> list[InputGradient]:
+        """Gradients by the vectors the model reads for its tokens. Raises UsageError with `why_no_gradients`."""
+        ...
+
+    def input_embeddings(self) -> Floats32:
+        """The vector the model reads for each token, [vocabulary, width]. Raises UsageError with `why_no_gradients`."""
+        ...
+
+    def token_logprobs(self, requests: Sequence[TokenRequest]) -> list[TokenScores]:
+        """Log-probability of each target token; needs a causal LM."""
+        ...
+
+    def pseudo_log_likelihood(self, requests: Sequence[MaskedRequest]) -> list[TokenScores]:
+        """Log-probability of each requested position when it alone is masked; needs a masked LM."""
+        ...
+
+    def generate(self, requests: Sequence[GenerateRequest]) -> list[Generation]:
+        """Greedy continuations; needs a causal LM."""
+        ...
+
+    def embed(self, requests: Sequence[TextRequest]) -> list[Embedding]:
+        """Mean-pooled sentence vectors; any checkpoint can give them."""
+        ...

@@ -1,0 +1,1 @@
+"""An audit from its spec to its verdict: spec, plan, cost, run, repeats."""

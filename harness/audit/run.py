@@ -1,0 +1,383 @@
+"""Runs an audit: execute the plan, make rows durable, measure, decide, report, log."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import EntryPoint
+from typing import Any
+
+import pandas as pd
+
+from harness.api.metrics import Better, Metric, missing_metric
+from harness.api.probe import Probe
+from harness.api.progress import OnProgress
+from harness.api.registry import Found
+from harness.api.scorer import Counts, Scorer
+from harness.audit.plan import AuditPlan, PlannedProbe, make_plan, metric_names
+from harness.audit.spec import AuditSpec
+from harness.audit.tracked_claim import against_store, store_to_ask
+from harness.base.files import make_folder, write_text
+from harness.base.plugins import PluginError, guarded
+from harness.base.strict_yaml import dump_yaml
+from harness.base.validation import validated
+from harness.baseline.judge import compared_with, first_verdict, judge, rows_lost, store_of
+from harness.checkpoint import NOTHING, Permissions, load_checkpoint
+from harness.errors import AssayError, AuditError, NotApplicableError, UsageError
+from harness.executors import make_executor
+from harness.gate.claim_metric import claim_metrics
+from harness.gate.decide import Policy, Verdict
+from harness.provenance.claim import TrainingRecord
+from harness.provenance.claim_check import UNCHECKED, check_claim
+from harness.record.commit import git_commit
+from harness.record.environment import package_versions
+from harness.record.folder import (
+    AuditFolder,
+    AuditManifest,
+    CheckpointRecord,
+    DatasetRecord,
+    ProbeRecord,
+    Status,
+    WorkRecord,
+)
+from harness.record.rows import RowStore
+from harness.reports import write_reports
+from harness.scan.finding import ScanReport
+from harness.scan.record import SCAN_FILE, ScanRecord, scan_metrics
+from harness.scan.render.as_json import as_json
+
+
+@dataclass(frozen=True, slots=True)
+class AuditResult:
+    """A finished audit."""
+
+    folder: AuditFolder
+    manifest: AuditManifest
+    metrics: list[Metric]
+    verdict: Verdict
+
+
+def start_audit(
+    plan: AuditPlan,
+    command: Sequence[str] = (),
+    claims: Iterable[EntryPoint] | None = None,
+    scan: ScanReport | None = None,
+) -> AuditFolder:
+    """Create the audit's folder with its manifest and spec. Raises UsageError when it cannot be written.
+
+    Args:
+        plan: what will be run.
+        command: the command line, for the manifest.
+        claims: stands in for the installed entry points that verify privacy claims.
+        scan: of the checkpoint's files, made before anything else; None: none was made.
+    """
+    now = datetime.now(UTC)
+    audit_id = f"{now:%Y%m%dT%H%M%SZ}-{_slug(plan.spec.title)}-{os.urandom(2).hex()}"
+    folder = AuditFolder(make_folder(plan.spec.output / audit_id))
+    manifest = AuditManifest(
+        audit_id=audit_id,
+        created=now.isoformat(timespec="seconds"),
+        status=Status.RUNNING,
+        name=plan.spec.title,
+        spec=plan.spec.canonical(),
+        spec_digest=plan.spec.digest(),
+        checkpoint=_checkpoint_record(plan, claims),
+        probes=tuple(_probe_record(planned) for planned in plan.probes),
+        not_applicable=dict(plan.not_applicable),
+        no_data=dict(plan.no_data),
+        left_out=plan.left_out,
+        plugin_errors=dict(plan.plugin_errors),
+        seed=plan.spec.seed,
+        versions=package_versions(),
+        git_commit=git_commit(),
+        command=shlex.join(command),
+    )
+    if scan is not None:
+        manifest = with_scan(folder, manifest, scan)
+    write_text(folder.path / "spec.yaml", dump_yaml(plan.spec.canonical()))
+    folder.write_manifest(manifest)
+    return folder
+
+
+def with_scan(folder: AuditFolder, manifest: AuditManifest, scan: ScanReport) -> AuditManifest:
+    """The manifest with a scan, which is written beside it whole."""
+    write_text(folder.path / SCAN_FILE, as_json(scan))
+    return manifest.model_copy(update={"scan": ScanRecord.of(scan)})
+
+
+def resume_plan(folder: AuditFolder, found: Found | None = None, *, permissions: Permissions = NOTHING) -> AuditPlan:
+    """Plan an interrupted audit again; what its manifest says was allowed counts for nothing.
+
+    Raises UsageError when checkpoint, data or probes have changed since.
+    """
+    manifest = folder.manifest()
+    spec = validated(AuditSpec, manifest.spec, str(folder.manifest_path))
+    plan = make_plan(spec, found, permissions=permissions)
+    if plan.info.fingerprint.digest != manifest.checkpoint.fingerprint:
+        raise UsageError(f"{folder.path}: the checkpoint has changed since the audit began; start a new audit")
+    recorded = {record.name: (record.cases_digest, record.version) for record in manifest.probes}
+    for planned in plan.probes:
+        if recorded.get(planned.probe.name) != (planned.cases_digest, planned.probe.version):
+            raise UsageError(f"{folder.path}: the cases of {planned.probe.name} have changed since; start a new audit")
+    lost = sorted(set(recorded) - {planned.probe.name for planned in plan.probes})
+    if lost:
+        raise UsageError(f"{folder.path}: the probe {lost[0]} no longer applies or loads; start a new audit")
+    return plan
+
+
+def run_audit(plan: AuditPlan, folder: AuditFolder, on_progress: OnProgress = lambda *_: None) -> AuditResult:
+    """Run what has no row yet, then measure and decide. On any failure the manifest says why, and rows stay."""
+    with _told(folder):
+        _execute(plan, folder, on_progress)
+        return conclude(plan, folder)
+
+
+@contextmanager
+def _told(folder: AuditFolder) -> Iterator[None]:
+    """Whatever ends the work inside, the manifest says so before it is raised."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        _mark(folder, Status.INTERRUPTED, "interrupted by the user")
+        raise
+    except Exception as error:  # recorded, then raised again
+        _mark(folder, Status.FAILED, f"{type(error).__name__}: {error}")
+        raise
+    except BaseException as error:  # sys.exit in a plug-in, a panic in a Rust library
+        why = f"something it called ended it: {type(error).__name__}: {error}"
+        _mark(folder, Status.FAILED, why)
+        raise AuditError(f"{folder.path.name}: {why}; what is finished is kept") from error
+
+
+def conclude(plan: AuditPlan, folder: AuditFolder) -> AuditResult:
+    """Measure rows, decide, write the reports. Needs no model."""
+    recorded = folder.manifest()
+    metrics: list[Metric] = []
+    unmeasured: dict[str, str] = {}
+    for planned in plan.probes:
+        name = planned.probe.name
+        try:
+            metrics += (
+                _missing(planned.probe, f"not applicable: {recorded.not_applicable[name]}")
+                if name in recorded.not_applicable
+                else measure(planned, folder)
+            )
+        except PluginError as error:  # this probe's numbers are missing, with the reason; the others stand
+            unmeasured[name] = f"its rows could not be measured ({error})"
+            metrics += _missing(planned.probe, unmeasured[name])
+    metrics += claim_metrics(recorded.checkpoint.training)
+    metrics += scan_metrics(recorded.scan)
+    folder.write_metrics(metrics)
+    manifest = recorded.model_copy(
+        update={
+            "status": Status.FINISHED,
+            "why": "",
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "incomplete": {**recorded.incomplete, **unmeasured},
+        }
+    )
+    verdict = first_verdict(folder, manifest, metrics, plan.spec.policy)
+    folder.write_verdict(verdict)
+    broken = write_reports(folder.path, manifest, metrics, verdict)
+    manifest = manifest.model_copy(update={"plugin_errors": {**manifest.plugin_errors, **broken}})
+    folder.write_manifest(manifest)  # last: 'finished' promises that all of the above is there
+    return AuditResult(folder, manifest, metrics, verdict)
+
+
+def regate(
+    folder: AuditFolder,
+    policy: Policy,
+    *,
+    baseline: str | None = None,
+    allow_other_data: bool = False,
+    uri: str | None = None,
+) -> AuditResult:
+    """Decide a measured audit again, without a model; nothing on disk changes.
+
+    Args:
+        folder: a finished audit.
+        policy: to decide by.
+        baseline: what to compare with, instead of the policy's own; see `harness.baseline.compare.find_baseline`.
+        allow_other_data: compare the cases that both have even where their datasets differ.
+        uri: MLflow store of a baseline that is a run or an alias; default: where the audit was logged.
+    """
+    manifest = folder.manifest()
+    if manifest.status is not Status.FINISHED:
+        raise UsageError(f"{folder.path}: the audit is {manifest.status}, not finished; run `assay resume` first")
+    metrics = folder.metrics()
+    ref = baseline or policy.baseline
+    where = store_of(folder, uri)
+    compared = compared_with(ref, policy, folder, where, allow_other_data=allow_other_data) if ref else None
+    verdict = judge(policy, manifest, metrics, compared, rows_lost(folder, manifest))
+    return AuditResult(folder, manifest, metrics, verdict)
+
+
+def measure(planned: PlannedProbe, folder: AuditFolder) -> list[Metric]:
+    """Metrics of one probe from its rows; cases without a row are counted as missing.
+
+    Raises PluginError where the probe cannot measure them, AuditError where they are damaged.
+    """
+    probe = planned.probe
+    rows = _in_order(RowStore(folder.path, probe.name, probe.Row).read(), planned)
+    unrun = len(planned.cases) - len(rows)
+    measured = guarded(lambda: probe.measure(rows), limit=None)  # a million rows may take minutes
+    metrics = [_bounded(metric, probe).with_prefix(probe.name) for metric in measured]
+    return [
+        metric if metric.slice else metric.model_copy(update={"missing": metric.missing + unrun}) for metric in metrics
+    ]
+
+
+def _bounded(metric: Metric, probe: Probe[Any]) -> Metric:
+    """With the ends that its probe declares, unless it has its own."""
+    if metric.bounds is not None or (ends := probe.bounds_of(metric.key)) is None:
+        return metric
+    return metric.model_copy(update={"bounds": ends})
+
+
+def _missing(probe: Probe[Any], why: str) -> list[Metric]:
+    """Every metric the probe is known to give, without a value."""
+    keys = sorted(metric_names(probe)) or ["measured"]
+    return [missing_metric(f"{probe.name}/{key}", why, better=Better.NEITHER) for key in keys]
+
+
+def _in_order(rows: pd.DataFrame, planned: PlannedProbe) -> pd.DataFrame:
+    """Rows as planned, not as written: a resumed or parallel audit measures the same to the last digit."""
+    place = {case.id: at for at, case in enumerate(planned.cases)}
+    return rows.iloc[rows["case_id"].map(place).argsort(kind="stable")].reset_index(drop=True)
+
+
+def _execute(plan: AuditPlan, folder: AuditFolder, on_progress: OnProgress) -> None:
+    stores = [RowStore(folder.path, planned.probe.name, planned.probe.Row) for planned in plan.probes]
+    pending = []
+    for planned, store in zip(plan.probes, stores, strict=True):
+        done = store.done()
+        pending.append([case for case in planned.cases if case.id not in done])
+    _mark(folder, Status.RUNNING, "")
+    if not any(pending):
+        return
+    folder.write_manifest(folder.manifest().model_copy(update={"not_applicable": dict(plan.not_applicable)}))
+    scorer = _load_scorer(plan, folder)
+    executor = make_executor(plan.spec.executor)
+    deadline = time.monotonic() + 60 * plan.spec.limits.minutes if plan.spec.limits.minutes else None
+    incomplete: dict[str, str] = {}
+    for planned, store, cases in zip(plan.probes, stores, pending, strict=True):
+        total = len(planned.cases)
+        finished = total - len(cases)
+        on_progress(planned.probe.name, finished, total)
+        before = replace(scorer.counts)
+        try:
+            for rows in executor.run(planned.probe, scorer, cases) if not _over(deadline) else ():
+                store.append(rows)
+                finished += len(rows)
+                on_progress(planned.probe.name, finished, total)
+                if _over(deadline):
+                    break
+        except NotApplicableError as error:  # not to be known before the model was asked; the others run
+            _record_unfit(folder, planned.probe.name, str(error))
+            continue
+        if finished < total:
+            incomplete[planned.probe.name] = (
+                f"the limit of {plan.spec.limits.minutes:g} minutes was reached after {finished} of {total} cases"
+            )
+        _record_work(folder, planned.probe.name, before, scorer.counts, incomplete)
+
+
+def _record_unfit(folder: AuditFolder, probe: str, why: str) -> None:
+    manifest = folder.manifest()
+    unfit = {**manifest.not_applicable, probe: why}
+    folder.write_manifest(manifest.model_copy(update={"not_applicable": unfit}))
+
+
+def _over(deadline: float | None) -> bool:
+    return deadline is not None and time.monotonic() > deadline
+
+
+def _load_scorer(plan: AuditPlan, folder: AuditFolder) -> Scorer:
+    from harness.scorer.hf import HFScorer
+
+    loaded = load_checkpoint(plan.info, device=plan.spec.device, dtype=plan.spec.dtype)
+    manifest = folder.manifest()
+    folder.write_manifest(manifest.model_copy(update={"device": loaded.device, "dtype": loaded.dtype}))
+    return HFScorer(loaded)
+
+
+def _record_work(folder: AuditFolder, probe: str, before: Counts, after: Counts, incomplete: dict[str, str]) -> None:
+    fields = ("rows", "tokens", "padded_tokens", "batches", "halvings", "truncated_rows", "seconds")
+    work = WorkRecord(probe=probe, **{name: getattr(after, name) - getattr(before, name) for name in fields})
+    manifest = folder.manifest()
+    folder.write_manifest(manifest.model_copy(update={"work": (*manifest.work, work), "incomplete": dict(incomplete)}))
+
+
+def _mark(folder: AuditFolder, status: Status, why: str) -> None:
+    try:
+        folder.write_manifest(folder.manifest().model_copy(update={"status": status, "why": why}))
+    except AssayError:
+        if status is Status.RUNNING:
+            raise
+        # the disk that failed the audit may fail this note too; the first failure is the one to report
+
+
+def _slug(name: str) -> str:
+    return "".join(char if char.isalnum() else "-" for char in name.lower()).strip("-")[:40] or "audit"
+
+
+def _checkpoint_record(plan: AuditPlan, claims: Iterable[EntryPoint] | None) -> CheckpointRecord:
+    info = plan.info
+    print_ = info.fingerprint
+    return CheckpointRecord(
+        source=info.source.source,
+        architecture=info.architecture,
+        model_type=info.model_type,
+        parameters=info.parameters,
+        labels=info.labels,
+        offers=tuple(sorted(info.offers)),
+        weights=print_.weights,
+        config=print_.config,
+        tokenizer=print_.tokenizer,
+        fingerprint=print_.digest,
+        notes=info.notes,
+        permissions=info.permissions.notes(),
+        isolation=info.isolation.sentence,
+        training=_training_record(plan, claims),
+    )
+
+
+def _training_record(plan: AuditPlan, claims: Iterable[EntryPoint] | None) -> TrainingRecord | None:
+    info = plan.info
+    manifest = info.manifest
+    if manifest is None:
+        return None
+    if manifest.privacy is None:
+        return TrainingRecord.of(manifest, UNCHECKED)
+    weights = info.fingerprint.weights
+    check = check_claim(info.path, manifest, weights, claims)
+    return TrainingRecord.of(manifest, against_store(check, store_to_ask(plan.spec), weights, manifest.privacy.ledger))
+
+
+def _probe_record(planned: PlannedProbe) -> ProbeRecord:
+    probe = planned.probe
+    return ProbeRecord(
+        name=probe.name,
+        version=probe.version,
+        params=probe.params.model_dump(mode="json"),
+        summary=probe.about.summary,
+        paper=probe.about.paper,
+        cannot_tell=probe.about.cannot_tell,
+        cases=len(planned.cases),
+        available=planned.available,
+        cases_digest=planned.cases_digest,
+        data={
+            name: DatasetRecord(
+                source=data.source.model_dump(mode="json"),
+                digest=data.digest,
+                n=len(data),
+                note=planned.notes.get(name, ""),
+            )
+            for name, data in planned.data.items()
+        },
+    )

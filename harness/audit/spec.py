@@ -1,0 +1,110 @@
+"""AuditSpec: what to audit, with which probes, data, seeds and limits. Paths are relative to the working folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from harness.base.stores import checked_uri
+from harness.base.validation import read_yaml, validated
+from harness.checkpoint import CheckpointSource
+from harness.data.datasets import DataSource
+from harness.gate.decide import Policy, load_policy
+from harness.reports.content.api import Undecided
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ProbeSpec(_Strict):
+    """One probe with its settings, or a whole suite by name. A plain string in YAML means `{name: ...}`."""
+
+    name: str = Field(description="suite/probe, or a suite for all of its probes")
+    params: dict[str, Any] = Field(default_factory=dict, description="the probe's settings, see `assay probes NAME`")
+    data: dict[str, DataSource] = Field(default_factory=dict, description="datasets by input name")
+    limit: int | None = Field(default=None, ge=1, description="at most so many cases, instead of limits.cases")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_string(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+
+class Limits(_Strict):
+    """Bounds on the work."""
+
+    cases: int | None = Field(default=None, ge=1, description="at most so many cases per probe, drawn by the seed")
+    minutes: float | None = Field(default=None, gt=0, description="stop taking new cases after so many minutes")
+
+
+class Tracking(_Strict):
+    """Where the finished audit is logged."""
+
+    uri: str | None = Field(
+        default=None,
+        description="MLflow store, 'off' for none; default: MLFLOW_TRACKING_URI, else sqlite in the output",
+    )
+    experiment: str = Field(default="assay", description="MLflow experiment")
+
+    @field_validator("uri")
+    @classmethod
+    def _without_secrets(cls, uri: str | None) -> str | None:
+        return None if uri is None else checked_uri(uri, "tracking.uri")
+
+
+class Reports(_Strict):
+    """How the reports that an audit writes read."""
+
+    undecided: Undecided = Field(
+        default=Undecided.SKIPPED,
+        description="what JUnit makes of an undecided gate: skipped, which CI shows in green, or failure",
+    )
+
+
+class AuditSpec(_Strict):
+    """One audit: a checkpoint and what to measure on it."""
+
+    name: str = Field(default="", max_length=60, description="shown in lists; default: last part of the checkpoint")
+    checkpoint: CheckpointSource = Field(description="the checkpoint, by string or mapping")
+    probes: tuple[ProbeSpec, ...] = Field(default=(), description="probes and suites; empty: every one that applies")
+    data: dict[str, DataSource] = Field(default_factory=dict, description="datasets for every probe, by input name")
+    seed: int = Field(default=0, ge=0, lt=2**32, description="seed of sampling, attacks and bootstrap")
+    limits: Limits = Field(default_factory=Limits)
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    executor: Literal["local"] = Field(default="local", description="where cases run")
+    tracking: Tracking = Field(default_factory=Tracking)
+    reports: Reports = Field(default_factory=Reports)
+    policy: Policy | None = Field(default=None, description="gates inline, or the path of a policy file")
+    output: Path = Field(default=Path("audits"), description="folder of audits")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_policy(cls, values: Any) -> Any:
+        if isinstance(values, dict) and isinstance(values.get("policy"), str):
+            return {**values, "policy": load_policy(Path(values["policy"]))}
+        return values
+
+    @property
+    def title(self) -> str:
+        """Name to show."""
+        last = self.checkpoint.source.split("#")[0].rstrip("/").split("/")[-1]
+        return self.name or last or "audit"
+
+    def canonical(self) -> dict[str, Any]:
+        """JSON-able content with every default filled in."""
+        return self.model_dump(mode="json")
+
+    def digest(self) -> str:
+        """sha256 of the canonical content."""
+        return hashlib.sha256(json.dumps(self.canonical(), sort_keys=True).encode()).hexdigest()
+
+
+def load_spec(path: Path, overrides: dict[str, Any] | None = None) -> AuditSpec:
+    """The spec in a YAML file, with top-level keys replaced by `overrides`. Raises UsageError."""
+    return validated(AuditSpec, {**read_yaml(path), **(overrides or {})}, str(path))

@@ -1,0 +1,1 @@
+"""What every room needs and none is about: files, YAML to models, caps, plug-ins, words for numbers."""

@@ -1,0 +1,1 @@
+"""Another audit beside this one: found, paired case by case, judged."""

@@ -1,0 +1,292 @@
+"""A candidate beside its baseline: finds the audit that is meant, checks that both measured the same, pairs rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.api.metrics import Better, Metric
+from harness.api.probe import Probe
+from harness.api.registry import Found, find_probes
+from harness.base.validation import validated
+from harness.baseline.pairs import Key, Pairs, Rule, compare_measured, compare_values, pair
+from harness.errors import UsageError
+from harness.gate.policy import Gate, Policy
+from harness.gate.verdict import BaselineRecord, Compared, Comparison
+from harness.record.folder import AuditFolder, AuditManifest, ProbeRecord, Status
+
+_RUN_ID = re.compile(r"[0-9a-f]{32}")
+_NO_SHARE = (
+    "the baseline's own value has no interval on both sides, so a share of it is not known; give a margin in units"
+)
+_SEEDS = ("seed",)
+"""Settings that may differ: another seed is another draw of the same measurement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """An audit to compare with, and how the user named it."""
+
+    folder: AuditFolder
+    ref: str
+    run_id: str = ""
+    version: str = ""
+    """Registered model and version that it was found by, e.g. 'sentiment 3'."""
+
+
+def find_baseline(ref: str, output: Path, uri: str | None = None) -> Baseline:
+    """The audit that `ref` names: a folder, an id below `output`, an MLflow run id, or [model]@alias of the registry.
+
+    Raises UsageError where nothing is called so, TrackingError where MLflow is away or what it has is not whole,
+    NoBaselineYetError where its registry has no such alias yet.
+    """
+    path = Path(ref).expanduser()
+    kept = ("@" in ref or _RUN_ID.fullmatch(ref)) and "/" not in ref  # a folder of that name is written ./NAME
+    for folder in () if kept else (path, output / ref):
+        if folder.is_dir():
+            return Baseline(AuditFolder(folder), ref)
+    if kept:
+        from harness.base.stores import default_uri, sqlite_path
+        from harness.tracking.fetch import check_alias, fetch_run, run_of_alias
+
+        if "@" in ref:
+            check_alias(*ref.split("@", 1))
+        where = uri or default_uri(output)
+        store = sqlite_path(where)
+        if store is not None and not store.exists():
+            raise UsageError(
+                f"baseline {ref}: there is no store at {store} to ask; log an audit there first, or give --tracking-uri"
+            )
+        if "@" not in ref:
+            return Baseline(fetch_run(where, ref), ref, ref)
+        found = run_of_alias(where, ref)
+        return Baseline(fetch_run(where, found.run_id), ref, found.run_id, found.shown)
+    raise UsageError(
+        f"baseline {ref!r}: no such folder, and no audit of {output} is called so; "
+        "give an audit's folder, an MLflow run id or [model]@alias of a registered model"
+    )
+
+
+def compare(
+    policy: Policy,
+    folder: AuditFolder,
+    baseline: Baseline,
+    *,
+    allow_other_data: bool = False,
+    found: Found | None = None,
+) -> Compared:
+    """Every metric that a gate of `policy` compares with its baseline, paired by case.
+
+    Raises UsageError where the baseline is no finished audit, or measured other data and that is not allowed.
+    """
+    record = baseline.folder.manifest()
+    if record.status is not Status.FINISHED:
+        raise UsageError(f"baseline {baseline.ref}: the audit is {record.status}, not finished")
+    work = _Work(folder, folder.manifest(), baseline.folder, record, folder.metrics(), baseline.folder.metrics())
+    wanted = _wanted(policy, work.metrics)
+    other = sorted({place for probe in wanted for place in _other_data(work, probe)})
+    if other and not allow_other_data:
+        raise UsageError(
+            f"baseline {baseline.ref}: its data for {other[0]} differ (another digest), so its rows are no pairs of "
+            "these; audit the baseline on the same data, or pass --allow-other-data to pair what both have"
+        )
+    found = found or find_probes()
+    comparisons = {}
+    for probe, asked in wanted.items():
+        comparisons.update(_compare_probe(work, probe, asked, found))
+    return Compared(
+        _identity(baseline, record, other), comparisons, warnings=tuple(_warnings(work, comparisons, other))
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    folder: AuditFolder
+    manifest: AuditManifest
+    base_folder: AuditFolder
+    base_manifest: AuditManifest
+    metrics: list[Metric] = field(default_factory=list)
+    base_metrics: list[Metric] = field(default_factory=list)
+
+
+_Asked = list[tuple[Gate, Metric]]
+
+
+def _wanted(policy: Policy, metrics: Sequence[Metric]) -> dict[str, _Asked]:
+    """Gates with a baseline and the metrics they are about, by probe."""
+    wanted: dict[str, _Asked] = {}
+    for gate in policy.gates:
+        for metric in metrics if gate.baseline is not None else ():
+            if gate.covers(metric.key, metric.slice):
+                wanted.setdefault(metric.key.rpartition("/")[0], []).append((gate, metric))
+    return wanted
+
+
+def _compare_probe(work: _Work, name: str, asked: _Asked, found: Found) -> dict[tuple[str, str, str], Comparison]:
+    out: dict[tuple[str, str, str], Comparison] = {}
+    keys: dict[tuple[str, str, str], tuple[Metric, Rule]] = {}
+    record, why = _record(work.manifest, name), _incomparable(work, name, found)
+    for gate, metric in asked:
+        key = gate.id, metric.key, metric.slice
+        rule = Rule.of(gate, _value_there(work, metric))
+        if rule is None or record is None or why:
+            out[key] = _none(metric, rule, why or _NO_SHARE)
+        elif gate.baseline is not None and gate.baseline.relative and metric.better is Better.TARGET:
+            out[key] = _none(metric, rule, "a share of a value with a target is no margin; give it in units")
+        else:
+            keys[key] = metric, rule
+    if not keys or record is None:
+        return out
+    probe = _probe(found, record)
+    rest: dict[tuple[str, str, str], tuple[Metric, Rule]] = {}
+    pairs = _read(work, probe, probe.value_columns) if probe.value_columns else None
+    gone = "" if pairs is None else _rows_gone(work, name, pairs)
+    if gone:
+        return out | {key: _none(metric, rule, gone) for key, (metric, rule) in keys.items()}
+    for key, (metric, rule) in keys.items():
+        if metric.key.rpartition("/")[2] in probe.per_token and _other_tokenizer(work):
+            out[key] = _none(metric, rule, "it is counted per token, and the baseline has another tokenizer")
+            continue
+        if metric.better is Better.NEITHER or (metric.better is Better.TARGET and metric.target is None):
+            out[key] = _none(metric, rule, "no direction of it is better; give the gate min, max or within")
+            continue
+        compared = None if pairs is None else _by_values(probe, metric, rule, pairs)
+        if compared is None:
+            rest[key] = (metric, rule)
+        else:
+            out[key] = compared
+    return out | _by_measure(work, probe, rest)
+
+
+def _by_values(probe: Probe[Any], metric: Metric, rule: Rule, pairs: Pairs) -> Comparison | None:
+    if not len(pairs):
+        return _none(metric, rule, "no case is in both audits", **pairs.unmatched)
+    last = metric.key.rpartition("/")[2]
+    ours, theirs = (probe.row_values(rows, last, metric.slice) for rows in (pairs.candidate, pairs.baseline))
+    return None if ours is None or theirs is None else compare_values(metric, pairs, ours, theirs, rule)
+
+
+def _by_measure(
+    work: _Work, probe: Probe[Any], rest: Mapping[tuple[str, str, str], tuple[Metric, Rule]]
+) -> dict[tuple[str, str, str], Comparison]:
+    if not rest:
+        return {}
+    pairs = _read(work, probe, ())
+    why = _rows_gone(work, probe.name, pairs) or ("" if len(pairs) else "no case is in both audits")
+    if why:
+        return {key: _none(metric, rule, why, **pairs.unmatched) for key, (metric, rule) in rest.items()}
+    out = {}
+    rules = {rule for _, rule in rest.values()}
+    for rule in sorted(rules, key=repr):  # two gates may ask for the same metric with different margins
+        mine = {key: metric for key, (metric, own) in rest.items() if own == rule}
+        by_name: dict[Key, tuple[Metric, Rule]] = {
+            (metric.key.rpartition("/")[2], metric.slice): (metric, rule) for metric in mine.values()
+        }
+        compared = compare_measured(probe, by_name, pairs)
+        out.update({key: compared[metric.key.rpartition("/")[2], metric.slice] for key, metric in mine.items()})
+    return out
+
+
+def _read(work: _Work, probe: Probe[Any], columns: tuple[str, ...]) -> Pairs:
+    wanted = [*dict.fromkeys(("case_id", "status", *columns))] if columns else None
+    return pair(work.folder.rows(probe.name, wanted), work.base_folder.rows(probe.name, wanted))
+
+
+def _incomparable(work: _Work, name: str, found: Found) -> str:
+    """Why the rows of a probe in the two audits are not about the same; '' when they are."""
+    ours, theirs = _record(work.manifest, name), _record(work.base_manifest, name)
+    if ours is None or theirs is None:
+        return f"the {'candidate' if ours is None else 'baseline'} has no record of {name}"
+    if name in work.base_manifest.incomplete:
+        return f"{name} did not finish in the baseline: {work.base_manifest.incomplete[name]}"
+    if ours.version != theirs.version:
+        return f"{name} was version {theirs.version} in the baseline and is version {ours.version} now"
+    settings = {**theirs.params, **ours.params}
+    for key in (key for key in settings if key not in _SEEDS and ours.params.get(key) != theirs.params.get(key)):
+        return (
+            f"the setting {key} of {name} was {theirs.params.get(key)!r} in the baseline, is {ours.params.get(key)!r}"
+        )
+    if name not in found.probes:
+        return f"the plug-in of {name} is not installed here"
+    return ""
+
+
+def _other_tokenizer(work: _Work) -> bool:
+    ours, theirs = work.manifest.checkpoint.tokenizer, work.base_manifest.checkpoint.tokenizer
+    return bool(ours) and bool(theirs) and ours != theirs
+
+
+def _rows_gone(work: _Work, name: str, pairs: Pairs) -> str:
+    """Which side has fewer rows than it recorded, of a folder that was copied or uploaded in part; '' for neither."""
+    sides = (
+        ("candidate", work.manifest, len(pairs) + pairs.only_candidate),
+        ("baseline", work.base_manifest, len(pairs) + pairs.only_baseline),
+    )
+    for which, manifest, count in sides:
+        record = _record(manifest, name)
+        if record is not None and count != record.cases and name not in manifest.incomplete:
+            return f"the {which} has {count} rows of {name} where its manifest records {record.cases}"
+    return ""
+
+
+def _other_data(work: _Work, name: str) -> list[str]:
+    ours, theirs = _record(work.manifest, name), _record(work.base_manifest, name)
+    if ours is None or theirs is None:
+        return []
+    inputs = sorted(ours.data.keys() & theirs.data.keys())
+    return [f"{name}:{key}" for key in inputs if ours.data[key].digest != theirs.data[key].digest]
+
+
+def _probe(found: Found, record: ProbeRecord) -> Probe[Any]:
+    probe_class = found.probes[record.name]
+    return probe_class(validated(probe_class.Params, record.params, f"recorded params of {record.name}"))
+
+
+def _record(manifest: AuditManifest, name: str) -> ProbeRecord | None:
+    return next((record for record in manifest.probes if record.name == name), None)
+
+
+def _value_there(work: _Work, metric: Metric) -> Metric | None:
+    """The same metric in the baseline's own record."""
+    found = [each for each in work.base_metrics if (each.key, each.slice) == (metric.key, metric.slice)]
+    return found[0] if len(found) == 1 else None
+
+
+def _none(metric: Metric, rule: Rule | None, why: str, **counts: int) -> Comparison:
+    level = {"level": rule.level} if rule is not None else {}
+    return Comparison(metric=metric.key, slice=metric.slice, note=why, **level, **counts)
+
+
+def _identity(baseline: Baseline, record: AuditManifest, other: Sequence[str]) -> BaselineRecord:
+    return BaselineRecord(
+        ref=baseline.ref,
+        audit_id=record.audit_id,
+        name=record.name,
+        created=record.created,
+        checkpoint=record.checkpoint.source,
+        fingerprint=record.checkpoint.fingerprint,
+        run_id=baseline.run_id,
+        version=baseline.version,
+        other_data=tuple(other),
+    )
+
+
+def _warnings(work: _Work, found: Mapping[Any, Comparison], other: Sequence[str]) -> list[str]:
+    warnings = [
+        f"the baseline's data for {place} differ, as allowed: only cases that both have were compared"
+        for place in other
+    ]
+    if work.manifest.audit_id == work.base_manifest.audit_id:
+        warnings.append("the baseline is the candidate itself")
+    unmatched: dict[str, tuple[int, int]] = {}
+    for each in found.values():
+        if each.only_candidate or each.only_baseline:
+            unmatched[each.metric.rpartition("/")[0]] = (each.only_candidate, each.only_baseline)
+    warnings += [
+        f"{probe}: {ours} cases of the candidate and {theirs} of the baseline have no counterpart and were left out"
+        for probe, (ours, theirs) in unmatched.items()
+    ]
+    return warnings

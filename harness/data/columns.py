@@ -1,0 +1,178 @@
+"""Typed columns (parquet, the hub, JSON) as text: one documented form for each type.
+
+Text is itself; a whole number its digits; a float its shortest form that reads back as the same (`1.0`, `2.5`,
+`1e-05`), in its own width; a boolean true or false; a date or a time its ISO 8601 form; a decimal its digits. A missing
+value stays missing, and so does a float that is no number. Lists, structures and bytes are no text and are refused.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Collection, Iterable, Sequence
+from datetime import date, time
+from decimal import Decimal
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.base.limits import DATA_COLUMNS, DATA_MEMORY, DATA_ROWS, UNPACKED_BYTES, capped, to_raise
+from harness.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Column = list[str | None]
+_BATCH = 8192
+"""Rows that are unpacked at once."""
+
+
+class TableError(DataError):
+    """What is wrong with a data file, and in which line (from 1; 0 where it has none)."""
+
+    def __init__(self, why: str, line: int = 0) -> None:
+        super().__init__(f"line {line}: {why}" if line else why)
+
+
+def plain_text(value: Any) -> str | None:
+    """A value as text, by the rules of this module. Raises ValueError where it has none."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        try:
+            value.isascii() or value.encode()
+        except UnicodeEncodeError:
+            raise ValueError("holds half of a surrogate pair, which is no character; correct the text") from None
+        if "\0" in value:
+            raise ValueError("holds the character U+0000; take it out")
+        return str(value)
+    if isinstance(value, (bool, np.bool_)):
+        return "true" if value else "false"
+    if isinstance(value, (int, np.integer)):
+        return str(int(value))
+    if isinstance(value, (float, np.floating)):
+        return None if math.isnan(value) else str(value)
+    if isinstance(value, (date, time)):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return str(value)
+    kind = "a list" if isinstance(value, list) else "a structure" if isinstance(value, dict) else type(value).__name__
+    raise ValueError(f"holds {kind} where text is needed; write out as text what the model is to read")
+
+
+def parquet_table(file: IO[bytes], wanted: Collection[str]) -> tuple[tuple[str, ...], dict[str, Column], int]:
+    """Names of all columns, values of those wanted, and the number of rows. Raises TableError.
+
+    Text is read as a dictionary and indices, so that one long text that is repeated a million times stays one.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        plain = pq.ParquetFile(file, memory_map=False)
+        names = plain.schema_arrow.names
+        found = [name for name in names if name in wanted]
+        _check_footer(plain, found)
+        reader = pq.ParquetFile(file, memory_map=False, read_dictionary=found)
+        arrays = reader.iter_batches(_BATCH, columns=found, use_threads=False)
+        return tuple(names), *_collect(arrays, found, reader.metadata.num_rows)
+    except (pa.ArrowException, OSError, MemoryError, OverflowError, ValueError) as error:
+        raise TableError(f"cannot be read as parquet ({' '.join(str(error).split())[:200]})") from error
+
+
+def arrow_table(table: pa.Table, wanted: Collection[str]) -> tuple[tuple[str, ...], dict[str, Column], int]:
+    """The same of a table in memory."""
+    _check_columns(table.schema, [name for name in table.schema.names if name in wanted])
+    found = [name for name in table.schema.names if name in wanted]
+    return tuple(table.schema.names), *_collect(table.select(found).to_batches(_BATCH), found, table.num_rows)
+
+
+def _check_footer(reader: Any, found: Sequence[str]) -> None:
+    meta = reader.metadata
+    if meta.num_rows > capped(DATA_ROWS):
+        raise TableError(f"{meta.num_rows:,} rows, over the cap of {capped(DATA_ROWS):,}; {to_raise()}")
+    _check_columns(reader.schema_arrow, found)
+    size = 0
+    for group in range(meta.num_row_groups):
+        row_group = meta.row_group(group)
+        for at in range(row_group.num_columns):
+            column = row_group.column(at)
+            if column.path_in_schema in found:
+                size += column.total_uncompressed_size
+    if size > capped(UNPACKED_BYTES):
+        raise TableError(f"unpacks to {size >> 20:,} MiB, over the cap of {capped(UNPACKED_BYTES) >> 20}; {to_raise()}")
+
+
+def _check_columns(schema: pa.Schema, found: Sequence[str]) -> None:
+    """Refuses what has no text before any of it is unpacked."""
+    import pyarrow.types as types
+
+    if len(schema.names) > capped(DATA_COLUMNS):
+        raise TableError(f"{len(schema.names):,} columns, over the cap of {capped(DATA_COLUMNS):,}; {to_raise()}")
+    if len(set(found)) != len(found):
+        raise TableError(f"the column {next(name for name in found if found.count(name) > 1)!r} is there twice")
+    for name in found:
+        kind = schema.field(name).type
+        kind = kind.value_type if types.is_dictionary(kind) else kind
+        plain = (
+            types.is_string(kind)
+            or types.is_large_string(kind)
+            or types.is_string_view(kind)
+            or types.is_boolean(kind)
+            or types.is_integer(kind)
+            or types.is_floating(kind)
+            or types.is_decimal(kind)
+            or types.is_date(kind)
+            or types.is_time(kind)
+            or types.is_timestamp(kind)
+            or types.is_null(kind)
+        )
+        if not plain:
+            raise TableError(
+                f"column {name!r}: holds {kind} where text is needed; write out as text what the model is to read"
+            )
+
+
+def _collect(batches: Iterable[pa.RecordBatch], names: Sequence[str], rows: int) -> tuple[dict[str, Column], int]:
+    columns: dict[str, Column] = {name: [] for name in names}
+    memory, characters, read = 0, 0, 0
+    for batch in batches:
+        for name, array in zip(names, batch.columns, strict=True):
+            values, weight = _texts(array, name, len(columns[name]))
+            columns[name] += values
+            memory += weight
+            characters += sum(len(value) for value in values if value is not None)
+        read += batch.num_rows
+        if memory > capped(DATA_MEMORY) or characters > capped(UNPACKED_BYTES):
+            raise TableError(f"its text takes more than {capped(UNPACKED_BYTES) >> 20} MiB; {to_raise()}")
+        if read > capped(DATA_ROWS):
+            raise TableError(f"more than {capped(DATA_ROWS):,} rows; {to_raise()}")
+    if names and read != rows:
+        raise TableError(f"holds {read:,} rows, its footer says {rows:,}; the file is damaged")
+    return columns, rows
+
+
+def _texts(array: Any, name: str, before: int) -> tuple[Column, int]:
+    """Values of an array as text, and the memory they take."""
+    import pyarrow as pa
+
+    try:
+        if isinstance(array, pa.DictionaryArray):
+            used = array.indices.drop_null().unique()  # the dictionary is that of many batches, and can be huge
+            entries = {
+                at: plain_text(value)
+                for at, value in zip(used.to_pylist(), array.dictionary.take(used).to_pylist(), strict=True)
+            }
+            weight = sum(map(sys.getsizeof, entries.values()))
+            return [None if at is None else entries[at] for at in array.indices.to_pylist()], weight
+        if pa.types.is_float16(array.type) or pa.types.is_float32(array.type):  # 0.1, not 0.10000000149011612
+            known = array.is_valid().to_pylist()
+            numbers = array.to_numpy(zero_copy_only=False)
+            values = [plain_text(value) if valid else None for value, valid in zip(numbers, known, strict=True)]
+        else:
+            values = [plain_text(value) for value in array.to_pylist()]
+    except UnicodeDecodeError as error:
+        raise TableError(f"column {name!r}: not UTF-8, after row {before}; convert it") from error
+    except ValueError as error:
+        raise TableError(f"column {name!r}: {error} (after row {before})") from error
+    return values, sum(map(sys.getsizeof, values))

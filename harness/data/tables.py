@@ -1,0 +1,308 @@
+"""Reads a data file record by record into columns of text, each value in its own form.
+
+csv is RFC 4180; tsv has no quoting, as IANA's text/tab-separated-values; jsonl has an object per line; txt a text per
+paragraph. All are UTF-8, with a byte order mark or not, lines ended by LF, CR LF or CR, packed by gzip or not. Parquet
+is in `harness.data.columns`. What does not fit is refused with its line; nothing is guessed, repaired or left out.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from harness.base.limits import (
+    DATA_BYTES,
+    DATA_COLUMNS,
+    DATA_LINES,
+    DATA_MEMORY,
+    DATA_ROWS,
+    RECORD_BYTES,
+    capped,
+    to_raise,
+)
+from harness.base.regular import open_regular
+from harness.data.columns import Column, TableError, parquet_table, plain_text
+from harness.data.unpack import text_stream
+
+_BATCH = 8192
+"""Rows between two looks at how much memory the columns take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Names of all columns in order, and the values of those that were asked for, None where there is none."""
+
+    names: tuple[str, ...]
+    columns: Mapping[str, Column]
+    rows: int
+
+
+def read_table(path: Path, kind: str, wanted: Collection[str], *, named: bool = False) -> Table:
+    """The columns `wanted` of a file of a kind of FORMATS, as far as it has them; `named`: the user said the kind.
+
+    Raises UsageError where the file cannot be opened, TableError saying what in it is wrong, and in which line.
+    """
+    with open_regular(path, capped(DATA_BYTES)) as file:
+        if kind == "parquet":
+            return Table(*parquet_table(file, wanted))
+        stream = text_stream(file, packed=path.suffix.lower() == ".gz")
+        lines = _Lines(stream)
+        try:
+            return _READERS[kind](lines, _Kept(wanted), named)
+        except UnicodeDecodeError as error:
+            raise TableError(
+                f"not UTF-8 ({error.reason}, after line {lines.number}); convert it, e.g. with iconv"
+            ) from error
+        except OSError as error:
+            raise TableError(f"cannot be read as {kind} ({error.strerror or error})") from error
+
+
+class _Lines:
+    """Lines of a text with their ends, counted, none longer than a cap; a record may take several."""
+
+    def __init__(self, text: io.TextIOWrapper) -> None:
+        self._text, self._most, self._most_lines = text, capped(RECORD_BYTES), capped(DATA_LINES)
+        self._record = 0
+        self.number = 0
+        """Of the line last given."""
+        self.first = 1
+        """Of the first line of the record."""
+
+    def begin(self) -> None:
+        """A record begins with the next line."""
+        self._record, self.first = 0, self.number + 1
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._text.readline(self._most + 1)
+        if not line:
+            raise StopIteration
+        self.number += 1
+        if self.number > self._most_lines:
+            raise TableError(f"more than {self._most_lines:,} lines; {to_raise()}")
+        self._record += len(line)
+        if self._record > self._most:
+            self.fail(f"a record of more than {self._most:,} characters, or a quote that is never closed; {to_raise()}")
+        if "\0" in line:
+            self.fail("holds a zero byte: the file is no text, or not UTF-8; convert it")
+        return line
+
+    def fail(self, why: str) -> NoReturn:
+        """Raises TableError naming the line where the record begins."""
+        raise TableError(why, self.first)
+
+
+class _Kept:
+    """The columns that were asked for, as they grow."""
+
+    def __init__(self, wanted: Collection[str]) -> None:
+        self.wanted = wanted
+        self.columns: dict[str, Column] = {}
+        self.rows = 0
+        self._memory, self._weighed = 0, 0
+        self._most_rows, self._most_memory = capped(DATA_ROWS), capped(DATA_MEMORY)
+
+    def row(self) -> None:
+        """Count a row whose values were appended."""
+        self.rows += 1
+        if self.rows > self._most_rows:
+            raise TableError(f"more than {self._most_rows:,} rows; {to_raise()}")
+        if self.rows - self._weighed >= _BATCH:
+            self.weigh()
+
+    def weigh(self) -> None:
+        """Raises TableError where the values since the last time exceed the memory allowed."""
+        for column in self.columns.values():
+            self._memory += sum(map(sys.getsizeof, column[self._weighed :]))
+        self._weighed = self.rows
+        if self._memory > self._most_memory:
+            raise TableError(f"its text takes more than {self._most_memory >> 20} MiB of memory; {to_raise()}")
+
+    def table(self, names: Sequence[str]) -> Table:
+        """What was read."""
+        self.weigh()
+        return Table(tuple(names), self.columns, self.rows)
+
+
+def _csv(lines: _Lines, kept: _Kept, named: bool) -> Table:
+    return _separated(lines, kept, csv.reader(lines, strict=True), "csv")
+
+
+def _tsv(lines: _Lines, kept: _Kept, named: bool) -> Table:
+    reader = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE, strict=True)
+    return _separated(lines, kept, reader, "tsv", _plain_field if not named else None)
+
+
+def _quoted_tsv(lines: _Lines, kept: _Kept, named: bool) -> Table:
+    return _separated(lines, kept, csv.reader(lines, delimiter="\t", strict=True), "quoted-tsv")
+
+
+def _plain_field(field: str) -> bool:
+    """Whether a field of a tsv file is not one that a writer of csv has quoted, which leaves its marks doubled."""
+    return not (len(field) > 3 and field[0] == '"' == field[-1] and '""' in field[1:-1])
+
+
+def _separated(
+    lines: _Lines, kept: _Kept, reader: Iterator[list[str]], kind: str, check: Callable[[str], bool] | None = None
+) -> Table:
+    """Records of separated values under a header; blank lines are skipped, as csv writers end a file with them."""
+    before = csv.field_size_limit(capped(RECORD_BYTES))
+    try:
+        names: list[str] | None = None
+        places: list[tuple[int, Column]] = []
+        while True:
+            lines.begin()
+            record = _next_record(lines, reader, kind)
+            if record is None:
+                return kept.table(names or ())
+            if not record:
+                continue
+            if names is None:
+                names = record
+                _check_names(lines, names, kept.wanted)
+                places = [
+                    (at, kept.columns.setdefault(name, [])) for at, name in enumerate(names) if name in kept.wanted
+                ]
+                continue
+            if len(record) != len(names):
+                lines.fail(_miscounted(record, names, kind))
+            for at, column in places:
+                if check is not None and not check(record[at]):
+                    lines.fail("a field is quoted as in csv; say format: quoted-tsv, or format: tsv to keep the marks")
+                column.append(record[at])
+            kept.row()
+    finally:
+        csv.field_size_limit(before)
+
+
+def _next_record(lines: _Lines, reader: Iterator[list[str]], kind: str) -> list[str] | None:
+    try:
+        return next(reader, None)
+    except csv.Error as error:
+        why = "a quote is never closed" if "unexpected end" in str(error) else str(error)
+        lines.fail(f"cannot be read as {kind} ({why})")
+
+
+def _miscounted(record: Sequence[str], names: Sequence[str], kind: str) -> str:
+    hint = {"csv": "quote a field that holds a comma", "tsv": "or say format: quoted-tsv where fields are quoted"}
+    fields = f"{len(record)} field{'' if len(record) == 1 else 's'}"
+    return f"{fields}, the header has {len(names)}; {hint.get(kind, 'correct the line')}"
+
+
+def _check_names(lines: _Lines, names: Sequence[str], wanted: Collection[str]) -> None:
+    if len(names) > capped(DATA_COLUMNS):
+        lines.fail(f"{len(names):,} columns, over the cap of {capped(DATA_COLUMNS):,}; {to_raise()}")
+    twice = [name for name, count in Counter(names).items() if count > 1 and (name or name in wanted)]
+    if twice:
+        lines.fail(f"the column {twice[0][:60]!r} is there twice; rename one")
+
+
+class _Literal(str):
+    """A number as it is written in JSON."""
+
+    __slots__ = ()
+
+
+def _jsonl(lines: _Lines, kept: _Kept, named: bool) -> Table:
+    """Objects, one a line; a key that a line lacks is missing there. Blank lines are skipped."""
+    names: dict[str, None] = {}
+    most = capped(DATA_COLUMNS)
+    decoder = json.JSONDecoder(
+        object_pairs_hook=_no_key_twice, parse_float=_Literal, parse_int=_Literal, parse_constant=_no_constant
+    )
+    while True:
+        lines.begin()
+        line = next(lines, None)
+        if line is None:
+            return kept.table(tuple(names))
+        if not line.strip():
+            continue
+        record = _object(lines, decoder, line)
+        names.update(dict.fromkeys(record))
+        if len(names) > most:
+            lines.fail(f"more than {most:,} different keys so far; {to_raise()}")
+        for name in kept.wanted:
+            if name in record:
+                if name not in kept.columns:
+                    kept.columns[name] = [None] * kept.rows
+                kept.columns[name].append(_json_text(lines, name, record[name]))
+            elif name in kept.columns:
+                kept.columns[name].append(None)
+        kept.row()
+
+
+def _object(lines: _Lines, decoder: json.JSONDecoder, line: str) -> dict[str, Any]:
+    try:
+        record = decoder.decode(line)
+    except RecursionError:
+        lines.fail("cannot be read as jsonl (nested too deep)")
+    except json.JSONDecodeError as error:
+        lines.fail(f"cannot be read as jsonl ({error.msg}, column {error.colno})")
+    except ValueError as error:
+        lines.fail(f"cannot be read as jsonl ({error})")
+    if not isinstance(record, dict):
+        lines.fail("cannot be read as jsonl (a line must be an object)")
+    return record
+
+
+def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(pairs)
+    if len(record) != len(pairs):
+        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise ValueError(f"the key {twice[:60]!r} is there twice")
+    return record
+
+
+def _no_constant(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no JSON; write null where a value is missing")
+
+
+def _json_text(lines: _Lines, name: str, value: Any) -> str | None:
+    if isinstance(value, _Literal):
+        return str(value)
+    try:
+        return plain_text(value)
+    except ValueError as error:
+        lines.fail(f"column {name!r}: {error}")
+
+
+def _txt(lines: _Lines, kept: _Kept, named: bool) -> Table:
+    """Paragraphs, parted by lines without a visible character; a paragraph keeps its own white space and lines."""
+    paragraph: list[str] = []
+    texts: Column = kept.columns.setdefault("text", [])
+
+    def end() -> None:
+        if paragraph:
+            texts.append("\n".join(paragraph))
+            paragraph.clear()
+            kept.row()
+            lines.begin()
+
+    for line in lines:
+        if line.strip():
+            paragraph.append(line.rstrip("\r\n"))
+        else:
+            end()
+            lines.begin()
+    end()
+    return kept.table(("text",))
+
+
+_READERS: dict[str, Callable[[_Lines, _Kept, bool], Table]] = {
+    "csv": _csv,
+    "tsv": _tsv,
+    "quoted-tsv": _quoted_tsv,
+    "jsonl": _jsonl,
+    "txt": _txt,
+}
+FORMATS = (*_READERS, "parquet")
+"""Kinds of file that are read."""

@@ -1,0 +1,1 @@
+"""What a checkpoint was made of, and what its training claims to have kept private."""

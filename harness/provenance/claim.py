@@ -1,0 +1,141 @@
+"""A checkpoint's privacy claim in words, and the part of it that an audit records."""
+
+from __future__ import annotations
+
+import math
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from harness.provenance.claim_check import UNCHECKED, ClaimCheck
+from harness.provenance.manifest import PrivacyClaim, TrainingManifest
+
+_ROUNDED = 1e12
+_PLAIN_NOISE = "Gaussian"
+"""Kind of noise that goes without saying."""
+"""Numbers beyond this have no three decimals in double precision; a thousand times the largest is infinite."""
+
+
+class ClaimRecord(BaseModel):
+    """What a reader of an audit must know of a claim. Nothing here needs protection."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+    epsilon: float = Field(description="upper bound claimed; inf: no guarantee")
+    delta: float
+    accountant: str = Field(description="whose upper bound `epsilon` is")
+    second_accountant: str | None = None
+    second_opinion: float | None = Field(default=None, description="upper bound of the second accountant")
+    unit: str = Field(description="what is protected")
+    units: int | None = Field(default=None, description="how many there are")
+    outside: tuple[str, ...] = Field(default=(), description="parts of the checkpoint that the claim does not cover")
+    note: str | None = None
+    check: ClaimCheck = Field(default=UNCHECKED, description="whether it follows from the ledger beside the weights")
+
+    @property
+    def is_made(self) -> bool:
+        """Whether privacy is claimed at all: an infinite epsilon is no claim, one that is no number is a bad one."""
+        return self.epsilon != math.inf
+
+    @property
+    def doubt(self) -> str:
+        """Why nothing may rest on the claim; '' when it is verified, or when none is made."""
+        if not self.is_made:
+            return ""
+        if not self.check.verified:
+            return self.check.reason
+        return "" if self.epsilon >= 0 else f"its epsilon is {self.epsilon:g}"
+
+    @property
+    def bound(self) -> float | None:
+        """Upper bound on epsilon that may be relied on: the larger of claimed and recomputed. None: no such bound."""
+        if not self.is_made or self.doubt or self.check.epsilon is None:
+            return None
+        return max(self.epsilon, self.check.epsilon)
+
+
+class TrainingRecord(BaseModel):
+    """What the training manifest of the audited weights says about privacy."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    privacy: ClaimRecord | None = Field(description="None: trained without differential privacy")
+
+    @classmethod
+    def of(cls, manifest: TrainingManifest, check: ClaimCheck = UNCHECKED) -> TrainingRecord:
+        """The record of a checkpoint with this manifest, whose claim was checked with this result."""
+        claim = manifest.privacy
+        if claim is None:
+            return cls(privacy=None)
+        copied = {name: getattr(claim, name) for name in ClaimRecord.model_fields if name != "check"}
+        return cls(privacy=ClaimRecord(**copied, check=check))
+
+
+def training_line(training: TrainingRecord | None, *, has_manifest: bool = False) -> str:
+    """What a report says after the word training. `has_manifest`: the audit saw one, whether or not it recorded it."""
+    if training is None:
+        why = "this audit did not record it" if has_manifest else "no training manifest belongs to these weights"
+        return f"unknown: {why}"
+    claim = training.privacy
+    if claim is None:
+        return "without differential privacy"
+    if not claim.is_made:
+        verified = "with clipped gradients but no noise: no privacy guarantee"
+        parts = [verified if claim.check.verified else "no privacy guarantee is claimed"]
+    elif claim.doubt:
+        parts = [
+            f"epsilon not verifiable: {claim.doubt} (the manifest says {claim.epsilon:.6g} at delta {claim.delta:.3g})"
+        ]
+    else:
+        opinion = _opinions([(claim.second_accountant, claim.second_opinion)])
+        parts = [
+            f"claims epsilon <= {rounded_up(claim.epsilon)} ({claim.accountant.upper()}{opinion}) at delta "
+            f"{claim.delta:.3g}, for {claim.unit}; recomputed from its ledger"
+        ]
+    return "; ".join([*parts, *_limits(claim)])
+
+
+def claim_sentence(claim: PrivacyClaim) -> str:
+    """The guarantee in words: bound, accountants, unit, sampling, and what it leaves out; several lines."""
+    if math.isinf(claim.epsilon):
+        bound = "no privacy guarantee: the noise is zero"
+    else:
+        rdp = None if claim.accountant == "rdp" else claim.rdp
+        opinions = _opinions([(claim.second_accountant, claim.second_opinion), ("rdp", rdp)])
+        bound = (
+            f"epsilon <= {rounded_up(claim.epsilon)} ({claim.accountant.upper()}{opinions}) at delta {claim.delta:.3g}"
+        )
+    cap = f", at most {claim.max_batch} records a step" if claim.max_batch is not None else ""
+    over = f" over {claim.bands} steps" if claim.bands is not None else ""
+    kind = f" ({claim.noise}{over})" if claim.noise != _PLAIN_NOISE else ""
+    lines = [
+        f"{bound}, for {claim.unit}; neighbours: {claim.neighbours}",
+        f"{_sampled(claim)}{cap}, {claim.compositions} noisy release{'' if claim.compositions == 1 else 's'}, "
+        f"noise multiplier {claim.noise_multiplier:.4g}{kind}, {claim.clipping} clipping to {claim.max_grad_norm:g}",
+    ]
+    if claim.steps_lost:
+        was = "step was" if claim.steps == 1 else "steps were"
+        lines.append(f"{claim.steps_lost} of {claim.steps} {was} lost in crashes; their budget counts as spent")
+    facts = claim.unprivatised
+    if facts is not None and facts.non_finite:
+        lines.append(f"{facts.non_finite} of {facts.drawn} records drawn had no finite gradient and contributed zero")
+    return "\n".join([*lines, *_limits(claim)])
+
+
+def _sampled(claim: PrivacyClaim) -> str:
+    how, _, limit = claim.sampling.partition(", ")
+    return f"{how} sampling at rate {claim.sample_rate:.4g}{f' ({limit})' if limit else ''}"
+
+
+def _opinions(others: list[tuple[str | None, float | None]]) -> str:
+    shown = [f"{name.upper()} {rounded_up(value)}" for name, value in others if name is not None and value is not None]
+    return f"; {', '.join(shown)}" if shown else ""
+
+
+def rounded_up(value: float) -> str:
+    """Three decimals, rounded up: an upper bound must not be shown smaller than it is."""
+    return f"{math.ceil(value * 1000 * (1 - 1e-12)) / 1000:.3f}" if abs(value) < _ROUNDED else f"{value}"
+
+
+def _limits(claim: PrivacyClaim | ClaimRecord) -> list[str]:
+    outside = [f"not covered: {'; '.join(claim.outside)}"] if claim.outside else []
+    return [*outside, *([f"note: {claim.note}"] if claim.note else [])]

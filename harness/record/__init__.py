@@ -1,0 +1,1 @@
+"""An audit on disk: manifest, rows, environment."""

@@ -1,0 +1,1 @@
+"""What a report says, and at which level of disclosure; no format."""

@@ -1,0 +1,368 @@
+"""What every report says, as plain one-line strings; the formats differ only in how they set it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from harness.api.metrics import PROVEN, Better, Metric
+from harness.api.needs import Need
+from harness.api.probe import About
+from harness.base import numbers
+from harness.base.loglines import plain
+from harness.gate.claim_metric import CLAIM_PROBE
+from harness.gate.policy import Deciding, Gate, Severity
+from harness.gate.verdict import Comparison, GateResult, Outcome
+from harness.provenance import claim
+from harness.record.folder import AuditManifest, ProbeRecord
+from harness.reports.content.api import Level, ReportInput
+from harness.scan.record import SCAN_PROBE
+
+OUTCOME_WORDS: Mapping[Outcome, str] = {
+    Outcome.PASS: "PASS",
+    Outcome.BLOCK: "BLOCK",
+    Outcome.INCONCLUSIVE: "INCONCLUSIVE",
+}
+
+_DECIDES: Mapping[Deciding, str] = {
+    Deciding.BOTH: "the whole interval decides",
+    Deciding.WORST: "the worst end of the interval decides",
+    Deciding.BEST: "the best end of the interval decides",
+    Deciding.POINT: "the estimate decides, without its interval",
+}
+_NO_PROBE: Mapping[str, str] = {
+    CLAIM_PROBE: "the privacy claim of the checkpoint, recomputed from its ledger",
+    SCAN_PROBE: "the files of the checkpoint, scanned before anything was loaded",
+}
+_ORDER = {Outcome.BLOCK: 0, Outcome.INCONCLUSIVE: 1, Outcome.PASS: 2}
+EXAMPLES_NOTE = (
+    "Rows that turned worse than in the baseline, and the first rows of each probe by case id, whatever came of them. "
+    "Their text is masked below the level full."
+)
+FLIPS_SHOWN = 10
+"""Ids of flipped cases that a page lists for each metric and kind; the JSON has all that were kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricLine:
+    """A metric as shown, with the gates about it."""
+
+    metric: Metric
+    name: str
+    """Last part of the key, with the slice."""
+    value: str
+    interval: str
+    method: str
+    """Of the interval, with its level; '' without one."""
+    unit: str
+    direction: str
+    gates: tuple[GateResult, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeSection:
+    """A probe with its metrics."""
+
+    name: str
+    about: About | None
+    """None when metrics are there but the manifest does not know the probe."""
+    work: str
+    """How many cases of which data, with what settings."""
+    incomplete: str
+    """Why it did not finish; '' when it did."""
+    lines: tuple[MetricLine, ...]
+
+
+def probe_sections(report: ReportInput) -> list[ProbeSection]:
+    """Planned probes in their order, then probes known only by their metrics."""
+    by_probe: dict[str, list[Metric]] = {record.name: [] for record in report.manifest.probes}
+    for metric in report.metrics:
+        by_probe.setdefault(metric.key.rpartition("/")[0], []).append(metric)
+    records = {record.name: record for record in report.manifest.probes}
+    return [
+        ProbeSection(
+            name=plain(name),
+            about=_about(report.abouts.get(name)),
+            work=_work(records[name]) if name in records else _NO_PROBE.get(name, "not planned by this audit"),
+            incomplete=plain(report.manifest.incomplete.get(name, "")),
+            lines=tuple(_line(metric, report.verdict.gates) for metric in metrics),
+        )
+        for name, metrics in by_probe.items()
+    ]
+
+
+def gate_name(result: GateResult) -> str:
+    """Metric of a gate, with its slice."""
+    return _with_slice(result.metric, result.slice)
+
+
+def gate_title(result: GateResult) -> str:
+    """Id of a gate, the metric too where the gate is about several: no two results of a verdict have the same."""
+    return plain(f"{result.gate.id}: {gate_name(result)}" if result.gate.is_pattern else result.gate.id)
+
+
+def how_decided(gate: Gate) -> str:
+    """Which end of the interval decides, and on how much evidence."""
+    return f"{_DECIDES[gate.evidence.decides]}, on at least {gate.min_examples} examples"
+
+
+def outcome_label(result: GateResult) -> str:
+    """What a gate found and, where that differs, how it counts."""
+    word = OUTCOME_WORDS[result.outcome]
+    if not result.asked:
+        return "NOT ASKED FOR"
+    if result.excused and not result.waived:
+        return f"NOT MEASURED (excused: {result.absence})"
+    if result.outcome is Outcome.PASS:
+        return word
+    if result.expired:
+        return f"{word} (waiver expired)"
+    if result.waived:
+        return f"{word} (waived)"
+    note = {Severity.WARN: "warning", Severity.INFO: "information"}.get(result.severity)
+    if note is None and result.effective is not result.outcome:
+        note = f"counts as {OUTCOME_WORDS[result.effective]}"
+    return f"{word} ({note})" if note else word
+
+
+def attention(report: ReportInput) -> list[GateResult]:
+    """Gates that did not pass: what blocks the release first, then what keeps it undecided, then what only warns."""
+    found = [item for item in report.verdict.gates if item.outcome is not Outcome.PASS and item.asked]
+    return sorted(found, key=lambda item: (_ORDER[item.effective], item.severity is Severity.INFO))
+
+
+def comparisons(report: ReportInput) -> list[tuple[GateResult, Comparison]]:
+    """Comparisons with the baseline, one per metric and slice: those proven worse first, by how much worse they are."""
+    found = {
+        (item.comparison.metric, item.comparison.slice): (item, item.comparison)
+        for item in report.verdict.gates
+        if item.comparison is not None
+    }
+    return sorted(found.values(), key=lambda pair: _by_regression(pair[1]))
+
+
+def comparison_name(comparison: Comparison) -> str:
+    """Metric of a comparison, with its slice."""
+    return _with_slice(comparison.metric, comparison.slice)
+
+
+def regression(comparison: Comparison) -> str:
+    """How much worse, with its interval, or why that is unknown."""
+    if comparison.regression is None:
+        return plain(comparison.note) or "not compared"
+    shown = numbers.number(comparison.regression)
+    bounded = comparison.low is not None or comparison.high is not None
+    return f"{shown} {numbers.interval(comparison.low, comparison.high)}" if bounded else shown
+
+
+def matching(comparison: Comparison) -> str:
+    """How many cases were compared, and how many could not be."""
+    parts = [f"{comparison.n} pairs"]
+    counts = (
+        (comparison.unusable, "without a usable row"),
+        (comparison.only_candidate, "only in the candidate"),
+        (comparison.only_baseline, "only in the baseline"),
+    )
+    return ", ".join([*parts, *(f"{count} {what}" for count, what in counts if count)])
+
+
+def baseline_line(report: ReportInput) -> str:
+    """The audit it was compared with; '' without one."""
+    baseline = report.verdict.baseline
+    if baseline is None:
+        return ""
+    other = f"; other data: {', '.join(baseline.other_data)}" if baseline.other_data else ""
+    return plain(
+        f"{baseline.ref}: {baseline.name} ({baseline.audit_id}), checkpoint {baseline.checkpoint}, "
+        f"fingerprint {baseline.fingerprint}{other}"
+    )
+
+
+def evidence(result: GateResult) -> list[tuple[str, str]]:
+    """Label and text of everything a gate was decided on."""
+    gate = result.gate
+    entries = [
+        ("outcome", outcome_label(result)),
+        ("counts as", OUTCOME_WORDS[result.effective]),
+        ("metric", gate_name(result)),
+        ("rule", gate.rule),
+        ("severity", gate.severity),
+        ("how", how_decided(gate)),
+        ("value", numbers.number(result.value)),
+        ("interval", numbers.interval(result.low, result.high)),
+        ("n", str(result.n)),
+        *_test(result),
+        *(_paired(result.comparison) if result.comparison is not None else []),
+        ("decided because", result.reason),
+        *([("what to do", result.fix)] if result.fix else []),
+        *_waiver(result),
+        *([("why the rule exists", gate.reason)] if gate.reason else []),
+    ]
+    return [(label, plain(text)) for label, text in entries]
+
+
+def _test(result: GateResult) -> list[tuple[str, str]]:
+    named = (("p", result.p), ("corrected p", result.p_corrected), ("blocks at corrected p", result.alpha))
+    return [(label, numbers.number(value)) for label, value in named if value is not None]
+
+
+def _waiver(result: GateResult) -> list[tuple[str, str]]:
+    waiver = result.gate.waiver
+    if waiver is None:
+        return []
+    granted = f", granted by {waiver.owner}" if waiver.owner else ""
+    return [("waiver", f"{result.waiver}, until {waiver.until} by {waiver.by}{granted}: {waiver.reason}")]
+
+
+def _paired(comparison: Comparison) -> list[tuple[str, str]]:
+    flips = comparison.flips
+    return [
+        ("candidate", numbers.number(comparison.candidate)),
+        ("baseline", numbers.number(comparison.baseline)),
+        ("regression", regression(comparison)),
+        ("compared", matching(comparison)),
+        *([("flips", f"{flips.worse} worse, {flips.better} better")] if flips is not None else []),
+        *([("test", comparison.test)] if comparison.test else []),
+        *([("detectable", numbers.number(comparison.detectable))] if comparison.detectable is not None else []),
+    ]
+
+
+def metric_notes(metric: Metric) -> list[str]:
+    """Cautions to print beside a metric."""
+    notes = [plain(metric.note)] if metric.note else []
+    if metric.value is not None and metric.low is None and metric.high is None:
+        notes.append("no interval: no gate can decide on it")
+    return notes
+
+
+def training(manifest: AuditManifest) -> str:
+    """How the checkpoint was trained, as its manifest claims, and whether the claim follows from its ledger."""
+    checkpoint = manifest.checkpoint
+    return plain(claim.training_line(checkpoint.training, has_manifest=Need.TRAINING_MANIFEST in checkpoint.offers))
+
+
+def provenance(report: ReportInput) -> list[tuple[str, str]]:
+    """Label and text of what was audited, under which policy, and (above `summary`) all it takes to do it again."""
+    manifest = report.manifest
+    checkpoint = manifest.checkpoint
+    entries = [
+        ("audit", f"{manifest.name} ({manifest.audit_id})"),
+        ("status", f"{manifest.status}{f': {manifest.why}' if manifest.why else ''}"),
+        ("created", manifest.created),
+        ("finished", manifest.finished or "not finished"),
+        ("checkpoint", checkpoint.source),
+        *_base(manifest),
+        ("architecture", f"{checkpoint.architecture or checkpoint.model_type}, {checkpoint.parameters:,} parameters"),
+        ("checkpoint fingerprint", checkpoint.fingerprint),
+        *(("permission", permission) for permission in checkpoint.permissions),
+        ("isolation", checkpoint.isolation or "not recorded"),
+        ("scan", manifest.scan.headline if manifest.scan else "not made"),
+        ("training", training(manifest)),
+        ("policy", _policy(report)),
+        *([("baseline", baseline_line(report))] if report.verdict.baseline is not None else []),
+        *([("decided on", f"{report.verdict.decided_on}")] if report.verdict.decided_on is not None else []),
+        ("spec digest", manifest.spec_digest),
+        *(_settings(manifest) if report.level is not Level.SUMMARY else []),
+        ("level of disclosure", report.level),
+        *([("masked", masked_line(report.masked))] if any(report.masked.values()) else []),
+    ]
+    return [(label, plain(text)) for label, text in entries]
+
+
+def _base(manifest: AuditManifest) -> list[tuple[str, str]]:
+    """The full model that an adapter was added to, where the user named it."""
+    named = manifest.spec.get("checkpoint", {}).get("base")
+    return [("base", f"{named} (given by the user; the fingerprint covers it)")] if named else []
+
+
+def masked_line(masked: Mapping[str, int]) -> str:
+    """What was masked, in words, e.g. `e-mail address (2)`; '' for nothing."""
+    return ", ".join(f"{kind} ({count})" for kind, count in sorted(masked.items()) if count)
+
+
+def direction(metric: Metric) -> str:
+    """Which way is better, in a word or two."""
+    if metric.better is Better.TARGET:
+        return f"target {numbers.bound(metric.target)}" if metric.target is not None else "target"
+    return {Better.HIGHER: "higher", Better.LOWER: "lower"}.get(metric.better, "neither")
+
+
+def _line(metric: Metric, gates: tuple[GateResult, ...]) -> MetricLine:
+    bounded = metric.low is not None or metric.high is not None
+    return MetricLine(
+        metric=metric,
+        name=_with_slice(metric.key.rpartition("/")[2], metric.slice),
+        value=numbers.number(metric.value),
+        interval=numbers.interval(metric.low, metric.high),
+        method=_method(metric) if bounded else "",
+        unit=plain(metric.unit),
+        direction=direction(metric),
+        gates=tuple(item for item in gates if (item.metric, item.slice) == (metric.key, metric.slice)),
+    )
+
+
+def _method(metric: Metric) -> str:
+    method = plain(metric.interval) or "method not stated"
+    return method if metric.interval == PROVEN else f"{method}, {numbers.percent(metric.level)}"
+
+
+def _by_regression(comparison: Comparison) -> tuple[bool, float]:
+    """Proven first, then by the size of the regression beside the baseline's value."""
+    if comparison.regression is None:
+        return True, math.inf
+    scale = abs(comparison.baseline or 0) or 1.0
+    return not (comparison.low is not None and comparison.low > 0), -(comparison.regression / scale)
+
+
+def _with_slice(name: str, part: str) -> str:
+    return plain(f"{name} [{part}]" if part else name)
+
+
+def _about(about: About | None) -> About | None:
+    """The same on one line each, without the full stops that formats set themselves."""
+    if about is None:
+        return None
+    return About(*(plain(text).rstrip(".") for text in (about.summary, about.paper, about.cannot_tell)))
+
+
+def _work(record: ProbeRecord) -> str:
+    of = f" of {record.available}" if record.available != record.cases else ""
+    params = ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in record.params.items())
+    return plain(f"version {record.version}, {record.cases}{of} cases{f'; {params}' if params else ''}")
+
+
+def _settings(manifest: AuditManifest) -> list[tuple[str, str]]:
+    """What it takes to run the audit again."""
+    checkpoint = manifest.checkpoint
+    return [
+        ("weights", checkpoint.weights),
+        ("config", checkpoint.config),
+        ("tokenizer", checkpoint.tokenizer),
+        *(("checkpoint note", note) for note in checkpoint.notes),
+        *_datasets(manifest),
+        ("seed", str(manifest.seed)),
+        ("device", f"{manifest.device or 'unknown'}, {manifest.dtype or 'unknown dtype'}"),
+        ("versions", ", ".join(f"{name} {version}" for name, version in manifest.versions.items()) or "unknown"),
+        ("git commit", manifest.git_commit or "not in a git repository"),
+        ("command", manifest.command or "unknown"),
+    ]
+
+
+def _datasets(manifest: AuditManifest) -> list[tuple[str, str]]:
+    """One entry per distinct dataset, with the inputs it served."""
+    served: dict[tuple[str, str, int, str], list[str]] = {}
+    for probe in manifest.probes:
+        for name, data in probe.data.items():
+            key = (str(data.source.get("source", "?")), data.digest, data.n, data.note)
+            served.setdefault(key, []).append(f"{probe.name}:{name}")
+    return [
+        ("dataset", f"{source}, {n} rows, digest {digest}, for {', '.join(inputs)}{f'; {note}' if note else ''}")
+        for (source, digest, n, note), inputs in served.items()
+    ]
+
+
+def _policy(report: ReportInput) -> str:
+    verdict = report.verdict
+    return f"{verdict.policy}, digest {verdict.policy_digest}" if verdict.policy else "none"

@@ -1,0 +1,67 @@
+"""The report as one HTML file: no script, no request, every text escaped; readable on a phone and in print."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import jinja2
+
+from harness.base import numbers
+from harness.reports.content.api import ReportInput
+from harness.reports.content.report import (
+    EXAMPLES_NOTE,
+    FLIPS_SHOWN,
+    OUTCOME_WORDS,
+    baseline_line,
+    comparison_name,
+    comparisons,
+    gate_name,
+    matching,
+    metric_notes,
+    outcome_label,
+    probe_sections,
+    provenance,
+    regression,
+    training,
+)
+from harness.reports.formats.plot import gate_plot, interval_plot, pair_plot
+from harness.reports.formats.template import html_environment
+
+suffix = ".html"
+
+
+def render(report: ReportInput) -> str:
+    """The whole report: verdict first, then gates, metrics by probe with their limits, and provenance."""
+    return _template().render(
+        report=report,
+        manifest=report.manifest,
+        verdict=report.verdict,
+        sections=probe_sections(report),
+        provenance=provenance(report),
+        training=training(report.manifest),
+        comparisons=comparisons(report),
+        baseline=baseline_line(report),
+    )
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = html_environment(Path(__file__).parent)
+    environment.globals.update(
+        words=OUTCOME_WORDS,
+        number=numbers.number,
+        interval=numbers.interval,
+        gate_name=gate_name,
+        metric_notes=metric_notes,
+        interval_plot=interval_plot,
+        gate_plot=gate_plot,
+        pair_plot=pair_plot,
+        outcome_label=outcome_label,
+        comparison_name=comparison_name,
+        regression=regression,
+        matching=matching,
+        examples_note=EXAMPLES_NOTE,
+        flips_shown=FLIPS_SHOWN,
+    )
+    return environment.get_template("report.html")

@@ -1,0 +1,164 @@
+"""The report on a terminal; reads the same without colour, and fits 100 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from harness.base import numbers
+from harness.base.loglines import inert, plain
+from harness.gate.verdict import Outcome
+from harness.reports.content.api import ReportInput
+from harness.reports.content.report import (
+    OUTCOME_WORDS,
+    MetricLine,
+    ProbeSection,
+    attention,
+    baseline_line,
+    comparison_name,
+    comparisons,
+    gate_title,
+    matching,
+    metric_notes,
+    outcome_label,
+    probe_sections,
+    regression,
+    training,
+)
+
+_STYLES = {Outcome.PASS: "bold green", Outcome.BLOCK: "bold red", Outcome.INCONCLUSIVE: "bold yellow"}
+_HEADERS = ("metric", "value", "interval", "n (missing)", "gate")
+_GAP = 2
+"""Blanks after each column; rich counts them for the last as well."""
+
+
+def print_report(console: Console, report: ReportInput) -> None:
+    """Metrics with their gates, what the numbers cannot tell, what did not run, and last the verdict."""
+    with console.capture() as captured:
+        _print(console, report)
+    console.file.write(inert(captured.get()))  # not printed again: rich's own styling is in it
+
+
+def _print(console: Console, report: ReportInput) -> None:
+    sections = probe_sections(report)
+    if sections:
+        console.print(_metrics_table(sections, console.width))
+    hidden = sum(not _shown(line) for section in sections for line in section.lines)
+    if hidden:
+        console.print(Text(f"{hidden} more {'metric is' if hidden == 1 else 'metrics are'} in the full report", "dim"))
+    manifest = report.manifest
+    _entries(console, "Cautions", _cautions(sections))
+    _entries(console, "What was measured, and what that cannot tell", _limits(sections))
+    _entries(console, "Not applicable", manifest.not_applicable.items())
+    _entries(console, "Data or tools missing", manifest.no_data.items())
+    _entries(console, "Plug-ins that did not load", manifest.plugin_errors.items())
+    _entries(console, "Against the baseline", _compared(report))
+    _entries(console, "Rows", _rows(report))
+    _entries(console, "Gates that did not pass", _failed_gates(report))
+    _entries(console, "Warnings", (("", warning) for warning in report.verdict.warnings))
+    _verdict(console, report)
+
+
+def _metrics_table(sections: Sequence[ProbeSection], width: int) -> Table:
+    """Columns have widths of their own: what rich makes of minima can be wider than the console, and is cut there."""
+    rows = [[_cells(line) for line in section.lines if _shown(line)] for section in sections]
+    least = min(width // 3, max((len(each.name) for each in sections), default=0))
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, _GAP, 0, 0))
+    names = [Text(section.name, "bold") for section in sections]
+    for at, (header, cells) in enumerate(zip(_HEADERS, _widths(names, rows, least, width), strict=True)):
+        table.add_column(header, overflow="fold", width=cells, justify="right" if at in (1, 3) else "left")
+    for name, shown in zip(names, rows, strict=True):
+        table.add_row(name)
+        for row in shown:
+            table.add_row(*row)
+        if not shown:
+            table.add_row(Text("  no metric"))
+    return table
+
+
+def _widths(names: Sequence[Text], rows: Sequence[Sequence[Sequence[Text]]], least: int, width: int) -> list[int]:
+    """Width of each column: its longest line, less where the console has no room; numbers are cut last."""
+    cells = [[Text(header), *(row[at] for some in rows for row in some)] for at, header in enumerate(_HEADERS)]
+    cells[0] += [*names, Text("  no metric")]
+    widths = [max(line.cell_len for cell in column for line in cell.split()) for column in cells]
+    for at, down_to in ((0, least), (4, len("INCONCLUSIVE")), (2, 16), (0, 8)):
+        over = sum(widths) + _GAP * len(widths) - width
+        widths[at] = max(min(widths[at], down_to), widths[at] - max(0, over))
+    return widths
+
+
+def _cells(line: MetricLine) -> list[Text]:
+    unit = f", {line.unit}" if line.unit else ""
+    n = f"{line.metric.n} ({line.metric.missing})" if line.metric.missing else str(line.metric.n)
+    gates = Text("\n").join(
+        Text.assemble((outcome_label(item), _STYLES[item.effective]), f" {item.gate.rule}") for item in line.gates
+    )
+    return [Text(f"  {line.name}{unit}"), Text(line.value), Text(line.interval), Text(n), gates]
+
+
+def _shown(line: MetricLine) -> bool:
+    return line.metric.headline or bool(line.gates)
+
+
+def _cautions(sections: Iterable[ProbeSection]) -> Iterator[tuple[str, str]]:
+    for section in sections:
+        if section.incomplete:
+            yield section.name, f"did not finish: {section.incomplete}"
+        for line in filter(_shown, section.lines):
+            for note in metric_notes(line.metric):
+                yield f"{section.name}/{line.name}", note
+
+
+def _limits(sections: Iterable[ProbeSection]) -> Iterator[tuple[str, str]]:
+    for section in sections:
+        if section.about is not None:
+            about = section.about
+            yield section.name, f"{about.summary}. Source: {about.paper}. Cannot tell: {about.cannot_tell}"
+
+
+def _failed_gates(report: ReportInput) -> Iterator[tuple[str, str]]:
+    for item in attention(report):
+        todo = f"; to do: {item.fix}" if item.fix else ""
+        yield f"{gate_title(item)}: {outcome_label(item)}", f"{item.reason}{todo}"
+
+
+def _compared(report: ReportInput) -> Iterator[tuple[str, str]]:
+    pairs = comparisons(report)
+    if pairs and report.verdict.baseline is not None:
+        yield "baseline", baseline_line(report)
+    for _, each in pairs:
+        flips = f"; flips: {each.flips.worse} worse, {each.flips.better} better" if each.flips is not None else ""
+        able = f"; detectable: {numbers.number(each.detectable)}" if each.detectable is not None else ""
+        values = f"{numbers.number(each.baseline)} -> {numbers.number(each.candidate)}"
+        yield comparison_name(each), f"{values}, worse by {regression(each)}; {matching(each)}{flips}{able}"
+
+
+def _rows(report: ReportInput) -> Iterator[tuple[str, str]]:
+    for each in report.examples:
+        yield f"{each.probe} {each.case_id}", "; ".join(f"{name}={cell}" for name, cell in each.cells)
+
+
+def _entries(console: Console, title: str, entries: Iterable[tuple[str, str]]) -> None:
+    """A titled list of names with texts; nothing when it is empty."""
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(overflow="fold", max_width=max(24, console.width * 2 // 5))
+    table.add_column(overflow="fold", ratio=1)
+    for name, text in entries:
+        table.add_row(Text(f"  {plain(name)}"), Text(plain(text)))
+    if table.row_count:
+        console.print(Text(f"\n{title}", "bold"))
+        console.print(table)
+
+
+def _verdict(console: Console, report: ReportInput) -> None:
+    verdict = report.verdict
+    policy = f" (policy {plain(verdict.policy)})" if verdict.policy else ""
+    console.print(Text.assemble(("\nTraining: ", "bold"), training(report.manifest), overflow="fold"))
+    for permission in report.manifest.checkpoint.permissions:
+        console.print(Text(plain(permission), "yellow", overflow="fold"))
+    head = Text.assemble(("\nVerdict: ", "bold"), (OUTCOME_WORDS[verdict.outcome], _STYLES[verdict.outcome]), policy)
+    console.print(head)
+    console.print(Text(plain(verdict.reason), overflow="fold"))

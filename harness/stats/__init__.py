@@ -1,0 +1,1 @@
+"""Intervals and paired tests: numbers in, numbers out."""

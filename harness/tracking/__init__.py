@@ -1,0 +1,1 @@
+"""MLflow: sessions, runs, what is logged and what is read back."""

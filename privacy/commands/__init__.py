@@ -1,0 +1,1 @@
+"""What this room brings to the command line, found by entry point."""

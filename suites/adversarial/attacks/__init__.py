@@ -1,0 +1,1 @@
+"""Attacks by published recipes: the probe, its rows and its metrics."""

@@ -1,0 +1,122 @@
+"""What the probes of all attack recipes share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
+
+import pandas as pd
+
+from harness.api.case import Case
+from harness.api.estimates import UNIT
+from harness.api.metrics import Metric, RowValues
+from harness.api.needs import Need, any_of
+from harness.api.probe import About, Input, Plan, Probe, RowDict
+from harness.api.scorer import Scorer
+from harness.data.schemas import LabelledTexts
+from harness.errors import DataError, UsageError
+from suites.adversarial.attacks.columns import AttackRow
+from suites.adversarial.attacks.metrics import VALUE_COLUMNS, attack_values, measure_attacks, measure_reductions
+from suites.adversarial.attacks.params import AttackParams
+from suites.adversarial.attacks.run import run_attacks
+from suites.adversarial.cases import cut_cases
+from suites.adversarial.recipes import INPUT_REDUCTION, RECIPES, UNTARGETED, Goal, Recipe, targeted
+from suites.labels import class_of, true_classes
+from suites.sources import IMDB_HELD_OUT
+
+EXAMPLES = IMDB_HELD_OUT.model_copy(update={"start": 42_000, "stop": 42_100})
+QUERIES_PER_WORD = 3
+"""A rough guess for the plan; searches differ much."""
+BUDGETS = {"clare": 1000, "faster_genetic": 1000, "iga": 1000, "pso": 1000}
+"""Most queries per text of recipes that have no end of their own soon, unless the user sets another."""
+
+
+class AttackProbe(Probe[AttackParams]):
+    """Attacks each text with one recipe, many at once: `class Name(AttackProbe, recipe="name")`."""
+
+    recipe: ClassVar[Recipe]
+    needs = (any_of(Need.SEQUENCE_CLASSIFIER),)
+    inputs = {"examples": Input(LabelledTexts, "texts with their true labels", EXAMPLES)}  # noqa: RUF012
+    chunk = 16
+    pool = 4096
+    shares = frozenset({"clean_accuracy", "after_attack_accuracy", "attack_success_rate"})
+    bounds = dict.fromkeys(("perturbed_words", "reduced_to_one_word_rate", "share_left"), UNIT)
+    value_columns = VALUE_COLUMNS
+    Params = AttackParams
+    Row = AttackRow
+
+    def __init_subclass__(cls, recipe: str, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.recipe = RECIPES[recipe]
+        cls.name = f"adversarial/{recipe}"
+        cls.version = f"2.{cls.recipe.version}"  # of the rows, and of the recipe
+        paper = f"{cls.recipe.paper}. {cls.recipe.differences}"
+        cls.about = About(summary=cls.recipe.summary, paper=paper, cannot_tell=cls.recipe.cannot_tell)
+
+    @classmethod
+    def why_not(cls, offers: frozenset[Need]) -> str | None:
+        """Also when TextAttack, or something the recipe needs, cannot be had."""
+        return super().why_not(offers) or cls.recipe.why_not()
+
+    def cases(self, plan: Plan) -> list[Case]:
+        """One case per text or pair, cut to `max_words`."""
+        frame = plan.data["examples"].frame
+        if "pair" in frame and not self.recipe.pairs:
+            raise DataError(
+                f"{plan.data['examples'].source.source}: text pairs, and {self.name} attacks single texts; leave out "
+                "the column 'pair' or choose another recipe"
+            )
+        classes = true_classes(plan, "examples", EXAMPLES)
+        self.goal(plan.checkpoint.labels)
+        return cut_cases(frame, classes, self.params.max_words)
+
+    def run(self, scorer: Scorer, cases: Sequence[Case]) -> Iterator[RowDict]:
+        """One row per text. Raises UsageError without TextAttack, ResourceMissing without a resource."""
+        recipe = self.recipe
+        return run_attacks(
+            recipe.build,
+            self.goal(scorer.info.labels),
+            self.params.model_copy(update={"query_budget": self.query_budget}),
+            scorer,
+            cases,
+            resources=recipe.resources,
+            black_box=recipe.black_box,
+        )
+
+    def measure(self, rows: pd.DataFrame) -> list[Metric]:
+        """Accuracy before and after, success raw and filtered, cost and change; of a reduction what is left."""
+        if self.recipe.reduces:
+            return measure_reductions(rows)
+        return measure_attacks(rows, self.params.semantics)
+
+    def row_values(self, rows: pd.DataFrame, metric: str, part: str) -> RowValues | None:
+        """Of the rates: what each text adds."""
+        return None if part else attack_values(rows, metric)
+
+    def goal(self, labels: Sequence[str]) -> Goal:
+        """What the attack is after. Raises UsageError for a target that it cannot have or that is no label."""
+        wanted = self.params.target
+        if wanted is None:
+            return INPUT_REDUCTION if self.recipe.reduces else UNTARGETED
+        if not self.recipe.targeted:
+            raise UsageError(f"{self.name} cannot be after one class; leave out the target {wanted!r}")
+        index = class_of(wanted, labels)
+        if index is None:
+            raise UsageError(
+                f"{self.name}: the checkpoint has no label {wanted!r}, only {', '.join(map(repr, labels))}"
+            )
+        return targeted(index)
+
+    @property
+    def query_budget(self) -> int | None:
+        """Most queries per text; None: as many as the search takes."""
+        return self.params.query_budget or BUDGETS.get(self.recipe.name)
+
+    def cost(self, cases: Sequence[Case]) -> int:
+        """Each text is read some times per word, at most `query_budget` times."""
+        total = 0
+        for case in cases:
+            text = case.data["text"]
+            queries = BUDGETS.get(self.recipe.name) or 1 + QUERIES_PER_WORD * len(text.split())
+            total += min(queries, self.query_budget or queries) * len(text) // 4
+        return total

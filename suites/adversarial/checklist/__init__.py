@@ -1,0 +1,1 @@
+"""Behaviour tests by templates: minimum functionality, invariance, direction."""

@@ -1,0 +1,1 @@
+"""The recipes' changes on a prompt, against a causal language model."""

@@ -1,0 +1,1 @@
+"""A certified bound over sets of synonyms."""

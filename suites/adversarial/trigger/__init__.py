@@ -1,0 +1,1 @@
+"""Universal triggers: words that change the answer to any text."""

@@ -1,0 +1,1 @@
+"""Misspellings, scanning errors, look-alike and invisible letters."""

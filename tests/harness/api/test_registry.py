@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint
+
+import pytest
+
+from harness.api.needs import Need
+from harness.api.probe import Probe
+from harness.api.registry import PROBES, Found, find_probes, pick
+from harness.errors import UsageError
+
+
+def point(name: str, value: str) -> EntryPoint:
+    return EntryPoint(name, value, PROBES)
+
+
+def test_a_broken_plugin_is_reported_and_the_rest_load() -> None:
+    good = point("a", "suites.quality.perplexity:Perplexity")
+    found = find_probes([point("b", "no_such_package:X"), good, point("c", "json:loads"), point("d", "json:nothing")])
+    assert list(found.probes) == ["quality/perplexity"]
+    assert sorted(found.errors) == ["b = no_such_package:X", "c = json:loads", "d = json:nothing"]
+    assert "ModuleNotFoundError" in found.errors["b = no_such_package:X"]
+    assert "not a subclass" in found.errors["c = json:loads"]
+
+
+def test_a_name_taken_twice_is_reported() -> None:
+    class Twin(Probe):  # type: ignore[type-arg]
+        name = "quality/perplexity"
+        about = find_probes().probes["quality/perplexity"].about
+        needs = ()
+        Row = find_probes().probes["quality/perplexity"].Row
+
+    import sys
+
+    sys.modules[__name__].Twin = Twin  # type: ignore[attr-defined]
+    found = find_probes([point("a", "suites.quality.perplexity:Perplexity"), point("b", f"{__name__}:Twin")])
+    assert len(found.probes) == 1
+    assert "is taken by" in found.errors[f"b = {__name__}:Twin"]
+
+
+def test_pick_by_name_suite_or_suggestion() -> None:
+    found = find_probes()
+    assert [probe.name for probe in pick(found, "bias/crows_pairs")] == ["bias/crows_pairs"]
+    assert {probe.name for probe in pick(found, "bias")} >= {"bias/crows_pairs", "bias/counterfactual"}
+    with pytest.raises(
+        UsageError, match="no probe or suite is called 'bias/crow_pairs'; did you mean 'bias/crows_pairs'"
+    ):
+        pick(found, "bias/crow_pairs")
+    with pytest.raises(UsageError, match="1 plug-ins did not load"):
+        pick(Found({}, {"x": "y"}), "zzz")
+
+
+def test_why_not_names_what_is_needed_and_offered() -> None:
+    crows = find_probes().probes["bias/crows_pairs"]
+    assert crows.why_not(frozenset({Need.CAUSAL_LM})) is None
+    why = crows.why_not(frozenset({Need.EMBEDDINGS}))
+    assert why == "needs a causal LM or masked LM; the checkpoint offers embeddings"

@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from harness.api.metrics import Metric
+from harness.api.registry import Found
+from harness.audit.plan import AuditPlan, make_plan
+from harness.audit.run import AuditResult, measure, regate, resume_plan, run_audit, start_audit
+from harness.audit.spec import AuditSpec
+from harness.errors import AssayError, AuditError, UsageError
+from harness.gate.decide import Policy
+from harness.record.folder import AuditFolder, Status, audits_in
+from harness.record.rows import row_parts
+from tests.harness.api.toy import Toy
+from tests.tiny import make_checkpoint
+
+FOUND = Found({"toy/share": Toy}, {"broken = x:y": "ImportError: no x"})
+POLICY = {"name": "p", "gates": [{"id": "g", "metric": "toy/share/share", "max": 1.0, "min_examples": 1}]}
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_checkpoint(tmp_path_factory.mktemp("bert"), "bert", "classifier")
+
+
+def plan(checkpoint: Path, folder: Path, texts: list[str], **keys: Any) -> AuditPlan:
+    data = folder / "texts.jsonl"
+    pd.DataFrame({"text": texts}).to_json(data, orient="records", lines=True)
+    spec = {"checkpoint": str(checkpoint), "data": {"texts": str(data)}, "output": str(folder / "audits"), **keys}
+    return make_plan(AuditSpec.model_validate(spec), FOUND)
+
+
+def words(n: int) -> list[str]:
+    return [f"text number {i}" for i in range(n)]
+
+
+def run(planned: AuditPlan) -> AuditResult:
+    return run_audit(planned, start_audit(planned, ["assay", "run", "a b.yaml"]))
+
+
+def test_a_finished_audit_can_be_read_back(checkpoint: Path, tmp_path: Path) -> None:
+    result = run(plan(checkpoint, tmp_path, words(10), policy=POLICY, seed=7))
+    folder = next(iter(audits_in(tmp_path / "audits")))
+    manifest = folder.manifest()
+    assert manifest.status is Status.FINISHED
+    assert manifest.finished is not None
+    assert (manifest.seed, manifest.command, manifest.device) == (7, "assay run 'a b.yaml'", "cpu")
+    assert manifest.plugin_errors == {"broken = x:y": "ImportError: no x"}
+    assert manifest.probes[0].cases == 10
+    assert manifest.probes[0].data["texts"].n == 10
+    assert folder.metrics() == result.metrics
+    assert [metric.key for metric in result.metrics] == ["toy/share/share"]
+    assert folder.verdict() == result.verdict
+    assert result.verdict.outcome == "pass"
+    assert (folder.path / "report.html").is_file()
+    assert sum(work.rows for work in manifest.work) == 10
+    assert AuditSpec.model_validate(manifest.spec).digest() == manifest.spec_digest
+
+
+def test_a_crash_in_a_case_is_a_row_and_counts_as_missing(checkpoint: Path, tmp_path: Path) -> None:
+    result = run(plan(checkpoint, tmp_path, [*words(5), "crash", *[f"more {i}" for i in range(3)]]))
+    rows = result.folder.rows("toy/share")
+    assert rows.loc[rows["status"] == "error", "error"].tolist() == ["ZeroDivisionError: told to"]
+    assert (result.metrics[0].n, result.metrics[0].missing) == (8, 1)
+
+
+@pytest.mark.parametrize(
+    ("word", "error", "status", "why"),
+    [
+        ("interrupt", KeyboardInterrupt, Status.INTERRUPTED, "interrupted by the user"),
+        ("stop", AssayError, Status.FAILED, "AssayError: told to stop"),
+    ],
+)
+def test_what_stops_an_audit_keeps_finished_rows(
+    checkpoint: Path, tmp_path: Path, word: str, error: type[BaseException], status: Status, why: str
+) -> None:
+    planned = plan(checkpoint, tmp_path, [*words(9), word])
+    folder = start_audit(planned)
+    with pytest.raises(error):
+        run_audit(planned, folder)
+    assert (folder.manifest().status, folder.manifest().why) == (status, why)
+    assert len(folder.rows("toy/share")) == 8
+    assert folder.verdict() is None
+
+
+def test_resume_repeats_nothing_and_ends_with_the_same_metrics(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run(plan(checkpoint, tmp_path, [*words(9), "then"]))
+    planned = plan(checkpoint, tmp_path, [*words(9), "then"])
+    folder = start_audit(planned)
+    monkeypatch.setattr(
+        Toy, "_obey", lambda self, text: (_ for _ in ()).throw(KeyboardInterrupt) if text == "then" else None
+    )
+    with pytest.raises(KeyboardInterrupt):
+        run_audit(planned, folder)
+    monkeypatch.undo()
+    before = {part: part.read_bytes() for part in row_parts(folder.path, "toy/share")}
+    assert len(before) == 2
+    resumed = run_audit(resume_plan(folder, FOUND), folder)
+    assert {part: part.read_bytes() for part in before} == before
+    assert resumed.metrics == whole.metrics
+    assert [work.rows for work in resumed.manifest.work] == [2]
+    again = run_audit(resume_plan(folder, FOUND), folder)
+    assert again.metrics == whole.metrics
+
+
+def test_resume_refuses_other_weights_and_other_data(checkpoint: Path, tmp_path: Path) -> None:
+    own = make_checkpoint(tmp_path / "own", "bert", "classifier", seed=1)
+    folder = run(plan(own, tmp_path, words(4))).folder
+    pd.DataFrame({"text": words(5)}).to_json(tmp_path / "texts.jsonl", orient="records", lines=True)
+    with pytest.raises(UsageError, match="cases of toy/share have changed"):
+        resume_plan(folder, FOUND)
+    make_checkpoint(tmp_path / "own", "bert", "classifier", seed=2)
+    with pytest.raises(UsageError, match="checkpoint has changed"):
+        resume_plan(folder, FOUND)
+
+
+def test_the_time_limit_leaves_an_inconclusive_verdict(checkpoint: Path, tmp_path: Path) -> None:
+    result = run(plan(checkpoint, tmp_path, words(10), limits={"minutes": 1e-9}, policy=POLICY))
+    assert result.manifest.incomplete == {"toy/share": "the limit of 1e-09 minutes was reached after 0 of 10 cases"}
+    assert result.metrics[0].value is None
+    assert result.metrics[0].missing == 10
+    assert result.verdict.outcome == "inconclusive"
+
+
+def test_the_case_limit_is_a_seeded_sample(checkpoint: Path, tmp_path: Path) -> None:
+    one = plan(checkpoint, tmp_path, words(50), limits={"cases": 6})
+    two = plan(checkpoint, tmp_path, words(50), limits={"cases": 6}, seed=1)
+    assert len(one.probes[0].cases) == 6
+    assert one.probes[0].available == 50
+    assert one.probes[0].cases_digest != two.probes[0].cases_digest
+
+
+def test_disk_full_while_running_is_one_sentence(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = plan(checkpoint, tmp_path, words(4))
+    folder = start_audit(planned)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pd.DataFrame, "to_parquet", full)
+    with pytest.raises(AuditError, match="the disk is full"):
+        run_audit(planned, folder)
+    assert folder.manifest().status is Status.FAILED
+
+
+def test_gating_again_needs_no_model_and_changes_nothing(checkpoint: Path, tmp_path: Path) -> None:
+    result = run(plan(checkpoint, tmp_path, words(10)))
+    assert result.verdict.outcome == "inconclusive"
+    before = {path: path.read_bytes() for path in result.folder.path.rglob("*") if path.is_file()}
+    strict = {**POLICY, "gates": [{"id": "g", "metric": "toy/share/share", "min": 0.0, "min_examples": 1}]}
+    assert regate(result.folder, Policy.model_validate(strict)).verdict.outcome == "pass"
+    assert {path: path.read_bytes() for path in result.folder.path.rglob("*") if path.is_file()} == before
+
+
+def test_rows_are_measured_in_the_order_they_were_planned(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bootstrap draws rows by their place: a resumed audit must give the same interval."""
+    planned = plan(checkpoint, tmp_path, words(10))
+    folder = run(planned).folder
+    seen: list[list[str]] = []
+
+    def look(_: Toy, rows: pd.DataFrame) -> list[Metric]:
+        seen.append(list(rows["case_id"]))
+        return []
+
+    monkeypatch.setattr(Toy, "measure", look)
+    measure(planned.probes[0], folder)
+    parts = row_parts(folder.path, "toy/share")
+    for part, rows in zip(parts, [pd.read_parquet(part) for part in parts][::-1], strict=True):
+        rows.iloc[::-1].to_parquet(part, index=False)
+    measure(planned.probes[0], folder)
+    assert seen[0] == seen[1] == [case.id for case in planned.probes[0].cases]
+
+
+def test_plan_errors_are_sentences(checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"params of toy/share: unknown key 'x'"):
+        plan(checkpoint, tmp_path, words(2), probes=[{"name": "toy/share", "params": {"x": 1}}])
+    with pytest.raises(UsageError, match="no input is called 'text'; it reads"):
+        plan(checkpoint, tmp_path, words(2), probes=[{"name": "toy/share", "data": {"text": "x.csv"}}])
+    with pytest.raises(UsageError, match="is a suite; params and data belong to one probe"):
+        plan(checkpoint, tmp_path, words(2), probes=[{"name": "toy", "params": {"x": 1}}])
+    spec = AuditSpec.model_validate({"checkpoint": str(checkpoint), "probes": ["toy/share"]})
+    with pytest.raises(UsageError, match=r"toy/share: no data for 'texts' \(texts to classify\)"):
+        make_plan(spec, FOUND)
+    with pytest.raises(UsageError, match="no probe applies"):
+        make_plan(AuditSpec.model_validate({"checkpoint": str(checkpoint)}), FOUND)
+
+
+def test_a_folder_that_is_no_audit(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="not an audit"):
+        AuditFolder(tmp_path).manifest()
+    (tmp_path / "manifest.json").write_text("{}")
+    with pytest.raises(AuditError, match="damaged at audit_id"):
+        AuditFolder(tmp_path).manifest()
+
+
+def test_what_the_checkpoint_lacks_is_said_where_no_probe_applies(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path / "one", "bert", "classifier")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "problem_type": "regression"}))
+    spec = AuditSpec.model_validate({"checkpoint": str(folder), "probes": ["toy/share"]})
+    with pytest.raises(UsageError) as caught:
+        make_plan(spec, FOUND)
+    assert "needs a sequence classifier; the checkpoint offers embeddings" in str(caught.value)
+    assert "BertForSequenceClassification has the problem type regression, so it" in str(caught.value)

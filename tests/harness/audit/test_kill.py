@@ -1,0 +1,102 @@
+"""A real run is killed with SIGKILL at several points; resume repeats nothing and ends with the same metrics."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from harness.record.folder import AuditFolder, Status, audits_in
+from harness.record.rows import row_parts
+from tests.tiny import make_checkpoint
+
+PROBE = "quality/classification"
+CASES = 640
+ASSAY = [sys.executable, "-c", "from harness.cli import main; main()"]
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("kill")
+    make_checkpoint(folder / "bert", "bert", "classifier")
+    rows = [{"text": f"a text about number {i} " * 20, "label": i % 2} for i in range(CASES)]
+    pd.DataFrame(rows).to_json(folder / "data.jsonl", orient="records", lines=True)
+    path = folder / "audit.yaml"
+    path.write_text(
+        f"checkpoint: {folder / 'bert'}\nprobes: [{PROBE}]\ndata: {{examples: {folder / 'data.jsonl'}}}\n"
+        "tracking: {uri: 'off'}\n"
+    )
+    return path
+
+
+def start(spec: Path, output: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [*ASSAY, "run", str(spec), "--output", str(output)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        preexec_fn=hear_ctrl_c,
+    )
+
+
+def hear_ctrl_c() -> None:
+    """A test run in the background ignores Ctrl-C, and a process inherits that; the audit must not."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+@pytest.fixture(scope="module")
+def whole(spec: Path, tmp_path_factory: pytest.TempPathFactory) -> AuditFolder:
+    """The same audit, undisturbed."""
+    output = tmp_path_factory.mktemp("whole")
+    process = start(spec, output)
+    assert process.wait(timeout=120) == 3, process.stderr and process.stderr.read().decode()
+    return next(iter(audits_in(output)))
+
+
+def stop_at(process: subprocess.Popen[bytes], output: Path, parts: int, how: signal.Signals) -> AuditFolder:
+    """Send `how` as soon as `parts` parts of rows lie on disk."""
+    give_up = time.monotonic() + 120
+    while time.monotonic() < give_up:
+        folder = next(iter(audits_in(output)), None)
+        if folder is not None and len(row_parts(folder.path, PROBE)) >= parts:
+            os.kill(process.pid, how)
+            process.wait(timeout=60)
+            return folder
+        time.sleep(0.002)
+    raise AssertionError("the audit never got so far")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("parts", [0, 1, 4])
+def test_kill_9_then_resume(spec: Path, whole: AuditFolder, tmp_path: Path, parts: int) -> None:
+    folder = stop_at(start(spec, tmp_path), tmp_path, parts, signal.SIGKILL)
+    assert folder.verdict() is None
+    assert folder.manifest().status is Status.RUNNING
+    finished = {part: (part.read_bytes(), part.stat().st_mtime_ns) for part in row_parts(folder.path, PROBE)}
+    done = len(folder.rows(PROBE))
+    assert parts <= len(finished) < CASES // 64, "killed too late to prove anything"
+    code = subprocess.run([*ASSAY, "resume", str(folder.path)], capture_output=True, check=False).returncode
+    assert code == 3  # no policy
+    assert {part: (part.read_bytes(), part.stat().st_mtime_ns) for part in finished} == finished
+    assert folder.metrics() == whole.metrics()
+    assert sum(work.rows for work in folder.manifest().work) == CASES - done
+    rows = folder.rows(PROBE)
+    assert rows["case_id"].is_unique
+    assert len(rows) == CASES
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_keeps_rows_and_says_how_to_go_on(spec: Path, tmp_path: Path, how: signal.Signals) -> None:
+    process = start(spec, tmp_path)
+    folder = stop_at(process, tmp_path, 1, how)
+    assert process.returncode == 130
+    assert process.stderr is not None
+    assert f"assay resume {folder.path}" in process.stderr.read().decode().replace("\n", "")
+    assert folder.manifest().status is Status.INTERRUPTED
+    assert len(folder.rows(PROBE)) >= 64
