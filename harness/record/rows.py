@@ -85,9 +85,11 @@ class RowStore:
         return int(parts[-1].stem.removeprefix("part-")) + 1 if parts else 0
 
     def _checked(self, frame: pd.DataFrame) -> pd.DataFrame:
-        failed = frame["status"] == "error"
+        failed = frame["status"].isin(["error", "excluded"])
         if frame.loc[failed, "error"].isna().any():
-            raise AuditError(f"{self.probe}: an error row without a reason; this is a fault of the probe")
+            raise AuditError(
+                f"{self.probe}: a row of an error or an excluded case without a reason; this is a fault of the probe"
+            )
         try:
             good = pd.DataFrame(self.schema.validate(frame[~failed], lazy=True))
         except pa.errors.SchemaErrors as error:

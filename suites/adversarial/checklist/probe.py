@@ -20,8 +20,7 @@ from pandera.typing import Series
 from pydantic import Field, field_validator
 
 from harness.api.case import Case, make_cases
-from harness.api.estimates import UNIT
-from harness.api.metrics import Metric, RowValues
+from harness.api.declared import Declared
 from harness.api.needs import Need, any_of
 from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict
 from harness.api.scorer import Scorer, TextRequest
@@ -30,7 +29,7 @@ from harness.errors import DataError
 from suites.adversarial.checklist.cases import Wanted, make_items
 from suites.adversarial.checklist.changes import CHANGES, changed_versions
 from suites.adversarial.checklist.expect import Tolerances
-from suites.adversarial.checklist.metrics import FAILED, NOT_APPLICABLE, PASSED, measure_checklist, rate_of, row_values
+from suites.adversarial.checklist.metrics import FAILED, NOT_APPLICABLE, PASSED, checklist_metrics
 from suites.adversarial.checklist.rows import ask, make_row, original_of
 from suites.adversarial.checklist.templates import ChecklistTests, Kind, Words, built_in_words
 from suites.labels import check_classes
@@ -135,8 +134,8 @@ class Checklist(Probe[ChecklistParams]):
         "tests": Input(ChecklistTests, "tests of your own, instead of the built-in ones on opinions", required=False),
         "examples": Input(LabelledTexts, "texts that are changed as well as the built-in ones", required=False),
     }
-    bounds = dict.fromkeys(("failure_rate", *map(rate_of, KINDS), "not_applicable"), UNIT)
-    value_columns = ("kind", "capability", "test", "source", "base", "outcome")
+    metrics = checklist_metrics(KINDS)
+    nothing = "no test case could be run"
     Params = ChecklistParams
     Row = ChecklistRow
 
@@ -171,13 +170,9 @@ class Checklist(Probe[ChecklistParams]):
         for case, mine in zip(cases, versions, strict=True):
             yield make_row(case, mine, answers, allowed)
 
-    def measure(self, rows: pd.DataFrame) -> list[Metric]:
+    def declared(self) -> tuple[Declared, ...]:
         """Failure rates over all, by kind, capability and test; what does not apply."""
-        return measure_checklist(rows, self.params.kinds)
-
-    def row_values(self, rows: pd.DataFrame, metric: str, part: str) -> RowValues | None:
-        """Of the failure rates."""
-        return row_values(rows, metric, part)
+        return checklist_metrics(self.params.kinds)
 
     def cost(self, cases: Sequence[Case]) -> int:
         """Each text is read once, and once per changed version, at most."""

@@ -17,8 +17,7 @@ from pandera.typing import Series
 from pydantic import Field, field_validator
 
 from harness.api.case import Case, make_cases
-from harness.api.estimates import UNIT
-from harness.api.metrics import Metric, RowValues
+from harness.api.declared import Declared
 from harness.api.needs import Need, any_of
 from harness.api.probe import About, Input, Plan, Probe, ProbeRow, RowDict
 from harness.api.scorer import Scorer
@@ -30,7 +29,7 @@ from suites.adversarial.attacks.params import SearchParams
 from suites.adversarial.attacks.run import built_from, look_up, may_search_apart, pooled_rows
 from suites.adversarial.prompt.answers import CHANNEL, AnswerScorer
 from suites.adversarial.prompt.attack import PromptBuild, PromptGoalName, attacked_prompt
-from suites.adversarial.prompt.metrics import SHARES, VALUE_COLUMNS, measure_prompts, prompt_values
+from suites.adversarial.prompt.metrics import prompt_metrics
 from suites.adversarial.recipes import RECIPES, UNTARGETED, Recipe
 from suites.adversarial.recipes.parts import sentence_encoder
 from suites.adversarial.resources.textattack_env import missing
@@ -135,9 +134,8 @@ class Prompt(Probe[PromptParams]):
     inputs = {"prompts": Input(PromptAnswers, "prompts with the answers that should follow", PROMPTS)}  # noqa: RUF012
     chunk = 16
     pool = 4096
-    shares = SHARES
-    bounds = {"perturbed_words": UNIT}  # noqa: RUF012
-    value_columns = VALUE_COLUMNS
+    metrics = prompt_metrics(PromptParams().semantics)
+    nothing = "no prompt could be attacked"
     Params = PromptParams
     Row = PromptRow
 
@@ -196,13 +194,9 @@ class Prompt(Probe[PromptParams]):
             ahead=scorer.device != "cpu",
         )
 
-    def measure(self, rows: pd.DataFrame) -> list[Metric]:
+    def declared(self) -> tuple[Declared, ...]:
         """Accuracy before and after, success raw and filtered, the paired fall of the answer's likelihood, cost."""
-        return measure_prompts(rows, self.params.semantics)
-
-    def row_values(self, rows: pd.DataFrame, metric: str, part: str) -> RowValues | None:
-        """Of the rates and the fall: what each prompt adds."""
-        return None if part else prompt_values(rows, metric)
+        return prompt_metrics(self.params.semantics)
 
     def cost(self, cases: Sequence[Case]) -> int:
         """Each prompt is read some times per word, at most `query_budget` times."""

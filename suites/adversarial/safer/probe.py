@@ -29,17 +29,15 @@ from pandera.typing import Series
 from pydantic import Field, model_validator
 
 from harness.api.case import Case
-from harness.api.estimates import UNIT
-from harness.api.metrics import Metric, RowValues
 from harness.api.needs import Need, any_of
-from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
+from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row, excluded_row
 from harness.api.scorer import ClassScores, Scorer, TextRequest
 from harness.data.schemas import LabelledTexts
 from harness.errors import DataError, NoDataError
 from suites.adversarial.cases import case_seed, cut_cases
 from suites.adversarial.resources.finding import ResourceMissing
 from suites.adversarial.safer.bound import bound_votes, losses, radius
-from suites.adversarial.safer.metrics import SHARES, VALUE_COLUMNS, measure_safer, row_values
+from suites.adversarial.safer.metrics import safer_metrics
 from suites.adversarial.safer.smoothing import Smoothed, smoothed
 from suites.adversarial.safer.synonym_sources import (
     SynonymSettings,
@@ -90,7 +88,8 @@ class SaferRow(ProbeRow):
     smoothed_predicted from below, p_other_high that of any other class from above. radius is the most words that may be
     changed without changing the smoothed answer (empty where abstained), certified that it reaches changed_words, or
     substitutable_words where that is less or changed_words is empty. lost is q_X there. set_words sums the sizes of the
-    perturbation sets of the substitutable words. A text without such a word is an error: nothing would be certified.
+    perturbation sets of the substitutable words. A text without such a word is excluded: there is
+    nothing to certify.
     """
 
     text: Series[str]
@@ -143,9 +142,8 @@ class Safer(Probe[SaferParams]):
     needs = (any_of(Need.SEQUENCE_CLASSIFIER),)
     inputs = {"examples": Input(LabelledTexts, "texts with their true labels", EXAMPLES)}  # noqa: RUF012
     chunk = 4
-    shares = SHARES
-    bounds = {"substitutable_words": UNIT}  # noqa: RUF012
-    value_columns = VALUE_COLUMNS
+    metrics = safer_metrics()
+    nothing = "no text could be smoothed"
     Params = SaferParams
     Row = SaferRow
 
@@ -178,17 +176,9 @@ class Safer(Probe[SaferParams]):
         for case, each, requests in zip(cases, found, asked, strict=True):
             if requests is None:
                 why = "the text has no word" if not each.words else f"none of its {each.words} words has a synonym"
-                yield error_row(case, f"not applicable: {why} ({table.described})")
+                yield excluded_row(case, f"{why} ({table.described})")
             else:
                 yield self._row(case, each, requests, answers, table)
-
-    def measure(self, rows: pd.DataFrame) -> list[Metric]:
-        """Accuracy of the classifier and of the smoothed one, certified accuracy, abstentions, sizes of sets."""
-        return measure_safer(rows)
-
-    def row_values(self, rows: pd.DataFrame, metric: str, part: str) -> RowValues | None:
-        """Of the metrics that are shares."""
-        return row_values(rows, metric, part)
 
     def cost(self, cases: Sequence[Case]) -> int:
         """Each text is read once, and once per random version; at most, since equal versions are read once."""

@@ -30,15 +30,13 @@ from pandera.typing import Series
 from pydantic import Field
 
 from harness.api.case import Case, content_id, make_cases
-from harness.api.estimates import UNIT
-from harness.api.metrics import Metric
 from harness.api.needs import Need, any_of
 from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
 from harness.api.scorer import ClassScores, Scorer, TextRequest
 from harness.data.schemas import LabelledTexts
 from harness.errors import DataError, UsageError
 from suites.adversarial.cases import case_seed
-from suites.adversarial.trigger.metrics import METRICS, measure_triggers
+from suites.adversarial.trigger.metrics import trigger_metrics
 from suites.adversarial.trigger.search import (
     Goal,
     SearchError,
@@ -144,7 +142,8 @@ class UniversalTrigger(Probe[UniversalTriggerParams]):
     needs = (any_of(Need.SEQUENCE_CLASSIFIER),)
     inputs = {"examples": Input(LabelledTexts, "texts with their true labels", EXAMPLES)}  # noqa: RUF012
     Params = UniversalTriggerParams
-    bounds = {**dict.fromkeys(METRICS, UNIT), "success_above_control": (-1.0, 1.0)}  # noqa: RUF012
+    metrics = trigger_metrics()
+    nothing = "no held-out text met a trigger"
     Row = UniversalTriggerRow
 
     def cases(self, plan: Plan) -> list[Case]:
@@ -180,10 +179,6 @@ class UniversalTrigger(Probe[UniversalTriggerParams]):
         shared = {"search": "gradient" if by_gradient else "black box", "why_black_box": why}
         for attempt in attempts:
             yield _row(attempt, [answers[request] for request in attempt.requests], scorer.info.labels, shared)
-
-    def measure(self, rows: pd.DataFrame) -> list[Metric]:
-        """Accuracy without and with trigger and control, success of both and their difference, by class too."""
-        return measure_triggers(rows)
 
     def cost(self, cases: Sequence[Case]) -> int:
         """Each held-out text is read three times; the search of each class reads its texts once per trigger tried."""

@@ -20,22 +20,19 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 from pydantic import Field, field_validator
 
 from harness.api.case import Case
-from harness.api.estimates import UNIT
-from harness.api.metrics import Metric, RowValues
 from harness.api.needs import Need, any_of
-from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
+from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row, excluded_row
 from harness.api.scorer import ClassScores, Scorer, TextRequest
 from harness.data.schemas import LabelledTexts
 from harness.errors import DataError
 from suites.adversarial.cases import case_seed, cut_cases
 from suites.adversarial.typos.corruptions import KINDS, WHY_NOT, Corrupted, Kind, changed_spans, corrupt, count_words
-from suites.adversarial.typos.metrics import VALUE_COLUMNS, measure_typos, typo_values
+from suites.adversarial.typos.metrics import typo_metrics
 from suites.labels import true_classes
 from suites.sources import IMDB_HELD_OUT
 
@@ -136,14 +133,8 @@ class Typos(Probe[TyposParams]):
     needs = (any_of(Need.SEQUENCE_CLASSIFIER),)
     inputs = {"examples": Input(LabelledTexts, "texts with their true labels", EXAMPLES)}  # noqa: RUF012
     chunk = 8
-    bounds = dict.fromkeys(
-        (
-            *("clean_accuracy", "mean_accuracy", "worst_kind_accuracy"),
-            *("robust_accuracy", "accuracy", "flip_rate"),
-        ),
-        UNIT,
-    )
-    value_columns = VALUE_COLUMNS
+    metrics = typo_metrics()
+    nothing = "no text could be classified"
     Params = TyposParams
     Row = TyposRow
 
@@ -166,14 +157,6 @@ class Typos(Probe[TyposParams]):
         tokens = _Tokens(scorer)
         for case, (versions, not_applicable) in zip(cases, found, strict=True):
             yield _row(tokens, case, versions, not_applicable, answers)
-
-    def measure(self, rows: pd.DataFrame) -> list[Metric]:
-        """Accuracy as the texts are, by kind and severity, at worst, in every version; flips; tokens."""
-        return measure_typos(rows)
-
-    def row_values(self, rows: pd.DataFrame, metric: str, part: str) -> RowValues | None:
-        """Of the rates: what each text adds."""
-        return typo_values(rows, metric, part)
 
     def cost(self, cases: Sequence[Case]) -> int:
         """Each text is read once, and once per kind and severity."""
@@ -234,7 +217,7 @@ def _row(
     answers: dict[TextRequest, ClassScores],
 ) -> RowDict:
     if not versions:
-        return error_row(case, f"not applicable: {_nothing_to_change(case, not_applicable)}")
+        return excluded_row(case, _nothing_to_change(case, not_applicable))
     original = _request(case.data)
     for what, request in (("the text", original), *((f"{v.kind} at {v.severity:g}", v.request) for v in versions)):
         if answers[request].error is not None:

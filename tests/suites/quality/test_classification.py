@@ -13,7 +13,7 @@ from harness.api.scorer import TextRequest
 from harness.checkpoint import CheckpointSource, inspect_checkpoint, load_checkpoint
 from harness.errors import DataError
 from harness.stats.intervals import clopper_pearson
-from suites.quality.classification import METRICS, Classification
+from suites.quality.classification import Classification
 from tests.fakes import FakeScorer, by_key, make_info, plan, rows_of, values
 from tests.tiny import make_checkpoint
 
@@ -45,7 +45,7 @@ def test_metrics_of_four_texts_worked_out_by_hand(tmp_path: Path) -> None:
     assert found["ece_raw"] == pytest.approx((0.1 + 0.6 + 0.2 + 0.3) / 4)
     assert 0 < (found["ece"] or 0) < (found["ece_raw"] or 0)  # less what four texts add by chance
     assert found["truncated_rate"] == 0.25
-    assert set(found) == set(METRICS)
+    assert set(found) == set(Classification().named())
 
 
 def test_rows_keep_every_probability_in_full(tmp_path: Path) -> None:
@@ -75,7 +75,9 @@ def test_without_a_usable_row_every_metric_is_missing_with_a_reason(tmp_path: Pa
         (rows_of(probe, FakeScorer(INFO), [], tmp_path / "none"), 0),
     ):
         metrics = probe.measure(rows)
-        assert {m.key: (m.value, m.n, m.missing) for m in metrics} == dict.fromkeys(METRICS, (None, 0, missing))
+        assert {m.key: (m.value, m.n, m.missing) for m in metrics} == dict.fromkeys(
+            Classification().named(), (None, 0, missing)
+        )
         assert all(metric.note for metric in metrics)
 
 

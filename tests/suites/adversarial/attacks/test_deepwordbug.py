@@ -274,13 +274,10 @@ def test_whatever_breaks_inside_an_attack_is_an_error_and_touches_no_other_case(
         Case("blank", {"text": "", "label": 1, "words_cut": 0}),
     )
     found = attacked([crash, broken, wordless, blank, fine], FakeScorer(CLASSIFIER, classify=classify))
-    assert list(found["status"]) == ["error"] * 4 + ["ok"]
+    assert list(found["status"]) == ["error"] * 2 + ["excluded"] * 2 + ["ok"]
     assert found.loc[crash.id, "error"] == "ZeroDivisionError: told to"
     assert found.loc[broken.id, "error"] == "VictimError: non-finite logits, asked for 'good broken'"
-    assert (
-        found.loc[[wordless.id, blank.id], "error"].tolist()
-        == ["the text has no word to attack; leave such texts out"] * 2
-    )
+    assert found.loc[[wordless.id, blank.id], "error"].tolist() == ["the text has no word to attack"] * 2
     assert found.loc[crash.id].drop(["status", "error"]).isna().all()
     alone = attacked([fine], FakeScorer(CLASSIFIER, classify=likes_good))
     same(found.loc[[fine.id]], alone)

@@ -279,12 +279,12 @@ def test_whatever_breaks_inside_an_attack_is_an_error_and_touches_no_other_case(
         *((text, "yes") for text in ("a good film", "good bomb", "good broken", "?!"))
     )
     found = attacked(WordLM(likely), [crash, broken, wordless, fine])
-    assert list(found["status"]) == ["error"] * 3 + ["ok"]
+    assert list(found["status"]) == ["error", "error", "excluded", "ok"]
     assert found.loc[crash.id, "error"] == "ZeroDivisionError: told to"
     assert found.loc[broken.id, "error"] == (
         "VictimError: non-finite logits, asked for the answer 'yes' after 'good broken'"
     )
-    assert found.loc[wordless.id, "error"] == "the prompt has no word to attack; leave such prompts out"
+    assert found.loc[wordless.id, "error"] == "the prompt has no word to attack"
     assert found.loc[crash.id].drop(["status", "error"]).isna().all()
     same(found.loc[[fine.id]], attacked(WordLM(likes_good), [fine]))
 
