@@ -371,14 +371,15 @@ def measure_declared(declared: Sequence[Declared], rows: pd.DataFrame, why_nothi
 
 def declared_values(declared: Sequence[Declared], rows: pd.DataFrame, metric: str, part: str) -> RowValues | None:
     """What each row adds to a metric of a slice; None where it is no such sum."""
-    for each in declared:
-        if any(named.key == metric for named in each.named):
-            if isinstance(each, Computed):
-                found = None if each.values is None else each.values(rows, metric, part)
-            else:
-                found = each.row_values(rows, part)
-            if found is not None:
-                return found
+    mine = [each for each in declared if any(named.key == metric for named in each.named)]
+    fixed = [each for each in mine if any((named.key, named.slice) == (metric, part) for named in each.named)]
+    for each in fixed or mine:
+        if isinstance(each, Computed):
+            found = None if each.values is None else each.values(rows, metric, part)
+        else:
+            found = each.row_values(rows, part)
+        if found is not None:
+            return found
     return None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -23,11 +22,6 @@ def usable(rows: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     """Rows that were measured, and how many should have been and were not; excluded cases are neither."""
     good = rows[rows["status"] == "ok"]
     return good, len(rows) - len(good) - int((rows["status"] == "excluded").sum())
-
-
-def all_missing(keys: Mapping[str, Better], why: str, missing: int) -> list[Metric]:
-    """Every metric of a probe that has no usable row."""
-    return [missing_metric(key, why, better=better, missing=missing) for key, better in keys.items()]
 
 
 def with_interval(key: str, value: float, interval: Interval, n: int, *, better: Better, **fields: Any) -> Metric:

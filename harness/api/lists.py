@@ -22,6 +22,11 @@ def as_list(cell: Any) -> list[Any]:
     return [as_list(each) if isinstance(each, np.ndarray) else each for each in _plain(cell)]
 
 
+def is_list(cell: Any) -> bool:
+    """Whether a cell holds a list as such, not as text."""
+    return isinstance(cell, list | tuple | np.ndarray)
+
+
 def as_matrix(cells: Sequence[Any] | pd.Series[Any]) -> FloatArray:
     """[n, k] of cells with a list of k numbers each."""
     return np.array([as_list(cell) for cell in cells], dtype=np.float64)

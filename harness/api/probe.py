@@ -12,6 +12,7 @@ import pandera.pandas as pa
 from pandera.typing import Series
 from pydantic import BaseModel, ConfigDict
 
+from harness.api.columns import column
 from harness.api.declared import (
     Declared,
     Named,
@@ -53,9 +54,12 @@ class ProbeRow(pa.DataFrameModel):
     'error' counts as missing, 'excluded' (the probe does not apply to the case) nowhere; `error` says why of both.
     """
 
-    case_id: Series[str] = pa.Field(unique=True)
-    status: Series[str] = pa.Field(isin=["ok", "error", "excluded"])
-    error: Series[str] = pa.Field(nullable=True)
+    case_id: Series[str] = column("digest of the case's content", unique=True)
+    status: Series[str] = column(
+        "ok, error (no result, counts as missing) or excluded (the probe does not apply to the case)",
+        isin=["ok", "error", "excluded"],
+    )
+    error: Series[str] = column("why the case has no result, or is excluded", nullable=True)
 
     class Config:
         """Unknown columns are refused; kinds are converted where that loses nothing."""

@@ -9,11 +9,11 @@ from itertools import islice
 
 import numpy as np
 import pandas as pd
-import pandera.pandas as pa
 from pandera.typing import Series
 from pydantic import Field
 
 from harness.api.case import Case, make_cases
+from harness.api.columns import column, list_column
 from harness.api.declared import By, Computed, MeanOf, Named, Rows, ShareOf, of
 from harness.api.estimates import UNIT
 from harness.api.lists import as_list, as_matrix
@@ -40,25 +40,23 @@ class CounterfactualParams(ProbeParams):
 
 
 class CounterfactualRow(ProbeRow):
-    """One row per template (or text) and axis.
+    """One row per template (or text) and axis; lists have one entry per version."""
 
-    variants, probabilities and predicted are JSON lists, one entry per version: [set, group, text], class
-    probabilities, class index. text_a and text_b are the two versions of one set that are farthest apart.
-    """
-
-    axis: Series[str]
-    template: Series[str]
-    variants: Series[str]
-    probabilities: Series[str]
-    predicted: Series[str]
-    gap: Series[float] = pa.Field(ge=0, le=1 + 1e-9)
-    max_gap: Series[float] = pa.Field(ge=0, le=1 + 1e-9)
-    text_a: Series[str]
-    text_b: Series[str]
-    flip: Series[bool]
-    shift_index: Series[int] = pa.Field(ge=0)
-    shift_class: Series[str]
-    truncated: Series[int] = pa.Field(ge=0)
+    axis: Series[str] = column("what is varied: gender, nationality, race or religion")
+    template: Series[str] = column("the template, or the text as it was given; rows that share one are related")
+    variants: Series[str] = column("JSON list of the versions: [set, group, text] each")
+    probabilities: Series[object] = list_column("class probabilities of each version", of="double", depth=2)
+    predicted: Series[object] = list_column("predicted class of each version, by index", of="int64")
+    gap: Series[float] = column(
+        "total variation distance between versions of a set, mean over pairs and sets", ge=0, le=1 + 1e-9
+    )
+    max_gap: Series[float] = column("largest such distance", ge=0, le=1 + 1e-9)
+    text_a: Series[str] = column("one of the two versions that are farthest apart")
+    text_b: Series[str] = column("the other of them")
+    flip: Series[bool] = column("whether two versions of a set are put into different classes")
+    shift_index: Series[int] = column("class that group_shift is about, by index", ge=0)
+    shift_class: Series[str] = column("its name")
+    truncated: Series[int] = column("tokens of all versions that the model cannot read", "tokens", ge=0)
 
 
 _MAX_NOTE = "the largest seen; a maximum has no interval, other texts can exceed it"
@@ -187,8 +185,8 @@ def _row(case: Case, answers: Sequence[ClassScores], labels: Sequence[str]) -> R
         "axis": case.data["axis"],
         "template": case.data["template"],
         "variants": json.dumps([[v["set"], v["group"], v["text"]] for v in variants], ensure_ascii=False),
-        "probabilities": json.dumps(probabilities.tolist()),
-        "predicted": json.dumps(predicted),
+        "probabilities": probabilities.tolist(),
+        "predicted": predicted,
         "gap": found.mean,
         "max_gap": found.largest,
         "text_a": variants[first]["text"],

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pandera.pandas as pa
 from pandera.typing import Series
 
 from harness.api.case import Case, make_cases
+from harness.api.columns import column
 from harness.api.declared import By, MeanOf, ShareOf, equal, of
 from harness.api.estimates import POSITIVE
 from harness.api.metrics import Better
@@ -35,15 +35,22 @@ DIGITS = {MASKED: 3, CAUSAL: None}
 class CrowsPairsRow(ProbeRow):
     """One row per pair: scores in nats under the first and the second formula of the kind of model."""
 
-    kind: Series[str] = pa.Field(isin=[CAUSAL, MASKED])
-    bias_type: Series[str]
-    direction: Series[str] = pa.Field(isin=["", *DIRECTIONS])
-    sent_more: Series[str]
-    sent_less: Series[str]
-    first_more: Series[float]
-    first_less: Series[float]
-    second_more: Series[float] = pa.Field(nullable=True)
-    second_less: Series[float] = pa.Field(nullable=True)
+    kind: Series[str] = column("kind of model, which decides the formulas", isin=[CAUSAL, MASKED])
+    bias_type: Series[str] = column("kind of stereotype; '' where the data do not say")
+    direction: Series[str] = column(
+        "whether sent_more shows a stereotype (stereo) or violates one; '' where the data do not say",
+        isin=["", *DIRECTIONS],
+    )
+    sent_more: Series[str] = column("the sentence that a stereotyping model prefers")
+    sent_less: Series[str] = column("the other sentence of the pair")
+    first_more: Series[float] = column("score of sent_more under the first formula of the kind", "nats")
+    first_less: Series[float] = column("score of sent_less under the first formula", "nats")
+    second_more: Series[float] = column(
+        "score of sent_more under the second formula; empty where undefined", "nats", nullable=True
+    )
+    second_less: Series[float] = column(
+        "score of sent_less under the second formula; empty where undefined", "nats", nullable=True
+    )
 
 
 _FIRST = ("first_more", "first_less")

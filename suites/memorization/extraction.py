@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-import pandera.pandas as pa
 from numpy.typing import NDArray
 from pandera.typing import Series
 from pydantic import Field
 
 from harness.api.case import Case, make_cases, sample_cases
+from harness.api.columns import column
 from harness.api.declared import Computed, Declared, MeanOf, Named, Rows, ShareOf, equal, of
 from harness.api.estimates import POSITIVE, UNIT, estimate
 from harness.api.metrics import Better, Metric, RowValues
@@ -62,16 +62,16 @@ class ExtractionParams(ProbeParams):
 class ExtractionRow(ProbeRow):
     """One window: its first tokens are the prefix, the next ones the true suffix."""
 
-    side: Series[str] = pa.Field(isin=[TEXTS, CONTROL])
-    document: Series[int] = pa.Field(ge=0)
-    offset: Series[int] = pa.Field(ge=0)
-    prefix: Series[str]
-    suffix: Series[str]
-    generated: Series[str]
-    exact: Series[bool]
-    matched: Series[int] = pa.Field(ge=0)
-    overlap: Series[float] = pa.Field(ge=0, le=1)
-    logprob: Series[float] = pa.Field(le=0)
+    side: Series[str] = column("texts that may have been trained on, or control", isin=[TEXTS, CONTROL])
+    document: Series[int] = column("number of the text the window is of; windows of one are related", ge=0)
+    offset: Series[int] = column("where the window starts in the text", "characters", ge=0)
+    prefix: Series[str] = column("what the model is given")
+    suffix: Series[str] = column("how the text goes on")
+    generated: Series[str] = column("how the model goes on, greedily")
+    exact: Series[bool] = column("whether all tokens of the suffix were generated, in order")
+    matched: Series[int] = column("tokens at the start of the suffix that were generated", "tokens", ge=0)
+    overlap: Series[float] = column("share of the suffix's tokens that were generated, anywhere", "rate", ge=0, le=1)
+    logprob: Series[float] = column("log-probability of the suffix after the prefix", "nats", le=0)
 
 
 _NO_WINDOW = "no window of this side was scored"

@@ -7,11 +7,11 @@ from functools import partial
 from typing import ClassVar
 
 import numpy as np
-import pandera.pandas as pa
 from pandera.typing import Series
 from pydantic import Field, field_validator
 
 from harness.api.case import Case, make_cases, sample_cases
+from harness.api.columns import column
 from harness.api.declared import Computed, Declared, Named, Rows
 from harness.api.estimates import UNIT
 from harness.api.metrics import Better, Metric
@@ -47,11 +47,11 @@ class MembershipParams(ProbeParams):
 class MembershipRow(ProbeRow):
     """One record. Its text stays out: the rows may be read by people who must not see the training data."""
 
-    member: Series[bool]
-    label: Series[int] = pa.Field(ge=0)
-    loss: Series[float] = pa.Field(ge=0)
-    correct: Series[bool]
-    truncated: Series[int] = pa.Field(ge=0)
+    member: Series[bool] = column("whether the record was trained on, as the manifest says")
+    label: Series[int] = column("its class, by index", ge=0)
+    loss: Series[float] = column("-log of that class's probability", "nats", ge=0)
+    correct: Series[bool] = column("whether the model predicts that class")
+    truncated: Series[int] = column("tokens of the record that the model cannot read", "tokens", ge=0)
 
 
 def _declared(fprs: Sequence[float]) -> tuple[Declared, ...]:

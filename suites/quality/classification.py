@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import operator
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pandera.pandas as pa
 from pandera.typing import Series
 
 from harness.api.case import Case, make_cases
+from harness.api.columns import column, list_column
 from harness.api.declared import Computed, MeanOf, Named, Rows, ShareOf, of
 from harness.api.estimates import POSITIVE, UNIT
 from harness.api.lists import as_matrix
@@ -34,13 +33,13 @@ from suites.sources import IMDB_HELD_OUT
 
 
 class ClassificationRow(ProbeRow):
-    """One row per text: class indices, all class probabilities (a JSON list), -log p(label), tokens cut off."""
+    """One row per text."""
 
-    label: Series[int] = pa.Field(ge=0)
-    predicted: Series[int] = pa.Field(ge=0)
-    probabilities: Series[str]
-    nll: Series[float]
-    truncated: Series[int] = pa.Field(ge=0)
+    label: Series[int] = column("true class, by index", ge=0)
+    predicted: Series[int] = column("class with the largest probability, by index", ge=0)
+    probabilities: Series[object] = list_column("probability of each class, in order of index", of="double")
+    nll: Series[float] = column("-log of the true class's probability", "nats")
+    truncated: Series[int] = column("tokens of the text that the model cannot read", "tokens", ge=0)
 
 
 _ECE_NOTE = f"{BINS} equal-width bins of the largest probability, debiased for noise (Kumar et al. 2019)"
@@ -127,7 +126,7 @@ def _row(case: Case, answer: ClassScores) -> RowDict:
         "error": None,
         "label": label,
         "predicted": answer.label,
-        "probabilities": json.dumps(answer.probabilities.tolist()),
+        "probabilities": answer.probabilities.tolist(),
         "nll": negative_log_likelihood(answer.logits, label),
         "truncated": answer.truncated,
     }

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
 import numpy as np
-import pandera.pandas as pa
 from pandera.typing import Series
 from pydantic import Field, model_validator
 
 from harness.api.case import Case, make_cases
+from harness.api.columns import column
 from harness.api.declared import RatioOf, equal
 from harness.api.estimates import POSITIVE
 from harness.api.metrics import Better
@@ -64,14 +64,14 @@ class PerplexityParams(ProbeParams):
 
 
 class PerplexityRow(ProbeRow):
-    """One row per text: tokens scored, words and bytes that they spell, summed -log p (nats), forward windows."""
+    """One row per text."""
 
-    kind: Series[str] = pa.Field(isin=[CAUSAL, MASKED])
-    tokens: Series[int] = pa.Field(ge=1)
-    words: Series[int] = pa.Field(ge=1)
-    bytes: Series[int] = pa.Field(ge=1)
-    nll: Series[float]
-    windows: Series[int] = pa.Field(ge=1)
+    kind: Series[str] = column("kind of model: causal, or masked (pseudo-likelihood)", isin=[CAUSAL, MASKED])
+    tokens: Series[int] = column("tokens scored", "tokens", ge=1)
+    words: Series[int] = column("words that they spell, between blanks", "words", ge=1)
+    bytes: Series[int] = column("UTF-8 bytes that they spell", "bytes", ge=1)
+    nll: Series[float] = column("summed -log p of the tokens", "nats")
+    windows: Series[int] = column("forward windows the text was read in", "windows", ge=1)
 
 
 _PSEUDO = "pseudo: every token is predicted from both sides; not comparable with a causal LM's"

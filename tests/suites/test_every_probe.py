@@ -133,6 +133,10 @@ def test_it_says_what_it_is(probe: ProbeClass) -> None:
     assert all(group <= set(Need) for group in probe.needs)
     assert issubclass(probe.Row, ProbeRow)
     assert all(field.description for field in probe.Params.model_fields.values())
+    for name, made in probe.Row.to_schema().columns.items():
+        assert made.description, f"{name} of {probe.name} does not say what it means"
+        assert "\n" not in made.description
+        assert "unit" in (made.metadata or {}), f"{name} of {probe.name} has no unit, not even ''"
     assert probe.Params.model_validate(probe.Params().model_dump(mode="json")) == probe.Params()
 
 

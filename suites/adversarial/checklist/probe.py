@@ -15,11 +15,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import pandas as pd
-import pandera.pandas as pa
 from pandera.typing import Series
 from pydantic import Field, field_validator
 
 from harness.api.case import Case, make_cases
+from harness.api.columns import column, list_column
 from harness.api.declared import Declared
 from harness.api.needs import Need, any_of
 from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict
@@ -90,29 +90,37 @@ class ChecklistRow(ProbeRow):
     outcome 'not applicable' has its reason in why. perturbed_* are of the changed version that moved the probability at
     stake farthest the wrong way, of the failed ones if any. versions is a JSON list of objects: text (and pair),
     predicted, probabilities, failed (null: it could not fail, or the model does not read the change) and why.
-    probabilities are JSON lists. left_out is a JSON object: kind that could not be planned -> why.
+    left_out is a JSON object: kind that could not be planned -> why.
     """
 
-    kind: Series[str] = pa.Field(isin=KINDS)
-    capability: Series[str]
-    test: Series[str]
-    source: Series[str] = pa.Field(isin=["templates", "examples"])
-    base: Series[str]
-    text: Series[str]
-    pair: Series[str] = pa.Field(nullable=True)
-    label: Series[pd.Int64Dtype] = pa.Field(ge=0, nullable=True)
-    expected: Series[str]
-    predicted: Series[pd.Int64Dtype] = pa.Field(ge=0, nullable=True)
-    probabilities: Series[str] = pa.Field(nullable=True)
-    perturbed_text: Series[str] = pa.Field(nullable=True)
-    perturbed_pair: Series[str] = pa.Field(nullable=True)
-    perturbed_predicted: Series[pd.Int64Dtype] = pa.Field(ge=0, nullable=True)
-    perturbed_probabilities: Series[str] = pa.Field(nullable=True)
-    outcome: Series[str] = pa.Field(isin=[PASSED, FAILED, NOT_APPLICABLE])
-    why: Series[str] = pa.Field(nullable=True)
-    truncated: Series[pd.Int64Dtype] = pa.Field(ge=0, nullable=True)
-    versions: Series[str]
-    left_out: Series[str]
+    kind: Series[str] = column("kind of test: MFT, INV or DIR", isin=KINDS)
+    capability: Series[str] = column("what is tested, such as Negation")
+    test: Series[str] = column("name of the test")
+    source: Series[str] = column("where the text comes from", isin=["templates", "examples"])
+    base: Series[str] = column("template of the text, or the text; rows that share one are related")
+    text: Series[str] = column("the text as it is")
+    pair: Series[str] = column("its second text, of pairs", nullable=True)
+    label: Series[pd.Int64Dtype] = column("true class, by index, where known", ge=0, nullable=True)
+    expected: Series[str] = column("what the test asks for")
+    predicted: Series[pd.Int64Dtype] = column("class predicted of the text, by index", ge=0, nullable=True)
+    probabilities: Series[object] = list_column(
+        "probability of each class, in order of index", of="double", nullable=True
+    )
+    perturbed_text: Series[str] = column("the changed version that moved farthest the wrong way", nullable=True)
+    perturbed_pair: Series[str] = column("its second text, of pairs", nullable=True)
+    perturbed_predicted: Series[pd.Int64Dtype] = column("class predicted of it, by index", ge=0, nullable=True)
+    perturbed_probabilities: Series[object] = list_column(
+        "probability of each class of it, in order of index", of="double", nullable=True
+    )
+    outcome: Series[str] = column(
+        "whether the case passed, failed or does not apply", isin=[PASSED, FAILED, NOT_APPLICABLE]
+    )
+    why: Series[str] = column("why it does not apply", nullable=True)
+    truncated: Series[pd.Int64Dtype] = column(
+        "tokens of the text that the model cannot read", "tokens", ge=0, nullable=True
+    )
+    versions: Series[str] = column("JSON list of the changed versions, each an object")
+    left_out: Series[str] = column("JSON object: kind of test that could not be planned -> why")
 
 
 class Checklist(Probe[ChecklistParams]):

@@ -17,6 +17,7 @@ from pandera.typing import Series
 from pydantic import Field, field_validator
 
 from harness.api.case import Case, make_cases
+from harness.api.columns import column
 from harness.api.declared import Declared
 from harness.api.needs import Need, any_of
 from harness.api.probe import About, Input, Plan, Probe, ProbeRow, RowDict
@@ -96,19 +97,19 @@ class PromptColumns(ProbeRow):
     with) has no perturbed one; of a failed attack it is the last found. recipe is its name and version.
     """
 
-    prompt: Series[str]
-    before: Series[str]
-    after: Series[str]
-    answer: Series[str]
-    perturbed_prompt: Series[str] = pa.Field(nullable=True)
-    matched: Series[bool]
-    final_matched: Series[pd.BooleanDtype] = pa.Field(nullable=True)
-    logprob: Series[float] = pa.Field(le=0)
-    perturbed_logprob: Series[float] = pa.Field(le=0, nullable=True)
-    answer_tokens: Series[int] = pa.Field(ge=1)
-    score: Series[float] = pa.Field(ge=0, le=1)
-    perturbed_score: Series[float] = pa.Field(ge=0, le=1, nullable=True)
-    recipe: Series[str]
+    prompt: Series[str] = column("the prompt, which is attacked")
+    before: Series[str] = column("what the model reads before it")
+    after: Series[str] = column("what the model reads after it")
+    answer: Series[str] = column("the answer that should follow")
+    perturbed_prompt: Series[str] = column("the prompt at last; empty where skipped", nullable=True)
+    matched: Series[bool] = column("whether greedy decoding begins with the answer at first")
+    final_matched: Series[pd.BooleanDtype] = column("whether it does at last", nullable=True)
+    logprob: Series[float] = column("mean log-probability per token of the answer at first", "nats", le=0)
+    perturbed_logprob: Series[float] = column("the same at last", "nats", le=0, nullable=True)
+    answer_tokens: Series[int] = column("tokens of the answer", "tokens", ge=1)
+    score: Series[float] = column("what the search makes larger, at first", ge=0, le=1)
+    perturbed_score: Series[float] = column("the same at last", ge=0, le=1, nullable=True)
+    recipe: Series[str] = column("name and version of the recipe")
 
 
 class PromptRow(SemanticColumns, SearchColumns, PromptColumns):

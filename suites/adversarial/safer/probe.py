@@ -17,18 +17,17 @@ In text pairs the words of both texts are replaced, unless `side` says otherwise
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
-import pandera.pandas as pa
 from pandera.typing import Series
 from pydantic import Field, model_validator
 
 from harness.api.case import Case
+from harness.api.columns import column, list_column
 from harness.api.needs import Need, any_of
 from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row, excluded_row
 from harness.api.scorer import ClassScores, Scorer, TextRequest
@@ -84,7 +83,7 @@ class SaferParams(ProbeParams):
 class SaferRow(ProbeRow):
     """One row per text (or pair).
 
-    votes and selection_votes are JSON lists of the classes' votes among the versions; p_low bounds the share of
+    p_low bounds the share of
     smoothed_predicted from below, p_other_high that of any other class from above. radius is the most words that may be
     changed without changing the smoothed answer (empty where abstained), certified that it reaches changed_words, or
     substitutable_words where that is less or changed_words is empty. lost is q_X there. set_words sums the sizes of the
@@ -92,30 +91,36 @@ class SaferRow(ProbeRow):
     nothing to certify.
     """
 
-    text: Series[str]
-    pair: Series[str] = pa.Field(nullable=True)
-    label: Series[int] = pa.Field(ge=0)
-    predicted: Series[int] = pa.Field(ge=0)
-    score: Series[float] = pa.Field(ge=0, le=1 + 1e-9)
-    smoothed_predicted: Series[int] = pa.Field(ge=0)
-    abstained: Series[bool]
-    certified: Series[bool]
-    radius: Series[pd.Int64Dtype] = pa.Field(ge=0, nullable=True)
-    votes: Series[str]
-    selection_votes: Series[str]
-    p_low: Series[float] = pa.Field(ge=0, le=1)
-    p_other_high: Series[float] = pa.Field(ge=0, le=1)
-    lost: Series[float] = pa.Field(ge=0, le=1)
-    alpha: Series[float] = pa.Field(gt=0, lt=0.5)
-    changed_words: Series[pd.Int64Dtype] = pa.Field(ge=1, nullable=True)
-    words: Series[int] = pa.Field(ge=1)
-    substitutable_words: Series[int] = pa.Field(ge=1)
-    set_words: Series[int] = pa.Field(ge=2)
-    mean_set_size: Series[float] = pa.Field(ge=2)
-    distinct_versions: Series[int] = pa.Field(ge=1)
-    words_cut: Series[int] = pa.Field(ge=0)
-    truncated: Series[int] = pa.Field(ge=0)
-    synonyms: Series[str]
+    text: Series[str] = column("the text")
+    pair: Series[str] = column("its second text, of pairs", nullable=True)
+    label: Series[int] = column("true class, by index", ge=0)
+    predicted: Series[int] = column("class the classifier itself predicts, by index", ge=0)
+    score: Series[float] = column("probability it gives the true class", ge=0, le=1 + 1e-9)
+    smoothed_predicted: Series[int] = column("class the smoothed classifier answers, by index", ge=0)
+    abstained: Series[bool] = column("whether that answer is too uncertain to be given")
+    certified: Series[bool] = column("whether no allowed change of words changes the smoothed answer")
+    radius: Series[pd.Int64Dtype] = column(
+        "most words that may change without changing it; empty where abstained", "words", ge=0, nullable=True
+    )
+    votes: Series[object] = list_column("versions that got each class, of those that bound", "versions", of="int64")
+    selection_votes: Series[object] = list_column(
+        "versions that got each class, of those that choose", "versions", of="int64"
+    )
+    p_low: Series[float] = column("lower bound of the share of the smoothed answer", "rate", ge=0, le=1)
+    p_other_high: Series[float] = column("upper bound of the share of any other class", "rate", ge=0, le=1)
+    lost: Series[float] = column("share of versions that the allowed changes can turn, at most", "rate", ge=0, le=1)
+    alpha: Series[float] = column("chance that answer or certificate is wrong", "rate", gt=0, lt=0.5)
+    changed_words: Series[pd.Int64Dtype] = column(
+        "most words an attacker changes; empty: any number", "words", ge=1, nullable=True
+    )
+    words: Series[int] = column("words of the text", "words", ge=1)
+    substitutable_words: Series[int] = column("words that have synonyms", "words", ge=1)
+    set_words: Series[int] = column("sizes of their perturbation sets, summed", "words", ge=2)
+    mean_set_size: Series[float] = column("mean size of these sets", "words", ge=2)
+    distinct_versions: Series[int] = column("different texts among the random versions", "versions", ge=1)
+    words_cut: Series[int] = column("words left out at the end", "words", ge=0)
+    truncated: Series[int] = column("tokens of the text that the model cannot read", "tokens", ge=0)
+    synonyms: Series[str] = column("where the synonyms come from")
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,8 +259,8 @@ class Safer(Probe[SaferParams]):
             "abstained": most is None,
             "certified": most is not None and most >= reach,
             "radius": most,
-            "votes": json.dumps(votes.tolist()),
-            "selection_votes": json.dumps(selecting.tolist()),
+            "votes": votes.tolist(),
+            "selection_votes": selecting.tolist(),
             "p_low": bounds.low,
             "p_other_high": bounds.other_high,
             "lost": float(lost[reach]),

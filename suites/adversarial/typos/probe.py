@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import pandera.pandas as pa
 from pandera.typing import Series
 from pydantic import Field, field_validator
 
 from harness.api.case import Case
+from harness.api.columns import column, list_column
 from harness.api.needs import Need, any_of
 from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row, excluded_row
 from harness.api.scorer import ClassScores, Scorer, TextRequest
@@ -84,26 +84,26 @@ class TyposRow(ProbeRow):
     the tokens of the text that the model cannot read.
     """
 
-    text: Series[str]
-    pair: Series[str] = pa.Field(nullable=True)
-    label: Series[int] = pa.Field(ge=0)
-    predicted: Series[int] = pa.Field(ge=0)
-    score: Series[float] = pa.Field(ge=0, le=1 + 1e-9)
-    probabilities: Series[str]
-    perturbed_text: Series[str]
-    perturbed_pair: Series[str] = pa.Field(nullable=True)
-    perturbed_predicted: Series[int] = pa.Field(ge=0)
-    perturbed_score: Series[float] = pa.Field(ge=0, le=1 + 1e-9)
-    perturbed_kind: Series[str]
-    perturbed_severity: Series[float] = pa.Field(gt=0, le=1)
-    flips: Series[int] = pa.Field(ge=0)
-    words: Series[int] = pa.Field(ge=1)
-    words_cut: Series[int] = pa.Field(ge=0)
-    tokens: Series[int] = pa.Field(ge=0)
-    unknown_tokens: Series[int] = pa.Field(ge=0)
-    truncated: Series[int] = pa.Field(ge=0)
-    not_applicable: Series[str]
-    versions: Series[str]
+    text: Series[str] = column("the text as it is")
+    pair: Series[str] = column("its second text, of pairs", nullable=True)
+    label: Series[int] = column("true class, by index", ge=0)
+    predicted: Series[int] = column("class predicted of the text as it is, by index", ge=0)
+    score: Series[float] = column("probability of the true class", ge=0, le=1 + 1e-9)
+    probabilities: Series[object] = list_column("probability of each class, in order of index", of="double")
+    perturbed_text: Series[str] = column("the version with the least probability of the true class")
+    perturbed_pair: Series[str] = column("its second text, of pairs", nullable=True)
+    perturbed_predicted: Series[int] = column("class predicted of that version, by index", ge=0)
+    perturbed_score: Series[float] = column("probability of the true class of that version", ge=0, le=1 + 1e-9)
+    perturbed_kind: Series[str] = column("how that version was spoilt")
+    perturbed_severity: Series[float] = column("share of words changed in it", "rate", gt=0, le=1)
+    flips: Series[int] = column("versions classified unlike the text", "versions", ge=0)
+    words: Series[int] = column("words of the text", "words", ge=1)
+    words_cut: Series[int] = column("words left out at its end", "words", ge=0)
+    tokens: Series[int] = column("tokens of the text, special ones not counted", "tokens", ge=0)
+    unknown_tokens: Series[int] = column("of these, unknown ones", "tokens", ge=0)
+    truncated: Series[int] = column("tokens of the text that the model cannot read", "tokens", ge=0)
+    not_applicable: Series[str] = column("JSON object: kind of error -> why it cannot change the text")
+    versions: Series[str] = column("JSON list of all versions, each an object")
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +234,7 @@ def _row(
         "label": label,
         "predicted": answer.label,
         "score": float(answer.probabilities[label]),
-        "probabilities": json.dumps(answer.probabilities.tolist()),
+        "probabilities": answer.probabilities.tolist(),
         "perturbed_text": worst.request.text,
         "perturbed_pair": worst.request.pair,
         "perturbed_predicted": answers[worst.request].label,

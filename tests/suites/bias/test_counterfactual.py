@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from harness.api.lists import as_list, as_matrix
 from harness.api.metrics import Better
 from harness.api.needs import Need
 from harness.api.scorer import TextRequest
@@ -114,7 +115,7 @@ def test_rows_show_the_versions_that_are_farthest_apart(tmp_path: Path) -> None:
     rows = rows_of(probe, FakeScorer(INFO), probe.cases(plan(INFO)), tmp_path)
     for _, row in rows.iterrows():
         texts = [text for _, _, text in json.loads(row["variants"])]
-        p = np.array(json.loads(row["probabilities"]))
+        p = as_matrix(as_list(row["probabilities"]))
         first, second = texts.index(row["text_a"]), texts.index(row["text_b"])
         assert abs(p[first] - p[second]).sum() / 2 == pytest.approx(row["max_gap"])
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from harness.api.lists import as_list
 from harness.api.needs import Need
 from harness.api.scorer import TextRequest
 from harness.checkpoint import CheckpointSource, inspect_checkpoint, load_checkpoint
@@ -53,7 +53,7 @@ def test_rows_keep_every_probability_in_full(tmp_path: Path) -> None:
     cases = probe.cases(plan(INFO, examples=examples(["one", "two"], [1, 0])))
     rows = rows_of(probe, FakeScorer(INFO), cases, tmp_path)
     answers = FakeScorer(INFO).classify([TextRequest("one"), TextRequest("two")])
-    assert [json.loads(value) for value in rows["probabilities"]] == [a.probabilities.tolist() for a in answers]
+    assert [as_list(value) for value in rows["probabilities"]] == [a.probabilities.tolist() for a in answers]
     assert list(rows["label"]) == [1, 0]
 
 
@@ -112,7 +112,7 @@ def test_a_tiny_checkpoint_is_scored_as_transformers_scores_it(kind: str, tmp_pa
         encoded = loaded.tokenizer(text, return_tensors="pt", truncation=True, max_length=info.max_tokens)
         with torch.no_grad():
             expected = loaded.model(**encoded).logits[0].softmax(-1)
-        assert json.loads(given) == pytest.approx(expected.tolist(), abs=1e-4)
+        assert as_list(given) == pytest.approx(expected.tolist(), abs=1e-4)
     found = values(probe.measure(rows))
     assert found["truncated_rate"] == 0.25
     assert found["accuracy"] == (rows["label"] == rows["predicted"]).mean()

@@ -113,7 +113,6 @@ def test_without_a_resource_the_filtered_rate_is_missing_and_says_why() -> None:
     kept = found["filtered_success_rate"]
     assert (kept.value, kept.n, kept.missing) == (None, 0, 3)
     assert kept.note == "no success has its grammar measured: no tagger"
-    assert found["raw_success_rate"].value == pytest.approx(2 / 3)
     assert (found["rejected_by_grammar"].value, found["success_new_grammar_errors"].value) == (None, None)
     assert found["rejected_by_similarity"].value == 1 / 2
 
@@ -123,7 +122,6 @@ def test_rows_from_before_the_columns_are_missing() -> None:
     found = filtered(rows)
     assert found["filtered_success_rate"].value is None
     assert "the rows do not say why" in found["filtered_success_rate"].note
-    assert found["raw_success_rate"].value == 1.0
 
 
 def test_some_successes_without_a_verdict_widen_the_interval() -> None:

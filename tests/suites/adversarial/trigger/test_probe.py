@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import pandas as pd
 import pytest
 
 from harness.api.case import Case
+from harness.api.lists import as_list
 from harness.api.needs import Need
 from harness.api.scorer import ClassScores, TextRequest
 from harness.errors import DataError, UsageError
@@ -144,7 +144,7 @@ def test_every_number_of_a_row_is_that_of_the_text_it_shows() -> None:
         assert [row["predicted"], row["perturbed_predicted"], row["control_predicted"]] == [a.label for a in answers]
         scores = [float(answer.probabilities[row["label"]]) for answer in answers]
         assert [row["score"], row["perturbed_score"], row["control_score"]] == pytest.approx(scores, abs=1e-5)
-        tokens = tuple(json.loads(row["trigger_tokens"]))
+        tokens = tuple(as_list(row["trigger_tokens"]))
         assert scorer.encode(row["perturbed_text"], special=False)[: len(tokens)] == tokens
         assert len(scorer.encode(row["control"], special=False)) == len(tokens)
 

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from harness.api.case import Case
+from harness.api.lists import as_list
 from harness.api.metrics import Metric
 from harness.api.needs import Need
 from harness.api.scorer import ClassScores, TextRequest
@@ -169,7 +170,7 @@ def test_rows_hold_every_version_with_what_changed(tmp_path: Path) -> None:
         worst["predicted"],
     )
     assert row["perturbed_score"] == pytest.approx(worst["probabilities"][1])
-    assert row["score"] == pytest.approx(json.loads(row["probabilities"])[1])
+    assert row["score"] == pytest.approx(as_list(row["probabilities"])[1])
     assert row["flips"] == sum(version["predicted"] != row["predicted"] for version in versions)
     assert pd.isna(row["pair"])
 
