@@ -29,6 +29,8 @@ def is_list(cell: Any) -> bool:
 
 def as_matrix(cells: Sequence[Any] | pd.Series[Any]) -> FloatArray:
     """[n, k] of cells with a list of k numbers each."""
+    if len(cells) and all(isinstance(cell, np.ndarray) and cell.dtype != object for cell in cells):
+        return np.stack([*cells]).astype(np.float64)  # as read from parquet: a million rows in a second
     return np.array([as_list(cell) for cell in cells], dtype=np.float64)
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from harness.api.columns import list_columns
-from harness.api.lists import as_list, is_list
+from harness.api.lists import is_list
 from harness.api.probe import ProbeRow, RowDict
 from harness.base.files import make_folder, write_atomic
 from harness.errors import AuditError
@@ -128,10 +128,8 @@ class RowStore:
 
 
 def _plain(cell: Any) -> Any:
-    """A list without arrays in it, None for a cell without a value; what is neither, as it is."""
-    if is_list(cell):
-        return as_list(cell)
-    return None if pd.isna(cell) else cell
+    """None for a cell without a value, any other as it is."""
+    return cell if is_list(cell) or not pd.isna(cell) else None
 
 
 def _write(table: Any, path: Path) -> None:

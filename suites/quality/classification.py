@@ -14,7 +14,7 @@ from harness.api.case import Case, make_cases
 from harness.api.columns import column, list_column
 from harness.api.declared import Computed, MeanOf, Named, Rows, ShareOf, of
 from harness.api.estimates import POSITIVE, UNIT
-from harness.api.lists import as_matrix
+from harness.api.lists import as_list, as_matrix
 from harness.api.metrics import Better, Metric
 from harness.api.needs import Need, any_of
 from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
@@ -47,22 +47,22 @@ _RAW_NOTE = "as published (Guo et al. 2017): counts noise as miscalibration, the
 
 
 def _macro_f1(rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
-    label, predicted, probabilities = _answers(rows.good)
-    value, interval = macro_f1(label, predicted, probabilities.shape[1])
+    label, predicted = _classes(rows.good)
+    value, interval = macro_f1(label, predicted, len(as_list(rows.good["probabilities"].iloc[0])))
     yield named["macro_f1"].value(value, interval, len(label), missing=rows.missing)
 
 
 def _calibration(rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
-    label, predicted, probabilities = _answers(rows.good)
-    found = calibration_error(probabilities.max(axis=1), label == predicted)
+    label, predicted = _classes(rows.good)
+    found = calibration_error(as_matrix(rows.good["probabilities"]).max(axis=1), label == predicted)
     yield named["ece"].value(found.value, found.interval, len(label), missing=rows.missing)
     yield named["ece_raw"].value(found.plug_in, None, len(label), missing=rows.missing)
 
 
-def _answers(good: pd.DataFrame) -> tuple[Ints, Ints, Floats]:
-    """Labels [n], predictions [n], and probabilities [n, classes]."""
+def _classes(good: pd.DataFrame) -> tuple[Ints, Ints]:
+    """Labels [n] and predictions [n]."""
     label, predicted = (good[name].to_numpy(np.int64) for name in ("label", "predicted"))
-    return label, predicted, as_matrix(good["probabilities"])
+    return label, predicted
 
 
 def _brier(label: pd.Series[int], probabilities: pd.Series[Any]) -> Floats:
