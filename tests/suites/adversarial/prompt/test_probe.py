@@ -301,7 +301,7 @@ def test_rows_fit_the_schema_and_survive_parquet(tmp_path: Path) -> None:
     pairs = [("a good film", "yes"), ("a sad film", "yes"), ("?!", "yes"), ("a good day", "yes")]
     probe = Prompt(PromptParams(semantics=None))
     rows = rows_of(probe, WordLM(likes_good), cases_of(*pairs), tmp_path)
-    assert rows["status"].value_counts().to_dict() == {"ok": 3, "error": 1}
+    assert rows["status"].value_counts().to_dict() == {"ok": 3, "excluded": 1}
     values = {metric.key: metric.value for metric in probe.measure(rows)}
     assert (values["clean_accuracy"], values["after_attack_accuracy"]) == pytest.approx((2 / 3, 0))
     assert (values["attack_success_rate"], values["logprob_drop"]) == pytest.approx((1, np.log(9)))
