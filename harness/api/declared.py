@@ -169,7 +169,7 @@ class _Sum(Named):
     Attributes:
         about: truth values; where no row is of it the metric is left out.
         over: truth values: which rows count; all by default.
-        empty: why there is no value where no row counts; default: the note.
+        empty: why there is no value where no row counts; the note by default.
         clusters: column whose equal values are rows that are not independent, or makes it of the counted rows, None
             where they are.
         finish: what is done to the quotient, elementwise and increasing, e.g. np.exp.
@@ -223,7 +223,7 @@ class _Sum(Named):
         defined = ~np.isnan(above) if below is None else ~(np.isnan(above) | np.isnan(below))
         fields: dict[str, Any] = {"missing": missing + int((~defined).sum()), "slice": part}
         if not defined.any():
-            return self.none(self.empty or self._note(view), **fields)
+            return self.none(self.empty or self._note(view) or "no row counts", **fields)
         clusters = self._clusters(mine)
         if not defined.all():
             above, below = above[defined], None if below is None else below[defined]
@@ -252,7 +252,7 @@ class _Sum(Named):
         return RowValues(
             _spread(np.where(counted, above, 0.0), ok),
             None if is_mean else _spread(np.where(counted, weights, 0.0), ok, 0.0),
-            self._spread_clusters(good, counted, ok),
+            self._spread_clusters(rows, good[counted], np.flatnonzero(ok)[counted]),
             self.finish,
             self._bounds,
         )
@@ -263,12 +263,16 @@ class _Sum(Named):
         found = _read(counted, self.clusters)
         return None if found is None else np.asarray(found)
 
-    def _spread_clusters(self, good: pd.DataFrame, counted: Mask, ok: Mask) -> NDArray[Any] | None:
-        mine = self._clusters(good[counted])
+    def _spread_clusters(
+        self, rows: pd.DataFrame, counted: pd.DataFrame, places: NDArray[np.int64]
+    ) -> NDArray[Any] | None:
+        """Clusters of all rows. A row that does not count is one of its own: in the other audit it may count."""
+        mine = self._clusters(counted)
         if mine is None:
             return None
-        out = np.full(len(ok), None, dtype=object)
-        out[np.flatnonzero(ok)[counted]] = mine
+        known = rows[self.clusters if isinstance(self.clusters, str) else "case_id"].astype(object)
+        out: NDArray[Any] = np.array(known.where(known.notna(), rows["case_id"]), dtype=object)
+        out[places] = mine
         return out
 
 

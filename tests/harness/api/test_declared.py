@@ -28,6 +28,7 @@ from harness.api.declared import (
 )
 from harness.api.estimates import POSITIVE, UNIT
 from harness.api.metrics import Better, Metric
+from harness.baseline.pairs import Rule, compare_values, pair
 from harness.stats.intervals import clopper_pearson
 
 N = 30
@@ -173,3 +174,23 @@ def test_a_note_is_made_of_the_rows_that_count() -> None:
     found = measured(MeanOf("m", Better.LOWER, "y", over=equal("kind", "a"), slices=By(("group",)), note=note), frame())
     assert found[""].note.startswith("8 of 25, all")
     assert found["g"].note.startswith("7 of 25, g")
+
+
+@pytest.mark.parametrize("clusters", ["family", of(lambda family: family.to_numpy(), "family")])
+def test_rows_that_count_in_one_audit_alone_are_compared_with_their_clusters(clusters: Any) -> None:
+    """Which rows count may follow from the model, such as those that were attacked."""
+    said = ShareOf("s", Better.LOWER, "hit", over=equal("kind", "a"), clusters=clusters)
+    ours, theirs = frame(), frame()
+    theirs["kind"] = np.roll(theirs["kind"], 1)
+    values = [declared_values((said,), each, "s", "") for each in (ours, theirs)]
+    assert values[0] is not None
+    assert values[1] is not None
+    metric = measured(said, ours)[""]
+    found = compare_values(metric, pair(ours, theirs), values[0], values[1], Rule(0.0, 0.95, "auto", 100))
+    assert found.candidate == pytest.approx(metric.value)
+    assert found.baseline == pytest.approx(measured(said, theirs)[""].value)
+    assert found.n > 0
+
+
+def test_a_metric_of_no_row_says_so_even_where_nothing_was_declared() -> None:
+    assert measured(MeanOf("m", Better.LOWER, "x", over=equal("kind", "c")), frame())[""].note == "no row counts"
