@@ -297,7 +297,7 @@ def test_rows_fit_the_schema_and_survive_parquet(tmp_path: Path) -> None:
     store.append(DeepWordBug(AttackParams(semantics=None)).run(victim(), [*cases()[:11], wordless]))
     read = store.read().set_index("case_id")
     assert read["stop_words"].dropna().unique().tolist() == [stop_words().name]
-    assert read.loc[wordless.id, "status"] == "error"
+    assert read.loc[wordless.id, "status"] == "excluded"
     expected = rows().loc[[case.id for case in cases()[:11]]]
     assert read["queries"].drop(wordless.id)[expected.index].tolist() == expected["queries"].tolist()
     assert set(expected["outcome"]) >= {"skipped", "failed"}
