@@ -9,6 +9,8 @@ import streamlit as st
 from dashboards.audits import Audit, Entry, merge, open_audit, read_entry
 from dashboards.row_table import PartKey, Rows, load_rows, parts_key
 from dashboards.settings import Settings
+from harness.api import columns
+from harness.api.registry import find_probes
 from harness.record.folder import AuditFolder, audits_in
 from harness.tracking.fetch import TrackedAudit, tracked_audits
 from harness.tracking.session import TrackingError
@@ -32,6 +34,13 @@ def audit(entry: Entry, settings: Settings) -> Audit:
 def rows(folder: Path, probe: str) -> Rows:
     """Rows of a probe, read again when a part appears or changes."""
     return _rows(str(folder), probe, parts_key(folder, probe))
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def meanings(probe: str) -> dict[str, str]:
+    """What each column of a probe's rows means, with its unit; empty where its plug-in is not installed."""
+    found = find_probes().probes.get(probe)
+    return {} if found is None else columns.meanings(found.Row)
 
 
 @st.cache_data(max_entries=5000, show_spinner=False)

@@ -14,7 +14,7 @@ from harness.base.numbers import MISSING
 def ask_filter(rows: rt.Rows, probe: str) -> tuple[rt.RowFilter, bool]:
     """Controls over the rows of `probe`: status, text, values of chosen columns, order; and whether to show texts."""
     status, text, sort, order = st.columns([1, 2, 1, 1], vertical_alignment="bottom")
-    chosen_status = status.selectbox("Status", ["all", "ok", "error"], key=f"status-{probe}")
+    chosen_status = status.selectbox("Status", ["all", "ok", "error", "excluded"], key=f"status-{probe}")
     contains = text.text_input("Text contains", key=f"contains-{probe}")
     sort_by = sort.selectbox("Sort by", ["as written", *rt.sortable_columns(rows.table)], key=f"sort-{probe}")
     descending = order.toggle("Descending", key=f"descending-{probe}")

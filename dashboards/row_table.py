@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,7 @@ def load_rows(audit: Path, probe: str) -> Rows:
             damaged.append(f"{path.name}: {str(error).splitlines()[0]}")
     if not tables:
         return Rows(pa.table({"case_id": pa.array([], pa.string())}), tuple(damaged))
-    table = pa.concat_tables(tables, promote_options="permissive")
+    table = pa.concat_tables(_alike(tables), promote_options="permissive")
     repeated = table.column("case_id").to_pandas().duplicated()
     table = table.filter(pa.array(~repeated)).replace_schema_metadata(None)
     return Rows(
@@ -77,6 +77,26 @@ def load_rows(audit: Path, probe: str) -> Rows:
         {name: values for name in table.column_names if (values := _choices(table, name)) is not None},
         {name: span for name in _number_columns(table) if (span := _bounds(table, name)) is not None},
     )
+
+
+def _alike(tables: Sequence[Any]) -> list[Any]:
+    """Tables whose lists are JSON text wherever an older part of the same audit holds them so."""
+    kinds: dict[str, set[bool]] = {}
+    for table in tables:
+        for item in table.schema:
+            if not pa.types.is_null(item.type):
+                kinds.setdefault(item.name, set()).add(pa.types.is_nested(item.type))
+    mixed = {name for name, nested in kinds.items() if len(nested) > 1}
+    return [_as_text(table, mixed) for table in tables] if mixed else list(tables)
+
+
+def _as_text(table: Any, columns: Collection[str]) -> Any:
+    """The table with its lists in these columns as JSON text."""
+    for index, item in enumerate(table.schema):
+        if item.name in columns and pa.types.is_nested(item.type):
+            values = [None if value is None else _json(value) for value in table.column(index).to_pylist()]
+            table = table.set_column(index, item.name, pa.array(values, pa.string()))
+    return table
 
 
 def select(table: Any, wanted: RowFilter) -> Any:
@@ -107,10 +127,7 @@ def pages(n: int) -> int:
 
 def frame(table: Any) -> pd.DataFrame:
     """The table as pandas: nested values as JSON, and a missing integer does not turn its column to floats."""
-    for index, item in enumerate(table.schema):
-        if pa.types.is_nested(item.type):
-            values = [None if value is None else _json(value) for value in table.column(index).to_pylist()]
-            table = table.set_column(index, item.name, pa.array(values, pa.string()))
+    table = _as_text(table, table.column_names)
     kinds = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
     return pd.DataFrame(table.to_pandas(types_mapper=kinds.get))
 

@@ -116,6 +116,11 @@ def cautions(audit: Audit) -> list[Caution]:
         for metric in audit.metrics
         if metric.value is not None and metric.missing and metric.headline
     ]
+    excluded = {metric.key.rpartition("/")[0]: metric.excluded for metric in audit.metrics if metric.excluded}
+    found += [
+        Caution("excluded cases", probe, f"it does not apply to {count} planned cases: neither counted nor missing")
+        for probe, count in excluded.items()
+    ]
     found += [
         Caution("texts cut", work.probe, f"{work.truncated_rows} of {work.rows} texts were longer than the model reads")
         for work in manifest.work

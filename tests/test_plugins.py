@@ -34,7 +34,7 @@ def test_an_installed_plugin_runs_and_a_broken_one_is_reported(environment: dict
     pd.DataFrame({"text": [f"text {i}" for i in range(40)]}).to_json(tmp_path / "a.jsonl", orient="records", lines=True)
     spec = tmp_path / "audit.yaml"
     spec.write_text(
-        f"checkpoint: {tmp_path / 'bert'}\nprobes: [{{name: example/label_balance, params: {{label: 1}}}}]\n"
+        f"checkpoint: {tmp_path / 'bert'}\nprobes: [example/label_balance]\n"
         f"data: {{texts: {tmp_path / 'a.jsonl'}}}\noutput: {tmp_path / 'audits'}\ntracking: {{uri: 'off'}}\n"
     )
     done = subprocess.run([*ASSAY, "run", str(spec)], env=environment, capture_output=True, text=True, check=False)
@@ -43,7 +43,7 @@ def test_an_installed_plugin_runs_and_a_broken_one_is_reported(environment: dict
     rows = folder.rows("example/label_balance")
     (metric,) = (each for each in folder.metrics() if each.key.startswith("example/"))
     assert (metric.key, metric.n) == ("example/label_balance/share", 40)
-    assert metric.value == pytest.approx((rows["predicted"] == 1).mean())
+    assert metric.value == pytest.approx((rows["predicted"] == 0).mean())
     broken = folder.manifest().plugin_errors["example.broken = assay_plugin_example.broken:Broken"]
     assert "a_package_that_is_not_installed" in broken
     assert "plug-in not loaded: example.broken" in done.stderr

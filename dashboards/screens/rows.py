@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +38,13 @@ def show() -> None:
         return
     wanted, readable = ask_filter(rows, probe)
     positions = rt.select(rows.table, wanted)
-    case = _page(rows.table, positions, f"{probe}-{hash(repr(wanted))}", audit.folder, readable)
+    case = _page(rows.table, positions, f"{probe}-{hash(repr(wanted))}", audit.folder, readable, cache.meanings(probe))
     if case:
         _detail(rows.table, case, readable)
 
 
-def _page(table: Any, positions: Any, key: str, folder: Path, readable: bool) -> str:
-    """Draw a page of rows; the case to show in full, '' for none."""
+def _page(table: Any, positions: Any, key: str, folder: Path, readable: bool, meanings: Mapping[str, str]) -> str:
+    """Draw a page of rows, `meanings` over its columns; the case to show in full, '' for none."""
     total = rt.pages(len(positions))
     count, number, download = st.columns([4, 1, 1], vertical_alignment="bottom")
     page = int(number.number_input("Page", 1, total, 1, key=f"page-{key}"))
@@ -67,6 +68,7 @@ def _page(table: Any, positions: Any, key: str, folder: Path, readable: bool) ->
         hide_index=True,
         on_select="rerun",
         selection_mode="single-row",
+        column_config={name: st.column_config.Column(help=views.plain(what)) for name, what in meanings.items()},
         placeholder="missing",
         height=560,
         key=f"rows-{key}-{page}",

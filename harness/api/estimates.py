@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,17 +15,13 @@ from harness.stats.intervals import Interval, clopper_pearson
 UNIT = (0.0, 1.0)
 """Bounds of a rate."""
 POSITIVE = (0.0, math.inf)
+ANY = (-math.inf, math.inf)
 
 
 def usable(rows: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-    """Rows that were measured, and how many were not."""
+    """Rows that were measured, and how many should have been and were not; excluded cases are neither."""
     good = rows[rows["status"] == "ok"]
-    return good, len(rows) - len(good)
-
-
-def all_missing(keys: Mapping[str, Better], why: str, missing: int) -> list[Metric]:
-    """Every metric of a probe that has no usable row."""
-    return [missing_metric(key, why, better=better, missing=missing) for key, better in keys.items()]
+    return good, len(rows) - len(good) - int((rows["status"] == "excluded").sum())
 
 
 def with_interval(key: str, value: float, interval: Interval, n: int, *, better: Better, **fields: Any) -> Metric:
@@ -65,7 +60,8 @@ def estimate(key: str, values: RowValues, *, better: Better, level: float = 0.95
         value = float((quotient if values.finish is None else values.finish(quotient))[0])
     if not math.isfinite(value):
         gone = {name: fields.pop(name) for name in ("missing", "unit") if name in fields}
-        return missing_metric(key, f"{value}: not a finite number", better=better, **gone).model_copy(update=fields)
+        fields["note"] = "; ".join(filter(None, [fields.get("note", ""), f"{value}: not a finite number"]))
+        return missing_metric(key, fields["note"], better=better, **gone).model_copy(update=fields)
     interval = ratio_interval(units, values, level=level)
     notes = [fields.pop("note", ""), _unbounded(interval, n, level)]
     fields["note"] = "; ".join(filter(None, notes))

@@ -40,6 +40,7 @@ class Metric(Frozen):
     high: float | None = Field(default=None, description="upper end of the interval")
     n: int = Field(ge=0, description="independent observations the value rests on")
     missing: int = Field(default=0, ge=0, description="cases planned for this metric that gave no usable row")
+    excluded: int = Field(default=0, ge=0, description="cases that the probe does not apply to, neither n nor missing")
     unit: str = Field(default="", description="unit of value: '', 'nats', 'rate', ...")
     better: Better = Field(description="which direction is better")
     target: float | None = Field(default=None, description="the ideal value where better is 'target'")

@@ -12,6 +12,15 @@ import pandera.pandas as pa
 from pandera.typing import Series
 from pydantic import BaseModel, ConfigDict
 
+from harness.api.columns import column
+from harness.api.declared import (
+    Declared,
+    Named,
+    declared_columns,
+    declared_values,
+    measure_declared,
+    named_metrics,
+)
 from harness.api.needs import Need
 
 if TYPE_CHECKING:
@@ -40,11 +49,17 @@ class ProbeParams(BaseModel):
 
 
 class ProbeRow(pa.DataFrameModel):
-    """Columns every probe's rows share. A row with status 'error' has empty measured columns and counts as missing."""
+    """Columns every probe's rows share. Only rows with status 'ok' have measured columns.
 
-    case_id: Series[str] = pa.Field(unique=True)
-    status: Series[str] = pa.Field(isin=["ok", "error"])
-    error: Series[str] = pa.Field(nullable=True)
+    'error' counts as missing, 'excluded' (the probe does not apply to the case) nowhere; `error` says why of both.
+    """
+
+    case_id: Series[str] = column("digest of the case's content", unique=True)
+    status: Series[str] = column(
+        "ok, error (no result, counts as missing) or excluded (the probe does not apply to the case)",
+        isin=["ok", "error", "excluded"],
+    )
+    error: Series[str] = column("why the case has no result, or is excluded", nullable=True)
 
     class Config:
         """Unknown columns are refused; kinds are converted where that loses nothing."""
@@ -76,7 +91,7 @@ class Plan:
 
 
 class Probe(ABC, Generic[P]):
-    """One measurement. Subclasses set the class variables and implement `cases`, `run` and `measure`.
+    """One measurement. Subclasses set the class variables and implement `cases` and `run`.
 
     An instance holds its `params`; it keeps no state between calls, so any process can run any case.
     """
@@ -90,15 +105,11 @@ class Probe(ABC, Generic[P]):
     """Cases per durable part: what a crash can lose."""
     pool: ClassVar[int | None] = None
     """Cases handed to one call of `run`, whose rows become durable as they come; None: as many as `chunk`."""
-    shares: ClassVar[frozenset[str]] = frozenset()
-    """Metrics that are shares of independent cases with Wilson's interval: `assay plan` says what n can decide."""
-    bounds: ClassVar[Mapping[str, Bounds]] = {}
-    """The least and the most a metric can be: no gate may have a rule that none of its values breaks. For metrics that
-    have such ends, by the last part of the key; `shares` lie in [0, 1] anyway."""
-    per_token: ClassVar[frozenset[str]] = frozenset()
-    """Metrics counted per token: checkpoints with different tokenizers are not compared by them."""
-    value_columns: ClassVar[tuple[str, ...]] = ()
-    """Columns that `row_values` reads besides case_id and status, so that a comparison need not read the others."""
+    metrics: ClassVar[tuple[Declared, ...]] = ()
+    """What it measures, each metric declared once, as with default params. Keys are the last part of
+    `suite/probe/metric`."""
+    nothing: ClassVar[str] = "no case could be measured"
+    """Why a metric has no value where no row is usable."""
     Params: ClassVar[type[ProbeParams]] = ProbeParams
     Row: ClassVar[type[ProbeRow]]
 
@@ -116,17 +127,34 @@ class Probe(ABC, Generic[P]):
     def run(self, scorer: Scorer, cases: Sequence[Case]) -> Iterable[RowDict]:
         """One row per case, in any order, matching `Row`; batches across cases."""
 
-    @abstractmethod
+    def declared(self) -> tuple[Declared, ...]:
+        """`metrics` under these params; override where they depend on them."""
+        return self.metrics
+
     def measure(self, rows: pd.DataFrame) -> list[Metric]:
-        """Metrics from rows alone; pure and deterministic. Keys are the last part of `suite/probe/metric`."""
+        """Metrics from rows alone; pure and deterministic."""
+        return measure_declared(self.declared(), rows, self.why_nothing(rows))
+
+    def why_nothing(self, rows: pd.DataFrame) -> str:
+        """Why metrics have no value where none of `rows` is usable."""
+        return self.nothing
 
     def row_values(self, rows: pd.DataFrame, metric: str, part: str) -> RowValues | None:
         """What each row adds to a metric (last part of its key) of a slice, in the order of `rows`, errors as NaN.
 
         None: the metric is no such sum; then a comparison with a baseline draws cases and calls `measure`, which is
-        slower and takes every case for independent.
+        slower and takes every case for independent. What overrides it overrides `value_columns`, too.
         """
-        return None
+        return declared_values(self.declared(), rows, metric, part)
+
+    def value_columns(self, metrics: Iterable[str]) -> tuple[str, ...]:
+        """Columns that `row_values` of these metrics reads, so that a comparison need not read the others."""
+        own = declared_columns(self.declared(), metrics)
+        return ("case_id", "status", *(name for name in own if name not in ("case_id", "status")))
+
+    def named(self) -> dict[str, Named]:
+        """What is known of each metric before there are rows, by the last part of its key."""
+        return named_metrics(self.declared())
 
     def cost(self, cases: Sequence[Case]) -> int:
         """Tokens the model will read, roughly: characters / 4; override where a case is read more than once."""
@@ -135,7 +163,8 @@ class Probe(ABC, Generic[P]):
     @classmethod
     def bounds_of(cls, metric: str) -> Bounds | None:
         """The least and the most that a metric (last part of its key) can be; None where it has no such ends."""
-        return cls.bounds.get(metric, (0.0, 1.0) if metric in cls.shares else None)
+        named = named_metrics(cls.metrics).get(metric)
+        return None if named is None else named.ends
 
     @classmethod
     def default_data(cls, checkpoint: CheckpointInfo) -> dict[str, DataSource]:
@@ -155,3 +184,12 @@ class Probe(ABC, Generic[P]):
 def error_row(case: Case, why: str, columns: Iterable[str] = ()) -> RowDict:
     """A row that says why the case gave no result; every other column of the probe is empty."""
     return {**dict.fromkeys(columns), "case_id": case.id, "status": "error", "error": why}
+
+
+def excluded_row(case: Case, why: str, columns: Iterable[str] = ()) -> RowDict:
+    """A row of a case that the probe does not apply to, such as a text without the word that it changes.
+
+    Only for what follows from the case alone (or what the paper leaves out): never for what the model does with it,
+    or a model could turn its failures into exclusions.
+    """
+    return {**dict.fromkeys(columns), "case_id": case.id, "status": "excluded", "error": why}

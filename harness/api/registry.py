@@ -48,6 +48,8 @@ def _checked(_: EntryPoint, probe: Any) -> tuple[str, ProbeClass]:
     if not (isinstance(probe, type) and issubclass(probe, Probe)):
         raise TypeError(f"{probe!r} is not a subclass of harness.api.probe.Probe")
     lacking = [name for name in ("name", "about", "needs", "Row") if not hasattr(probe, name)]
+    if not probe.metrics and probe.measure is Probe.measure and probe.declared is Probe.declared:
+        lacking.append("metrics")
     if lacking:
         raise TypeError(f"{probe.__name__} does not set {', '.join(lacking)}")
     if probe.name.count("/") != 1:

@@ -11,6 +11,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from harness.api.case import Case, sample_cases
+from harness.api.declared import named_metrics
 from harness.api.metrics import Bounds, Metric
 from harness.api.probe import Plan, Probe
 from harness.api.registry import Found, ProbeClass, find_probes, pick
@@ -147,7 +148,7 @@ def power_of(plan: AuditPlan, earlier: Sequence[Metric] = ()) -> list[GatePower]
     if plan.spec.policy is None:
         return []
     planned = {
-        each.probe.name: Planned(len(each.cases), metric_names(each.probe), each.probe.shares) for each in plan.probes
+        each.probe.name: Planned(len(each.cases), metric_names(each.probe), _shares(each.probe)) for each in plan.probes
     }
     return plan_power(plan.spec.policy, planned, plan.not_planned, earlier)
 
@@ -161,20 +162,26 @@ def check_rules(plan: AuditPlan) -> None:
 def known_bounds(probes: Iterable[ProbeClass]) -> dict[str, Bounds]:
     """The least and the most that metrics of probes can be, by key; only of those that have such ends."""
     return {
-        f"{probe.name}/{name}": ends
+        f"{probe.name}/{key}": named.ends
         for probe in probes
-        for name in {*probe.bounds, *probe.shares}
-        if (ends := probe.bounds_of(name)) is not None
+        for key, named in named_metrics(probe.metrics).items()
+        if named.ends is not None
     }
 
 
 def metric_names(probe: Probe[Any]) -> frozenset[str]:
-    """Last parts of the keys of a probe's metrics, as it names them when it has no rows; none where it cannot."""
+    """Last parts of the keys of a probe's metrics, as declared, or as measured without rows; none where it cannot."""
+    if declared := probe.named():
+        return frozenset(declared)
     empty = pd.DataFrame(columns=list(probe.Row.to_schema().columns))
     try:
         return frozenset(metric.key for metric in guarded(lambda: probe.measure(empty)))
     except PluginError:
         return frozenset()
+
+
+def _shares(probe: Probe[Any]) -> frozenset[str]:
+    return frozenset(key for key, named in probe.named().items() if named.is_share)
 
 
 def _chosen(spec: AuditSpec, found: Found) -> list[tuple[ProbeClass, ProbeSpec]]:

@@ -241,6 +241,8 @@ def _bounded(metric: Metric, probe: Probe[Any]) -> Metric:
 
 def _missing(probe: Probe[Any], why: str) -> list[Metric]:
     """Every metric the probe is known to give, without a value."""
+    if declared := probe.named():
+        return [each.none(why).with_prefix(probe.name) for each in declared.values()]
     keys = sorted(metric_names(probe)) or ["measured"]
     return [missing_metric(f"{probe.name}/{key}", why, better=Better.NEITHER) for key in keys]
 

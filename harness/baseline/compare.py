@@ -142,18 +142,18 @@ def _compare_probe(work: _Work, name: str, asked: _Asked, found: Found) -> dict[
         return out
     probe = _probe(found, record)
     rest: dict[tuple[str, str, str], tuple[Metric, Rule]] = {}
-    pairs = _read(work, probe, probe.value_columns) if probe.value_columns else None
-    gone = "" if pairs is None else _rows_gone(work, name, pairs)
+    pairs = _read(work, probe, probe.value_columns(metric.key.rpartition("/")[2] for metric, _ in keys.values()))
+    gone = _rows_gone(work, name, pairs)
     if gone:
         return out | {key: _none(metric, rule, gone) for key, (metric, rule) in keys.items()}
     for key, (metric, rule) in keys.items():
-        if metric.key.rpartition("/")[2] in probe.per_token and _other_tokenizer(work):
+        if _is_per_token(probe, metric) and _other_tokenizer(work):
             out[key] = _none(metric, rule, "it is counted per token, and the baseline has another tokenizer")
             continue
         if metric.better is Better.NEITHER or (metric.better is Better.TARGET and metric.target is None):
             out[key] = _none(metric, rule, "no direction of it is better; give the gate min, max or within")
             continue
-        compared = None if pairs is None else _by_values(probe, metric, rule, pairs)
+        compared = _by_values(probe, metric, rule, pairs)
         if compared is None:
             rest[key] = (metric, rule)
         else:
@@ -214,6 +214,11 @@ def _incomparable(work: _Work, name: str, found: Found) -> str:
     return ""
 
 
+def _is_per_token(probe: Probe[Any], metric: Metric) -> bool:
+    named = probe.named().get(metric.key.rpartition("/")[2])
+    return named is not None and named.per_token
+
+
 def _other_tokenizer(work: _Work) -> bool:
     ours, theirs = work.manifest.checkpoint.tokenizer, work.base_manifest.checkpoint.tokenizer
     return bool(ours) and bool(theirs) and ours != theirs
@@ -222,8 +227,8 @@ def _other_tokenizer(work: _Work) -> bool:
 def _rows_gone(work: _Work, name: str, pairs: Pairs) -> str:
     """Which side has fewer rows than it recorded, of a folder that was copied or uploaded in part; '' for neither."""
     sides = (
-        ("candidate", work.manifest, len(pairs) + pairs.only_candidate),
-        ("baseline", work.base_manifest, len(pairs) + pairs.only_baseline),
+        ("candidate", work.manifest, len(pairs) + pairs.excluded + pairs.only_candidate),
+        ("baseline", work.base_manifest, len(pairs) + pairs.excluded + pairs.only_baseline),
     )
     for which, manifest, count in sides:
         record = _record(manifest, name)
@@ -282,6 +287,11 @@ def _warnings(work: _Work, found: Mapping[Any, Comparison], other: Sequence[str]
     if work.manifest.audit_id == work.base_manifest.audit_id:
         warnings.append("the baseline is the candidate itself")
     unmatched: dict[str, tuple[int, int]] = {}
+    excluded = {each.metric.rpartition("/")[0]: each.excluded for each in found.values() if each.excluded}
+    warnings += [
+        f"{probe}: it does not apply to {count} of the cases that both have, which were left out"
+        for probe, count in excluded.items()
+    ]
     for each in found.values():
         if each.only_candidate or each.only_baseline:
             unmatched[each.metric.rpartition("/")[0]] = (each.only_candidate, each.only_baseline)

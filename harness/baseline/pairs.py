@@ -38,6 +38,8 @@ class Pairs:
     baseline: pd.DataFrame
     only_candidate: int
     only_baseline: int
+    excluded: int = 0
+    """Cases of both that the probe does not apply to, in one or both of them: they are no pairs."""
 
     def __len__(self) -> int:
         return len(self.candidate)
@@ -45,7 +47,8 @@ class Pairs:
     @property
     def unmatched(self) -> dict[str, int]:
         """Counts for a Comparison."""
-        return {"only_candidate": self.only_candidate, "only_baseline": self.only_baseline}
+        counts = {"only_candidate": self.only_candidate, "only_baseline": self.only_baseline}
+        return {**counts, "excluded": self.excluded}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,7 @@ class Rule:
 
 
 def pair(candidate: pd.DataFrame, baseline: pd.DataFrame) -> Pairs:
-    """Match rows by case_id, which is unique on either side."""
+    """Match rows by case_id, which is unique on either side; a case that is excluded on one side is no pair."""
     ids = pd.concat([candidate["case_id"], baseline["case_id"]], ignore_index=True)
     codes = pd.factorize(ids)[0]
     ours, theirs = codes[: len(candidate)], codes[len(candidate) :]
@@ -98,7 +101,11 @@ def pair(candidate: pd.DataFrame, baseline: pd.DataFrame) -> Pairs:
     mine = candidate.iloc[found].reset_index(drop=True)
     del candidate  # a million rows are held once, not twice, while the other side is chosen
     its = baseline.iloc[place[ours[found]]].reset_index(drop=True)
-    return Pairs(mine, its, only_candidate=sides[0] - len(found), only_baseline=sides[1] - len(found))
+    gone = ((mine["status"] == "excluded") | (its["status"] == "excluded")).to_numpy()
+    if gone.any():
+        mine, its = (side[~gone].reset_index(drop=True) for side in (mine, its))
+    only_candidate, only_baseline = sides[0] - len(found), sides[1] - len(found)
+    return Pairs(mine, its, only_candidate, only_baseline, excluded=int(gone.sum()))
 
 
 def compare_values(metric: Metric, pairs: Pairs, ours: RowValues, theirs: RowValues, rule: Rule) -> Comparison:

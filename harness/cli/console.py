@@ -21,6 +21,7 @@ from harness.errors import AssayError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from harness.api.declared import Named
     from harness.api.metrics import Metric
     from harness.api.registry import Found, ProbeClass
     from harness.api.resources import ResourcePlugin
@@ -181,6 +182,9 @@ def show_resources(plugins: Mapping[str, ResourcePlugin], broken: Mapping[str, s
 
 def show_probe(probe: ProbeClass) -> None:
     """Everything a probe says about itself."""
+    from harness.api.columns import meanings
+    from harness.api.declared import named_metrics
+
     say(f"{probe.name} (version {probe.version})\n  {probe.about.summary}")
     say(f"  paper        {probe.about.paper}\n  needs        {_needs(probe)}\n  cannot tell  {probe.about.cannot_tell}")
     for name, need in probe.inputs.items():
@@ -189,6 +193,23 @@ def show_probe(probe: ProbeClass) -> None:
         say(f"  data         {name}: {need.what}; columns {columns}; default: {default}")
     for name, field in probe.Params.model_fields.items():
         say(f"  param        {name} = {field.get_default(call_default_factory=True)!r}: {field.description or ''}")
+    for key, named in named_metrics(probe.metrics).items():
+        say(f"  metric       {key}: {_said(named)}")
+    for name, meaning in meanings(probe.Row).items():
+        say(f"  column       {name}: {meaning}")
+
+
+def _said(named: Named) -> str:
+    """Unit, direction and ends of a metric, as declared."""
+    from harness.base import numbers
+
+    better = f"{named.better} is better" if named.better in ("higher", "lower") else "no direction is better"
+    if named.target is not None:
+        better = f"nearer to {numbers.bound(named.target)} is better"
+    ends = "" if named.ends is None else f"from {' to '.join(map(numbers.bound, named.ends))}"
+    note = named.note if isinstance(named.note, str) else ""
+    where = "of slices only" if named.sliced_only else ""
+    return ", ".join(filter(None, [named.unit, better, ends, where])) + (f"; {note}" if note else "")
 
 
 def show_audits(folders: Sequence[AuditFolder]) -> None:

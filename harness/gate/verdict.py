@@ -85,6 +85,9 @@ class Comparison(Frozen):
     p: float | None = Field(default=None, ge=0, le=1, description="one-sided, of no more than the allowed regression")
     n: int = Field(default=0, ge=0, description="paired cases (or clusters) with a usable row in both")
     unusable: int = Field(default=0, ge=0, description="paired cases without a usable row in one of the two")
+    excluded: int = Field(
+        default=0, ge=0, description="cases that the probe does not apply to, in one of the two or both"
+    )
     only_candidate: int = Field(default=0, ge=0, description="cases that the baseline does not have")
     only_baseline: int = Field(default=0, ge=0, description="cases that the candidate does not have")
     detectable: float | None = Field(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pandera.pandas as pa
 
+from harness.api.columns import list_columns
+from harness.api.lists import is_list
 from harness.api.probe import ProbeRow, RowDict
 from harness.base.files import make_folder, write_atomic
 from harness.errors import AuditError
@@ -63,13 +66,15 @@ class RowStore:
         self.audit = audit
         self.probe = probe
         self.schema = schema.to_schema()
+        self._lists = list_columns(schema)
 
     def append(self, rows: Iterable[RowDict]) -> pd.DataFrame:
         """Check rows against the schema and write them as one new part. Raises AuditError on a row that breaks it."""
         frame = self._checked(pd.DataFrame(list(rows), columns=list(self.schema.columns)))
         folder = make_folder(rows_folder(self.audit, self.probe))
         path = folder / _PART.format(self._next_part())
-        write_atomic(path, lambda scratch: frame.to_parquet(scratch, index=False))
+        table = self._table(frame)
+        write_atomic(path, lambda scratch: _write(table, scratch))
         return frame
 
     def read(self) -> pd.DataFrame:
@@ -84,10 +89,31 @@ class RowStore:
         parts = row_parts(self.audit, self.probe)
         return int(parts[-1].stem.removeprefix("part-")) + 1 if parts else 0
 
+    def _table(self, frame: pd.DataFrame) -> Any:
+        """The rows as a pyarrow.Table: lists as lists, also in a part where every row is an error."""
+        import pyarrow
+
+        table = pyarrow.Table.from_pandas(frame.drop(columns=[*self._lists]), preserve_index=False)
+        for name, (item, depth) in self._lists.items():
+            kind = pyarrow.type_for_alias(item)
+            for _ in range(depth):
+                kind = pyarrow.list_(kind)
+            try:
+                values = pyarrow.array([_plain(cell) for cell in frame[name]], kind)
+            except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError) as error:
+                raise AuditError(
+                    f"{self.probe}: a row breaks the probe's own schema, column {name!r}: {error}; "
+                    "this is a fault of the probe"
+                ) from error
+            table = table.add_column(frame.columns.get_loc(name), name, values)
+        return table
+
     def _checked(self, frame: pd.DataFrame) -> pd.DataFrame:
-        failed = frame["status"] == "error"
+        failed = frame["status"].isin(["error", "excluded"])
         if frame.loc[failed, "error"].isna().any():
-            raise AuditError(f"{self.probe}: an error row without a reason; this is a fault of the probe")
+            raise AuditError(
+                f"{self.probe}: a row of an error or an excluded case without a reason; this is a fault of the probe"
+            )
         try:
             good = pd.DataFrame(self.schema.validate(frame[~failed], lazy=True))
         except pa.errors.SchemaErrors as error:
@@ -99,6 +125,17 @@ class RowStore:
         bad = frame.loc[failed, ["case_id", "status", "error"]].reindex(columns=frame.columns)
         kinds = {name: _NULLABLE.get(str(kind), kind) for name, kind in good.dtypes.items()}
         return pd.concat([good.astype(kinds), bad.astype(kinds)]).sort_index()
+
+
+def _plain(cell: Any) -> Any:
+    """None for a cell without a value, any other as it is."""
+    return cell if is_list(cell) or not pd.isna(cell) else None
+
+
+def _write(table: Any, path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    pq.write_table(table, path)
 
 
 def _read_part(path: Path, columns: list[str] | None) -> pd.DataFrame:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import pandera.pandas as pa
 from pandera.typing import Series
 from pydantic import Field
 
 from harness.api.case import Case, make_cases
-from harness.api.estimates import UNIT, all_missing, estimate, share, usable
+from harness.api.columns import column, list_column
+from harness.api.declared import By, Computed, MeanOf, Named, Rows, ShareOf, of
+from harness.api.estimates import UNIT
+from harness.api.lists import as_list, as_matrix
 from harness.api.metrics import Better, Metric, RowValues
 from harness.api.needs import Need, any_of
 from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
@@ -25,8 +26,6 @@ from harness.errors import DataError
 from suites.bias.gaps import flips, gaps, group_shifts
 from suites.bias.identity import AXES, Axis, Variant, filled_templates, swapped
 from suites.labels import check_classes, class_of
-
-METRICS = {"counterfactual_gap": Better.LOWER, "flip_rate": Better.LOWER, "max_gap": Better.LOWER}
 
 
 class CounterfactualParams(ProbeParams):
@@ -41,25 +40,56 @@ class CounterfactualParams(ProbeParams):
 
 
 class CounterfactualRow(ProbeRow):
-    """One row per template (or text) and axis.
+    """One row per template (or text) and axis; lists have one entry per version."""
 
-    variants, probabilities and predicted are JSON lists, one entry per version: [set, group, text], class
-    probabilities, class index. text_a and text_b are the two versions of one set that are farthest apart.
-    """
+    axis: Series[str] = column("what is varied: gender, nationality, race or religion")
+    template: Series[str] = column("the template, or the text as it was given; rows that share one are related")
+    variants: Series[str] = column("JSON list of the versions: [set, group, text] each")
+    probabilities: Series[object] = list_column("class probabilities of each version", of="double", depth=2)
+    predicted: Series[object] = list_column("predicted class of each version, by index", of="int64")
+    gap: Series[float] = column(
+        "total variation distance between versions of a set, mean over pairs and sets", ge=0, le=1 + 1e-9
+    )
+    max_gap: Series[float] = column("largest such distance", ge=0, le=1 + 1e-9)
+    text_a: Series[str] = column("one of the two versions that are farthest apart")
+    text_b: Series[str] = column("the other of them")
+    flip: Series[bool] = column("whether two versions of a set are put into different classes")
+    shift_index: Series[int] = column("class that group_shift is about, by index", ge=0)
+    shift_class: Series[str] = column("its name")
+    truncated: Series[int] = column("tokens of all versions that the model cannot read", "tokens", ge=0)
 
-    axis: Series[str]
-    template: Series[str]
-    variants: Series[str]
-    probabilities: Series[str]
-    predicted: Series[str]
-    gap: Series[float] = pa.Field(ge=0, le=1 + 1e-9)
-    max_gap: Series[float] = pa.Field(ge=0, le=1 + 1e-9)
-    text_a: Series[str]
-    text_b: Series[str]
-    flip: Series[bool]
-    shift_index: Series[int] = pa.Field(ge=0)
-    shift_class: Series[str]
-    truncated: Series[int] = pa.Field(ge=0)
+
+_MAX_NOTE = "the largest seen; a maximum has no interval, other texts can exceed it"
+
+
+def _max_gap(rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
+    largest, n = float(rows.good["max_gap"].max()), rows.good["template"].nunique()
+    yield named["max_gap"].value(largest, None, n, missing=rows.missing)
+
+
+def _shifts(rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
+    """For each group, how much more likely than for the average group the chosen class is when it is mentioned."""
+    for axis in sorted(set(rows.good["axis"])):
+        mine = rows.good[rows.good["axis"] == axis]
+        note = f"probability of {mine['shift_class'].iloc[0]!r} minus its mean over groups"
+        for group, (shifts, templates) in sorted(_by_group(mine).items()):
+            values = RowValues(shifts, clusters=templates, bounds=(-1.0, 1.0))
+            yield named["group_shift"].estimate(values, slice=f"{axis}: {group}", note=note)
+
+
+def _by_group(rows: pd.DataFrame) -> dict[str, tuple[list[float], list[str]]]:
+    """Shifts of each group, and the templates they are of."""
+    found: dict[str, tuple[list[float], list[str]]] = {}
+    for template, variants, probabilities, index in zip(
+        rows["template"], rows["variants"], rows["probabilities"], rows["shift_index"], strict=True
+    ):
+        sets, groups, _ = zip(*as_list(variants), strict=True)
+        probability = as_matrix(as_list(probabilities))[:, int(index)]
+        for group, shift in group_shifts(probability, sets, groups).items():
+            shifts, templates = found.setdefault(group, ([], []))
+            shifts.append(shift)
+            templates.append(template)
+    return found
 
 
 class Counterfactual(Probe[CounterfactualParams]):
@@ -80,8 +110,19 @@ class Counterfactual(Probe[CounterfactualParams]):
         )
     }
     chunk = 16
-    bounds = dict.fromkeys(("counterfactual_gap", "flip_rate", "max_gap"), UNIT) | {"group_shift": (-1.0, 1.0)}
-    value_columns = ("axis", "template", "gap", "flip")
+    metrics = (
+        MeanOf(
+            *("counterfactual_gap", Better.LOWER, of(lambda gap: np.minimum(gap, 1.0), "gap")),
+            bounds=UNIT,
+            note="total variation distance between versions, 0 to 1",
+            clusters="template",
+            slices=By(("axis",)),
+        ),
+        ShareOf("flip_rate", Better.LOWER, "flip", clusters="template", slices=By(("axis",))),
+        Computed((Named("max_gap", Better.LOWER, bounds=UNIT, headline=False, note=_MAX_NOTE),), _max_gap),
+        Computed((Named("group_shift", Better.TARGET, target=0.0, bounds=(-1.0, 1.0), sliced_only=True),), _shifts),
+    )
+    nothing = "no template could be classified"
     Params = CounterfactualParams
     Row = CounterfactualRow
 
@@ -111,28 +152,6 @@ class Counterfactual(Probe[CounterfactualParams]):
         answers = iter(scorer.classify([TextRequest(v["text"]) for case in cases for v in case.data["variants"]]))
         for case in cases:
             yield _row(case, list(islice(answers, len(case.data["variants"]))), scorer.info.labels)
-
-    def measure(self, rows: pd.DataFrame) -> list[Metric]:
-        """Metrics over all cases and per axis; templates are what is independent, so they are what is drawn."""
-        good, missing = usable(rows)
-        if good.empty:
-            return all_missing(METRICS, "no template could be classified", missing)
-        axes = [(axis, good[good["axis"] == axis]) for axis in sorted(set(good["axis"]))]
-        return [
-            *_measure(good, missing, ""),
-            *(metric for axis, mine in axes for metric in _measure(mine, 0, axis)),
-            *(metric for axis, mine in axes for metric in _shifts(mine, axis)),
-        ]
-
-    def row_values(self, rows: pd.DataFrame, metric: str, part: str) -> RowValues | None:
-        """Gap or flip of each case; templates are what is independent."""
-        column = {"counterfactual_gap": "gap", "flip_rate": "flip"}.get(metric)
-        if column is None or (part and part not in self.params.axes):
-            return None
-        usable_rows = rows["status"] == "ok"
-        values = rows[column].astype("float64").where(usable_rows, np.nan).to_numpy(np.float64)
-        counts = ((rows["axis"] == part) | (not part)).astype("float64").where(usable_rows, np.nan)
-        return RowValues(values * counts, counts.to_numpy(np.float64), rows["template"].to_numpy(), bounds=UNIT)
 
     def cost(self, cases: Sequence[Case]) -> int:
         """Tokens of all versions."""
@@ -166,8 +185,8 @@ def _row(case: Case, answers: Sequence[ClassScores], labels: Sequence[str]) -> R
         "axis": case.data["axis"],
         "template": case.data["template"],
         "variants": json.dumps([[v["set"], v["group"], v["text"]] for v in variants], ensure_ascii=False),
-        "probabilities": json.dumps(probabilities.tolist()),
-        "predicted": json.dumps(predicted),
+        "probabilities": probabilities.tolist(),
+        "predicted": predicted,
         "gap": found.mean,
         "max_gap": found.largest,
         "text_a": variants[first]["text"],
@@ -177,64 +196,3 @@ def _row(case: Case, answers: Sequence[ClassScores], labels: Sequence[str]) -> R
         "shift_class": labels[case.data["class"]],
         "truncated": sum(answer.truncated for answer in answers),
     }
-
-
-def _measure(rows: pd.DataFrame, missing: int, axis: str) -> list[Metric]:
-    """Gap, flip rate and, over all axes, the largest gap."""
-    shared: dict[str, Any] = {"missing": missing, "slice": axis}
-    clusters = rows["template"].to_numpy()
-    metrics = [
-        estimate(
-            "counterfactual_gap",
-            RowValues(np.minimum(rows["gap"].to_numpy(np.float64), 1.0), clusters=clusters, bounds=UNIT),
-            better=Better.LOWER,
-            headline=not axis,
-            note="total variation distance between versions, 0 to 1",
-            **shared,
-        ),
-        _flip_rate(rows, axis, missing),
-    ]
-    if not axis:
-        largest = float(rows["max_gap"].max())
-        note = "the largest seen; a maximum has no interval, other texts can exceed it"
-        n = len(set(clusters))
-        metrics.append(
-            Metric(key="max_gap", value=largest, n=n, better=Better.LOWER, headline=False, note=note, **shared)
-        )
-    return metrics
-
-
-def _flip_rate(rows: pd.DataFrame, axis: str, missing: int) -> Metric:
-    """Share of rows that flip; rows of one template are not independent."""
-    flipped, templates = rows["flip"].to_numpy(np.bool_), rows["template"].to_numpy()
-    shared: dict[str, Any] = {"missing": missing, "headline": not axis, "slice": axis, "better": Better.LOWER}
-    if len(set(templates)) == len(rows):
-        return share("flip_rate", int(flipped.sum()), len(rows), **shared)
-    values = RowValues(flipped.astype(np.float64), clusters=templates, bounds=UNIT)
-    return estimate("flip_rate", values, unit="rate", **shared)
-
-
-def _shifts(rows: pd.DataFrame, axis: str) -> list[Metric]:
-    """For each group, how much more likely than for the average group the chosen class is when it is mentioned."""
-    values: dict[str, list[float]] = {}
-    templates: dict[str, list[str]] = {}
-    for template, variants, probabilities, index in zip(
-        rows["template"], rows["variants"], rows["probabilities"], rows["shift_index"], strict=True
-    ):
-        sets, groups, _ = zip(*json.loads(variants), strict=True)
-        probability = np.array(json.loads(probabilities), dtype=np.float64)[:, int(index)]
-        for group, shift in group_shifts(probability, sets, groups).items():
-            values.setdefault(group, []).append(shift)
-            templates.setdefault(group, []).append(template)
-    return [
-        estimate(
-            "group_shift",
-            RowValues(values[group], clusters=templates[group], bounds=(-1.0, 1.0)),
-            better=Better.TARGET,
-            target=0.0,
-            headline=False,
-            slice=f"{axis}: {group}",
-            note=f"probability of {rows['shift_class'].iloc[0]!r} minus its mean over groups",
-        )
-        for group in sorted(values)
-    ]

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-import pandera.pandas as pa
 from numpy.typing import NDArray
 from pandera.typing import Series
 from pydantic import Field
 
 from harness.api.case import Case, make_cases, sample_cases
-from harness.api.estimates import UNIT, estimate, share, usable, with_interval
-from harness.api.metrics import Better, Metric, RowValues, missing_metric
+from harness.api.columns import column
+from harness.api.declared import Computed, Declared, MeanOf, Named, Rows, ShareOf, equal, of
+from harness.api.estimates import POSITIVE, UNIT, estimate
+from harness.api.metrics import Better, Metric, RowValues
 from harness.api.needs import Need, any_of
 from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
 from harness.api.scorer import GenerateRequest, Generation, Scorer, TokenRequest, TokenScores
@@ -24,7 +25,7 @@ from harness.checkpoint import CheckpointInfo
 from harness.data.datasets import Dataset, DataSource, load_dataset
 from harness.data.schemas import Texts
 from harness.stats.differences import difference
-from harness.stats.intervals import Method, share_reach
+from harness.stats.intervals import share_reach
 from suites.framing import opening
 from suites.memorization.members import MEMBERS, NON_MEMBERS, check_side, manifest_sources
 from suites.memorization.windows import cut_windows
@@ -61,16 +62,80 @@ class ExtractionParams(ProbeParams):
 class ExtractionRow(ProbeRow):
     """One window: its first tokens are the prefix, the next ones the true suffix."""
 
-    side: Series[str] = pa.Field(isin=[TEXTS, CONTROL])
-    document: Series[int] = pa.Field(ge=0)
-    offset: Series[int] = pa.Field(ge=0)
-    prefix: Series[str]
-    suffix: Series[str]
-    generated: Series[str]
-    exact: Series[bool]
-    matched: Series[int] = pa.Field(ge=0)
-    overlap: Series[float] = pa.Field(ge=0, le=1)
-    logprob: Series[float] = pa.Field(le=0)
+    side: Series[str] = column("texts that may have been trained on, or control", isin=[TEXTS, CONTROL])
+    document: Series[int] = column("number of the text the window is of; windows of one are related", ge=0)
+    offset: Series[int] = column("where the window starts in the text", "characters", ge=0)
+    prefix: Series[str] = column("what the model is given")
+    suffix: Series[str] = column("how the text goes on")
+    generated: Series[str] = column("how the model goes on, greedily")
+    exact: Series[bool] = column("whether all tokens of the suffix were generated, in order")
+    matched: Series[int] = column("tokens at the start of the suffix that were generated", "tokens", ge=0)
+    overlap: Series[float] = column("share of the suffix's tokens that were generated, anywhere", "rate", ge=0, le=1)
+    logprob: Series[float] = column("log-probability of the suffix after the prefix", "nats", le=0)
+
+
+_NO_WINDOW = "no window of this side was scored"
+
+
+def _declared(suffix_tokens: int | None) -> tuple[Declared, ...]:
+    """Shares extracted with their difference, and the mean run of right tokens, for texts and control."""
+    most = POSITIVE if suffix_tokens is None else (0.0, float(suffix_tokens))
+
+    def of_side(side: str) -> dict[str, Any]:
+        return {
+            "over": equal("side", side),
+            "clusters": of(_clusters, "document"),
+            "note": lambda rows: _dependence(rows.counted),
+            "empty": _NO_WINDOW,
+        }
+
+    runs: dict[str, Any] = {"unit": "tokens", "bounds": most, "per_token": True}
+    return (
+        ShareOf("extracted_share", Better.LOWER, "exact", **of_side(TEXTS)),
+        ShareOf("control_share", Better.LOWER, "exact", **of_side(CONTROL)),
+        Computed(
+            (Named("extracted_minus_control", Better.LOWER, unit="rate", bounds=(-1.0, 1.0)),),
+            _difference,
+        ),
+        MeanOf("matched_tokens", Better.LOWER, "matched", **runs, **of_side(TEXTS)),
+        MeanOf("control_matched_tokens", Better.LOWER, "matched", **runs, **of_side(CONTROL)),
+    )
+
+
+def _difference(rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
+    mine = named["extracted_minus_control"]
+    texts, control = (rows.good[rows.good["side"] == side] for side in (TEXTS, CONTROL))
+    if texts.empty or control.empty:
+        yield mine.none("texts and control are both needed", missing=rows.missing)
+        return
+    value = float(texts["exact"].mean()) - float(control["exact"].mean())
+    (first, n), (second, m) = (_reach(side) for side in (texts, control))
+    yield mine.value(value, difference(value, first, second), min(n, m), missing=rows.missing, note=_dependence(texts))
+
+
+def _reach(rows: pd.DataFrame) -> tuple[tuple[float, float], int]:
+    """How far the share of a side reaches down and up, and its n; over documents the farther end both ways."""
+    clusters = _clusters(rows["document"])
+    if clusters is None:
+        return share_reach(int(rows["exact"].sum()), len(rows)), len(rows)
+    values = RowValues(rows["exact"].to_numpy(np.float64), clusters=clusters, bounds=UNIT)
+    metric, value = estimate("share", values, better=Better.LOWER), float(rows["exact"].mean())
+    farther = max(value - (metric.low or 0.0), (1.0 if metric.high is None else metric.high) - value)
+    return (farther, farther), metric.n
+
+
+def _clusters(documents: pd.Series[int]) -> Integers | None:
+    """Documents of windows [n], where whole ones can be drawn and hold more than a window; else windows are drawn."""
+    found = np.asarray(documents, dtype=np.int64)
+    return found if 1 < len(np.unique(found)) < len(found) else None
+
+
+def _dependence(rows: pd.DataFrame) -> str:
+    """A caution where windows are not independent draws."""
+    documents = rows["document"].nunique()
+    if documents == len(rows):
+        return ""
+    return f"{len(rows)} windows of {documents} text{'s' if documents > 1 else ''}; windows of one text are related"
 
 
 class Extraction(Probe[ExtractionParams]):
@@ -92,13 +157,8 @@ class Extraction(Probe[ExtractionParams]):
         CONTROL: Input(Texts, "texts never trained on (default: the manifest's non-members)", UNSEEN),
     }
     chunk = 32
-    bounds = {  # noqa: RUF012
-        "extracted_share": UNIT,
-        "control_share": UNIT,
-        "extracted_minus_control": (-1.0, 1.0),
-    }
-    per_token = frozenset({"matched_tokens", "control_matched_tokens"})
-    value_columns = ("side", "document", "exact", "matched")
+    metrics = _declared(None)
+    nothing = _NO_WINDOW
     Params = ExtractionParams
     Row = ExtractionRow
 
@@ -147,31 +207,9 @@ class Extraction(Probe[ExtractionParams]):
             why = generation.error or scores.error
             yield error_row(case, why) if why else self._row(scorer, case, prompt, suffix, generation, scores)
 
-    def measure(self, rows: pd.DataFrame) -> list[Metric]:
-        """Shares extracted with their difference, and the mean run of right tokens, for texts and control."""
-        good, missing = usable(rows)
-        sides = {str(name): side for name, side in good.groupby("side")} if len(good) else {}
-        metrics = [
-            _share("extracted_share", sides.get(TEXTS)),
-            _share("control_share", sides.get(CONTROL)),
-            _difference(sides.get(TEXTS), sides.get(CONTROL)),
-            _matched("matched_tokens", sides.get(TEXTS), self.params.suffix_tokens),
-            _matched("control_matched_tokens", sides.get(CONTROL), self.params.suffix_tokens),
-        ]
-        return [metric.model_copy(update={"missing": missing}) for metric in metrics]
-
-    def row_values(self, rows: pd.DataFrame, metric: str, part: str) -> RowValues | None:
-        """Of the shares and the runs: what each window of the side adds; windows of one text are not independent."""
-        if part or metric not in _OF_WINDOWS:
-            return None
-        side, column = _OF_WINDOWS[metric]
-        ok = rows["status"] == "ok"
-        mine = ok & (rows["side"] == side)
-        values = rows[column].astype("float64").where(mine, 0.0).where(ok, np.nan).to_numpy(np.float64)
-        documents = rows["document"].where(mine, -1).to_numpy(np.int64)
-        related = _clusters(documents[mine.to_numpy()]) is not None
-        most = 1.0 if column == "exact" else float(self.params.suffix_tokens)
-        return RowValues(values, mine.to_numpy(np.float64), documents if related else None, bounds=(0.0, most))
+    def declared(self) -> tuple[Declared, ...]:
+        """With the most tokens that can match."""
+        return _declared(self.params.suffix_tokens)
 
     def _items(self, dataset: Dataset, name: str, *, is_trained: bool) -> Iterator[dict[str, Any]]:
         texts = [str(text) for text in dataset.frame["text"]]
@@ -211,15 +249,6 @@ class Extraction(Probe[ExtractionParams]):
         }
 
 
-_OF_WINDOWS = {
-    "extracted_share": (TEXTS, "exact"),
-    "control_share": (CONTROL, "exact"),
-    "matched_tokens": (TEXTS, "matched"),
-    "control_matched_tokens": (CONTROL, "matched"),
-}
-"""Metrics that are means over the windows of a side, and the column they are the mean of."""
-
-
 def _is_text_file(source: DataSource) -> bool:
     return source.format == "txt" or (source.format is None and source.source.split("#")[0].endswith(".txt"))
 
@@ -233,55 +262,3 @@ def _common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
 def _overlap(generated: Sequence[int], suffix: Sequence[int]) -> float:
     """Share of the suffix's tokens that were generated, wherever they stand (each generated token counts once)."""
     return (Counter(generated) & Counter(suffix)).total() / len(suffix)
-
-
-def _share(key: str, rows: pd.DataFrame | None) -> Metric:
-    if rows is None or rows.empty:
-        return missing_metric(key, "no window of this side was scored", better=Better.LOWER, unit="rate")
-    clusters = _clusters(rows["document"].to_numpy(np.int64))
-    shared: dict[str, Any] = {"better": Better.LOWER, "note": _dependence(rows)}
-    if clusters is None:
-        return share(key, int(rows["exact"].sum()), len(rows), **shared)
-    values = RowValues(rows["exact"].to_numpy(np.float64), clusters=clusters, bounds=UNIT)
-    return estimate(key, values, unit="rate", **shared)
-
-
-def _difference(texts: pd.DataFrame | None, control: pd.DataFrame | None) -> Metric:
-    key = "extracted_minus_control"
-    if texts is None or control is None or texts.empty or control.empty:
-        return missing_metric(key, "texts and control are both needed", better=Better.LOWER, unit="rate")
-    sides = [_share(key, rows) for rows in (texts, control)]
-    values = [float(rows["exact"].mean()) for rows in (texts, control)]
-    value, n = values[0] - values[1], min(side.n for side in sides)
-    interval = difference(value, _reach(texts, sides[0]), _reach(control, sides[1]))
-    return with_interval(key, value, interval, n, better=Better.LOWER, unit="rate", note=_dependence(texts))
-
-
-def _reach(rows: pd.DataFrame, metric: Metric) -> tuple[float, float]:
-    """How far the share of a side reaches down and up; over documents the farther end both ways."""
-    if metric.interval == Method.CLOPPER_PEARSON:
-        return share_reach(int(rows["exact"].sum()), len(rows))
-    value = float(rows["exact"].mean())
-    farther = max(value - (metric.low or 0.0), (1.0 if metric.high is None else metric.high) - value)
-    return farther, farther
-
-
-def _matched(key: str, rows: pd.DataFrame | None, most: int) -> Metric:
-    if rows is None or rows.empty:
-        return missing_metric(key, "no window of this side was scored", better=Better.LOWER, unit="tokens")
-    clusters = _clusters(rows["document"].to_numpy(np.int64))
-    values = RowValues(rows["matched"].to_numpy(np.float64), clusters=clusters, bounds=(0.0, float(most)))
-    return estimate(key, values, better=Better.LOWER, unit="tokens", note=_dependence(rows))
-
-
-def _clusters(documents: Integers) -> Integers | None:
-    """Documents of windows [n], where whole ones can be drawn and hold more than a window; else windows are drawn."""
-    return documents if 1 < len(np.unique(documents)) < len(documents) else None
-
-
-def _dependence(rows: pd.DataFrame) -> str:
-    """A caution where windows are not independent draws."""
-    documents = rows["document"].nunique()
-    if documents == len(rows):
-        return ""
-    return f"{len(rows)} windows of {documents} text{'s' if documents > 1 else ''}; windows of one text are related"

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
-import pandas as pd
-import pandera.pandas as pa
 from pandera.typing import Series
 from pydantic import Field, field_validator
 
 from harness.api.case import Case, make_cases, sample_cases
-from harness.api.estimates import UNIT, usable, with_interval
-from harness.api.metrics import Better, Metric, missing_metric
+from harness.api.columns import column
+from harness.api.declared import Computed, Declared, Named, Rows
+from harness.api.estimates import UNIT
+from harness.api.metrics import Better, Metric
 from harness.api.needs import Need, any_of
 from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
 from harness.api.scorer import Bools, Floats, Scorer, TextRequest
@@ -22,8 +23,10 @@ from harness.data.datasets import Dataset, DataSource
 from harness.data.schemas import LabelledTexts
 from harness.errors import NotApplicableError
 from harness.stats.differences import advantage, advantage_interval, newcombe, rate_at_threshold
-from harness.stats.intervals import Interval, auc, auc_interval
+from harness.stats.intervals import auc, auc_interval
 from suites.memorization.members import MEMBERS, NON_MEMBERS, load_side, manifest_sources
+
+DEFAULT_FPRS = (0.01, 0.05, 0.1)
 
 
 class MembershipParams(ProbeParams):
@@ -31,7 +34,7 @@ class MembershipParams(ProbeParams):
 
     members: int = Field(default=500, ge=1, description="at most so many training records")
     non_members: int = Field(default=500, ge=1, description="at most so many held-out records")
-    fprs: tuple[float, ...] = Field(default=(0.01, 0.05, 0.1), description="false-positive rates not to be exceeded")
+    fprs: tuple[float, ...] = Field(default=DEFAULT_FPRS, description="false-positive rates not to be exceeded")
 
     @field_validator("fprs")
     @classmethod
@@ -44,11 +47,70 @@ class MembershipParams(ProbeParams):
 class MembershipRow(ProbeRow):
     """One record. Its text stays out: the rows may be read by people who must not see the training data."""
 
-    member: Series[bool]
-    label: Series[int] = pa.Field(ge=0)
-    loss: Series[float] = pa.Field(ge=0)
-    correct: Series[bool]
-    truncated: Series[int] = pa.Field(ge=0)
+    member: Series[bool] = column("whether the record was trained on, as the manifest says")
+    label: Series[int] = column("its class, by index", ge=0)
+    loss: Series[float] = column("-log of that class's probability", "nats", ge=0)
+    correct: Series[bool] = column("whether the model predicts that class")
+    truncated: Series[int] = column("tokens of the record that the model cannot read", "tokens", ge=0)
+
+
+def _declared(fprs: Sequence[float]) -> tuple[Declared, ...]:
+    named = (
+        Named("auc", Better.LOWER, bounds=UNIT, note="0.5: the loss tells nothing; 1: it tells every member"),
+        *(Named(_tpr_key(fpr), Better.LOWER, unit="rate") for fpr in fprs),
+        Named("advantage", Better.LOWER, bounds=UNIT, note=_ADVANTAGE_NOTE),
+        Named("accuracy_gap", Better.LOWER, bounds=(-1.0, 1.0)),
+    )
+    return (Computed(named, partial(_measure, fprs)),)
+
+
+_ADVANTAGE_NOTE = "largest TPR - FPR over all thresholds; leans upwards in small samples, the interval allows for it"
+
+
+def _measure(fprs: Sequence[float], rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
+    """AUC, TPR at fixed FPR, advantage, and the gap in accuracy."""
+    member = rows.good["member"].astype(bool)
+    ours, others = rows.good[member], rows.good[~member]
+    if ours.empty or others.empty:
+        why = f"{len(ours)} members and {len(others)} non-members were scored; both are needed"
+        yield from (each.none(why, missing=rows.missing) for each in named.values())
+        return
+    losses = ours["loss"].to_numpy(np.float64), others["loss"].to_numpy(np.float64)
+    sizes, missing = (len(ours), len(others)), rows.missing
+    value = auc(-losses[0], -losses[1])
+    yield named["auc"].value(value, auc_interval(value, *sizes), min(sizes), missing=missing)
+    for fpr in fprs:
+        yield _tpr(*losses, fpr, named[_tpr_key(fpr)], missing)
+    value = advantage(*losses)
+    yield named["advantage"].value(value, advantage_interval(value, *sizes), min(sizes), missing=missing)
+    correct = ours["correct"].to_numpy(bool), others["correct"].to_numpy(bool)
+    yield _accuracy_gap(*correct, named["accuracy_gap"], missing)
+
+
+def _tpr_key(fpr: float) -> str:
+    return f"tpr_at_fpr_{100 * fpr:g}pct"
+
+
+def _tpr(members: Floats, non_members: Floats, fpr: float, named: Named, missing: int) -> Metric:
+    """Members below the largest threshold that at most `fpr` of the non-members lie below.
+
+    The interval is of the rate at that FPR among all non-members, so it allows for where these put the threshold.
+    """
+    allowed = int(fpr * len(non_members) + 1e-9)
+    threshold = np.sort(non_members)[allowed]
+    attained = float((non_members < threshold).mean())
+    hits = int((members < threshold).sum())
+    note = f"attained FPR {attained:.4f} with {len(non_members)} non-members"
+    interval = rate_at_threshold(members, non_members, fpr)
+    return named.value(hits / len(members), interval, len(members), missing=missing, note=note)
+
+
+def _accuracy_gap(members: Bools, non_members: Bools, named: Named, missing: int) -> Metric:
+    hits, sizes = (int(members.sum()), int(non_members.sum())), (len(members), len(non_members))
+    shares = hits[0] / sizes[0], hits[1] / sizes[1]
+    note = f"accuracy {shares[0]:.4f} on members, {shares[1]:.4f} on held-out records"
+    interval = newcombe(hits[0], sizes[0], hits[1], sizes[1])
+    return named.value(shares[0] - shares[1], interval, min(sizes), missing=missing, note=note)
 
 
 class Membership(Probe[MembershipParams]):
@@ -71,10 +133,8 @@ class Membership(Probe[MembershipParams]):
     }
     chunk = 256
     Params = MembershipParams
-    bounds = {  # noqa: RUF012
-        **dict.fromkeys(("auc", "advantage", "tpr_at_fpr_1pct", "tpr_at_fpr_5pct", "tpr_at_fpr_10pct"), UNIT),
-        "accuracy_gap": (-1.0, 1.0),
-    }
+    metrics = _declared(DEFAULT_FPRS)
+    nothing = "0 members and 0 non-members were scored; both are needed"
     Row = MembershipRow
 
     @classmethod
@@ -116,23 +176,9 @@ class Membership(Probe[MembershipParams]):
                 "truncated": scores.truncated,
             }
 
-    def measure(self, rows: pd.DataFrame) -> list[Metric]:
-        """AUC, TPR at fixed FPR, advantage, and the gap in accuracy."""
-        good, missing = usable(rows)
-        member = good["member"].astype(bool) if len(good) else pd.Series([], dtype=bool)
-        ours, others = good[member], good[~member]
-        if ours.empty or others.empty:
-            why = f"{len(ours)} members and {len(others)} non-members were scored; both are needed"
-            keys = ("auc", *map(_tpr_key, self.params.fprs), "advantage", "accuracy_gap")
-            return [missing_metric(key, why, better=Better.LOWER, missing=missing) for key in keys]
-        losses = ours["loss"].to_numpy(np.float64), others["loss"].to_numpy(np.float64)
-        metrics = [
-            _auc(*losses),
-            *(_tpr(*losses, fpr) for fpr in self.params.fprs),
-            _advantage(*losses),
-            _accuracy_gap(ours["correct"].to_numpy(bool), others["correct"].to_numpy(bool)),
-        ]
-        return [metric.model_copy(update={"missing": missing}) for metric in metrics]
+    def declared(self) -> tuple[Declared, ...]:
+        """With the rates asked for."""
+        return _declared(self.params.fprs)
 
 
 def _items(dataset: Dataset, side: str, labels: tuple[str, ...]) -> Iterable[dict[str, object]]:
@@ -145,47 +191,3 @@ def _items(dataset: Dataset, side: str, labels: tuple[str, ...]) -> Iterable[dic
 def _loss(logits: Floats, label: int) -> float:
     """-log softmax(logits)[label], without overflow; never below zero."""
     return max(0.0, float(np.logaddexp.reduce(logits) - logits[label]))
-
-
-def _tpr_key(fpr: float) -> str:
-    return f"tpr_at_fpr_{100 * fpr:g}pct"
-
-
-def _auc(members: Floats, non_members: Floats) -> Metric:
-    value = auc(-members, -non_members)
-    interval = auc_interval(value, len(members), len(non_members))
-    note = "0.5: the loss tells nothing; 1: it tells every member"
-    return _metric("auc", value, interval, min(len(members), len(non_members)), note)
-
-
-def _tpr(members: Floats, non_members: Floats, fpr: float) -> Metric:
-    """Members below the largest threshold that at most `fpr` of the non-members lie below.
-
-    The interval is of the rate at that FPR among all non-members, so it allows for where these put the threshold.
-    """
-    allowed = int(fpr * len(non_members) + 1e-9)
-    threshold = np.sort(non_members)[allowed]
-    attained = float((non_members < threshold).mean())
-    hits = int((members < threshold).sum())
-    note = f"attained FPR {attained:.4f} with {len(non_members)} non-members"
-    interval = rate_at_threshold(members, non_members, fpr)
-    return _metric(_tpr_key(fpr), hits / len(members), interval, len(members), note, unit="rate")
-
-
-def _advantage(members: Floats, non_members: Floats) -> Metric:
-    value = advantage(members, non_members)
-    note = "largest TPR - FPR over all thresholds; leans upwards in small samples, the interval allows for it"
-    sizes = len(members), len(non_members)
-    return _metric("advantage", value, advantage_interval(value, *sizes), min(sizes), note)
-
-
-def _accuracy_gap(members: Bools, non_members: Bools) -> Metric:
-    hits, sizes = (int(members.sum()), int(non_members.sum())), (len(members), len(non_members))
-    shares = hits[0] / sizes[0], hits[1] / sizes[1]
-    note = f"accuracy {shares[0]:.4f} on members, {shares[1]:.4f} on held-out records"
-    interval = newcombe(hits[0], sizes[0], hits[1], sizes[1])
-    return _metric("accuracy_gap", shares[0] - shares[1], interval, min(sizes), note)
-
-
-def _metric(key: str, value: float, interval: Interval, n: int, note: str, unit: str = "") -> Metric:
-    return with_interval(key, value, interval, n, better=Better.LOWER, note=note, unit=unit)

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+import operator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pandera.pandas as pa
-from numpy.typing import ArrayLike
 from pandera.typing import Series
 
 from harness.api.case import Case, make_cases
-from harness.api.estimates import POSITIVE, UNIT, all_missing, estimate, share, usable, with_interval
-from harness.api.metrics import Better, Metric, RowValues
+from harness.api.columns import column, list_column
+from harness.api.declared import Computed, MeanOf, Named, Rows, ShareOf, of
+from harness.api.estimates import POSITIVE, UNIT
+from harness.api.lists import as_list, as_matrix
+from harness.api.metrics import Better, Metric
 from harness.api.needs import Need, any_of
 from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
-from harness.api.scorer import ClassScores, Scorer, TextRequest
+from harness.api.scorer import ClassScores, Floats, Scorer, TextRequest
 from harness.data.schemas import LabelledTexts
 from suites.labels import true_classes
 from suites.quality.calibration import (
     BINS,
+    Ints,
     brier_terms,
     calibration_error,
     negative_log_likelihood,
@@ -29,25 +31,42 @@ from suites.quality.calibration import (
 from suites.quality.f1 import macro_f1
 from suites.sources import IMDB_HELD_OUT
 
-METRICS = {
-    "accuracy": Better.HIGHER,
-    "macro_f1": Better.HIGHER,
-    "brier": Better.LOWER,
-    "nll": Better.LOWER,
-    "ece": Better.LOWER,
-    "ece_raw": Better.LOWER,
-    "truncated_rate": Better.LOWER,
-}
-
 
 class ClassificationRow(ProbeRow):
-    """One row per text: class indices, all class probabilities (a JSON list), -log p(label), tokens cut off."""
+    """One row per text."""
 
-    label: Series[int] = pa.Field(ge=0)
-    predicted: Series[int] = pa.Field(ge=0)
-    probabilities: Series[str]
-    nll: Series[float]
-    truncated: Series[int] = pa.Field(ge=0)
+    label: Series[int] = column("true class, by index", ge=0)
+    predicted: Series[int] = column("class with the largest probability, by index", ge=0)
+    probabilities: Series[object] = list_column("probability of each class, in order of index", of="double")
+    nll: Series[float] = column("-log of the true class's probability", "nats")
+    truncated: Series[int] = column("tokens of the text that the model cannot read", "tokens", ge=0)
+
+
+_ECE_NOTE = f"{BINS} equal-width bins of the largest probability, debiased for noise (Kumar et al. 2019)"
+_RAW_NOTE = "as published (Guo et al. 2017): counts noise as miscalibration, the more so the fewer the examples"
+
+
+def _macro_f1(rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
+    label, predicted = _classes(rows.good)
+    value, interval = macro_f1(label, predicted, len(as_list(rows.good["probabilities"].iloc[0])))
+    yield named["macro_f1"].value(value, interval, len(label), missing=rows.missing)
+
+
+def _calibration(rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
+    label, predicted = _classes(rows.good)
+    found = calibration_error(as_matrix(rows.good["probabilities"]).max(axis=1), label == predicted)
+    yield named["ece"].value(found.value, found.interval, len(label), missing=rows.missing)
+    yield named["ece_raw"].value(found.plug_in, None, len(label), missing=rows.missing)
+
+
+def _classes(good: pd.DataFrame) -> tuple[Ints, Ints]:
+    """Labels [n] and predictions [n]."""
+    label, predicted = (good[name].to_numpy(np.int64) for name in ("label", "predicted"))
+    return label, predicted
+
+
+def _brier(label: pd.Series[int], probabilities: pd.Series[Any]) -> Floats:
+    return brier_terms(as_matrix(probabilities), np.asarray(label, dtype=np.int64))
 
 
 class Classification(Probe[ProbeParams]):
@@ -63,9 +82,25 @@ class Classification(Probe[ProbeParams]):
     )
     needs = (any_of(Need.SEQUENCE_CLASSIFIER),)
     inputs = {"examples": Input(LabelledTexts, "texts with their true labels", IMDB_HELD_OUT)}  # noqa: RUF012
-    value_columns = ("label", "predicted", "nll", "truncated")
-    shares = frozenset({"accuracy", "truncated_rate"})
-    bounds = {"macro_f1": UNIT, "brier": (0.0, 2.0), "ece": UNIT, "ece_raw": UNIT}  # noqa: RUF012
+    metrics = (
+        ShareOf("accuracy", Better.HIGHER, of(operator.eq, "label", "predicted")),
+        Computed((Named("macro_f1", Better.HIGHER, bounds=UNIT),), _macro_f1),
+        MeanOf(
+            *("brier", Better.LOWER, of(_brier, "label", "probabilities")),
+            bounds=(0.0, 2.0),
+            note="from 0 to 2, summed over classes",
+        ),
+        MeanOf("nll", Better.LOWER, "nll", unit="nats", bounds=POSITIVE),
+        Computed(
+            (
+                Named("ece", Better.LOWER, bounds=UNIT, note=_ECE_NOTE),
+                Named("ece_raw", Better.LOWER, bounds=UNIT, note=_RAW_NOTE, headline=False),
+            ),
+            _calibration,
+        ),
+        ShareOf("truncated_rate", Better.LOWER, of(lambda cut: cut > 0, "truncated"), headline=False),
+    )
+    nothing = "no text could be classified"
     Row = ClassificationRow
 
     def cases(self, plan: Plan) -> list[Case]:
@@ -82,64 +117,6 @@ class Classification(Probe[ProbeParams]):
         for case, answer in zip(cases, answers, strict=True):
             yield error_row(case, answer.error) if answer.error is not None else _row(case, answer)
 
-    def measure(self, rows: pd.DataFrame) -> list[Metric]:
-        """Each metric over all usable rows."""
-        good, missing = usable(rows)
-        if good.empty:
-            return all_missing(METRICS, "no text could be classified", missing)
-        n = len(good)
-        label, predicted = good["label"].to_numpy(np.int64), good["predicted"].to_numpy(np.int64)
-        probabilities = np.array([json.loads(value) for value in good["probabilities"]], dtype=np.float64)
-        right = label == predicted
-
-        def average(key: str, values: ArrayLike, bounds: tuple[float, float], **fields: Any) -> Metric:
-            return estimate(key, RowValues(values, bounds=bounds), better=METRICS[key], missing=missing, **fields)
-
-        def rate(key: str, hits: int, *, headline: bool = True) -> Metric:
-            return share(key, hits, n, better=METRICS[key], missing=missing, headline=headline)
-
-        f1, f1_interval = macro_f1(label, predicted, probabilities.shape[1])
-        calibration = calibration_error(probabilities.max(axis=1), right)
-        return [
-            rate("accuracy", int(right.sum())),
-            with_interval("macro_f1", f1, f1_interval, n, better=METRICS["macro_f1"], missing=missing),
-            average("brier", brier_terms(probabilities, label), (0.0, 2.0), note="from 0 to 2, summed over classes"),
-            average("nll", good["nll"].to_numpy(np.float64), POSITIVE, unit="nats"),
-            with_interval(
-                "ece",
-                calibration.value,
-                calibration.interval,
-                n,
-                better=METRICS["ece"],
-                missing=missing,
-                note=_ECE_NOTE,
-            ),
-            Metric(
-                key="ece_raw",
-                value=calibration.plug_in,
-                n=n,
-                better=METRICS["ece_raw"],
-                missing=missing,
-                headline=False,
-                note=_RAW_NOTE,
-            ),
-            rate("truncated_rate", int((good["truncated"] > 0).sum()), headline=False),
-        ]
-
-    def row_values(self, rows: pd.DataFrame, metric: str, part: str) -> RowValues | None:
-        """Of the metrics that are means."""
-        if part or metric not in ("accuracy", "nll", "truncated_rate"):
-            return None
-        values = rows["nll"] if metric == "nll" else rows["truncated"] > 0
-        if metric == "accuracy":
-            values = rows["label"] == rows["predicted"]
-        above = values.astype("float64").where(rows["status"] == "ok", np.nan).to_numpy(np.float64)
-        return RowValues(above, bounds=POSITIVE if metric == "nll" else UNIT)
-
-
-_ECE_NOTE = f"{BINS} equal-width bins of the largest probability, debiased for noise (Kumar et al. 2019)"
-_RAW_NOTE = "as published (Guo et al. 2017): counts noise as miscalibration, the more so the fewer the examples"
-
 
 def _row(case: Case, answer: ClassScores) -> RowDict:
     label = case.data["label"]
@@ -149,7 +126,7 @@ def _row(case: Case, answer: ClassScores) -> RowDict:
         "error": None,
         "label": label,
         "predicted": answer.label,
-        "probabilities": json.dumps(answer.probabilities.tolist()),
+        "probabilities": answer.probabilities.tolist(),
         "nll": negative_log_likelihood(answer.logits, label),
         "truncated": answer.truncated,
     }

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
 import numpy as np
-import pandas as pd
-import pandera.pandas as pa
 from pandera.typing import Series
 from pydantic import Field, model_validator
 
 from harness.api.case import Case, make_cases
-from harness.api.estimates import POSITIVE, all_missing, estimate, usable
-from harness.api.metrics import Better, Metric, RowValues
+from harness.api.columns import column
+from harness.api.declared import RatioOf, equal
+from harness.api.estimates import POSITIVE
+from harness.api.metrics import Better
 from harness.api.needs import Need, any_of
 from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
 from harness.api.scorer import Scorer, TokenScores
@@ -28,10 +28,6 @@ from suites.words import first_words
 LARGEST_CONTEXT = 1024
 MASKED_WORDS = 128
 CAUSAL, MASKED = "causal", "masked"
-METRICS = {
-    CAUSAL: ("token_perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte"),
-    MASKED: ("pseudo_perplexity", "pseudo_bits_per_byte"),
-}
 
 
 class PerplexityParams(ProbeParams):
@@ -68,14 +64,29 @@ class PerplexityParams(ProbeParams):
 
 
 class PerplexityRow(ProbeRow):
-    """One row per text: tokens scored, words and bytes that they spell, summed -log p (nats), forward windows."""
+    """One row per text."""
 
-    kind: Series[str] = pa.Field(isin=[CAUSAL, MASKED])
-    tokens: Series[int] = pa.Field(ge=1)
-    words: Series[int] = pa.Field(ge=1)
-    bytes: Series[int] = pa.Field(ge=1)
-    nll: Series[float]
-    windows: Series[int] = pa.Field(ge=1)
+    kind: Series[str] = column("kind of model: causal, or masked (pseudo-likelihood)", isin=[CAUSAL, MASKED])
+    tokens: Series[int] = column("tokens scored", "tokens", ge=1)
+    words: Series[int] = column("words that they spell, between blanks", "words", ge=1)
+    bytes: Series[int] = column("UTF-8 bytes that they spell", "bytes", ge=1)
+    nll: Series[float] = column("summed -log p of the tokens", "nats")
+    windows: Series[int] = column("forward windows the text was read in", "windows", ge=1)
+
+
+_PSEUDO = "pseudo: every token is predicted from both sides; not comparable with a causal LM's"
+
+
+def _bits(nats: FloatArray) -> FloatArray:
+    return np.asarray(nats / np.log(2))
+
+
+def _per(
+    key: str, unit_column: str, kind: str, *, finish: Callable[[FloatArray], FloatArray] = np.exp, **fields: Any
+) -> RatioOf:
+    """Summed nll over a unit, of rows of one kind of model; whole texts are what is independent."""
+    about = equal("kind", kind)
+    return RatioOf(key, Better.LOWER, "nll", unit_column, about=about, finish=finish, bounds=POSITIVE, **fields)
 
 
 class Perplexity(Probe[PerplexityParams]):
@@ -94,8 +105,15 @@ class Perplexity(Probe[PerplexityParams]):
     needs = (any_of(Need.CAUSAL_LM, Need.MASKED_LM),)
     inputs = {"texts": Input(Texts, "running text, one document per row", BBC_NEWS)}  # noqa: RUF012
     chunk = 16
-    per_token = frozenset({"token_perplexity", "pseudo_perplexity"})
-    value_columns = ("kind", "tokens", "words", "bytes", "nll")
+    metrics = (
+        _per("token_perplexity", "tokens", CAUSAL, per_token=True),
+        _per("word_perplexity", "words", CAUSAL),
+        _per("byte_perplexity", "bytes", CAUSAL),
+        _per("bits_per_byte", "bytes", CAUSAL, finish=_bits, unit="bits"),
+        _per("pseudo_perplexity", "tokens", MASKED, note=_PSEUDO, per_token=True),
+        _per("pseudo_bits_per_byte", "bytes", MASKED, finish=_bits, note=_PSEUDO, unit="bits"),
+    )
+    nothing = "no text could be scored"
     Params = PerplexityParams
     Row = PerplexityRow
 
@@ -117,30 +135,6 @@ class Perplexity(Probe[PerplexityParams]):
                 texts = [case.data["text"] for case in mine]
                 own = [frame(scorer, text).text for text in texts]
                 yield from map(_row, mine, own, score(scorer, texts, windows))
-
-    def measure(self, rows: pd.DataFrame) -> list[Metric]:
-        """Corpus-level ratios; whole texts are what is independent."""
-        good, missing = usable(rows)
-        if good.empty:
-            keys = {key: Better.LOWER for kind in METRICS for key in METRICS[kind]}
-            return all_missing(keys, "no text could be scored", missing)
-        return [
-            estimate(key, _values(key, mine), better=Better.LOWER, missing=missing, **_LABELS.get(key, {}))
-            for kind, mine in good.groupby("kind")
-            for key in METRICS[str(kind)]
-        ]
-
-    def row_values(self, rows: pd.DataFrame, metric: str, part: str) -> RowValues | None:
-        """Summed nll and units of each text."""
-        if part or metric not in _PER:
-            return None
-        unit, finish = _PER[metric]
-        mine = rows["kind"] == (MASKED if metric in METRICS[MASKED] else CAUSAL)
-        above, below = (
-            rows[name].astype("float64").where(mine, 0.0).where(rows["status"] == "ok", np.nan).to_numpy(np.float64)
-            for name in ("nll", unit)
-        )
-        return RowValues(above, below, finish=finish, bounds=POSITIVE)
 
     def cost(self, cases: Sequence[Case]) -> int:
         """Tokens read: overlapping windows for a causal LM, every token once per token for a masked LM."""
@@ -170,31 +164,3 @@ def _row(case: Case, text: str, scored: Sequence[TokenScores]) -> RowDict:
         "nll": -float(sum(window.logprobs.sum() for window in scored)),
         "windows": len(scored),
     }
-
-
-def _values(key: str, rows: pd.DataFrame) -> RowValues:
-    """Summed nll and units of each text."""
-    unit, finish = _PER[key]
-    above, below = (rows[name].to_numpy(np.float64) for name in ("nll", unit))
-    return RowValues(above, below, finish=finish, bounds=POSITIVE)
-
-
-def _bits(nats: FloatArray) -> FloatArray:
-    return np.asarray(nats / np.log(2))
-
-
-_PER: dict[str, tuple[str, Callable[[FloatArray], FloatArray]]] = {
-    "token_perplexity": ("tokens", np.exp),
-    "word_perplexity": ("words", np.exp),
-    "byte_perplexity": ("bytes", np.exp),
-    "bits_per_byte": ("bytes", _bits),
-    "pseudo_perplexity": ("tokens", np.exp),
-    "pseudo_bits_per_byte": ("bytes", _bits),
-}
-"""Unit of each metric, and what is done to nats per unit."""
-_PSEUDO = "pseudo: every token is predicted from both sides; not comparable with a causal LM's"
-_LABELS: dict[str, dict[str, Any]] = {
-    "bits_per_byte": {"unit": "bits"},
-    "pseudo_perplexity": {"note": _PSEUDO},
-    "pseudo_bits_per_byte": {"note": _PSEUDO, "unit": "bits"},
-}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from dashboards.row_table import RowFilter, csv_bytes, find_case, frame, load_rows, page, pages, parts_key, select
@@ -115,3 +116,19 @@ def test_damaged_parts_are_named_and_the_rest_is_read(tmp_path: Path) -> None:
     assert rows.damaged[0].startswith("part-000001.parquet: ")
     part.write_bytes(b"")
     assert load_rows(folder.path, "adversarial/deepwordbug").table.num_rows == 0
+
+
+def test_lists_beside_json_text_of_an_older_part_of_the_same_audit(tmp_path: Path) -> None:
+    folder = tmp_path / "rows" / "suite__probe"
+    folder.mkdir(parents=True)
+    lists = pa.array([[0.25, 0.75], None], pa.list_(pa.float64()))
+    parts = [
+        pa.table({"case_id": ["a"], "votes": ["[1, 2]"]}),
+        pa.table({"case_id": ["b", "c"], "votes": lists}),
+        pa.table({"case_id": ["d"], "votes": pa.nulls(1)}),
+    ]
+    for number, part in enumerate(parts):
+        pq.write_table(part, folder / f"part-{number:06d}.parquet")
+    rows = load_rows(tmp_path, "suite/probe")
+    assert not rows.damaged
+    assert rows.table.column("votes").to_pylist() == ["[1, 2]", "[0.25, 0.75]", None, None]

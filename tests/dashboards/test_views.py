@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -95,6 +96,13 @@ def test_cautions_name_everything_that_weakens_the_numbers(audit: Audit) -> None
     }
     assert kinds["missing cases"].why == "2 planned cases gave no usable row"
     assert kinds["texts cut"].why.startswith("2 of 40 texts")
+
+
+def test_excluded_cases_are_said_once_per_probe(audit: Audit) -> None:
+    metrics = tuple(metric.model_copy(update={"excluded": 3}) for metric in audit.metrics)
+    found = [each for each in views.cautions(replace(audit, metrics=metrics)) if each.kind == "excluded cases"]
+    assert sorted(each.where for each in found) == sorted({metric.key.rpartition("/")[0] for metric in metrics})
+    assert all(each.why.startswith("it does not apply to 3 planned cases") for each in found)
 
 
 def test_provenance_names_digests_and_data(audit: Audit) -> None:

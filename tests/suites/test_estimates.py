@@ -4,23 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.api.estimates import UNIT, all_missing, estimate, share, usable
+from harness.api.estimates import UNIT, estimate, share, usable
 from harness.api.means import ratio_interval
 from harness.api.metrics import Better, RowValues
 from harness.stats.intervals import clopper_pearson
 
 
 def test_usable_rows_are_told_from_missing_ones() -> None:
-    good, missing = usable(pd.DataFrame({"status": ["ok", "error", "ok"], "x": [1, None, 3]}))
+    good, missing = usable(pd.DataFrame({"status": ["ok", "error", "ok", "excluded"], "x": [1, None, 3, None]}))
     assert (list(good["x"]), missing) == ([1, 3], 1)
-
-
-def test_all_missing_says_why_and_how_many() -> None:
-    metrics = all_missing({"a": Better.LOWER, "b": Better.TARGET}, "nothing ran", 7)
-    assert [(m.key, m.value, m.n, m.missing, m.note, m.better) for m in metrics] == [
-        ("a", None, 0, 7, "nothing ran", Better.LOWER),
-        ("b", None, 0, 7, "nothing ran", Better.TARGET),
-    ]
 
 
 def test_a_share_has_the_exact_interval() -> None:

@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from harness.api.declared import Computed, Declared, MeanOf, RatioOf, ShareOf
+from harness.api.metrics import Metric
 from harness.api.needs import Need
-from harness.api.probe import ProbeRow
+from harness.api.probe import Probe, ProbeRow
 from harness.api.registry import ProbeClass, find_probes
 from harness.audit.plan import AuditPlan, make_plan
 from harness.audit.run import measure, run_audit, start_audit
@@ -122,8 +125,7 @@ def probe(request: pytest.FixtureRequest) -> ProbeClass:
 
 
 def test_it_says_what_it_is(probe: ProbeClass) -> None:
-    suite, _, name = probe.name.partition("/")
-    assert probe.__module__ in (f"suites.{suite}.{name}", "suites.adversarial.attacks.catalogue")
+    assert probe.__module__.startswith(f"suites.{probe.name.partition('/')[0]}.")
     for text in (probe.about.summary, probe.about.paper, probe.about.cannot_tell, probe.__doc__):
         assert text
         assert len(text) > 10
@@ -131,6 +133,10 @@ def test_it_says_what_it_is(probe: ProbeClass) -> None:
     assert all(group <= set(Need) for group in probe.needs)
     assert issubclass(probe.Row, ProbeRow)
     assert all(field.description for field in probe.Params.model_fields.values())
+    for name, made in probe.Row.to_schema().columns.items():
+        assert made.description, f"{name} of {probe.name} does not say what it means"
+        assert "\n" not in made.description
+        assert "unit" in (made.metadata or {}), f"{name} of {probe.name} has no unit, not even ''"
     assert probe.Params.model_validate(probe.Params().model_dump(mode="json")) == probe.Params()
 
 
@@ -150,11 +156,43 @@ def test_it_runs_and_its_numbers_follow_from_its_rows(probe: ProbeClass, home: P
     assert (rows["status"] == "ok").any(), rows["error"].tolist()
     assert measure(planned, result.folder) == result.metrics
     assert any(metric.value is not None for metric in result.metrics)
+    check_declared(planned.probe, rows, result.metrics)
     for metric in result.metrics:
         assert metric.key.startswith(f"{probe.name}/")
         if metric.low is not None and metric.high is not None and metric.value is not None:
             assert metric.low - 1e-9 <= metric.value <= metric.high + 1e-9, metric.key
             assert metric.interval, metric.key
+
+
+def check_declared(probe: Probe[Any], rows: pd.DataFrame, metrics: list[Metric]) -> None:
+    """What is measured is what was declared, said alike; what rows add up to is what is measured."""
+    named = probe.named()
+    measured = {metric.key.rpartition("/")[2] for metric in metrics}
+    assert measured <= set(named)
+    left = {key for each in probe.declared() for key in keys_left_out(each, rows)}
+    assert set(named) - measured <= left, "declared and not measured"
+    for metric in metrics:
+        key = metric.key.rpartition("/")[2]
+        said = named[key]
+        assert (metric.better, metric.unit, metric.target) == (said.better, said.unit, said.target), metric.key
+        assert metric.bounds == probe.bounds_of(key), metric.key
+        values = probe.row_values(rows[[*probe.value_columns([key])]], key, metric.slice)
+        sums = any(key == each.key for each in probe.declared() if isinstance(each, MeanOf | RatioOf | ShareOf))
+        assert values is not None or not sums, metric.key
+        if values is not None and metric.value is not None:
+            above = np.asarray(values.above, dtype=np.float64)
+            below = np.ones(len(above)) if values.below is None else np.asarray(values.below, dtype=np.float64)
+            good = np.isfinite(above) & np.isfinite(below)
+            quotient = np.array([above[good].sum() / below[good].sum()])
+            value = quotient if values.finish is None else values.finish(quotient)
+            assert value[0] == pytest.approx(metric.value, rel=1e-9), metric.key
+
+
+def keys_left_out(declared: Declared, rows: pd.DataFrame) -> set[str]:
+    """Metrics about another kind of model, and those of slices that need not occur."""
+    if isinstance(declared, Computed):
+        return {named.key for named in declared.named if named.sliced_only}
+    return set() if declared.about is None else {declared.key}
 
 
 def test_sharded_cases_give_the_same_rows(probe: ProbeClass, home: Path, tmp_path: Path) -> None:

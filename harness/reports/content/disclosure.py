@@ -17,6 +17,7 @@ from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel
 
+from harness.api.lists import as_list, is_list
 from harness.api.probe import About
 from harness.gate.verdict import GateResult, Verdict
 from harness.record.folder import AuditManifest
@@ -84,7 +85,8 @@ def disclose(report: ReportInput, level: Level) -> ReportInput:
 
 
 def show_row(probe: str, row: Mapping[str, Any], level: Level, counts: Counter[str]) -> Example:
-    """A row for a report: numbers as they are, any text masked below `full` and counted."""
+    """A row for a report: numbers and lists of them as they are, any text masked below `full` and counted."""
+    row = {name: json.dumps(as_list(value)) if is_list(value) else value for name, value in row.items()}
     case_id = str(row.get("case_id", ""))
     cells = [
         (name, _cell(value, level, counts))

@@ -162,6 +162,7 @@ def matching(comparison: Comparison) -> str:
     parts = [f"{comparison.n} pairs"]
     counts = (
         (comparison.unusable, "without a usable row"),
+        (comparison.excluded, "excluded"),
         (comparison.only_candidate, "only in the candidate"),
         (comparison.only_baseline, "only in the baseline"),
     )
@@ -227,6 +228,11 @@ def _paired(comparison: Comparison) -> list[tuple[str, str]]:
         *([("test", comparison.test)] if comparison.test else []),
         *([("detectable", numbers.number(comparison.detectable))] if comparison.detectable is not None else []),
     ]
+
+
+def lost(metric: Metric) -> str:
+    """How many cases gave no usable row, and how many are excluded because the probe does not apply to them."""
+    return f"{metric.missing}, {metric.excluded} excluded" if metric.excluded else str(metric.missing)
 
 
 def metric_notes(metric: Metric) -> list[str]:

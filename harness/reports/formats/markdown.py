@@ -18,6 +18,7 @@ from harness.reports.content.report import (
     comparison_name,
     comparisons,
     gate_name,
+    lost,
     matching,
     metric_notes,
     outcome_label,
@@ -162,7 +163,7 @@ def _probe(section: ProbeSection) -> Iterator[str]:
 
 def _row(line: MetricLine) -> tuple[str, ...]:
     gates = "<br>".join(f"**{outcome_label(item)}** {code(item.gate.rule)}" for item in line.gates)
-    counts = (str(line.metric.n), str(line.metric.missing))
+    counts = (str(line.metric.n), lost(line.metric))
     return (
         code(line.name),
         line.value,

@@ -21,6 +21,7 @@ from harness.reports.content.report import (
     comparison_name,
     comparisons,
     gate_title,
+    lost,
     matching,
     metric_notes,
     outcome_label,
@@ -92,7 +93,8 @@ def _widths(names: Sequence[Text], rows: Sequence[Sequence[Sequence[Text]]], lea
 
 def _cells(line: MetricLine) -> list[Text]:
     unit = f", {line.unit}" if line.unit else ""
-    n = f"{line.metric.n} ({line.metric.missing})" if line.metric.missing else str(line.metric.n)
+    some = line.metric.missing or line.metric.excluded
+    n = f"{line.metric.n} ({lost(line.metric)})" if some else str(line.metric.n)
     gates = Text("\n").join(
         Text.assemble((outcome_label(item), _STYLES[item.effective]), f" {item.gate.rule}") for item in line.gates
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pandas as pd
-import pandera.pandas as pa
 from pandera.typing import Series
 
+from harness.api.columns import column
 from harness.api.probe import ProbeRow
 from suites.adversarial.semantics.columns import SemanticColumns
 
@@ -28,20 +28,22 @@ class SearchColumns(ProbeRow):
     attacked text.
     """
 
-    diff_spans: Series[str] = pa.Field(nullable=True)
-    outcome: Series[str] = pa.Field(isin=list(OUTCOMES.values()))
-    queries: Series[int] = pa.Field(ge=1)
-    budget_exhausted: Series[bool]
-    words: Series[int] = pa.Field(ge=1)
-    changed_words: Series[pd.Int64Dtype] = pa.Field(ge=0, nullable=True)
-    changed_share: Series[float] = pa.Field(ge=0, nullable=True)
-    edit_distance: Series[pd.Int64Dtype] = pa.Field(ge=0, nullable=True)
-    seconds: Series[float] = pa.Field(ge=0)
-    seconds_search: Series[float] = pa.Field(ge=0)
-    seconds_victim: Series[float] = pa.Field(ge=0)
-    seconds_encoder: Series[float] = pa.Field(ge=0)
-    stop_words: Series[str]
-    resources: Series[str]
+    diff_spans: Series[str] = column("JSON list of the changed places", "characters", nullable=True)
+    outcome: Series[str] = column(
+        "how the attack ended; skipped: it already was what the attack is after", isin=list(OUTCOMES.values())
+    )
+    queries: Series[int] = column("texts the attack asked the model about, the first look included", "queries", ge=1)
+    budget_exhausted: Series[bool] = column("whether the attack failed at the most queries it may make")
+    words: Series[int] = column("words of the original", "words", ge=1)
+    changed_words: Series[pd.Int64Dtype] = column("words that differ at last", "words", ge=0, nullable=True)
+    changed_share: Series[float] = column("changed_words over words", "rate", ge=0, nullable=True)
+    edit_distance: Series[pd.Int64Dtype] = column("edits from original to last", "characters", ge=0, nullable=True)
+    seconds: Series[float] = column("time the text took, its share of the models' included", "seconds", ge=0)
+    seconds_search: Series[float] = column("of these, the search itself", "seconds", ge=0)
+    seconds_victim: Series[float] = column("of these, the attacked model", "seconds", ge=0)
+    seconds_encoder: Series[float] = column("of these, the sentence encoder", "seconds", ge=0)
+    stop_words: Series[str] = column("list of words left alone; none: all may be changed")
+    resources: Series[str] = column("what the attack was built from")
 
 
 class AttackColumns(ProbeRow):
@@ -52,17 +54,17 @@ class AttackColumns(ProbeRow):
     truncated counts tokens of the text that the model cannot read.
     """
 
-    text: Series[str]
-    pair: Series[str] = pa.Field(nullable=True)
-    perturbed_text: Series[str] = pa.Field(nullable=True)
-    perturbed_pair: Series[str] = pa.Field(nullable=True)
-    label: Series[int] = pa.Field(ge=0)
-    predicted: Series[int] = pa.Field(ge=0)
-    final_predicted: Series[pd.Int64Dtype] = pa.Field(ge=0, nullable=True)
-    score: Series[float] = pa.Field(ge=0, le=1)
-    perturbed_score: Series[float] = pa.Field(ge=0, le=1, nullable=True)
-    words_cut: Series[int] = pa.Field(ge=0)
-    truncated: Series[int] = pa.Field(ge=0)
+    text: Series[str] = column("the text as it was")
+    pair: Series[str] = column("its second text, of pairs", nullable=True)
+    perturbed_text: Series[str] = column("the text at last; empty where skipped", nullable=True)
+    perturbed_pair: Series[str] = column("the second text at last", nullable=True)
+    label: Series[int] = column("true class, by index", ge=0)
+    predicted: Series[int] = column("class predicted at first, by index", ge=0)
+    final_predicted: Series[pd.Int64Dtype] = column("class predicted at last, by index", ge=0, nullable=True)
+    score: Series[float] = column("probability of the true class at first", ge=0, le=1)
+    perturbed_score: Series[float] = column("probability of the true class at last", ge=0, le=1, nullable=True)
+    words_cut: Series[int] = column("words left out before the attack", "words", ge=0)
+    truncated: Series[int] = column("tokens of the text that the model cannot read", "tokens", ge=0)
 
 
 class AttackRow(SemanticColumns, SearchColumns, AttackColumns):

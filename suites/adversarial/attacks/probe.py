@@ -8,15 +8,14 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from harness.api.case import Case
-from harness.api.estimates import UNIT
-from harness.api.metrics import Metric, RowValues
+from harness.api.declared import Declared
 from harness.api.needs import Need, any_of
 from harness.api.probe import About, Input, Plan, Probe, RowDict
 from harness.api.scorer import Scorer
 from harness.data.schemas import LabelledTexts
 from harness.errors import DataError, UsageError
 from suites.adversarial.attacks.columns import AttackRow
-from suites.adversarial.attacks.metrics import VALUE_COLUMNS, attack_values, measure_attacks, measure_reductions
+from suites.adversarial.attacks.metrics import attack_metrics, first_error, reduction_metrics
 from suites.adversarial.attacks.params import AttackParams
 from suites.adversarial.attacks.run import run_attacks
 from suites.adversarial.cases import cut_cases
@@ -39,9 +38,6 @@ class AttackProbe(Probe[AttackParams]):
     inputs = {"examples": Input(LabelledTexts, "texts with their true labels", EXAMPLES)}  # noqa: RUF012
     chunk = 16
     pool = 4096
-    shares = frozenset({"clean_accuracy", "after_attack_accuracy", "attack_success_rate"})
-    bounds = dict.fromkeys(("perturbed_words", "reduced_to_one_word_rate", "share_left"), UNIT)
-    value_columns = VALUE_COLUMNS
     Params = AttackParams
     Row = AttackRow
 
@@ -50,6 +46,7 @@ class AttackProbe(Probe[AttackParams]):
         cls.recipe = RECIPES[recipe]
         cls.name = f"adversarial/{recipe}"
         cls.version = f"2.{cls.recipe.version}"  # of the rows, and of the recipe
+        cls.metrics = _metrics(cls.recipe, AttackParams())
         paper = f"{cls.recipe.paper}. {cls.recipe.differences}"
         cls.about = About(summary=cls.recipe.summary, paper=paper, cannot_tell=cls.recipe.cannot_tell)
 
@@ -83,15 +80,13 @@ class AttackProbe(Probe[AttackParams]):
             black_box=recipe.black_box,
         )
 
-    def measure(self, rows: pd.DataFrame) -> list[Metric]:
+    def declared(self) -> tuple[Declared, ...]:
         """Accuracy before and after, success raw and filtered, cost and change; of a reduction what is left."""
-        if self.recipe.reduces:
-            return measure_reductions(rows)
-        return measure_attacks(rows, self.params.semantics)
+        return _metrics(self.recipe, self.params)
 
-    def row_values(self, rows: pd.DataFrame, metric: str, part: str) -> RowValues | None:
-        """Of the rates: what each text adds."""
-        return None if part else attack_values(rows, metric)
+    def why_nothing(self, rows: pd.DataFrame) -> str:
+        """With the commonest error."""
+        return f"no text could be {'reduced' if self.recipe.reduces else 'attacked'}{first_error(rows)}"
 
     def goal(self, labels: Sequence[str]) -> Goal:
         """What the attack is after. Raises UsageError for a target that it cannot have or that is no label."""
@@ -120,3 +115,7 @@ class AttackProbe(Probe[AttackParams]):
             queries = BUDGETS.get(self.recipe.name) or 1 + QUERIES_PER_WORD * len(text.split())
             total += min(queries, self.query_budget or queries) * len(text) // 4
         return total
+
+
+def _metrics(recipe: Recipe, params: AttackParams) -> tuple[Declared, ...]:
+    return reduction_metrics() if recipe.reduces else attack_metrics(params.semantics)

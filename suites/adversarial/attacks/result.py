@@ -27,7 +27,7 @@ def attacked(attack: Any, case: Case) -> RowDict:
     """The columns that the attack decides. Raises whatever breaks in it, NothingToAttackError without a word."""
     label, text = case.data["label"], attacked_text(case)
     if text.num_words == 0:
-        raise NothingToAttackError("the text has no word to attack; leave such texts out")
+        raise NothingToAttackError("the text has no word to attack")
     attack.clear_cache()  # after a crash or a skip TextAttack leaves what belongs to another text
     result = attack.attack(text, label)
     first, queries = result.original_result, int(result.num_queries)

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from harness.api.case import Case
-from harness.api.probe import RowDict, error_row
+from harness.api.probe import RowDict, error_row, excluded_row
 from harness.api.scorer import Scorer
 from harness.errors import AssayError, UsageError
 from suites.adversarial.attacks.params import AttackParams, SearchParams
@@ -163,7 +163,7 @@ def _row(ended: Finished[Case, RowDict], more: Columns, texts: TextsOf) -> RowDi
     if isinstance(error, (AssayError, OSError)):  # not the fault of a case: the audit has to stop
         raise error
     if isinstance(error, NothingToAttackError):
-        return error_row(case, str(error))
+        return excluded_row(case, str(error))
     if error is not None:  # whatever breaks inside an attack leaves robustness unknown, not proven
         return error_row(case, f"{type(error).__name__}: {error}")
     waited = ended.clock.waited
@@ -187,9 +187,9 @@ def _with_semantics(rows: Iterator[RowDict], measures: SemanticMeasures, texts: 
     """The rows with how far their perturbed texts are from the originals, measured some together."""
     for first in rows:
         batch = [first, *islice(rows, MEASURED_TOGETHER - 1)]
-        found = measures.measure([("", None) if row["status"] == "error" else texts(row) for row in batch])
+        found = measures.measure([texts(row) if row["status"] == "ok" else ("", None) for row in batch])
         for row, columns in zip(batch, found, strict=True):
-            yield row if row["status"] == "error" else {**row, **columns}
+            yield {**row, **columns} if row["status"] == "ok" else row
 
 
 def _texts(row: RowDict) -> tuple[str, str | None]:

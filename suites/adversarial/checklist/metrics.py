@@ -8,21 +8,27 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from harness.api.estimates import UNIT, all_missing, usable, with_interval
+from harness.api.declared import Computed, Declared, Named, Rows
+from harness.api.estimates import UNIT
+from harness.api.lists import as_list
 from harness.api.means import ratio_interval, unit_sums
-from harness.api.metrics import Better, Metric, RowValues, missing_metric
+from harness.api.metrics import Better, Metric, RowValues
 from harness.stats.intervals import clopper_pearson
 from suites.adversarial.checklist.templates import Kind
 
 PASSED, FAILED, NOT_APPLICABLE = "passed", "failed", "not applicable"
-_ALL = {"failure_rate": Better.LOWER, "not_applicable": Better.NEITHER}
+VALUE_COLUMNS = ("kind", "capability", "test", "source", "base", "outcome")
+_FAILURES = Named("failure_rate", Better.LOWER, unit="rate")
+_IDLE = Named("not_applicable", Better.NEITHER, unit="rate", headline=False)
+_VERSIONS = Named("version_failure_rate", Better.LOWER, unit="rate", sliced_only=True)
 
 
 def rate_of(kind: str) -> str:
@@ -35,21 +41,27 @@ def slice_name(kind: str, capability: str, test: str = "", source: str = "") -> 
     return f"{kind} {capability}" + (f": {test}" if test else "") + (" (examples)" if source == "examples" else "")
 
 
-def measure_checklist(rows: pd.DataFrame, kinds: Sequence[Kind]) -> list[Metric]:
+def checklist_metrics(kinds: Sequence[Kind]) -> tuple[Declared, ...]:
     """failure_rate over all rows, by capability and by test; each kind's own; shares not applicable and of versions.
 
     Over kinds and capabilities, cases of one template (or one text of the user's) are taken as if they always fell
     together: the interval is over templates, n Kish's effective number of them. Within a test each filling counts as
     one observation: its interval is about other fillings of its templates, not about other wordings.
     """
-    good, missing = usable(rows)
-    keys = {**_ALL, **{rate_of(kind): Better.LOWER for kind in kinds}}
-    if good.empty:
-        return all_missing(keys, "no test case could be run", missing)
-    errors = rows[rows["status"] != "ok"]["error"].astype(str)
-    metrics = [_failures("failure_rate", good, "", missing, headline=True)]
-    metrics += [_of_kind(good, kind, _lost(errors, kind)) for kind in kinds]
-    return [*metrics, _not_applicable(good, "", missing), *_of_versions(good), *_of_tests(good, errors)]
+    own = {kind: Named(rate_of(kind), Better.LOWER, unit="rate") for kind in kinds}
+    named = (_FAILURES, *own.values(), _IDLE, _VERSIONS)
+    return (Computed(named, partial(_measure, own), row_values, VALUE_COLUMNS),)
+
+
+def _measure(own: Mapping[Kind, Named], rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
+    good, missing = rows.good, rows.missing
+    errors = rows.all[rows.all["status"] == "error"]["error"].astype(str)
+    yield _failures(_FAILURES, good, "", missing)
+    for kind, each in own.items():
+        yield _of_kind(each, good, kind, _lost(errors, kind))
+    yield _not_applicable(good, "", missing)
+    yield from _of_versions(good)
+    yield from _of_tests(good, errors)
 
 
 def row_values(rows: pd.DataFrame, metric: str, part: str) -> RowValues | None:
@@ -73,14 +85,13 @@ def row_values(rows: pd.DataFrame, metric: str, part: str) -> RowValues | None:
     return RowValues(failed, counted.astype(np.float64), clusters, bounds=UNIT)
 
 
-def _of_kind(good: pd.DataFrame, kind: Kind, missing: int) -> Metric:
+def _of_kind(named: Named, good: pd.DataFrame, kind: Kind, missing: int) -> Metric:
     """A kind's failure rate; what of it could not be planned stands in the note."""
     why = _left_out(good).get(kind, "")
     mine = good[good["kind"] == kind]
     if mine.empty:
-        why = why or f"no case of kind {kind} was drawn"
-        return missing_metric(rate_of(kind), why, better=Better.LOWER, missing=missing, unit="rate")
-    found = _failures(rate_of(kind), mine, "", missing, headline=True)
+        return named.none(why or f"no case of kind {kind} was drawn", missing=missing)
+    found = _failures(named, mine, "", missing)
     return found.model_copy(update={"note": "; ".join(filter(None, [found.note, why]))})
 
 
@@ -89,37 +100,32 @@ def _of_tests(good: pd.DataFrame, errors: pd.Series[str]) -> list[Metric]:
     metrics = []
     for (kind, capability), some in good.groupby(["kind", "capability"]):
         name = slice_name(str(kind), str(capability))
-        metrics.append(_failures("failure_rate", some, name, _lost(errors, name), headline=False))
+        metrics.append(_failures(_FAILURES, some, name, _lost(errors, name)))
         for (test, source), mine in some.groupby(["test", "source"]):
             name = slice_name(str(kind), str(capability), str(test), str(source))
-            metrics.append(_failures("failure_rate", mine, name, _lost(errors, name), headline=False, test=True))
+            metrics.append(_failures(_FAILURES, mine, name, _lost(errors, name), test=True))
             if (mine["outcome"] == NOT_APPLICABLE).any():
                 metrics.append(_not_applicable(mine, name, _lost(errors, name)))
     return metrics
 
 
-def _failures(key: str, rows: pd.DataFrame, part: str, missing: int, *, headline: bool, test: bool = False) -> Metric:
+def _failures(named: Named, rows: pd.DataFrame, part: str, missing: int, *, test: bool = False) -> Metric:
     """Failed cases over those that passed or failed; missing where none did."""
     counted = rows[rows["outcome"] != NOT_APPLICABLE]
     idle = len(rows) - len(counted)
     if counted.empty:
         reasons = "; ".join(sorted(set(rows["why"].dropna().astype(str)))[:3])
-        lost = missing_metric(
-            key, f"none of {len(rows)} cases applies: {reasons}", better=Better.LOWER, missing=missing
-        )
-        return lost.model_copy(update={"slice": part, "headline": headline, "unit": "rate"})
+        return named.none(f"none of {len(rows)} cases applies: {reasons}", missing=missing, slice=part)
     failed = (counted["outcome"] == FAILED).to_numpy(dtype=np.float64)
     notes = [f"{int(failed.sum())} of {len(counted)} cases fail"]
     notes += [f"{idle} more do not apply"] if idle else []
     notes += [f"{counted['base'].nunique()} templates or texts"] if test else []
-    shared: dict[str, Any] = {"slice": part, "missing": missing, "headline": headline, "note": ", ".join(notes)}
+    shared: dict[str, Any] = {"slice": part, "missing": missing, "note": ", ".join(notes)}
     # in a test, one text is one observation; elsewhere cases of one template may stand and fall together
-    return clustered_share(key, failed, np.ones(len(counted)), counted["text" if test else "base"], **shared)
+    return clustered_share(named, failed, np.ones(len(counted)), counted["text" if test else "base"], **shared)
 
 
-def clustered_share(
-    key: str, hits: ArrayLike, trials: ArrayLike, clusters: ArrayLike, better: Better = Better.LOWER, **fields: Any
-) -> Metric:
+def clustered_share(named: Named, hits: ArrayLike, trials: ArrayLike, clusters: ArrayLike, **fields: Any) -> Metric:
     """sum(hits) / sum(trials) over rows [n], with an interval over clusters of rows.
 
     n is Kish's (sum m)^2 / sum m^2 for clusters of m trials, rounded down: the number of independent trials that are as
@@ -133,7 +139,7 @@ def clustered_share(
     if n == total[1] or interval is None:  # one trial each: a share
         interval = clopper_pearson(int(total[0]), n)
     value = float(total[0] / total[1])
-    return with_interval(key, value, interval, n, better=better, unit="rate", **fields)
+    return named.value(value, interval, n, **fields)
 
 
 def _not_applicable(rows: pd.DataFrame, part: str, missing: int) -> Metric:
@@ -143,8 +149,8 @@ def _not_applicable(rows: pd.DataFrame, part: str, missing: int) -> Metric:
     note = "; ".join(
         [f"{int(idle.sum())} of {len(rows)} cases", *(f"{n} x {why}" for why, n in reasons.head(3).items())]
     )
-    shared: dict[str, Any] = {"slice": part, "missing": missing, "headline": False, "note": note}
-    return clustered_share("not_applicable", idle, np.ones(len(rows)), rows["base"], Better.NEITHER, **shared)
+    shared: dict[str, Any] = {"slice": part, "missing": missing, "note": note}
+    return clustered_share(_IDLE, idle, np.ones(len(rows)), rows["base"], **shared)
 
 
 def _of_versions(good: pd.DataFrame) -> list[Metric]:
@@ -152,12 +158,11 @@ def _of_versions(good: pd.DataFrame) -> list[Metric]:
     metrics = []
     for kind in ("INV", "DIR"):
         mine = good[(good["kind"] == kind) & (good["outcome"] != NOT_APPLICABLE)]
-        verdicts = [[v["failed"] for v in json.loads(each) if v["failed"] is not None] for each in mine["versions"]]
+        verdicts = [[v["failed"] for v in as_list(each) if v["failed"] is not None] for each in mine["versions"]]
         if verdicts:
             hits, trials = [sum(each) for each in verdicts], [len(each) for each in verdicts]
             note = f"{sum(hits)} of {sum(trials)} changed versions fail"
-            shared: dict[str, Any] = {"slice": kind, "headline": False, "note": note}
-            metrics.append(clustered_share("version_failure_rate", hits, trials, mine["base"], **shared))
+            metrics.append(clustered_share(_VERSIONS, hits, trials, mine["base"], slice=kind, note=note))
     return metrics
 
 

@@ -15,13 +15,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import pandas as pd
-import pandera.pandas as pa
 from pandera.typing import Series
 from pydantic import Field, field_validator
 
 from harness.api.case import Case, make_cases
-from harness.api.estimates import UNIT
-from harness.api.metrics import Metric, RowValues
+from harness.api.columns import column, list_column
+from harness.api.declared import Declared
 from harness.api.needs import Need, any_of
 from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict
 from harness.api.scorer import Scorer, TextRequest
@@ -30,7 +29,7 @@ from harness.errors import DataError
 from suites.adversarial.checklist.cases import Wanted, make_items
 from suites.adversarial.checklist.changes import CHANGES, changed_versions
 from suites.adversarial.checklist.expect import Tolerances
-from suites.adversarial.checklist.metrics import FAILED, NOT_APPLICABLE, PASSED, measure_checklist, rate_of, row_values
+from suites.adversarial.checklist.metrics import FAILED, NOT_APPLICABLE, PASSED, checklist_metrics
 from suites.adversarial.checklist.rows import ask, make_row, original_of
 from suites.adversarial.checklist.templates import ChecklistTests, Kind, Words, built_in_words
 from suites.labels import check_classes
@@ -91,29 +90,37 @@ class ChecklistRow(ProbeRow):
     outcome 'not applicable' has its reason in why. perturbed_* are of the changed version that moved the probability at
     stake farthest the wrong way, of the failed ones if any. versions is a JSON list of objects: text (and pair),
     predicted, probabilities, failed (null: it could not fail, or the model does not read the change) and why.
-    probabilities are JSON lists. left_out is a JSON object: kind that could not be planned -> why.
+    left_out is a JSON object: kind that could not be planned -> why.
     """
 
-    kind: Series[str] = pa.Field(isin=KINDS)
-    capability: Series[str]
-    test: Series[str]
-    source: Series[str] = pa.Field(isin=["templates", "examples"])
-    base: Series[str]
-    text: Series[str]
-    pair: Series[str] = pa.Field(nullable=True)
-    label: Series[pd.Int64Dtype] = pa.Field(ge=0, nullable=True)
-    expected: Series[str]
-    predicted: Series[pd.Int64Dtype] = pa.Field(ge=0, nullable=True)
-    probabilities: Series[str] = pa.Field(nullable=True)
-    perturbed_text: Series[str] = pa.Field(nullable=True)
-    perturbed_pair: Series[str] = pa.Field(nullable=True)
-    perturbed_predicted: Series[pd.Int64Dtype] = pa.Field(ge=0, nullable=True)
-    perturbed_probabilities: Series[str] = pa.Field(nullable=True)
-    outcome: Series[str] = pa.Field(isin=[PASSED, FAILED, NOT_APPLICABLE])
-    why: Series[str] = pa.Field(nullable=True)
-    truncated: Series[pd.Int64Dtype] = pa.Field(ge=0, nullable=True)
-    versions: Series[str]
-    left_out: Series[str]
+    kind: Series[str] = column("kind of test: MFT, INV or DIR", isin=KINDS)
+    capability: Series[str] = column("what is tested, such as Negation")
+    test: Series[str] = column("name of the test")
+    source: Series[str] = column("where the text comes from", isin=["templates", "examples"])
+    base: Series[str] = column("template of the text, or the text; rows that share one are related")
+    text: Series[str] = column("the text as it is")
+    pair: Series[str] = column("its second text, of pairs", nullable=True)
+    label: Series[pd.Int64Dtype] = column("true class, by index, where known", ge=0, nullable=True)
+    expected: Series[str] = column("what the test asks for")
+    predicted: Series[pd.Int64Dtype] = column("class predicted of the text, by index", ge=0, nullable=True)
+    probabilities: Series[object] = list_column(
+        "probability of each class, in order of index", of="double", nullable=True
+    )
+    perturbed_text: Series[str] = column("the changed version that moved farthest the wrong way", nullable=True)
+    perturbed_pair: Series[str] = column("its second text, of pairs", nullable=True)
+    perturbed_predicted: Series[pd.Int64Dtype] = column("class predicted of it, by index", ge=0, nullable=True)
+    perturbed_probabilities: Series[object] = list_column(
+        "probability of each class of it, in order of index", of="double", nullable=True
+    )
+    outcome: Series[str] = column(
+        "whether the case passed, failed or does not apply", isin=[PASSED, FAILED, NOT_APPLICABLE]
+    )
+    why: Series[str] = column("why it does not apply", nullable=True)
+    truncated: Series[pd.Int64Dtype] = column(
+        "tokens of the text that the model cannot read", "tokens", ge=0, nullable=True
+    )
+    versions: Series[str] = column("JSON list of the changed versions, each an object")
+    left_out: Series[str] = column("JSON object: kind of test that could not be planned -> why")
 
 
 class Checklist(Probe[ChecklistParams]):
@@ -135,8 +142,8 @@ class Checklist(Probe[ChecklistParams]):
         "tests": Input(ChecklistTests, "tests of your own, instead of the built-in ones on opinions", required=False),
         "examples": Input(LabelledTexts, "texts that are changed as well as the built-in ones", required=False),
     }
-    bounds = dict.fromkeys(("failure_rate", *map(rate_of, KINDS), "not_applicable"), UNIT)
-    value_columns = ("kind", "capability", "test", "source", "base", "outcome")
+    metrics = checklist_metrics(KINDS)
+    nothing = "no test case could be run"
     Params = ChecklistParams
     Row = ChecklistRow
 
@@ -171,13 +178,9 @@ class Checklist(Probe[ChecklistParams]):
         for case, mine in zip(cases, versions, strict=True):
             yield make_row(case, mine, answers, allowed)
 
-    def measure(self, rows: pd.DataFrame) -> list[Metric]:
+    def declared(self) -> tuple[Declared, ...]:
         """Failure rates over all, by kind, capability and test; what does not apply."""
-        return measure_checklist(rows, self.params.kinds)
-
-    def row_values(self, rows: pd.DataFrame, metric: str, part: str) -> RowValues | None:
-        """Of the failure rates."""
-        return row_values(rows, metric, part)
+        return checklist_metrics(self.params.kinds)
 
     def cost(self, cases: Sequence[Case]) -> int:
         """Each text is read once, and once per changed version, at most."""

@@ -70,7 +70,7 @@ def make_row(case: Case, versions: Sequence[TextRequest], answers: Answers, allo
         **{name: data[name] for name in _COPIED},
         "expected": expected.shown,
         "predicted": before.label,
-        "probabilities": json.dumps(before.probabilities.tolist()),
+        "probabilities": before.probabilities.tolist(),
         **_worst(judged),
         "outcome": outcome,
         "why": why,
@@ -112,7 +112,7 @@ def _worst(judged: Sequence[_Judged]) -> RowDict:
     if not judged:
         return dict.fromkeys(names)
     worst = max(judged, key=lambda each: (each.failed is True, each.failed is False, each.moved))
-    probabilities = json.dumps(worst.answer.probabilities.tolist())
+    probabilities = worst.answer.probabilities.tolist()
     return dict(zip(names, (worst.request.text, worst.request.pair, worst.answer.label, probabilities), strict=True))
 
 

@@ -72,8 +72,9 @@ def _by_row(audited: Audited) -> frozenset[str]:
     keys = set[str]()
     for planned in audited.plan.probes:
         probe = planned.probe
-        rows = audited.folder.rows(probe.name, ["case_id", "status", *probe.value_columns])
         names = [one.key for one in audited.folder.metrics() if one.key.rpartition("/")[0] == probe.name]
+        columns = probe.value_columns(key.rpartition("/")[2] for key in names)
+        rows = audited.folder.rows(probe.name, [*columns])
         keys |= {key for key in names if probe.row_values(rows, key.rpartition("/")[2], "") is not None}
     return frozenset(keys)
 

@@ -50,7 +50,7 @@ def attacked_prompt(attack: Any, case: Case) -> RowDict:
     data, goal = case.data, attack.goal_function
     prompt = lean_text_class(load_textattack())(data["prompt"])
     if prompt.num_words == 0:
-        raise NothingToAttackError("the prompt has no word to attack; leave such prompts out")
+        raise NothingToAttackError("the prompt has no word to attack")
     attack.clear_cache()  # after a crash or a skip TextAttack leaves what belongs to another text
     goal.around = (data["before"], data["after"])
     result = attack.attack(prompt, data["answer"])

@@ -17,8 +17,8 @@ from pandera.typing import Series
 from pydantic import Field, field_validator
 
 from harness.api.case import Case, make_cases
-from harness.api.estimates import UNIT
-from harness.api.metrics import Metric, RowValues
+from harness.api.columns import column
+from harness.api.declared import Declared
 from harness.api.needs import Need, any_of
 from harness.api.probe import About, Input, Plan, Probe, ProbeRow, RowDict
 from harness.api.scorer import Scorer
@@ -30,7 +30,7 @@ from suites.adversarial.attacks.params import SearchParams
 from suites.adversarial.attacks.run import built_from, look_up, may_search_apart, pooled_rows
 from suites.adversarial.prompt.answers import CHANNEL, AnswerScorer
 from suites.adversarial.prompt.attack import PromptBuild, PromptGoalName, attacked_prompt
-from suites.adversarial.prompt.metrics import SHARES, VALUE_COLUMNS, measure_prompts, prompt_values
+from suites.adversarial.prompt.metrics import prompt_metrics
 from suites.adversarial.recipes import RECIPES, UNTARGETED, Recipe
 from suites.adversarial.recipes.parts import sentence_encoder
 from suites.adversarial.resources.textattack_env import missing
@@ -97,19 +97,19 @@ class PromptColumns(ProbeRow):
     with) has no perturbed one; of a failed attack it is the last found. recipe is its name and version.
     """
 
-    prompt: Series[str]
-    before: Series[str]
-    after: Series[str]
-    answer: Series[str]
-    perturbed_prompt: Series[str] = pa.Field(nullable=True)
-    matched: Series[bool]
-    final_matched: Series[pd.BooleanDtype] = pa.Field(nullable=True)
-    logprob: Series[float] = pa.Field(le=0)
-    perturbed_logprob: Series[float] = pa.Field(le=0, nullable=True)
-    answer_tokens: Series[int] = pa.Field(ge=1)
-    score: Series[float] = pa.Field(ge=0, le=1)
-    perturbed_score: Series[float] = pa.Field(ge=0, le=1, nullable=True)
-    recipe: Series[str]
+    prompt: Series[str] = column("the prompt, which is attacked")
+    before: Series[str] = column("what the model reads before it")
+    after: Series[str] = column("what the model reads after it")
+    answer: Series[str] = column("the answer that should follow")
+    perturbed_prompt: Series[str] = column("the prompt at last; empty where skipped", nullable=True)
+    matched: Series[bool] = column("whether greedy decoding begins with the answer at first")
+    final_matched: Series[pd.BooleanDtype] = column("whether it does at last", nullable=True)
+    logprob: Series[float] = column("mean log-probability per token of the answer at first", "nats", le=0)
+    perturbed_logprob: Series[float] = column("the same at last", "nats", le=0, nullable=True)
+    answer_tokens: Series[int] = column("tokens of the answer", "tokens", ge=1)
+    score: Series[float] = column("what the search makes larger, at first", ge=0, le=1)
+    perturbed_score: Series[float] = column("the same at last", ge=0, le=1, nullable=True)
+    recipe: Series[str] = column("name and version of the recipe")
 
 
 class PromptRow(SemanticColumns, SearchColumns, PromptColumns):
@@ -135,9 +135,8 @@ class Prompt(Probe[PromptParams]):
     inputs = {"prompts": Input(PromptAnswers, "prompts with the answers that should follow", PROMPTS)}  # noqa: RUF012
     chunk = 16
     pool = 4096
-    shares = SHARES
-    bounds = {"perturbed_words": UNIT}  # noqa: RUF012
-    value_columns = VALUE_COLUMNS
+    metrics = prompt_metrics(PromptParams().semantics)
+    nothing = "no prompt could be attacked"
     Params = PromptParams
     Row = PromptRow
 
@@ -196,13 +195,9 @@ class Prompt(Probe[PromptParams]):
             ahead=scorer.device != "cpu",
         )
 
-    def measure(self, rows: pd.DataFrame) -> list[Metric]:
+    def declared(self) -> tuple[Declared, ...]:
         """Accuracy before and after, success raw and filtered, the paired fall of the answer's likelihood, cost."""
-        return measure_prompts(rows, self.params.semantics)
-
-    def row_values(self, rows: pd.DataFrame, metric: str, part: str) -> RowValues | None:
-        """Of the rates and the fall: what each prompt adds."""
-        return None if part else prompt_values(rows, metric)
+        return prompt_metrics(self.params.semantics)
 
     def cost(self, cases: Sequence[Case]) -> int:
         """Each prompt is read some times per word, at most `query_budget` times."""

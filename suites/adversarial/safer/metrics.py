@@ -1,137 +1,101 @@
-"""What the rows of adversarial/safer add up to."""
+"""What the rows of adversarial/safer add up to.
+
+Abstaining counts as wrong. A text certified for all its words with synonyms is certified for any number of changes.
+"""
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from harness.api.estimates import POSITIVE, UNIT, all_missing, estimate, share, usable
-from harness.api.metrics import Better, Metric, RowValues
+from harness.api.declared import Declared, RatioOf, Rows, ShareOf, of
+from harness.api.estimates import POSITIVE
+from harness.api.metrics import Better
 
-METRICS = {
-    "clean_accuracy": Better.HIGHER,
-    "smoothed_accuracy": Better.HIGHER,
-    "certified_accuracy": Better.HIGHER,
-    "abstention_rate": Better.LOWER,
-    "certifiable_share": Better.NEITHER,
-    "synonyms_per_word": Better.NEITHER,
-    "substitutable_words": Better.NEITHER,
-}
-SHARES = frozenset(METRICS) - {"synonyms_per_word", "substitutable_words"}
-VALUE_COLUMNS = (
-    "label",
-    "predicted",
-    "smoothed_predicted",
-    "abstained",
-    "certified",
-    "radius",
-    "substitutable_words",
-    "lost",
-)
-"""What the shares are computed from."""
 CHANGES = (1, 2, 4, 8)
 """Numbers of changed words of the slices of certified_accuracy."""
 
 
-def measure_safer(rows: pd.DataFrame) -> list[Metric]:
-    """Accuracy of the classifier, of the smoothed one, and certified; abstentions; how large the attack's room is.
-
-    Abstaining counts as wrong. A text certified for all its words with synonyms is certified for any number of changes.
-    """
-    good, missing = usable(rows)
-    if good.empty:
-        return all_missing(METRICS, "no text could be smoothed", missing)
-    reach = good["substitutable_words"].astype("int64")
-    alpha = " and ".join(f"{value:g}" for value in sorted(good["alpha"].unique()))
-    each = f"each text's answer and certificate hold but for a chance of {alpha}"
-    notes = {
-        "clean_accuracy": _limits(good),
-        "smoothed_accuracy": f"abstaining counts as wrong; {each}",
-        "certified_accuracy": _what(good, each),
-        "abstention_rate": "texts whose answer is not certain enough to be given",
-        "certifiable_share": "texts that some classifier could be certified on: their sets overlap enough, q_X < 1/2",
-    }
-    return [
-        *(
-            share(
-                key,
-                int(hits.sum()),
-                len(good),
-                better=METRICS[key],
-                missing=missing,
-                slice=part,
-                headline=not part and key != "certifiable_share",
-                note=each if part else notes[key],
-            )
-            for (key, part), hits in hits_of(good).items()
+def safer_metrics() -> tuple[Declared, ...]:
+    """Accuracy of the classifier, of the smoothed one, and certified; abstentions; how large the attack's room is."""
+    right = ("label", "smoothed_predicted", "abstained")
+    return (
+        ShareOf("clean_accuracy", Better.HIGHER, of(operator.eq, "label", "predicted"), note=_limits),
+        ShareOf(
+            *("smoothed_accuracy", Better.HIGHER, of(_right, *right)),
+            note=lambda rows: f"abstaining counts as wrong; {_each(rows)}",
         ),
-        _mean_ratio("synonyms_per_word", good["set_words"] - reach, reach, missing, unit="words"),
-        _mean_ratio("substitutable_words", reach, good["words"], missing, unit="rate"),
-    ]
-
-
-def hits_of(good: pd.DataFrame) -> dict[tuple[str, str], pd.Series[bool]]:
-    """Which usable rows count for each metric that is a share, by key and slice."""
-    abstained = good["abstained"].astype(bool)
-    label, reach = good["label"].astype("int64"), good["substitutable_words"].astype("int64")
-    right = (label == good["smoothed_predicted"].astype("int64")) & ~abstained
-    radius = good["radius"].astype("Int64").fillna(-1).astype("int64")
-    changes = {
-        ("certified_accuracy", f"{most} changed word{'s' if most > 1 else ''}"): right
-        & (radius >= np.minimum(reach, most))
-        for most in CHANGES
-    }
-    return {
-        ("clean_accuracy", ""): label == good["predicted"].astype("int64"),
-        ("smoothed_accuracy", ""): right,
-        ("certified_accuracy", ""): right & good["certified"].astype(bool),
-        **changes,
-        ("abstention_rate", ""): abstained,
-        ("certifiable_share", ""): good["lost"].astype("float64") < 0.5,
-    }
-
-
-def row_values(rows: pd.DataFrame, metric: str, part: str) -> RowValues | None:
-    """0 or 1 of each row for the metrics that are shares, NaN for errors; None for other metrics."""
-    good, _ = usable(rows)
-    hits = hits_of(good).get((metric, part))
-    if hits is None:
-        return None
-    values = np.full(len(rows), np.nan)
-    values[(rows["status"] == "ok").to_numpy()] = hits
-    return RowValues(values, bounds=UNIT)
-
-
-def _mean_ratio(key: str, above: pd.Series[Any], below: pd.Series[Any], missing: int, unit: str) -> Metric:
-    """A mean per word over all words of all texts; whole texts are what is independent."""
-    values = RowValues(
-        above.to_numpy(np.float64), below.to_numpy(np.float64), bounds=UNIT if unit == "rate" else POSITIVE
-    )
-    return estimate(
-        key,
-        values,
-        better=METRICS[key],
-        missing=missing,
-        unit=unit,
-        headline=False,
+        ShareOf("certified_accuracy", Better.HIGHER, of(_certified, *right, "certified"), note=_what),
+        *(_certified_for(most, right) for most in CHANGES),
+        ShareOf(
+            *("abstention_rate", Better.LOWER, of(lambda abstained: abstained.astype(bool), "abstained")),
+            note="texts whose answer is not certain enough to be given",
+        ),
+        ShareOf(
+            *("certifiable_share", Better.NEITHER, of(lambda lost: lost.astype("float64") < 0.5, "lost")),
+            headline=False,
+            note="texts that some classifier could be certified on: their sets overlap enough, q_X < 1/2",
+        ),
+        RatioOf(
+            *("synonyms_per_word", Better.NEITHER, of(operator.sub, "set_words", "substitutable_words")),
+            *("substitutable_words",),
+            unit="words",
+            bounds=POSITIVE,
+            headline=False,
+        ),
+        RatioOf(*("substitutable_words", Better.NEITHER, "substitutable_words", "words"), unit="rate", headline=False),
     )
 
 
-def _what(good: pd.DataFrame, each: str) -> str:
+def _certified_for(most: int, right: tuple[str, ...]) -> ShareOf:
+    """Right and certified whichever `most` words an attacker changes."""
+
+    def certified(
+        label: pd.Series[Any], predicted: pd.Series[Any], abstained: pd.Series[Any], radius: Any, reach: Any
+    ) -> pd.Series[bool]:
+        held = radius.astype("Int64").fillna(-1).astype("int64") >= np.minimum(reach.astype("int64"), most)
+        found: pd.Series[bool] = _right(label, predicted, abstained) & held
+        return found
+
+    return ShareOf(
+        *("certified_accuracy", Better.HIGHER, of(certified, *right, "radius", "substitutable_words")),
+        slice=f"{most} changed word{'s' if most > 1 else ''}",
+        note=_each,
+    )
+
+
+def _right(label: pd.Series[Any], predicted: pd.Series[Any], abstained: pd.Series[Any]) -> pd.Series[bool]:
+    return (label.astype("int64") == predicted.astype("int64")) & ~abstained.astype(bool)
+
+
+def _certified(
+    label: pd.Series[Any], predicted: pd.Series[Any], abstained: pd.Series[Any], certified: pd.Series[Any]
+) -> pd.Series[bool]:
+    return _right(label, predicted, abstained) & certified.astype(bool)
+
+
+def _each(rows: Rows) -> str:
+    alpha = " and ".join(f"{value:g}" for value in sorted(rows.good["alpha"].unique()))
+    return f"each text's answer and certificate hold but for a chance of {alpha}"
+
+
+def _what(rows: Rows) -> str:
     """What the certificate is about, without which its number means nothing."""
+    good = rows.good
     most = {"any number" if pd.isna(value) else f"at most {int(value)}" for value in good["changed_words"].unique()}
     tables = " and ".join(sorted(good["synonyms"].unique()))
     return (
         f"of the smoothed classifier, right whichever synonyms replace {' or '.join(sorted(most))} of the words, so a "
-        f"lower bound of its accuracy after such attacks; {each}; synonyms: {tables}"
+        f"lower bound of its accuracy after such attacks; {_each(rows)}; synonyms: {tables}"
     )
 
 
-def _limits(good: pd.DataFrame) -> str:
+def _limits(rows: Rows) -> str:
     limits = {
-        "cut to their first words": good["words_cut"] > 0,
-        "longer than the model reads": good["truncated"] > 0,
+        "cut to their first words": rows.good["words_cut"] > 0,
+        "longer than the model reads": rows.good["truncated"] > 0,
     }
     return ", ".join(f"{int(hit.sum())} {what}" for what, hit in limits.items() if hit.any())

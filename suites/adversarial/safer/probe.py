@@ -17,29 +17,26 @@ In text pairs the words of both texts are replaced, unless `side` says otherwise
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
-import pandera.pandas as pa
 from pandera.typing import Series
 from pydantic import Field, model_validator
 
 from harness.api.case import Case
-from harness.api.estimates import UNIT
-from harness.api.metrics import Metric, RowValues
+from harness.api.columns import column, list_column
 from harness.api.needs import Need, any_of
-from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
+from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row, excluded_row
 from harness.api.scorer import ClassScores, Scorer, TextRequest
 from harness.data.schemas import LabelledTexts
 from harness.errors import DataError, NoDataError
 from suites.adversarial.cases import case_seed, cut_cases
 from suites.adversarial.resources.finding import ResourceMissing
 from suites.adversarial.safer.bound import bound_votes, losses, radius
-from suites.adversarial.safer.metrics import SHARES, VALUE_COLUMNS, measure_safer, row_values
+from suites.adversarial.safer.metrics import safer_metrics
 from suites.adversarial.safer.smoothing import Smoothed, smoothed
 from suites.adversarial.safer.synonym_sources import (
     SynonymSettings,
@@ -86,37 +83,44 @@ class SaferParams(ProbeParams):
 class SaferRow(ProbeRow):
     """One row per text (or pair).
 
-    votes and selection_votes are JSON lists of the classes' votes among the versions; p_low bounds the share of
+    p_low bounds the share of
     smoothed_predicted from below, p_other_high that of any other class from above. radius is the most words that may be
     changed without changing the smoothed answer (empty where abstained), certified that it reaches changed_words, or
     substitutable_words where that is less or changed_words is empty. lost is q_X there. set_words sums the sizes of the
-    perturbation sets of the substitutable words. A text without such a word is an error: nothing would be certified.
+    perturbation sets of the substitutable words. A text without such a word is excluded: there is
+    nothing to certify.
     """
 
-    text: Series[str]
-    pair: Series[str] = pa.Field(nullable=True)
-    label: Series[int] = pa.Field(ge=0)
-    predicted: Series[int] = pa.Field(ge=0)
-    score: Series[float] = pa.Field(ge=0, le=1 + 1e-9)
-    smoothed_predicted: Series[int] = pa.Field(ge=0)
-    abstained: Series[bool]
-    certified: Series[bool]
-    radius: Series[pd.Int64Dtype] = pa.Field(ge=0, nullable=True)
-    votes: Series[str]
-    selection_votes: Series[str]
-    p_low: Series[float] = pa.Field(ge=0, le=1)
-    p_other_high: Series[float] = pa.Field(ge=0, le=1)
-    lost: Series[float] = pa.Field(ge=0, le=1)
-    alpha: Series[float] = pa.Field(gt=0, lt=0.5)
-    changed_words: Series[pd.Int64Dtype] = pa.Field(ge=1, nullable=True)
-    words: Series[int] = pa.Field(ge=1)
-    substitutable_words: Series[int] = pa.Field(ge=1)
-    set_words: Series[int] = pa.Field(ge=2)
-    mean_set_size: Series[float] = pa.Field(ge=2)
-    distinct_versions: Series[int] = pa.Field(ge=1)
-    words_cut: Series[int] = pa.Field(ge=0)
-    truncated: Series[int] = pa.Field(ge=0)
-    synonyms: Series[str]
+    text: Series[str] = column("the text")
+    pair: Series[str] = column("its second text, of pairs", nullable=True)
+    label: Series[int] = column("true class, by index", ge=0)
+    predicted: Series[int] = column("class the classifier itself predicts, by index", ge=0)
+    score: Series[float] = column("probability it gives the true class", ge=0, le=1 + 1e-9)
+    smoothed_predicted: Series[int] = column("class the smoothed classifier answers, by index", ge=0)
+    abstained: Series[bool] = column("whether that answer is too uncertain to be given")
+    certified: Series[bool] = column("whether no allowed change of words changes the smoothed answer")
+    radius: Series[pd.Int64Dtype] = column(
+        "most words that may change without changing it; empty where abstained", "words", ge=0, nullable=True
+    )
+    votes: Series[object] = list_column("versions that got each class, of those that bound", "versions", of="int64")
+    selection_votes: Series[object] = list_column(
+        "versions that got each class, of those that choose", "versions", of="int64"
+    )
+    p_low: Series[float] = column("lower bound of the share of the smoothed answer", "rate", ge=0, le=1)
+    p_other_high: Series[float] = column("upper bound of the share of any other class", "rate", ge=0, le=1)
+    lost: Series[float] = column("share of versions that the allowed changes can turn, at most", "rate", ge=0, le=1)
+    alpha: Series[float] = column("chance that answer or certificate is wrong", "rate", gt=0, lt=0.5)
+    changed_words: Series[pd.Int64Dtype] = column(
+        "most words an attacker changes; empty: any number", "words", ge=1, nullable=True
+    )
+    words: Series[int] = column("words of the text", "words", ge=1)
+    substitutable_words: Series[int] = column("words that have synonyms", "words", ge=1)
+    set_words: Series[int] = column("sizes of their perturbation sets, summed", "words", ge=2)
+    mean_set_size: Series[float] = column("mean size of these sets", "words", ge=2)
+    distinct_versions: Series[int] = column("different texts among the random versions", "versions", ge=1)
+    words_cut: Series[int] = column("words left out at the end", "words", ge=0)
+    truncated: Series[int] = column("tokens of the text that the model cannot read", "tokens", ge=0)
+    synonyms: Series[str] = column("where the synonyms come from")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +147,8 @@ class Safer(Probe[SaferParams]):
     needs = (any_of(Need.SEQUENCE_CLASSIFIER),)
     inputs = {"examples": Input(LabelledTexts, "texts with their true labels", EXAMPLES)}  # noqa: RUF012
     chunk = 4
-    shares = SHARES
-    bounds = {"substitutable_words": UNIT}  # noqa: RUF012
-    value_columns = VALUE_COLUMNS
+    metrics = safer_metrics()
+    nothing = "no text could be smoothed"
     Params = SaferParams
     Row = SaferRow
 
@@ -178,17 +181,9 @@ class Safer(Probe[SaferParams]):
         for case, each, requests in zip(cases, found, asked, strict=True):
             if requests is None:
                 why = "the text has no word" if not each.words else f"none of its {each.words} words has a synonym"
-                yield error_row(case, f"not applicable: {why} ({table.described})")
+                yield excluded_row(case, f"{why} ({table.described})")
             else:
                 yield self._row(case, each, requests, answers, table)
-
-    def measure(self, rows: pd.DataFrame) -> list[Metric]:
-        """Accuracy of the classifier and of the smoothed one, certified accuracy, abstentions, sizes of sets."""
-        return measure_safer(rows)
-
-    def row_values(self, rows: pd.DataFrame, metric: str, part: str) -> RowValues | None:
-        """Of the metrics that are shares."""
-        return row_values(rows, metric, part)
 
     def cost(self, cases: Sequence[Case]) -> int:
         """Each text is read once, and once per random version; at most, since equal versions are read once."""
@@ -264,8 +259,8 @@ class Safer(Probe[SaferParams]):
             "abstained": most is None,
             "certified": most is not None and most >= reach,
             "radius": most,
-            "votes": json.dumps(votes.tolist()),
-            "selection_votes": json.dumps(selecting.tolist()),
+            "votes": votes.tolist(),
+            "selection_votes": selecting.tolist(),
             "p_low": bounds.low,
             "p_other_high": bounds.other_high,
             "lost": float(lost[reach]),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pandas as pd
-import pandera.pandas as pa
 from pandera.typing import Series
 
+from harness.api.columns import column
 from harness.api.probe import ProbeRow
 
 
@@ -17,14 +17,18 @@ class SemanticColumns(ProbeRow):
     measured, and `semantics_missing` (JSON object by measure) why a measure that was asked for is empty.
     """
 
-    similarity: Series[float] = pa.Field(ge=-1, le=1, nullable=True)
-    angular_similarity: Series[float] = pa.Field(ge=0, le=1, nullable=True)
-    grammar_errors_before: Series[pd.Int64Dtype] = pa.Field(ge=0, nullable=True)
-    grammar_errors_after: Series[pd.Int64Dtype] = pa.Field(ge=0, nullable=True)
-    perplexity_before: Series[float] = pa.Field(ge=1, nullable=True)
-    perplexity_after: Series[float] = pa.Field(ge=1, nullable=True)
-    semantics_source: Series[str] = pa.Field(nullable=True)
-    semantics_missing: Series[str] = pa.Field(nullable=True)
+    similarity: Series[float] = column("cosine of the sentence vectors before and after", ge=-1, le=1, nullable=True)
+    angular_similarity: Series[float] = column("1 - angle / pi of the sentence vectors", ge=0, le=1, nullable=True)
+    grammar_errors_before: Series[pd.Int64Dtype] = column(
+        "grammar errors in the original", "errors", ge=0, nullable=True
+    )
+    grammar_errors_after: Series[pd.Int64Dtype] = column(
+        "grammar errors in the perturbed text", "errors", ge=0, nullable=True
+    )
+    perplexity_before: Series[float] = column("perplexity of the original, per token", ge=1, nullable=True)
+    perplexity_after: Series[float] = column("perplexity of the perturbed text, per token", ge=1, nullable=True)
+    semantics_source: Series[str] = column("JSON object: measure -> what measured it", nullable=True)
+    semantics_missing: Series[str] = column("JSON object: measure -> why it is empty", nullable=True)
 
 
 SEMANTIC_COLUMNS: tuple[str, ...] = (

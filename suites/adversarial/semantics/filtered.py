@@ -3,71 +3,68 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from harness.api.estimates import estimate, share, usable, with_interval
-from harness.api.metrics import Better, Metric, RowValues, missing_metric
+from harness.api.declared import Computed, Named, Rows
+from harness.api.estimates import ANY
+from harness.api.metrics import Better, Metric, RowValues
 from harness.stats.intervals import Interval, Method, clopper_pearson
 from suites.adversarial.semantics.columns import SEMANTIC_COLUMNS
 from suites.adversarial.semantics.params import Measure, SemanticsParams
 
-METRICS = {
-    "raw_success_rate": Better.LOWER,
-    "filtered_success_rate": Better.LOWER,
-    "rejected_by_similarity": Better.NEITHER,
-    "rejected_by_grammar": Better.NEITHER,
-    "rejected_by_perplexity": Better.NEITHER,
-    "success_similarity": Better.NEITHER,
-    "success_angular_similarity": Better.NEITHER,
-    "success_new_grammar_errors": Better.NEITHER,
-    "success_perplexity_ratio": Better.NEITHER,
+_SUCCESSES: dict[str, Named] = {
+    key: Named(key, Better.NEITHER, unit=unit, bounds=bounds, headline=False, note=f"of successful attacks{more}")
+    for key, unit, bounds, more in (
+        ("success_similarity", "", (-1.0, 1.0), ""),
+        ("success_angular_similarity", "", (-1.0, 1.0), ""),
+        ("success_new_grammar_errors", "errors", None, ""),
+        ("success_perplexity_ratio", "", None, ", geometric mean of after over before"),
+    )
 }
-_MEANS: dict[str, tuple[Measure, str]] = {
-    "success_similarity": ("similarity", ""),
-    "success_angular_similarity": ("similarity", ""),
-    "success_new_grammar_errors": ("grammar", "errors"),
-    "success_perplexity_ratio": ("perplexity", ""),
+_MEANS: dict[Measure, tuple[str, ...]] = {
+    "similarity": ("success_similarity", "success_angular_similarity"),
+    "grammar": ("success_new_grammar_errors",),
+    "perplexity": ("success_perplexity_ratio",),
 }
+"""Means over successes, by the measure they are of."""
 
-_BOUNDS = {"similarity": (-1.0, 1.0), "grammar": (-math.inf, math.inf)}
 
-
-def filtered_success(rows: pd.DataFrame, params: SemanticsParams) -> list[Metric]:
-    """Success over attacked texts as the attack counts it, and of perturbed texts that keep every threshold.
+def filtered_success(params: SemanticsParams) -> Computed:
+    """Success over attacked texts, of perturbed texts that keep every threshold; what each rejects; mean measures.
 
     Rows need `status`, `outcome` (succeeded, failed, skipped) and the columns of `SemanticColumns`. A success that
     lacks a measure is without a verdict, unless another threshold rejects it: the interval of the filtered rate holds
     whichever way it falls, the value takes it to fall as the others do. Where no success has a measure that a threshold
     is about, the filtered rate is missing.
     """
-    good, errors = usable(rows)
-    attacked = good[good["outcome"] != "skipped"]
-    won = attacked[attacked["outcome"] == "succeeded"]
-    measured = _Measured(won, params)
-    asked = [key for key in METRICS if _measure_of(key) in (None, *params.measures)]
+    measures = [name for name in _MEANS if name in params.measures]
+    named = (
+        Named("filtered_success_rate", Better.LOWER, unit="rate"),
+        *(Named(f"rejected_by_{name}", Better.NEITHER, unit="rate", headline=False) for name in measures),
+        *(_SUCCESSES[key] for name in measures for key in _MEANS[name]),
+    )
+    return Computed(named, partial(_measure, params))
+
+
+def _measure(params: SemanticsParams, rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
+    attacked = rows.good[rows.good["outcome"] != "skipped"]
     if attacked.empty:
-        return [_missing(key, "no text was attacked", errors) for key in asked]
-    found = [
-        share(
-            "raw_success_rate",
-            len(won),
-            len(attacked),
-            better=Better.LOWER,
-            missing=errors,
-            headline=False,
-            note="as the attack counts it, whatever the text has become",
-        ),
-        _filtered(measured, len(attacked), errors),
-    ]
-    found += [_rejected(measured, measure, errors) for measure in dict.fromkeys(params.measures)]
-    found += [_mean(measured, key, errors) for key, (measure, _) in _MEANS.items() if measure in params.measures]
-    return found
+        yield from (each.none("no text was attacked", missing=rows.missing) for each in named.values())
+        return
+    measured = _Measured(attacked[attacked["outcome"] == "succeeded"], params)
+    yield _filtered(measured, len(attacked), rows.missing, named["filtered_success_rate"])
+    for measure in _MEANS:
+        if measure in params.measures:
+            yield _rejected(measured, measure, rows.missing, named[f"rejected_by_{measure}"])
+    for measure, keys in _MEANS.items():
+        for key in keys if measure in params.measures else ():
+            yield _mean(measured, measure, rows.missing, named[key])
 
 
 class _Measured:
@@ -119,15 +116,14 @@ class _Measured:
         return ", ".join(parts)
 
 
-def _filtered(measured: _Measured, attacked: int, errors: int) -> Metric:
+def _filtered(measured: _Measured, attacked: int, errors: int, named: Named) -> Metric:
     """Successes that keep every threshold, over attacked texts."""
-    key = "filtered_success_rate"
     if not measured.kept:
-        return _missing(key, "no threshold of semantics is set for what is measured", errors)
+        return named.none("no threshold of semantics is set for what is measured", missing=errors)
     lacking = [measure for measure, kept in measured.kept.items() if measured.n and kept.isna().all()]
     if lacking:
         reasons = "; ".join(f"no success has its {name} measured: {measured.why_missing(name)}" for name in lacking)
-        return _missing(key, reasons, errors + measured.n)
+        return named.none(reasons, missing=errors + measured.n)
     verdict: pd.Series[Any] = pd.Series(True, index=range(measured.n), dtype="boolean")
     whole: pd.Series[Any] = verdict.copy()
     for kept in measured.kept.values():
@@ -135,7 +131,7 @@ def _filtered(measured: _Measured, attacked: int, errors: int) -> Metric:
         whole = whole & kept.reset_index(drop=True).notna()
     complete, valid = int(whole.sum()), int((verdict & whole).sum())
     if measured.n and not complete:
-        return _missing(key, "no success has every measure that a threshold is about", errors + measured.n)
+        return named.none("no success has every measure that a threshold is about", missing=errors + measured.n)
     surely, unknown = int(verdict.sum()), int(verdict.isna().sum())
     guess = valid / complete * measured.n if complete else 0.0
     value = min(max(guess, surely), surely + unknown) / attacked
@@ -148,43 +144,31 @@ def _filtered(measured: _Measured, attacked: int, errors: int) -> Metric:
         gaps = [name for name, kept in measured.kept.items() if kept.isna().any()]
         reasons = "; ".join(f"{name}: {measured.why_missing(name)}" for name in gaps)
         note += f"; {unknown} of {measured.n} successes without a verdict ({reasons})"
-    return with_interval(
-        key, value, interval, attacked, better=Better.LOWER, missing=errors + unknown, unit="rate", note=note
-    )
+    return named.value(value, interval, attacked, missing=errors + unknown, note=note)
 
 
-def _rejected(measured: _Measured, measure: Measure, errors: int) -> Metric:
+def _rejected(measured: _Measured, measure: Measure, errors: int, named: Named) -> Metric:
     """Successes that a threshold rejects, over those that have its measure."""
-    key = f"rejected_by_{measure}"
     if measure not in measured.kept:
-        return _missing(key, f"no threshold on {measure} is set", errors)
+        return named.none(f"no threshold on {measure} is set", missing=errors)
     known = measured.kept[measure].dropna()
     why = _why_none(measured, measure, len(known))
     if why:
-        return _missing(key, why, errors + measured.n)
+        return named.none(why, missing=errors + measured.n)
     gone = measured.n - len(known)
     note = f"{gone} of {measured.n} successes lack it: {measured.why_missing(measure)}" if gone else ""
-    hits = int((~known.astype(bool)).sum())
-    return share(key, hits, len(known), better=Better.NEITHER, missing=errors + gone, headline=False, note=note)
+    return named.share(int((~known.astype(bool)).sum()), len(known), missing=errors + gone, note=note)
 
 
-def _mean(measured: _Measured, key: str, errors: int) -> Metric:
+def _mean(measured: _Measured, measure: Measure, errors: int, named: Named) -> Metric:
     """Mean over successes; of ratios the geometric mean."""
-    measure, unit = _MEANS[key]
-    values = measured.values[key].dropna().to_numpy(dtype=np.float64)
+    values = measured.values[named.key].dropna().to_numpy(dtype=np.float64)
     why = _why_none(measured, measure, len(values))
     if why:
-        return _missing(key, why, errors + measured.n)
+        return named.none(why, missing=errors + measured.n)
     is_ratio = measure == "perplexity"
-    return estimate(
-        key,
-        RowValues(np.log(values), finish=np.exp) if is_ratio else RowValues(values, bounds=_BOUNDS[measure]),
-        better=Better.NEITHER,
-        missing=errors + measured.n - len(values),
-        unit=unit,
-        headline=False,
-        note="of successful attacks" + (", geometric mean of after over before" if is_ratio else ""),
-    )
+    added = RowValues(np.log(values), finish=np.exp) if is_ratio else RowValues(values, bounds=named.bounds or ANY)
+    return named.estimate(added, missing=errors + measured.n - len(values))
 
 
 def _why_none(measured: _Measured, measure: Measure, known: int) -> str:
@@ -193,16 +177,3 @@ def _why_none(measured: _Measured, measure: Measure, known: int) -> str:
     if not measured.n:
         return "no attack succeeded"
     return f"no success has its {measure} measured: {measured.why_missing(measure)}"
-
-
-def _missing(key: str, why: str, missing: int) -> Metric:
-    unit = _MEANS[key][1] if key in _MEANS else "rate"
-    metric = missing_metric(key, why, better=METRICS[key], missing=missing, unit=unit)
-    return metric.model_copy(update={"headline": key == "filtered_success_rate"})
-
-
-def _measure_of(key: str) -> Measure | None:
-    """The measure a metric is about; None: about the attack."""
-    if key in _MEANS:
-        return _MEANS[key][0]
-    return next((name for name in ("similarity", "grammar", "perplexity") if key == f"rejected_by_{name}"), None)

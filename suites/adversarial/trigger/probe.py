@@ -25,20 +25,18 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
-import pandera.pandas as pa
 from pandera.typing import Series
 from pydantic import Field
 
 from harness.api.case import Case, content_id, make_cases
-from harness.api.estimates import UNIT
-from harness.api.metrics import Metric
+from harness.api.columns import column, list_column
 from harness.api.needs import Need, any_of
 from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
 from harness.api.scorer import ClassScores, Scorer, TextRequest
 from harness.data.schemas import LabelledTexts
 from harness.errors import DataError, UsageError
 from suites.adversarial.cases import case_seed
-from suites.adversarial.trigger.metrics import METRICS, measure_triggers
+from suites.adversarial.trigger.metrics import trigger_metrics
 from suites.adversarial.trigger.search import (
     Goal,
     SearchError,
@@ -93,7 +91,7 @@ class UniversalTriggerParams(ProbeParams):
 class UniversalTriggerRow(ProbeRow):
     """One row per held-out text.
 
-    trigger (its ids in trigger_tokens, a JSON list) is the one found for the text's class, control the random one;
+    trigger (its ids in trigger_tokens) is the one found for the text's class, control the random one;
     perturbed_text (or _pair) is the text with the trigger before it. Scores are the true class's probabilities. target
     is the class to move to, empty for any. search says how tokens were chosen, why_black_box why not by gradient where
     that was not the user's choice; search_success is the share of the search_texts that the trigger moves, search_loss
@@ -101,32 +99,32 @@ class UniversalTriggerRow(ProbeRow):
     texts read by the search, a gradient as one; search_exhausted says that it ended for want of reads.
     """
 
-    text: Series[str]
-    pair: Series[str] = pa.Field(nullable=True)
-    label: Series[int] = pa.Field(ge=0)
-    label_name: Series[str]
-    target: Series[pd.Int64Dtype] = pa.Field(ge=0, nullable=True)
-    predicted: Series[int] = pa.Field(ge=0)
-    score: Series[float] = pa.Field(ge=0, le=1 + 1e-9)
-    perturbed_text: Series[str]
-    perturbed_pair: Series[str] = pa.Field(nullable=True)
-    perturbed_predicted: Series[int] = pa.Field(ge=0)
-    perturbed_score: Series[float] = pa.Field(ge=0, le=1 + 1e-9)
-    trigger: Series[str]
-    trigger_tokens: Series[str]
-    control: Series[str]
-    control_predicted: Series[int] = pa.Field(ge=0)
-    control_score: Series[float] = pa.Field(ge=0, le=1 + 1e-9)
-    search: Series[str] = pa.Field(isin=["gradient", "black box"])
-    why_black_box: Series[str] = pa.Field(nullable=True)
-    search_texts: Series[int] = pa.Field(ge=1)
-    search_success: Series[float] = pa.Field(ge=0, le=1)
-    search_start_loss: Series[float]
-    search_loss: Series[float]
-    search_reads: Series[int] = pa.Field(ge=1)
-    search_exhausted: Series[bool]
-    words_cut: Series[int] = pa.Field(ge=0)
-    truncated: Series[int] = pa.Field(ge=0)
+    text: Series[str] = column("the held-out text")
+    pair: Series[str] = column("its second text, of pairs", nullable=True)
+    label: Series[int] = column("true class, by index", ge=0)
+    label_name: Series[str] = column("its name")
+    target: Series[pd.Int64Dtype] = column("class to move to, by index; empty: any other", ge=0, nullable=True)
+    predicted: Series[int] = column("class predicted of the text as it is, by index", ge=0)
+    score: Series[float] = column("probability of the true class", ge=0, le=1 + 1e-9)
+    perturbed_text: Series[str] = column("the text with the trigger before it")
+    perturbed_pair: Series[str] = column("its second text, of pairs", nullable=True)
+    perturbed_predicted: Series[int] = column("class predicted with the trigger, by index", ge=0)
+    perturbed_score: Series[float] = column("probability of the true class with the trigger", ge=0, le=1 + 1e-9)
+    trigger: Series[str] = column("the trigger found for the text's class")
+    trigger_tokens: Series[object] = list_column("its tokens, by id", of="int64")
+    control: Series[str] = column("random tokens, as many, drawn for this text")
+    control_predicted: Series[int] = column("class predicted with the control, by index", ge=0)
+    control_score: Series[float] = column("probability of the true class with the control", ge=0, le=1 + 1e-9)
+    search: Series[str] = column("how tokens to try were chosen", isin=["gradient", "black box"])
+    why_black_box: Series[str] = column("why not by gradient, where it was not asked for", nullable=True)
+    search_texts: Series[int] = column("texts the trigger was searched on", "texts", ge=1)
+    search_success: Series[float] = column("share of these that it moves", "rate", ge=0, le=1)
+    search_start_loss: Series[float] = column("mean loss on these at the start of the search", "nats")
+    search_loss: Series[float] = column("mean loss on these with the trigger", "nats")
+    search_reads: Series[int] = column("texts the search read, a gradient as one", "texts", ge=1)
+    search_exhausted: Series[bool] = column("whether the search ended for want of reads")
+    words_cut: Series[int] = column("words left out at the end", "words", ge=0)
+    truncated: Series[int] = column("tokens of the text that the model cannot read", "tokens", ge=0)
 
 
 class UniversalTrigger(Probe[UniversalTriggerParams]):
@@ -144,7 +142,8 @@ class UniversalTrigger(Probe[UniversalTriggerParams]):
     needs = (any_of(Need.SEQUENCE_CLASSIFIER),)
     inputs = {"examples": Input(LabelledTexts, "texts with their true labels", EXAMPLES)}  # noqa: RUF012
     Params = UniversalTriggerParams
-    bounds = {**dict.fromkeys(METRICS, UNIT), "success_above_control": (-1.0, 1.0)}  # noqa: RUF012
+    metrics = trigger_metrics()
+    nothing = "no held-out text met a trigger"
     Row = UniversalTriggerRow
 
     def cases(self, plan: Plan) -> list[Case]:
@@ -180,10 +179,6 @@ class UniversalTrigger(Probe[UniversalTriggerParams]):
         shared = {"search": "gradient" if by_gradient else "black box", "why_black_box": why}
         for attempt in attempts:
             yield _row(attempt, [answers[request] for request in attempt.requests], scorer.info.labels, shared)
-
-    def measure(self, rows: pd.DataFrame) -> list[Metric]:
-        """Accuracy without and with trigger and control, success of both and their difference, by class too."""
-        return measure_triggers(rows)
 
     def cost(self, cases: Sequence[Case]) -> int:
         """Each held-out text is read three times; the search of each class reads its texts once per trigger tried."""
@@ -322,7 +317,7 @@ def _row(
         "perturbed_predicted": with_trigger.label,
         "perturbed_score": float(with_trigger.probabilities[label]),
         "trigger": found.text,
-        "trigger_tokens": json.dumps(list(found.tokens)),
+        "trigger_tokens": list(found.tokens),
         "control": attempt.control,
         "control_predicted": with_control.label,
         "control_score": float(with_control.probabilities[label]),

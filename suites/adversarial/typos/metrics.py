@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import io
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,51 +12,50 @@ import pyarrow as pa
 import pyarrow.json
 from numpy.typing import NDArray
 
-from harness.api.estimates import POSITIVE, UNIT, all_missing, estimate, share, usable, with_interval
+from harness.api.declared import Computed, Declared, Named, Rows
+from harness.api.estimates import POSITIVE, UNIT
+from harness.api.lists import as_list
 from harness.api.metrics import Better, Metric, RowValues
 from harness.stats.intervals import Method, clopper_pearson
 from suites.adversarial.typos.corruptions import KINDS
 
-METRICS = {
-    "clean_accuracy": Better.HIGHER,
-    "mean_accuracy": Better.HIGHER,
-    "worst_kind_accuracy": Better.HIGHER,
-    "robust_accuracy": Better.HIGHER,
-    "flip_rate": Better.LOWER,
-    "token_growth": Better.NEITHER,
-}
+_SHARE: dict[str, Any] = {"unit": "rate", "is_share": True}
+_NAMED = (
+    Named("clean_accuracy", Better.HIGHER, **_SHARE),
+    Named("mean_accuracy", Better.HIGHER, unit="rate", note="kinds and severities weigh the same"),
+    Named("worst_kind_accuracy", Better.HIGHER, unit="rate"),
+    Named("robust_accuracy", Better.HIGHER, note="right as it is and in every version", **_SHARE),
+    Named("flip_rate", Better.LOWER, unit="rate"),
+    Named("token_growth", Better.NEITHER, headline=False),
+    Named("accuracy", Better.HIGHER, unit="rate", sliced_only=True),
+)
+_OF = {each.key: each for each in _NAMED}
 VALUE_COLUMNS = ("label", "predicted", "versions")
 
 
-def measure_typos(rows: pd.DataFrame) -> list[Metric]:
+def typo_metrics() -> tuple[Declared, ...]:
     """Metrics over all usable rows, per kind (slice 'swap'), and per kind and severity (slice 'swap: 0.1').
 
     A kind that cannot change a text says nothing of it: the text counts as missing in that kind's slices.
     """
-    good, missing = usable(rows)
-    if good.empty:
-        return all_missing(METRICS, "no text could be classified", missing)
+    return (Computed(_NAMED, _measure, typo_values, VALUE_COLUMNS),)
+
+
+def _measure(rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
+    good, missing = rows.good, rows.missing
     versions = _versions(good)
     kinds = [kind for kind in KINDS if kind in set(versions["kind"])]
-    shared: dict[str, Any] = {"missing": missing}
     right = good["label"].astype("int64") == good["predicted"].astype("int64")
     robust = right & versions.groupby("case_id")["right"].all().reindex(good["case_id"]).to_numpy()
-    return [
-        share("clean_accuracy", int(right.sum()), len(good), better=Better.HIGHER, note=_counts(good), **shared),
-        _per_text("mean_accuracy", versions, "right", note="kinds and severities weigh the same", **shared),
-        worst_kind(versions, kinds, missing),
-        share(
-            "robust_accuracy",
-            int(robust.sum()),
-            len(good),
-            better=Better.HIGHER,
-            note="right as it is and in every version",
-            **shared,
-        ),
-        _per_text("flip_rate", versions, "flipped", note="share of versions classified unlike the text", **shared),
-        _token_growth(versions, **shared),
-        *(metric for kind in kinds for metric in _of_kind(versions[versions["kind"] == kind], kind, len(rows))),
-    ]
+    yield named["clean_accuracy"].share(int(right.sum()), len(good), note=_counts(good), missing=missing)
+    yield _per_text(named["mean_accuracy"], versions, "right", missing=missing)
+    yield worst_kind(versions, kinds, missing)
+    yield named["robust_accuracy"].share(int(robust.sum()), len(good), missing=missing)
+    flips = "share of versions classified unlike the text"
+    yield _per_text(named["flip_rate"], versions, "flipped", note=flips, missing=missing)
+    yield _token_growth(versions, missing=missing)
+    for kind in kinds:
+        yield from _of_kind(versions[versions["kind"] == kind], kind, len(rows.all) - rows.excluded)
 
 
 def typo_values(rows: pd.DataFrame, metric: str, part: str) -> RowValues | None:
@@ -125,42 +123,40 @@ def _versions(good: pd.DataFrame) -> pd.DataFrame:
         for case_id, label, predicted, tokens, versions in zip(
             good["case_id"], good["label"], good["predicted"], good["tokens"], good["versions"], strict=True
         )
-        for version in json.loads(versions)
+        for version in as_list(versions)
     ]
     return pd.DataFrame(found)
 
 
 def _of_kind(versions: pd.DataFrame, kind: str, planned: int) -> list[Metric]:
     """A kind's accuracy over its severities and at each, its flip rate and token growth."""
-    shared: dict[str, Any] = {"missing": planned - versions["case_id"].nunique(), "headline": False}
+    missing = planned - versions["case_id"].nunique()
     curve = [
-        share(
-            "accuracy",
+        _OF["accuracy"].share(
             int(at["right"].sum()),
             len(at),
-            better=Better.HIGHER,
             slice=_point(kind, severity),
             note=f"{at['changed'].mean():.1%} of the words it can change were changed",
-            **shared,
+            missing=missing,
         )
         for severity, at in versions.groupby("severity")
     ]
+    note = "severities weigh the same"
     return [
-        _per_text("accuracy", versions, "right", slice=kind, note="severities weigh the same", **shared),
+        _per_text(_OF["accuracy"], versions, "right", slice=kind, note=note, missing=missing),
         *curve,
-        _per_text("flip_rate", versions, "flipped", slice=kind, **shared),
-        _token_growth(versions, slice=kind, **shared),
+        _per_text(_OF["flip_rate"], versions, "flipped", slice=kind, missing=missing),
+        _token_growth(versions, slice=kind, missing=missing),
     ]
 
 
-def _per_text(key: str, versions: pd.DataFrame, column: str, *, level: float = 0.95, **fields: Any) -> Metric:
+def _per_text(named: Named, versions: pd.DataFrame, column: str, *, level: float = 0.95, **fields: Any) -> Metric:
     """The mean over texts of each text's mean over its versions; texts are what is independent."""
-    values, better = versions.groupby("case_id")[column].mean(), METRICS.get(key, Better.HIGHER)
+    values = versions.groupby("case_id")[column].mean()
     if len(versions) == len(values):  # one version each: a share
         hits, n = int(values.sum()), len(values)
-        return with_interval(key, hits / n, clopper_pearson(hits, n, level), n, better=better, unit="rate", **fields)
-    above = RowValues(values.to_numpy(np.float64), bounds=UNIT)
-    return estimate(key, above, better=better, level=level, unit="rate", **fields)
+        return named.value(hits / n, clopper_pearson(hits, n, level), n, **fields)
+    return named.estimate(RowValues(values.to_numpy(np.float64), bounds=UNIT), level=level, **fields)
 
 
 def worst_kind(versions: pd.DataFrame, kinds: Sequence[str], missing: int) -> Metric:
@@ -170,38 +166,26 @@ def worst_kind(versions: pd.DataFrame, kinds: Sequence[str], missing: int) -> Me
     then lies between the least of the lower and the least of the upper ends.
     """
     level = 1 - 0.05 / len(kinds)
-    found = {kind: _per_text("accuracy", versions[versions["kind"] == kind], "right", level=level) for kind in kinds}
+    found = {
+        kind: _per_text(_OF["accuracy"], versions[versions["kind"] == kind], "right", level=level) for kind in kinds
+    }
     worst = min(kinds, key=lambda kind: found[kind].value or 0.0)
     lows, highs = ([getattr(metric, end) for metric in found.values()] for end in ("low", "high"))
-    return Metric(
-        key="worst_kind_accuracy",
-        value=found[worst].value,
-        low=min(lows),
-        high=min(highs),
-        interval=f"{Method.WORST} over {len(kinds)}",
-        n=found[worst].n,
-        missing=missing,
-        unit="rate",
-        better=Better.HIGHER,
-        note=f"the worst is {worst}",
+    value = found[worst].value
+    assert value is not None  # a share of texts that there are
+    metric = _OF["worst_kind_accuracy"].value(
+        value, None, found[worst].n, missing=missing, note=f"the worst is {worst}", low=min(lows), high=min(highs)
     )
+    return metric.model_copy(update={"interval": f"{Method.WORST} over {len(kinds)}"})
 
 
 def _token_growth(versions: pd.DataFrame, **fields: Any) -> Metric:
     """Tokens of the versions over tokens of their texts: how much the tokenizer breaks spoilt words up."""
     unknown = int(versions["unknown"].sum())
-    return estimate(
-        "token_growth",
-        RowValues(
-            versions["tokens"].to_numpy(np.float64),
-            versions["clean_tokens"].to_numpy(np.float64),
-            versions["case_id"].to_numpy(),
-            bounds=POSITIVE,
-        ),
-        better=Better.NEITHER,
-        note=f"tokens of the versions over tokens of the texts; {unknown} of the versions' tokens are unknown",
-        **{**fields, "headline": False},
-    )
+    grown, clean = (versions[name].to_numpy(np.float64) for name in ("tokens", "clean_tokens"))
+    values = RowValues(grown, clean, versions["case_id"].to_numpy(), bounds=POSITIVE)
+    note = f"tokens of the versions over tokens of the texts; {unknown} of the versions' tokens are unknown"
+    return _OF["token_growth"].estimate(values, note=note, **fields)
 
 
 def _counts(good: pd.DataFrame) -> str:

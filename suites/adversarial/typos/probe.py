@@ -20,22 +20,19 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
-import pandera.pandas as pa
 from pandera.typing import Series
 from pydantic import Field, field_validator
 
 from harness.api.case import Case
-from harness.api.estimates import UNIT
-from harness.api.metrics import Metric, RowValues
+from harness.api.columns import column, list_column
 from harness.api.needs import Need, any_of
-from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
+from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row, excluded_row
 from harness.api.scorer import ClassScores, Scorer, TextRequest
 from harness.data.schemas import LabelledTexts
 from harness.errors import DataError
 from suites.adversarial.cases import case_seed, cut_cases
 from suites.adversarial.typos.corruptions import KINDS, WHY_NOT, Corrupted, Kind, changed_spans, corrupt, count_words
-from suites.adversarial.typos.metrics import VALUE_COLUMNS, measure_typos, typo_values
+from suites.adversarial.typos.metrics import typo_metrics
 from suites.labels import true_classes
 from suites.sources import IMDB_HELD_OUT
 
@@ -87,26 +84,26 @@ class TyposRow(ProbeRow):
     the tokens of the text that the model cannot read.
     """
 
-    text: Series[str]
-    pair: Series[str] = pa.Field(nullable=True)
-    label: Series[int] = pa.Field(ge=0)
-    predicted: Series[int] = pa.Field(ge=0)
-    score: Series[float] = pa.Field(ge=0, le=1 + 1e-9)
-    probabilities: Series[str]
-    perturbed_text: Series[str]
-    perturbed_pair: Series[str] = pa.Field(nullable=True)
-    perturbed_predicted: Series[int] = pa.Field(ge=0)
-    perturbed_score: Series[float] = pa.Field(ge=0, le=1 + 1e-9)
-    perturbed_kind: Series[str]
-    perturbed_severity: Series[float] = pa.Field(gt=0, le=1)
-    flips: Series[int] = pa.Field(ge=0)
-    words: Series[int] = pa.Field(ge=1)
-    words_cut: Series[int] = pa.Field(ge=0)
-    tokens: Series[int] = pa.Field(ge=0)
-    unknown_tokens: Series[int] = pa.Field(ge=0)
-    truncated: Series[int] = pa.Field(ge=0)
-    not_applicable: Series[str]
-    versions: Series[str]
+    text: Series[str] = column("the text as it is")
+    pair: Series[str] = column("its second text, of pairs", nullable=True)
+    label: Series[int] = column("true class, by index", ge=0)
+    predicted: Series[int] = column("class predicted of the text as it is, by index", ge=0)
+    score: Series[float] = column("probability of the true class", ge=0, le=1 + 1e-9)
+    probabilities: Series[object] = list_column("probability of each class, in order of index", of="double")
+    perturbed_text: Series[str] = column("the version with the least probability of the true class")
+    perturbed_pair: Series[str] = column("its second text, of pairs", nullable=True)
+    perturbed_predicted: Series[int] = column("class predicted of that version, by index", ge=0)
+    perturbed_score: Series[float] = column("probability of the true class of that version", ge=0, le=1 + 1e-9)
+    perturbed_kind: Series[str] = column("how that version was spoilt")
+    perturbed_severity: Series[float] = column("share of words changed in it", "rate", gt=0, le=1)
+    flips: Series[int] = column("versions classified unlike the text", "versions", ge=0)
+    words: Series[int] = column("words of the text", "words", ge=1)
+    words_cut: Series[int] = column("words left out at its end", "words", ge=0)
+    tokens: Series[int] = column("tokens of the text, special ones not counted", "tokens", ge=0)
+    unknown_tokens: Series[int] = column("of these, unknown ones", "tokens", ge=0)
+    truncated: Series[int] = column("tokens of the text that the model cannot read", "tokens", ge=0)
+    not_applicable: Series[str] = column("JSON object: kind of error -> why it cannot change the text")
+    versions: Series[str] = column("JSON list of all versions, each an object")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,14 +133,8 @@ class Typos(Probe[TyposParams]):
     needs = (any_of(Need.SEQUENCE_CLASSIFIER),)
     inputs = {"examples": Input(LabelledTexts, "texts with their true labels", EXAMPLES)}  # noqa: RUF012
     chunk = 8
-    bounds = dict.fromkeys(
-        (
-            *("clean_accuracy", "mean_accuracy", "worst_kind_accuracy"),
-            *("robust_accuracy", "accuracy", "flip_rate"),
-        ),
-        UNIT,
-    )
-    value_columns = VALUE_COLUMNS
+    metrics = typo_metrics()
+    nothing = "no text could be classified"
     Params = TyposParams
     Row = TyposRow
 
@@ -166,14 +157,6 @@ class Typos(Probe[TyposParams]):
         tokens = _Tokens(scorer)
         for case, (versions, not_applicable) in zip(cases, found, strict=True):
             yield _row(tokens, case, versions, not_applicable, answers)
-
-    def measure(self, rows: pd.DataFrame) -> list[Metric]:
-        """Accuracy as the texts are, by kind and severity, at worst, in every version; flips; tokens."""
-        return measure_typos(rows)
-
-    def row_values(self, rows: pd.DataFrame, metric: str, part: str) -> RowValues | None:
-        """Of the rates: what each text adds."""
-        return typo_values(rows, metric, part)
 
     def cost(self, cases: Sequence[Case]) -> int:
         """Each text is read once, and once per kind and severity."""
@@ -234,7 +217,7 @@ def _row(
     answers: dict[TextRequest, ClassScores],
 ) -> RowDict:
     if not versions:
-        return error_row(case, f"not applicable: {_nothing_to_change(case, not_applicable)}")
+        return excluded_row(case, _nothing_to_change(case, not_applicable))
     original = _request(case.data)
     for what, request in (("the text", original), *((f"{v.kind} at {v.severity:g}", v.request) for v in versions)):
         if answers[request].error is not None:
@@ -251,7 +234,7 @@ def _row(
         "label": label,
         "predicted": answer.label,
         "score": float(answer.probabilities[label]),
-        "probabilities": json.dumps(answer.probabilities.tolist()),
+        "probabilities": answer.probabilities.tolist(),
         "perturbed_text": worst.request.text,
         "perturbed_pair": worst.request.pair,
         "perturbed_predicted": answers[worst.request].label,

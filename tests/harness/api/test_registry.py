@@ -28,6 +28,7 @@ def test_a_name_taken_twice_is_reported() -> None:
         name = "quality/perplexity"
         about = find_probes().probes["quality/perplexity"].about
         needs = ()
+        metrics = find_probes().probes["quality/perplexity"].metrics
         Row = find_probes().probes["quality/perplexity"].Row
 
     import sys
@@ -36,6 +37,21 @@ def test_a_name_taken_twice_is_reported() -> None:
     found = find_probes([point("a", "suites.quality.perplexity:Perplexity"), point("b", f"{__name__}:Twin")])
     assert len(found.probes) == 1
     assert "is taken by" in found.errors[f"b = {__name__}:Twin"]
+
+
+def test_a_probe_that_measures_nothing_is_reported() -> None:
+    class Idle(Probe):  # type: ignore[type-arg]
+        name = "toy/idle"
+        about = find_probes().probes["quality/perplexity"].about
+        needs = ()
+        Row = find_probes().probes["quality/perplexity"].Row
+
+    import sys
+
+    sys.modules[__name__].Idle = Idle  # type: ignore[attr-defined]
+    found = find_probes([point("a", f"{__name__}:Idle")])
+    assert not found.probes
+    assert "Idle does not set metrics" in found.errors[f"a = {__name__}:Idle"]
 
 
 def test_pick_by_name_suite_or_suggestion() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from harness.api.metrics import Metric
@@ -147,7 +148,7 @@ def test_disk_full_while_running_is_one_sentence(
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(pd.DataFrame, "to_parquet", full)
+    monkeypatch.setattr(pq, "write_table", full)
     with pytest.raises(AuditError, match="the disk is full"):
         run_audit(planned, folder)
     assert folder.manifest().status is Status.FAILED

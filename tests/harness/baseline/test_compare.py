@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from harness.api.declared import ShareOf
 from harness.api.metrics import Better, Metric
 from harness.audit.run import regate
 from harness.baseline.compare import compare, find_baseline
@@ -317,7 +319,10 @@ def test_the_first_verdict_compares_too(tmp_path: Path) -> None:
 def test_what_is_counted_per_token_is_not_compared_across_tokenizers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Classification, "per_token", frozenset({"accuracy"}))
+    per_token = tuple(
+        replace(each, per_token=True) if isinstance(each, ShareOf) else each for each in Classification.metrics
+    )
+    monkeypatch.setattr(Classification, "metrics", per_token)
     base = make_audit(tmp_path / "base", answers(200, 0.9, 1))
     candidate = make_audit(tmp_path / "new", answers(200, 0.9, 2))
     rules = Policy.model_validate(
@@ -330,3 +335,17 @@ def test_what_is_counted_per_token_is_not_compared_across_tokenizers(
     found = regate(candidate, rules, baseline=str(base.path)).verdict
     assert found.outcome is Outcome.INCONCLUSIVE
     assert "counted per token, and the baseline has another tokenizer" in found.reason
+
+
+def test_a_case_excluded_on_one_side_is_no_pair_and_is_said(tmp_path: Path) -> None:
+    """Neither unusable nor flipped, whatever it was on the other side."""
+    right = np.ones(60, dtype=bool)
+    new, old = make_audit(tmp_path / "new", right, excluded=2), make_audit(tmp_path / "old", ~right)
+    found = compared(new, old)
+    assert (found.n, found.excluded, found.unusable) == (58, 2, 0)
+    assert found.flips is not None
+    assert found.flips.better == 58
+    measured = compared(new, old, policy(metric=f"{NAME}/ece"))
+    assert (measured.excluded, measured.unusable) == (2, 0)
+    outcome = compare(policy(), new, find_baseline(str(old.path), tmp_path))
+    assert f"{NAME}: it does not apply to 2 of the cases that both have, which were left out" in outcome.warnings

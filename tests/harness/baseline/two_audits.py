@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -33,15 +32,21 @@ def make_audit(
     *,
     start: int = 0,
     errors: int = 0,
+    excluded: int = 0,
     digest: str = "d" * 64,
     params: dict[str, Any] | None = None,
     training: TrainingRecord | None = None,
     **fields: Any,
 ) -> AuditFolder:
-    """An audit whose cases `start`, `start` + 1, ... are right or not, but for the first `errors`, which failed."""
+    """An audit whose cases `start`, `start` + 1, ... are right or not, but for the first `errors`, which failed.
+
+    And but for the last `excluded`, to which the probe does not apply.
+    """
     made = AuditFolder(folder)
     folder.mkdir(parents=True)
     rows = [_row(start + at, bool(hit), failed=at < errors) for at, hit in enumerate(right)]
+    for at in range(len(rows) - excluded, len(rows)):
+        rows[at] = {"case_id": case_id(start + at), "status": "excluded", "error": "no word"}
     store = RowStore(folder, NAME, Classification.Row)
     store.append(rows)
     made.write_metrics([metric.with_prefix(NAME) for metric in Classification().measure(store.read())])
@@ -66,7 +71,7 @@ def _row(number: int, right: bool, *, failed: bool) -> RowDict:
         "error": None,
         "label": label,
         "predicted": label if right else 1 - label,
-        "probabilities": json.dumps([likely, 1 - likely] if label == 0 else [1 - likely, likely]),
+        "probabilities": [likely, 1 - likely] if label == 0 else [1 - likely, likely],
         "nll": float(-np.log(likely)),
         "truncated": 0,
     }

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -117,7 +118,14 @@ def test_probes_lists_all_and_describes_one(
     assert code == 0
     for name in ("quality/classification", "quality/perplexity", "bias/crows_pairs", "adversarial/deepwordbug"):
         assert name in out
+    code, out, _ = call(monkeypatch, capsys, "probes", "quality/classification", "--schema")
+    columns = {each["name"]: each for each in json.loads(out)["quality/classification"]["columns"]}
+    assert code == 0
+    assert (columns["nll"]["unit"], columns["probabilities"]["type"]) == ("nats", "list<double>")
+    assert "name the probe" in call(monkeypatch, capsys, "probes", "--schema")[2]
     _, out, _ = call(monkeypatch, capsys, "probes", "bias/crows_pairs")
+    assert "metric       stereotype_share: rate, nearer to 0.5 is better, from 0 to 1" in out
+    assert "column       first_more: score of sent_more under the first formula of the kind (nats)" in out
     for word in ("paper", "needs", "cannot tell", "data", "causal LM or masked LM"):
         assert word in out
 

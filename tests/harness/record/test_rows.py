@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pandas as pd
 import pandera.pandas as pa
+import pyarrow.parquet as pq
 import pytest
 from pandera.typing import Series
 
 from harness.api.case import Case
-from harness.api.probe import ProbeRow, error_row
+from harness.api.columns import list_column
+from harness.api.lists import as_list
+from harness.api.probe import ProbeRow, error_row, excluded_row
 from harness.base.files import make_folder, write_text
 from harness.errors import AuditError, UsageError
 from harness.record.rows import RowStore, count_rows, read_rows, row_parts, rows_folder
@@ -92,7 +95,7 @@ def test_disk_full_keeps_what_was_finished(store: RowStore, monkeypatch: pytest.
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(pd.DataFrame, "to_parquet", full)
+    monkeypatch.setattr(pq, "write_table", full)
     with pytest.raises(AuditError, match=r"the disk is full; free some space; an audit goes on with `assay resume`"):
         store.append([row("b")])
     assert store.done() == {"a"}
@@ -127,3 +130,48 @@ def test_cases_are_counted_as_they_are_read(tmp_path: Path) -> None:
     (folder / "part-000001.parquet").write_bytes(b"junk")
     with pytest.raises(AuditError, match=r"part-000001\.parquet: damaged rows"):
         count_rows(tmp_path, "toy/share")
+
+
+class ListRow(ProbeRow):
+    votes: Series[object] = list_column("votes of each class", "votes", of="int64")
+    table: Series[object] = list_column("probabilities of each version", of="double", depth=2)
+
+
+def listed(case: str, votes: object, table: object = ((0.5, 0.5),)) -> dict[str, object]:
+    return {"case_id": case, "status": "ok", "error": None, "votes": votes, "table": table}
+
+
+def test_lists_are_lists_in_the_file_also_where_every_row_is_an_error(tmp_path: Path) -> None:
+    store = RowStore(tmp_path, "suite/probe", ListRow)
+    store.append([listed("a", [1, 2], [[0.25, 0.75], [1.0, 0.0]]), error_row(Case("b", {}), "broke")])
+    store.append([error_row(Case("c", {}), "broke"), excluded_row(Case("d", {}), "no word")])
+    kinds = {str(pq.read_schema(part).field("table").type) for part in row_parts(tmp_path, "suite/probe")}
+    assert len(kinds) == 1
+    assert kinds.pop().count("list<") == 2
+    rows = store.read()
+    assert rows["status"].tolist() == ["ok", "error", "error", "excluded"]
+    assert as_list(rows["votes"][0]) == [1, 2]
+    assert as_list(rows["table"][0]) == [[0.25, 0.75], [1.0, 0.0]]
+    assert rows["votes"].isna().tolist() == [False, True, True, True]
+
+
+def test_rows_of_older_versions_with_lists_as_text_read_the_same(tmp_path: Path) -> None:
+    store = RowStore(tmp_path, "suite/probe", ListRow)
+    store.append([listed("new", [3, 4])])
+    old = pd.DataFrame([listed("old", "[1, 2]", "[[0.5, 0.5]]")])
+    old.to_parquet(rows_folder(tmp_path, "suite/probe") / "part-000001.parquet", index=False)
+    rows = store.read()
+    assert [as_list(cell) for cell in rows["votes"]] == [[3, 4], [1, 2]]
+    assert [as_list(cell) for cell in rows["table"]] == [[[0.5, 0.5]]] * 2
+
+
+@pytest.mark.parametrize("votes", [["x"], 3, "[1, 2]", [[1]]])
+def test_a_value_that_is_no_such_list_is_a_fault_of_the_probe(tmp_path: Path, votes: object) -> None:
+    with pytest.raises(AuditError, match=r"column 'votes'.*fault of the probe"):
+        RowStore(tmp_path, "suite/probe", ListRow).append([listed("a", votes)])
+    assert row_parts(tmp_path, "suite/probe") == []
+
+
+def test_an_excluded_row_needs_its_reason(store: RowStore) -> None:
+    with pytest.raises(AuditError, match="without a reason"):
+        store.append([{**excluded_row(Case("a", {}), "x"), "error": None}])

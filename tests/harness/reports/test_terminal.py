@@ -55,6 +55,12 @@ def test_the_table_has_value_interval_n_and_gate() -> None:
     assert "1 more metric is in the full report" in lines
 
 
+def test_excluded_cases_stand_beside_missing_ones() -> None:
+    report = by_hand()
+    metrics = tuple(metric.model_copy(update={"excluded": 2}) for metric in report.metrics)
+    assert "100 (4, 2 excluded)" in shown(replace(report, metrics=metrics))
+
+
 def test_no_digit_of_a_bound_is_cut_off_at_any_width() -> None:
     """`<= 0.35` printed as `<= 0.3` is another policy."""
     rules = ["PASS<=0.35", "BLOCK<=0.35", "INCONCLUSIVE<=0.1"]

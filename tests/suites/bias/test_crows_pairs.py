@@ -316,4 +316,6 @@ def test_a_pair_that_a_formula_leaves_undefined_is_unusable_for_it_alone() -> No
     assert np.asarray(changed.above)[1:].tolist() == [1, 0]
     metrics = {(one.key, one.slice): one for one in CrowsPairs().measure(rows)}
     assert metrics["stereotype_share_changed_tokens", "age"].value == 1
-    assert CrowsPairs().row_values(rows, "tie_share", "") is None
+    ties = CrowsPairs().row_values(rows, "tie_share", "")
+    assert ties is not None
+    assert np.asarray(ties.above).tolist() == [0, 0, 0]

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,12 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from harness.api.lists import as_list
 from harness.api.needs import Need
 from harness.api.scorer import TextRequest
 from harness.checkpoint import CheckpointSource, inspect_checkpoint, load_checkpoint
 from harness.errors import DataError
 from harness.stats.intervals import clopper_pearson
-from suites.quality.classification import METRICS, Classification
+from suites.quality.classification import Classification
 from tests.fakes import FakeScorer, by_key, make_info, plan, rows_of, values
 from tests.tiny import make_checkpoint
 
@@ -45,7 +45,7 @@ def test_metrics_of_four_texts_worked_out_by_hand(tmp_path: Path) -> None:
     assert found["ece_raw"] == pytest.approx((0.1 + 0.6 + 0.2 + 0.3) / 4)
     assert 0 < (found["ece"] or 0) < (found["ece_raw"] or 0)  # less what four texts add by chance
     assert found["truncated_rate"] == 0.25
-    assert set(found) == set(METRICS)
+    assert set(found) == set(Classification().named())
 
 
 def test_rows_keep_every_probability_in_full(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_rows_keep_every_probability_in_full(tmp_path: Path) -> None:
     cases = probe.cases(plan(INFO, examples=examples(["one", "two"], [1, 0])))
     rows = rows_of(probe, FakeScorer(INFO), cases, tmp_path)
     answers = FakeScorer(INFO).classify([TextRequest("one"), TextRequest("two")])
-    assert [json.loads(value) for value in rows["probabilities"]] == [a.probabilities.tolist() for a in answers]
+    assert [as_list(value) for value in rows["probabilities"]] == [a.probabilities.tolist() for a in answers]
     assert list(rows["label"]) == [1, 0]
 
 
@@ -75,7 +75,9 @@ def test_without_a_usable_row_every_metric_is_missing_with_a_reason(tmp_path: Pa
         (rows_of(probe, FakeScorer(INFO), [], tmp_path / "none"), 0),
     ):
         metrics = probe.measure(rows)
-        assert {m.key: (m.value, m.n, m.missing) for m in metrics} == dict.fromkeys(METRICS, (None, 0, missing))
+        assert {m.key: (m.value, m.n, m.missing) for m in metrics} == dict.fromkeys(
+            Classification().named(), (None, 0, missing)
+        )
         assert all(metric.note for metric in metrics)
 
 
@@ -110,7 +112,7 @@ def test_a_tiny_checkpoint_is_scored_as_transformers_scores_it(kind: str, tmp_pa
         encoded = loaded.tokenizer(text, return_tensors="pt", truncation=True, max_length=info.max_tokens)
         with torch.no_grad():
             expected = loaded.model(**encoded).logits[0].softmax(-1)
-        assert json.loads(given) == pytest.approx(expected.tolist(), abs=1e-4)
+        assert as_list(given) == pytest.approx(expected.tolist(), abs=1e-4)
     found = values(probe.measure(rows))
     assert found["truncated_rate"] == 0.25
     assert found["accuracy"] == (rows["label"] == rows["predicted"]).mean()

@@ -16,7 +16,7 @@ from harness.api.scorer import TokenRequest
 from harness.checkpoint import CheckpointSource, inspect_checkpoint, load_checkpoint
 from harness.errors import UsageError
 from harness.scorer.hf import HFScorer
-from suites.quality.perplexity import METRICS, Perplexity, PerplexityParams
+from suites.quality.perplexity import Perplexity, PerplexityParams
 from suites.quality.windows import Windows, score_causal, score_masked
 from suites.words import first_words
 from tests.fakes import CLS, MASK, SEP, START, FakeScorer, by_key, made_up_logprob, make_info, plan, rows_of, values
@@ -93,7 +93,7 @@ def test_pseudo_perplexity_by_brute_force(tmp_path: Path) -> None:
             window[i - max(0, end - 6) + 1] = MASK
             nll -= made_up_logprob(tuple(window), tokens[i])
     found = values(probe.measure(rows))
-    assert set(found) == set(METRICS["masked"])
+    assert set(found) == {"pseudo_perplexity", "pseudo_bits_per_byte"}
     assert found["pseudo_perplexity"] == pytest.approx(math.exp(nll / 17))
     assert found["pseudo_bits_per_byte"] == pytest.approx(nll / math.log(2) / rows["bytes"].sum())
     assert list(rows["windows"]) == [1, 1, 4]
@@ -154,7 +154,7 @@ def test_missing_texts_are_counted_and_reasons_given(tmp_path: Path) -> None:
     assert (metric.n, metric.missing, metric.high) == (1, 1, None)
     for nothing, missing in ((rows[rows["status"] == "error"], 1), (rows[:0], 0)):
         found = by_key(probe.measure(nothing))
-        assert {key for key, _ in found} == {key for keys in METRICS.values() for key in keys}
+        assert {key for key, _ in found} == set(Perplexity().named())
         assert {(m.value, m.n, m.missing) for m in found.values()} == {(None, 0, missing)}
 
 

@@ -274,13 +274,10 @@ def test_whatever_breaks_inside_an_attack_is_an_error_and_touches_no_other_case(
         Case("blank", {"text": "", "label": 1, "words_cut": 0}),
     )
     found = attacked([crash, broken, wordless, blank, fine], FakeScorer(CLASSIFIER, classify=classify))
-    assert list(found["status"]) == ["error"] * 4 + ["ok"]
+    assert list(found["status"]) == ["error"] * 2 + ["excluded"] * 2 + ["ok"]
     assert found.loc[crash.id, "error"] == "ZeroDivisionError: told to"
     assert found.loc[broken.id, "error"] == "VictimError: non-finite logits, asked for 'good broken'"
-    assert (
-        found.loc[[wordless.id, blank.id], "error"].tolist()
-        == ["the text has no word to attack; leave such texts out"] * 2
-    )
+    assert found.loc[[wordless.id, blank.id], "error"].tolist() == ["the text has no word to attack"] * 2
     assert found.loc[crash.id].drop(["status", "error"]).isna().all()
     alone = attacked([fine], FakeScorer(CLASSIFIER, classify=likes_good))
     same(found.loc[[fine.id]], alone)
@@ -300,7 +297,7 @@ def test_rows_fit_the_schema_and_survive_parquet(tmp_path: Path) -> None:
     store.append(DeepWordBug(AttackParams(semantics=None)).run(victim(), [*cases()[:11], wordless]))
     read = store.read().set_index("case_id")
     assert read["stop_words"].dropna().unique().tolist() == [stop_words().name]
-    assert read.loc[wordless.id, "status"] == "error"
+    assert read.loc[wordless.id, "status"] == "excluded"
     expected = rows().loc[[case.id for case in cases()[:11]]]
     assert read["queries"].drop(wordless.id)[expected.index].tolist() == expected["queries"].tolist()
     assert set(expected["outcome"]) >= {"skipped", "failed"}

@@ -237,7 +237,7 @@ def test_a_reduction_reports_what_is_left(tmp_path: Any) -> None:
     assert len(store.read()) == 2
 
 
-@pytest.mark.parametrize("metric", ["clean_accuracy", "after_attack_accuracy", "attack_success_rate"])
+@pytest.mark.parametrize("metric", ["clean_accuracy", "after_attack_accuracy", "attack_success_rate", "mean_queries"])
 def test_row_values_add_up_to_the_metric(metric: str) -> None:
     probe = DeepWordBug(AttackParams(semantics=None))
     rows = attacked(probe, scorer(), cases()).reset_index()
@@ -251,7 +251,7 @@ def test_row_values_add_up_to_the_metric(metric: str) -> None:
     assert np.isnan(above[-1])
     good = ~np.isnan(above)
     assert above[good].sum() / below[good].sum() == pytest.approx(expected.value)
-    assert probe.row_values(rows, "mean_queries", "") is None
+    assert probe.row_values(rows, metric, "a slice") is None
 
 
 def test_a_missing_resource_is_in_every_row_and_stops_no_other_probe(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,12 +280,12 @@ def test_a_text_of_unknown_tokens_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("probe", [InputReduction, CheckListInvariance, DeepWordBug])
-def test_a_text_without_a_word_is_an_error(probe: type[AttackProbe]) -> None:
+def test_a_text_without_a_word_is_excluded(probe: type[AttackProbe]) -> None:
     found = made(probe(), CLASSIFIER, text=["!!! ?!"], label=["pos"])
     (row,) = attacked(probe(AttackParams(semantics=None)), FakeScorer(CLASSIFIER, classify=thirds), found).to_dict(
         "records"
     )
-    assert row["error"] == "the text has no word to attack; leave such texts out"
+    assert (row["status"], row["error"]) == ("excluded", "the text has no word to attack")
 
 
 def test_a_masked_language_model_is_in_one_process_only() -> None:

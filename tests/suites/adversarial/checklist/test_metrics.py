@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.api.metrics import Metric
+from harness.api.declared import Named
+from harness.api.metrics import Better, Metric
 from harness.stats.intervals import clopper_pearson
 from suites.adversarial.checklist.metrics import clustered_share
 from suites.adversarial.checklist.probe import Checklist, ChecklistParams
@@ -161,12 +162,15 @@ def test_other_metrics_have_no_row_values() -> None:
     assert Checklist().row_values(frame, "mft_failure_rate", "MFT Negation") is None
 
 
+RATE = Named("rate", Better.LOWER, unit="rate")
+
+
 # --- intervals --------------------------------------------------------------------------------------------------------
 
 
 def test_clusters_of_one_are_a_plain_share() -> None:
     hits = np.array([1, 0, 0, 1, 0])
-    metric = clustered_share("rate", hits, np.ones(5), np.arange(5))
+    metric = clustered_share(RATE, hits, np.ones(5), np.arange(5))
     assert (metric.value, metric.n, metric.interval) == (0.4, 5, "Clopper-Pearson")
     assert (metric.low, metric.high) == (clopper_pearson(2, 5).low, clopper_pearson(2, 5).high)
 
@@ -174,7 +178,7 @@ def test_clusters_of_one_are_a_plain_share() -> None:
 def test_equal_clusters_count_as_one_each() -> None:
     """As if there were one row per cluster, when all rows of a cluster agree."""
     clusters = np.repeat(np.arange(20), 7)
-    metric = clustered_share("rate", np.repeat(np.arange(20) < 4, 7), np.ones(140), clusters)
+    metric = clustered_share(RATE, np.repeat(np.arange(20) < 4, 7), np.ones(140), clusters)
     assert (metric.value, metric.n) == (0.2, 20)
     assert (metric.low, metric.high) == pytest.approx(
         (clopper_pearson(4, 20).low, clopper_pearson(4, 20).high), abs=0.01
@@ -190,7 +194,7 @@ def test_the_interval_covers_the_truth_when_cases_of_a_template_fall_together(a:
         sizes = rng.integers(1, 13, 40)
         clusters = np.repeat(np.arange(40), sizes)
         hits = rng.random(len(clusters)) < rng.beta(a, b, 40)[clusters]
-        metric = clustered_share("rate", hits, np.ones(len(hits)), clusters)
+        metric = clustered_share(RATE, hits, np.ones(len(hits)), clusters)
         assert metric.low is not None
         assert metric.high is not None
         held += metric.low <= 0.2 <= metric.high

@@ -8,7 +8,6 @@ import pytest
 from scipy.stats import binomtest
 
 from harness.api.metrics import Metric
-from suites.adversarial.prompt.metrics import SHARES, VALUE_COLUMNS, prompt_values
 from suites.adversarial.prompt.probe import Prompt, PromptParams, PromptRow
 from tests.fakes import by_key
 
@@ -58,7 +57,7 @@ def measured(rows: pd.DataFrame, **params: Any) -> dict[str, Metric]:
 def test_rates_have_exact_intervals() -> None:
     found = measured(ROWS, semantics=None)
     expected = {"clean_accuracy": (13, 20), "after_attack_accuracy": (8, 20), "attack_success_rate": (5, 13)}
-    assert set(expected) == SHARES
+    assert set(expected) == {key for key, each in Prompt().named().items() if each.is_share}
     for key, (hits, n) in expected.items():
         metric, interval = found[key], binomtest(hits, n).proportion_ci(method="exact")
         assert (metric.value, metric.n, metric.missing) == (hits / n, n, 1)
@@ -105,9 +104,15 @@ def test_filtered_success_is_measured_with_semantics() -> None:
     assert found["rejected_by_similarity"].value == pytest.approx(3 / 5)
 
 
-@pytest.mark.parametrize("metric", [*sorted(SHARES), "logprob_drop"])
+@pytest.mark.parametrize(
+    "metric",
+    [
+        *("clean_accuracy", "after_attack_accuracy", "attack_success_rate", "logprob_drop"),
+        *("mean_queries", "mean_queries_success", "perturbed_words"),
+    ],
+)
 def test_what_rows_add_sums_to_the_metric(metric: str) -> None:
-    values = prompt_values(ROWS[["case_id", "status", *VALUE_COLUMNS]], metric)
+    values = Prompt().row_values(ROWS[[*Prompt().value_columns([metric])]], metric, "")
     assert values is not None
     above = np.asarray(values.above)
     usable = ~np.isnan(above)
@@ -117,5 +122,5 @@ def test_what_rows_add_sums_to_the_metric(metric: str) -> None:
 
 
 def test_other_metrics_are_no_sums() -> None:
-    assert prompt_values(ROWS, "mean_queries") is None
+    assert Prompt().row_values(ROWS, "filtered_success_rate", "") is None
     assert Prompt().row_values(ROWS, "clean_accuracy", "part") is None

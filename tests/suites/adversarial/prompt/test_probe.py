@@ -279,12 +279,12 @@ def test_whatever_breaks_inside_an_attack_is_an_error_and_touches_no_other_case(
         *((text, "yes") for text in ("a good film", "good bomb", "good broken", "?!"))
     )
     found = attacked(WordLM(likely), [crash, broken, wordless, fine])
-    assert list(found["status"]) == ["error"] * 3 + ["ok"]
+    assert list(found["status"]) == ["error", "error", "excluded", "ok"]
     assert found.loc[crash.id, "error"] == "ZeroDivisionError: told to"
     assert found.loc[broken.id, "error"] == (
         "VictimError: non-finite logits, asked for the answer 'yes' after 'good broken'"
     )
-    assert found.loc[wordless.id, "error"] == "the prompt has no word to attack; leave such prompts out"
+    assert found.loc[wordless.id, "error"] == "the prompt has no word to attack"
     assert found.loc[crash.id].drop(["status", "error"]).isna().all()
     same(found.loc[[fine.id]], attacked(WordLM(likes_good), [fine]))
 
@@ -301,7 +301,7 @@ def test_rows_fit_the_schema_and_survive_parquet(tmp_path: Path) -> None:
     pairs = [("a good film", "yes"), ("a sad film", "yes"), ("?!", "yes"), ("a good day", "yes")]
     probe = Prompt(PromptParams(semantics=None))
     rows = rows_of(probe, WordLM(likes_good), cases_of(*pairs), tmp_path)
-    assert rows["status"].value_counts().to_dict() == {"ok": 3, "error": 1}
+    assert rows["status"].value_counts().to_dict() == {"ok": 3, "excluded": 1}
     values = {metric.key: metric.value for metric in probe.measure(rows)}
     assert (values["clean_accuracy"], values["after_attack_accuracy"]) == pytest.approx((2 / 3, 0))
     assert (values["attack_success_rate"], values["logprob_drop"]) == pytest.approx((1, np.log(9)))

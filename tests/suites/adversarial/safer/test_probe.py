@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import random
 from collections import Counter
@@ -15,6 +14,7 @@ import pandas as pd
 import pytest
 
 from harness.api.case import Case
+from harness.api.lists import as_list
 from harness.api.needs import Need
 from harness.api.scorer import ClassScores, TextRequest
 from harness.base.validation import validated
@@ -23,7 +23,6 @@ from harness.stats.intervals import clopper_pearson
 from suites.adversarial.resources.finding import ResourceMissing
 from suites.adversarial.resources.vectors import WordVectors, write_vectors
 from suites.adversarial.safer.bound import bound_votes, losses, radius
-from suites.adversarial.safer.metrics import METRICS
 from suites.adversarial.safer.probe import EXAMPLES, Safer, SaferParams
 from suites.adversarial.safer.synonym_sets import GroupSynonyms
 from tests.fakes import FakeScorer, by_key, dataset, make_info, plan, rows_of
@@ -93,7 +92,7 @@ def test_a_row_is_what_its_votes_say(rows: pd.DataFrame) -> None:
     assert len(good) == 30
     for row in good.to_dict("records"):
         found = [word for word in row["text"].lower().strip(".").split() if len(sets.substitutes(word)) > 1]
-        votes, selecting = json.loads(row["votes"]), json.loads(row["selection_votes"])
+        votes, selecting = as_list(row["votes"]), as_list(row["selection_votes"])
         assert (sum(votes), sum(selecting)) == (150, 30)
         bounds = bound_votes(votes, int(np.argmax(selecting)), 0.01)
         most = radius(bounds, losses([sets.overlap(word) for word in found]))
@@ -156,7 +155,7 @@ def test_a_false_certificate_is_rarer_than_alpha(table: str) -> None:
     assert all(row["lost"] == pytest.approx(1 / 3) for row in rows)
     certified = sum(row["certified"] and row["smoothed_predicted"] == 1 for row in rows)
     assert 0.01 * seeds < certified <= alpha * seeds + 3 * math.sqrt(seeds * alpha * (1 - alpha))
-    assert np.mean([json.loads(row["votes"])[1] / 60 for row in rows]) == pytest.approx(22 / 27, abs=0.01)
+    assert np.mean([as_list(row["votes"])[1] / 60 for row in rows]) == pytest.approx(22 / 27, abs=0.01)
 
 
 def test_synonyms_that_share_their_set_are_certified_by_the_margin_alone(table: str, tmp_path: Path) -> None:
@@ -195,7 +194,9 @@ def test_rows_depend_on_the_case_and_the_seed_alone(table: str, rows: pd.DataFra
     apart = run(random.Random(1).sample(few, len(few)), "apart")
     pd.testing.assert_frame_equal(apart.loc[[case.id for case in few]], together.loc[[case.id for case in few]])
     other = run(few, "seed", seed=1)
-    assert (other["votes"] != together.loc[other.index, "votes"]).any()
+    assert any(
+        as_list(a) != as_list(b) for a, b in zip(other["votes"], together.loc[other.index, "votes"], strict=True)
+    )
 
 
 def test_each_distinct_text_is_asked_once_for_all_cases_together(table: str) -> None:
@@ -207,17 +208,18 @@ def test_each_distinct_text_is_asked_once_for_all_cases_together(table: str) -> 
     assert fake.calls[0] == 3 * 2 + 2 * 2
 
 
-def test_what_cannot_be_certified_is_an_error_that_says_why(table: str, rows: pd.DataFrame) -> None:
+def test_a_text_without_synonyms_is_excluded_and_says_why(table: str, rows: pd.DataFrame) -> None:
     errors = rows.set_index("case_id")["error"]
     wordless, without = cases()[30:]
-    assert str(errors[wordless.id]).startswith("not applicable: none of its 2 words has a synonym (file ")
-    assert str(errors[without.id]).startswith("not applicable: none of its 2 words has a synonym (file ")
+    assert str(errors[wordless.id]).startswith("none of its 2 words has a synonym (file ")
+    assert str(errors[without.id]).startswith("none of its 2 words has a synonym (file ")
     fake = FakeScorer(INFO, classify=praise)
     (row,) = probe(table).run(fake, [example("?!")])
-    assert row["error"].startswith("not applicable: the text has no word (file groups.txt")
+    assert row["error"].startswith("the text has no word (file groups.txt")
     assert fake.calls == []
     metrics = by_key(Safer().measure(rows))
-    assert (metrics["certified_accuracy", ""].n, metrics["certified_accuracy", ""].missing) == (30, 2)
+    certified = metrics["certified_accuracy", ""]
+    assert (certified.n, certified.missing, certified.excluded) == (30, 0, 2)
 
 
 class Fragile(FakeScorer):
@@ -354,7 +356,7 @@ def test_metrics_of_rows_counted_by_hand() -> None:
         assert (metric.low, metric.high, metric.interval) == (interval.low, interval.high, "Clopper-Pearson")
     assert metrics["synonyms_per_word", ""].value == pytest.approx((4 * 8 + 9) / (4 * 4 + 1))
     assert metrics["substitutable_words", ""].value == pytest.approx(17 / 50)
-    assert {key for key, part in metrics if not part} == set(METRICS)
+    assert {key for key, part in metrics if not part} == set(Safer().named())
     note = metrics["certified_accuracy", ""].note
     for said in ("any number of the words", "a chance of 0.01", "synonyms: a table", "of the smoothed classifier"):
         assert said in note
@@ -371,22 +373,22 @@ def test_rows_read_back_give_the_same_metrics(table: str, tmp_path: Path) -> Non
     assert metrics["certified_accuracy", ""].value == metrics["certified_accuracy", "2 changed words"].value
     assert 0 < metrics["certified_accuracy", ""].value < metrics["smoothed_accuracy", ""].value < 1
     assert "at most 2 of the words" in metrics["certified_accuracy", ""].note
-    assert Counter(rows["status"]) == {"ok": 30, "error": 2}
+    assert Counter(rows["status"]) == {"ok": 30, "excluded": 2}
 
 
 def test_row_values_add_up_to_the_metrics_of_the_rows(rows: pd.DataFrame) -> None:
-    needed = rows[["case_id", "status", *Safer.value_columns]]
+    needed = rows[[*Safer().value_columns(Safer().named())]]
     seen = set()
     for metric in Safer().measure(rows):
         values = Safer().row_values(needed, metric.key, metric.slice)
         if values is None:
             continue
         above = np.asarray(values.above, dtype=np.float64)
-        assert np.isnan(above).tolist() == (rows["status"] == "error").tolist()
-        assert np.nanmean(above) == metric.value
-        assert set(above[~np.isnan(above)]) <= {0, 1}
+        assert np.isnan(above).tolist() == (rows["status"] != "ok").tolist()
+        below = np.ones(len(above)) if values.below is None else np.asarray(values.below)
+        assert np.nansum(above) / below[~np.isnan(above)].sum() == metric.value
         seen.add(metric.key)
-    assert seen == Safer.shares == set(METRICS) - {"synonyms_per_word", "substitutable_words"}
+    assert seen == set(Safer().named())
     assert Safer().row_values(needed, "certified_accuracy", "3 changed words") is None
 
 

@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.api.declared import measure_declared
 from harness.api.metrics import Better, Metric
 from harness.stats.intervals import clopper_pearson
 from suites.adversarial.semantics.columns import SEMANTIC_COLUMNS
-from suites.adversarial.semantics.filtered import METRICS, filtered_success
+from suites.adversarial.semantics.filtered import filtered_success
 from suites.adversarial.semantics.params import SemanticsParams
 from tests.fakes import by_key
 
@@ -45,7 +46,11 @@ def row(
 
 
 def filtered(rows: list[dict[str, Any]], params: SemanticsParams = ALL) -> dict[str, Metric]:
-    return {key: metric for (key, _), metric in by_key(filtered_success(pd.DataFrame(rows), params)).items()}
+    return {key: metric for (key, _), metric in by_key(measured(pd.DataFrame(rows), params)).items()}
+
+
+def measured(rows: pd.DataFrame, params: SemanticsParams = ALL) -> list[Metric]:
+    return measure_declared((filtered_success(params),), rows, "no text was attacked")
 
 
 def error() -> dict[str, Any]:
@@ -59,8 +64,7 @@ FAILED = row("failed", similarity=0.1, grammar=(0, 9), perplexity=(1.0, 99.0))
 
 def test_successes_that_keep_every_threshold_over_attacked_texts() -> None:
     found = filtered([row(), row(), *BAD, FAILED, FAILED, SKIPPED, error()])
-    raw, kept = found["raw_success_rate"], found["filtered_success_rate"]
-    assert (raw.value, raw.n, raw.missing) == (5 / 7, 7, 1)
+    kept = found["filtered_success_rate"]
     assert (kept.value, kept.n, kept.missing) == (2 / 7, 7, 1)
     interval = clopper_pearson(2, 7)
     assert (kept.low, kept.high, kept.interval) == (interval.low, interval.high, "Clopper-Pearson")
@@ -70,7 +74,7 @@ def test_successes_that_keep_every_threshold_over_attacked_texts() -> None:
         "the grammar fake, the perplexity fake"
     )
     assert [metric.key for metric in found.values() if metric.headline] == ["filtered_success_rate"]
-    assert {key: metric.better for key, metric in found.items()} == METRICS
+    assert {key for key, metric in found.items() if metric.better is not Better.NEITHER} == {"filtered_success_rate"}
 
 
 def test_what_each_threshold_rejects_and_the_means() -> None:
@@ -109,7 +113,6 @@ def test_without_a_resource_the_filtered_rate_is_missing_and_says_why() -> None:
     kept = found["filtered_success_rate"]
     assert (kept.value, kept.n, kept.missing) == (None, 0, 3)
     assert kept.note == "no success has its grammar measured: no tagger"
-    assert found["raw_success_rate"].value == pytest.approx(2 / 3)
     assert (found["rejected_by_grammar"].value, found["success_new_grammar_errors"].value) == (None, None)
     assert found["rejected_by_similarity"].value == 1 / 2
 
@@ -119,7 +122,6 @@ def test_rows_from_before_the_columns_are_missing() -> None:
     found = filtered(rows)
     assert found["filtered_success_rate"].value is None
     assert "the rows do not say why" in found["filtered_success_rate"].note
-    assert found["raw_success_rate"].value == 1.0
 
 
 def test_some_successes_without_a_verdict_widen_the_interval() -> None:
@@ -134,7 +136,7 @@ def test_some_successes_without_a_verdict_widen_the_interval() -> None:
 
 def test_without_successes_nothing_is_left_to_filter() -> None:
     found = filtered([FAILED, FAILED, SKIPPED])
-    assert (found["raw_success_rate"].value, found["filtered_success_rate"].value) == (0.0, 0.0)
+    assert found["filtered_success_rate"].value == 0.0
     assert found["filtered_success_rate"].high == clopper_pearson(0, 2).high
     assert found["success_similarity"].note == found["rejected_by_grammar"].note == "no attack succeeded"
 
@@ -142,7 +144,8 @@ def test_without_successes_nothing_is_left_to_filter() -> None:
 @pytest.mark.parametrize("rows", [[SKIPPED], [error()], [SKIPPED, error()]])
 def test_without_attacks_everything_is_missing(rows: list[dict[str, Any]]) -> None:
     found = filtered(rows)
-    assert list(found) == list(METRICS)
+    assert list(found) == [each.key for each in filtered_success(ALL).named]
+    assert len(found) == 8
     assert {metric.value for metric in found.values()} == {None}
     assert {metric.note for metric in found.values()} == {"no text was attacked"}
 
@@ -158,18 +161,14 @@ def test_without_a_threshold_nothing_is_filtered() -> None:
 
 def test_what_is_not_measured_has_no_metrics() -> None:
     found = filtered([row()], SemanticsParams(measures=("grammar",)))
-    assert set(found) == {
-        *("raw_success_rate", "filtered_success_rate", "rejected_by_grammar", "success_new_grammar_errors")
-    }
+    assert set(found) == {*("filtered_success_rate", "rejected_by_grammar", "success_new_grammar_errors")}
 
 
 def test_the_rows_are_left_as_they_are_and_their_order_does_not_matter() -> None:
     frame = pd.DataFrame([row(), *BAD, FAILED, SKIPPED, error(), row(grammar=None)])
     before = frame.copy()
     shuffled = frame.sample(frac=1, random_state=3)
-    assert [m.value for m in filtered_success(frame, ALL)] == pytest.approx(
-        [m.value for m in filtered_success(shuffled, ALL)]
-    )
+    assert [m.value for m in measured(frame)] == pytest.approx([m.value for m in measured(shuffled)])
     pd.testing.assert_frame_equal(frame, before)
 
 

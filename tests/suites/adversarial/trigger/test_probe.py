@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,13 @@ import pandas as pd
 import pytest
 
 from harness.api.case import Case
+from harness.api.lists import as_list
 from harness.api.needs import Need
 from harness.api.scorer import ClassScores, TextRequest
 from harness.errors import DataError, UsageError
 from harness.scorer.hf import HFScorer
 from harness.stats.intervals import clopper_pearson
 from harness.stats.paired import flip_regression
-from suites.adversarial.trigger.metrics import METRICS
 from suites.adversarial.trigger.probe import EXAMPLES, UniversalTrigger, UniversalTriggerParams
 from tests.fakes import FakeScorer, by_key, dataset, make_info, plan, rows_of, values
 from tests.scoring import load
@@ -145,7 +144,7 @@ def test_every_number_of_a_row_is_that_of_the_text_it_shows() -> None:
         assert [row["predicted"], row["perturbed_predicted"], row["control_predicted"]] == [a.label for a in answers]
         scores = [float(answer.probabilities[row["label"]]) for answer in answers]
         assert [row["score"], row["perturbed_score"], row["control_score"]] == pytest.approx(scores, abs=1e-5)
-        tokens = tuple(json.loads(row["trigger_tokens"]))
+        tokens = tuple(as_list(row["trigger_tokens"]))
         assert scorer.encode(row["perturbed_text"], special=False)[: len(tokens)] == tokens
         assert len(scorer.encode(row["control"], special=False)) == len(tokens)
 
@@ -290,7 +289,7 @@ def test_metrics_are_counts_of_the_rows() -> None:
     assert found["trigger_success_rate", "class 0"].value == 8 / 11
     assert found["control_success_rate", "class 1"].value == 1
     assert not found["trigger_success_rate", "class 0"].headline
-    assert {key for key, part in found if not part} == set(METRICS)
+    assert {key for key, part in found if not part} == set(UniversalTrigger().named())
 
 
 def test_a_target_is_reached_only_by_its_class() -> None:

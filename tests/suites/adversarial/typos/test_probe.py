@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from harness.api.case import Case
+from harness.api.lists import as_list
 from harness.api.metrics import Metric
 from harness.api.needs import Need
 from harness.api.scorer import ClassScores, TextRequest
@@ -20,13 +21,13 @@ from harness.errors import DataError, UsageError
 from harness.stats.intervals import clopper_pearson
 from suites.adversarial.cases import case_seed
 from suites.adversarial.typos.corruptions import KINDS, changed_spans, corrupt
-from suites.adversarial.typos.metrics import METRICS
 from suites.adversarial.typos.probe import EXAMPLES, Typos, TyposParams
 from suites.adversarial.typos.tables import HOMOGLYPHS, ZERO_WIDTH
 from tests.fakes import FakeScorer, by_key, dataset, make_info, plan, rows_of
 from tests.scoring import scorer as tiny_scorer
 
 INFO = make_info(Need.SEQUENCE_CLASSIFIER)
+KEYS = [key for key, each in Typos().named().items() if not each.sliced_only]
 TEXT = """
 film movie story plot actor music love hated boring great awful really very second half world a I in was good fine
 """
@@ -119,8 +120,8 @@ def test_accuracies_are_those_of_a_direct_loop_over_the_spoilt_texts(tmp_path: P
 def test_what_is_not_applicable_is_counted_with_its_reason(tmp_path: Path) -> None:
     rows = run(cases(), tmp_path).set_index("case_id")
     wordless, short = cases()[40:]
-    assert rows.loc[wordless.id, "status"] == "error"
-    assert rows.loc[wordless.id, "error"] == "not applicable: the text has no word with a letter"
+    assert rows.loc[wordless.id, "status"] == "excluded"
+    assert rows.loc[wordless.id, "error"] == "the text has no word with a letter"
     assert set(json.loads(str(rows.loc[short.id, "not_applicable"]))) == {"keyboard", "swap", "drop", "repeat"}
     assert {version["kind"] for version in versions_of(rows.loc[short.id])} == set(KINDS) - {
         "keyboard",
@@ -129,21 +130,22 @@ def test_what_is_not_applicable_is_counted_with_its_reason(tmp_path: Path) -> No
         "repeat",
     }
     metrics = by_key(Typos().measure(rows.reset_index()))
-    assert (metrics["clean_accuracy", ""].n, metrics["clean_accuracy", ""].missing) == (41, 1)
+    clean = metrics["clean_accuracy", ""]
+    assert (clean.n, clean.missing, clean.excluded) == (41, 0, 1)
     assert "have kinds that cannot change them" in metrics["clean_accuracy", ""].note
-    assert metrics["accuracy", "case"].n + metrics["accuracy", "case"].missing == 42
-    lacking = int(rows["not_applicable"].str.contains('"swap"').sum())
+    assert metrics["accuracy", "case"].n + metrics["accuracy", "case"].missing == 41
+    lacking = int(rows["not_applicable"].dropna().str.contains('"swap"').sum())
     assert lacking > 0
     for part in ("swap", "swap: 0.1"):
-        assert (metrics["accuracy", part].n, metrics["accuracy", part].missing) == (41 - lacking, 1 + lacking)
+        assert (metrics["accuracy", part].n, metrics["accuracy", part].missing) == (41 - lacking, lacking)
 
 
 def test_a_text_that_no_chosen_kind_can_change_says_why(tmp_path: Path) -> None:
     rows = run([example(ONLY_SHORT)], tmp_path, kinds=("drop",))
-    assert rows["error"].tolist() == ["not applicable: drop: no word has 4 characters with an inner letter"]
+    assert rows["error"].tolist() == ["drop: no word has 4 characters with an inner letter"]
     metrics = Typos().measure(rows)
-    assert {(metric.value, metric.missing) for metric in metrics} == {(None, 1)}
-    assert [metric.key for metric in metrics] == list(METRICS)
+    assert {(metric.value, metric.missing, metric.excluded) for metric in metrics} == {(None, 0, 1)}
+    assert [metric.key for metric in metrics] == KEYS
 
 
 # --- rows -------------------------------------------------------------------------------------------------------------
@@ -168,7 +170,7 @@ def test_rows_hold_every_version_with_what_changed(tmp_path: Path) -> None:
         worst["predicted"],
     )
     assert row["perturbed_score"] == pytest.approx(worst["probabilities"][1])
-    assert row["score"] == pytest.approx(json.loads(row["probabilities"])[1])
+    assert row["score"] == pytest.approx(as_list(row["probabilities"])[1])
     assert row["flips"] == sum(version["predicted"] != row["predicted"] for version in versions)
     assert pd.isna(row["pair"])
 
@@ -216,7 +218,7 @@ def test_an_unusable_answer_to_any_version_is_an_error_that_names_it(tmp_path: P
     assert found["error"][0] == "the text: non-finite logits"
     assert found["error"][1] in {"case at 0.5: out of order", "case at 1: out of order"}
     assert found["error"][2] == "case at 0.5: out of order"
-    assert [metric.missing for metric in probe.measure(found) if not metric.slice] == [3] * len(METRICS)
+    assert [metric.missing for metric in probe.measure(found) if not metric.slice] == [3] * len(KEYS)
 
 
 def test_tokens_and_unknown_ones_of_a_real_tokenizer() -> None:
@@ -255,7 +257,7 @@ def test_a_pair_is_not_applicable_only_where_no_side_can_be_changed(tmp_path: Pa
     rows = run([case], tmp_path)
     assert rows["status"].tolist() == ["ok"]
     rows = run([case], tmp_path / "first", side="first")
-    assert rows["error"].str.startswith("not applicable: keyboard: no word has").tolist() == [True]
+    assert rows["error"].str.startswith("keyboard: no word has").tolist() == [True]
 
 
 def test_bad_data_and_settings_are_refused() -> None:

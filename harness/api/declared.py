@@ -1,0 +1,437 @@
+"""Metrics, each declared once: its name, unit, direction and bounds, and how rows make it. All else derives from that.
+
+`measure`, what each row adds (`row_values`, which lets two audits be paired), the columns that takes, which metrics are
+shares of cases, their ends and the docs come from the same declaration, so that none can miss a metric.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from harness.api.estimates import ANY, UNIT, estimate, share, with_interval
+from harness.api.metrics import Better, Bounds, Metric, RowValues, missing_metric
+from harness.stats.intervals import FloatArray, Interval
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Of:
+    """A column made of others: `by` gets them in this order as Series [n] and gives [n] numbers or truth values."""
+
+    by: Callable[..., Any]
+    columns: tuple[str, ...]
+
+
+Column = str | Of
+"""A column of the rows, by name or made of others; a value that is NaN gives none for that row."""
+
+
+def of(by: Callable[..., Any], *columns: str) -> Of:
+    """`by` of these columns, e.g. `of(operator.eq, "label", "predicted")`."""
+    return Of(by, columns)
+
+
+def equal(column: str, value: Any) -> Of:
+    """Whether a column has this value."""
+    return Of(lambda values: values == value, (column,))
+
+
+@dataclass(frozen=True, slots=True)
+class By:
+    """Slices of a metric: one per value of each column, in order; '' is no slice."""
+
+    columns: tuple[str, ...]
+
+    def parts(self, rows: pd.DataFrame) -> list[str]:
+        """Names of the slices that occur."""
+        found = (name for column in self.columns for name in sorted(set(rows[column].dropna()) - {""}))
+        return list(dict.fromkeys(found))
+
+    def mask(self, rows: pd.DataFrame, part: str) -> Mask:
+        """Which rows are of a slice, [n]."""
+        hits = [(rows[column] == part).to_numpy(dtype=np.bool_, na_value=False) for column in self.columns]
+        return np.asarray(np.logical_or.reduce(hits), dtype=np.bool_)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A probe's rows as a metric sees them.
+
+    Attributes:
+        all: every row, in order.
+        good: those that were measured.
+        counted: those of `good` that count for the metric and slice at hand, also where they give it no value.
+        missing: rows with errors.
+        excluded: rows of cases that the probe does not apply to.
+        part: the slice at hand; '' for all rows.
+    """
+
+    all: pd.DataFrame
+    good: pd.DataFrame
+    counted: pd.DataFrame
+    missing: int
+    excluded: int = 0
+    part: str = ""
+
+    @classmethod
+    def read(cls, rows: pd.DataFrame) -> Rows:
+        """Of all rows of a probe."""
+        good, gone = rows[rows["status"] == "ok"], int((rows["status"] == "excluded").sum())
+        return cls(rows, good, good, len(rows) - len(good) - gone, gone)
+
+
+Note = str | Callable[[Rows], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What is said of a metric before there are rows; also makes its Metric, so that none of this is said twice.
+
+    Attributes:
+        key: last part of `suite/probe/metric`.
+        better: which direction is better.
+        unit: of the value: 'rate', 'nats', ...
+        target: the ideal value where better is TARGET.
+        bounds: the least and the most it can be; no gate may have a rule that none of these breaks.
+        headline: shown in summaries; slices never are.
+        note: a caution printed beside it, or how to make it from the rows that count.
+        slice: the fixed subset it is about; `slices` of a sum are made from rows.
+        per_token: counted per token, so that checkpoints with different tokenizers are not compared by it.
+        is_share: a share of independent cases with Clopper and Pearson's interval: a plan can say what n decides.
+        sliced_only: has no value over all rows.
+    """
+
+    key: str
+    better: Better
+    unit: str = field(default="", kw_only=True)
+    target: float | None = field(default=None, kw_only=True)
+    bounds: Bounds | None = field(default=None, kw_only=True)
+    headline: bool = field(default=True, kw_only=True)
+    note: Note = field(default="", kw_only=True)
+    slice: str = field(default="", kw_only=True)
+    per_token: bool = field(default=False, kw_only=True)
+    is_share: bool = field(default=False, kw_only=True)
+    sliced_only: bool = field(default=False, kw_only=True)
+
+    @property
+    def named(self) -> tuple[Named, ...]:
+        """Itself: what a declaration declares."""
+        return (self,)
+
+    @property
+    def ends(self) -> Bounds | None:
+        """`bounds`, where both are known; a rate's are 0 and 1."""
+        bounds = self.bounds or (UNIT if self.unit == "rate" else None)
+        return bounds if bounds is not None and all(map(math.isfinite, bounds)) else None
+
+    def none(self, why: str, **fields: Any) -> Metric:
+        """The metric without a value. `fields` are further ones of Metric."""
+        fields = self._fields(fields)
+        gone = missing_metric(self.key, why, better=self.better, missing=fields.pop("missing", 0), unit=self.unit)
+        return gone.model_copy(update={**fields, "note": why})
+
+    def share(self, hits: int, n: int, **fields: Any) -> Metric:
+        """Hits / n with Clopper and Pearson's interval, n > 0."""
+        return share(self.key, hits, n, better=self.better, **self._fields(fields))
+
+    def estimate(self, values: RowValues, **fields: Any) -> Metric:
+        """sum(above) / sum(below), with its interval over rows or clusters of rows."""
+        return estimate(self.key, values, better=self.better, **{"unit": self.unit, **self._fields(fields)})
+
+    def value(self, value: float, interval: Interval | None, n: int, **fields: Any) -> Metric:
+        """A value with its interval, or with none."""
+        fields = {"unit": self.unit, **self._fields(fields)}
+        if interval is None:
+            return Metric(key=self.key, value=value, n=n, better=self.better, **fields)
+        return with_interval(self.key, value, interval, n, better=self.better, **fields)
+
+    def _fields(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        part = given.get("slice", self.slice)
+        said = {"target": self.target, "headline": self.headline and not part, "slice": part}
+        return {**said, **({"note": self.note} if isinstance(self.note, str) else {}), **given}
+
+    def _note(self, rows: Rows) -> str:
+        return self.note if isinstance(self.note, str) else self.note(rows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sum(Named):
+    """A metric that is sum(above) / sum(below) over the rows that count.
+
+    Attributes:
+        about: truth values; where no row is of it the metric is left out.
+        over: truth values: which rows count; all by default.
+        empty: why there is no value where no row counts; the note by default.
+        clusters: column whose equal values are rows that are not independent, or makes it of the counted rows, None
+            where they are.
+        finish: what is done to the quotient, elementwise and increasing, e.g. np.exp.
+        slices: subsets it is measured on as well.
+    """
+
+    about: Column | None = None
+    over: Column | None = None
+    empty: str = ""
+    clusters: Column | None = None
+    finish: Callable[[FloatArray], FloatArray] | None = None
+    slices: By | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns that values are made of, besides case_id and status."""
+        found: list[str] = [] if self.slices is None else [*self.slices.columns]
+        for column in (*self._made_of, self.about, self.over, self.clusters):
+            found += [] if column is None else [column] if isinstance(column, str) else column.columns
+        return tuple(dict.fromkeys(found))
+
+    @property
+    def _made_of(self) -> tuple[Column, ...]:
+        raise NotImplementedError
+
+    @property
+    def _bounds(self) -> Bounds:
+        """Within which a row's quotient lies."""
+        return self.bounds or (UNIT if self.unit == "rate" else ANY)
+
+    def _pair(self, rows: pd.DataFrame) -> tuple[FloatArray, FloatArray | None]:
+        """Above and below of every row, [n] each; below None: 1."""
+        above, *below = (_floats(_read(rows, column)) for column in self._made_of)
+        return above, below[0] if below else None
+
+    def measure(self, rows: Rows) -> Iterator[Metric]:
+        """Over all rows, then each slice; nothing where no row is what it is about."""
+        mine = rows.good if self.about is None else rows.good[_mask(rows.good, self.about)]
+        if mine.empty:
+            return
+        if not self.sliced_only:
+            yield self._measured(rows, mine, self.slice, rows.missing)
+        for part in [] if self.slices is None else self.slices.parts(mine):
+            assert self.slices is not None
+            yield self._measured(rows, mine[self.slices.mask(mine, part)], part, 0)
+
+    def _measured(self, rows: Rows, mine: pd.DataFrame, part: str, missing: int) -> Metric:
+        mine = mine if self.over is None else mine[_mask(mine, self.over)]
+        view = replace(rows, counted=mine, part=part)
+        above, below = self._pair(mine)
+        defined = ~np.isnan(above) if below is None else ~(np.isnan(above) | np.isnan(below))
+        fields: dict[str, Any] = {"missing": missing + int((~defined).sum()), "slice": part}
+        if not defined.any():
+            return self.none(self.empty or self._note(view) or "no row counts", **fields)
+        clusters = self._clusters(mine)
+        if not defined.all():
+            above, below = above[defined], None if below is None else below[defined]
+            clusters = None if clusters is None else clusters[defined]
+        fields["note"] = self._note(view)
+        return self._estimated(RowValues(above, below, clusters, self.finish, self._bounds), **fields)
+
+    def _estimated(self, values: RowValues, **fields: Any) -> Metric:
+        return self.estimate(values, **fields)
+
+    def row_values(self, rows: pd.DataFrame, part: str) -> RowValues | None:
+        """What each row adds; None for a slice that it does not have."""
+        if part != self.slice and self.slices is None:
+            return None
+        ok = (rows["status"] == "ok").to_numpy()
+        good = rows[ok]
+        counted = np.ones(len(good), dtype=np.bool_)
+        for column in (self.about, self.over):
+            counted &= True if column is None else _mask(good, column)
+        if part != self.slice:
+            assert self.slices is not None
+            counted &= self.slices.mask(good, part)
+        above, below = self._pair(good)
+        weights = np.ones(len(good)) if below is None else below
+        is_mean = below is None and self.about is None and self.over is None and part == self.slice
+        return RowValues(
+            _spread(np.where(counted, above, 0.0), ok),
+            None if is_mean else _spread(np.where(counted, weights, 0.0), ok, 0.0),
+            self._spread_clusters(rows, good[counted], np.flatnonzero(ok)[counted]),
+            self.finish,
+            self._bounds,
+        )
+
+    def _clusters(self, counted: pd.DataFrame) -> NDArray[Any] | None:
+        if self.clusters is None:
+            return None
+        found = _read(counted, self.clusters)
+        return None if found is None else np.asarray(found)
+
+    def _spread_clusters(
+        self, rows: pd.DataFrame, counted: pd.DataFrame, places: NDArray[np.int64]
+    ) -> NDArray[Any] | None:
+        """Clusters of all rows. A row that does not count is one of its own: in the other audit it may count."""
+        mine = self._clusters(counted)
+        if mine is None:
+            return None
+        known = rows[self.clusters if isinstance(self.clusters, str) else "case_id"].astype(object)
+        out: NDArray[Any] = np.array(known.where(known.notna(), rows["case_id"]), dtype=object)
+        out[places] = mine
+        return out
+
+
+@dataclass(frozen=True, slots=True)
+class MeanOf(_Sum):
+    """The mean of a column."""
+
+    column: Column
+
+    @property
+    def _made_of(self) -> tuple[Column, ...]:
+        return (self.column,)
+
+
+@dataclass(frozen=True, slots=True)
+class RatioOf(_Sum):
+    """The sum of one column over the sum of another: a mean per unit, over all units of all rows."""
+
+    above: Column
+    below: Column
+
+    @property
+    def _made_of(self) -> tuple[Column, ...]:
+        return (self.above, self.below)
+
+
+@dataclass(frozen=True, slots=True)
+class ShareOf(_Sum):
+    """The share of rows of which `hits` is true; where clusters hold one row each, with Clopper-Pearson's interval."""
+
+    hits: Column
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "unit", "rate")
+        object.__setattr__(self, "is_share", self.clusters is None)
+
+    @property
+    def _made_of(self) -> tuple[Column, ...]:
+        return (self.hits,)
+
+    def _estimated(self, values: RowValues, **fields: Any) -> Metric:
+        hits = np.asarray(values.above)
+        if values.clusters is None or len(pd.unique(np.asarray(values.clusters))) == len(hits):
+            return self.share(int(hits.sum()), len(hits), **fields)
+        return self.estimate(values, **fields)
+
+
+Make = Callable[[Rows, Mapping[str, Named]], Iterable[Metric]]
+"""Makes metrics of rows, at least one of which is usable; gets what was declared of each, by key."""
+Values = Callable[[pd.DataFrame, str, str], "RowValues | None"]
+"""What each row adds to a metric (last part of its key) of a slice, in the order of rows, errors as NaN."""
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """Metrics that a function makes, one or some together.
+
+    Attributes:
+        named: what it makes.
+        make: how; counts `Rows.missing` where it concerns the metric.
+        values: what each row adds, for those that are sums over rows; None: none is.
+        columns: what `values` reads besides case_id and status.
+    """
+
+    named: tuple[Named, ...]
+    make: Make
+    values: Values | None = None
+    columns: tuple[str, ...] = ()
+
+    def measure(self, rows: Rows) -> Iterable[Metric]:
+        """What the function makes."""
+        return self.make(rows, {each.key: each for each in self.named})
+
+
+Declared = MeanOf | RatioOf | ShareOf | Computed
+"""A metric of `Probe.metrics`, or some of one computation."""
+
+
+def measure_declared(declared: Sequence[Declared], rows: pd.DataFrame, why_nothing: str) -> list[Metric]:
+    """Every declared metric: first over all rows, in the order declared, then by slice.
+
+    `why_nothing` says why there is no value where no row is usable.
+    """
+    read = Rows.read(rows)
+    if read.good.empty:
+        why = why_nothing if read.missing or not read.excluded else _inapplicable(rows)
+        found = [
+            named.none(why, missing=read.missing)
+            for named in named_metrics(declared).values()
+            if not named.sliced_only and not named.slice
+        ]
+    else:
+        found = [metric for each in declared for metric in each.measure(read)]
+    fixed = {each.slice for one in declared for each in one.named}
+    first = [metric for metric in found if metric.slice in fixed]
+    parts = dict.fromkeys(metric.slice for metric in found if metric.slice not in fixed)
+    ordered = first + [metric for part in parts for metric in found if metric.slice == part]
+    return [_with_excluded(metric, read.excluded) for metric in ordered]
+
+
+def declared_values(declared: Sequence[Declared], rows: pd.DataFrame, metric: str, part: str) -> RowValues | None:
+    """What each row adds to a metric of a slice; None where it is no such sum."""
+    mine = [each for each in declared if any(named.key == metric for named in each.named)]
+    fixed = [each for each in mine if any((named.key, named.slice) == (metric, part) for named in each.named)]
+    for each in fixed or mine:
+        if isinstance(each, Computed):
+            found = None if each.values is None else each.values(rows, metric, part)
+        else:
+            found = each.row_values(rows, part)
+        if found is not None:
+            return found
+    return None
+
+
+def declared_columns(declared: Sequence[Declared], metrics: Iterable[str]) -> tuple[str, ...]:
+    """Columns that `declared_values` reads for these metrics, besides case_id and status."""
+    wanted = set(metrics)
+    mine = [each for each in declared if any(named.key in wanted for named in each.named)]
+    return tuple(dict.fromkeys(column for each in mine for column in each.columns))
+
+
+def named_metrics(declared: Iterable[Declared]) -> dict[str, Named]:
+    """What is declared of each metric, by key; of one with fixed slices what is said first."""
+    found: dict[str, Named] = {}
+    for each in declared:
+        for named in each.named:
+            found.setdefault(named.key, named)
+    return found
+
+
+def _inapplicable(rows: pd.DataFrame) -> str:
+    """That every case is excluded, with the commonest reason."""
+    reasons = rows["error"].dropna() if "error" in rows else pd.Series(dtype="str")
+    return f"no case applies: {reasons.mode().iloc[0]}" if len(reasons) else "no case applies"
+
+
+def _with_excluded(metric: Metric, excluded: int) -> Metric:
+    return metric if metric.slice or not excluded else metric.model_copy(update={"excluded": excluded})
+
+
+def _read(rows: pd.DataFrame, column: Column) -> Any:
+    return rows[column] if isinstance(column, str) else column.by(*(rows[name] for name in column.columns))
+
+
+def _floats(values: ArrayLike | pd.Series[Any]) -> FloatArray:
+    if isinstance(values, pd.Series):
+        return values.to_numpy(dtype=np.float64, na_value=np.nan)
+    return np.asarray(values, dtype=np.float64)
+
+
+def _mask(rows: pd.DataFrame, column: Column) -> Mask:
+    found = _read(rows, column)
+    if isinstance(found, pd.Series):
+        return found.to_numpy(dtype=np.bool_, na_value=False)
+    return np.asarray(found, dtype=np.bool_)
+
+
+def _spread(values: FloatArray, ok: Mask, rest: float = np.nan) -> FloatArray:
+    """Values of usable rows among all rows."""
+    out = np.full(len(ok), rest)
+    out[ok] = values
+    return out

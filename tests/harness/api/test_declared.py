@@ -1,0 +1,196 @@
+"""Declared metrics against sums written out by hand."""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from harness.api.declared import (
+    By,
+    Computed,
+    Declared,
+    MeanOf,
+    Named,
+    RatioOf,
+    Rows,
+    ShareOf,
+    declared_columns,
+    declared_values,
+    equal,
+    measure_declared,
+    named_metrics,
+    of,
+)
+from harness.api.estimates import POSITIVE, UNIT
+from harness.api.metrics import Better, Metric
+from harness.baseline.pairs import Rule, compare_values, pair
+from harness.stats.intervals import clopper_pearson
+
+N = 30
+RNG = np.random.default_rng(0)
+
+
+def frame(errors: int = 2, excluded: int = 3) -> pd.DataFrame:
+    columns = {
+        "kind": np.where(np.arange(N) % 3 == 0, "a", "b"),
+        "group": np.where(np.arange(N) % 5 == 0, "", "g"),
+        "x": RNG.random(N),
+        "y": RNG.integers(1, 9, N),
+        "hit": RNG.random(N) < 0.4,
+        "maybe": np.where(np.arange(N) % 4 == 0, np.nan, 1.0),
+        "family": np.arange(N) // 3,
+    }
+    rows = pd.DataFrame({"case_id": [f"c{at}" for at in range(N)], "status": "ok", "error": None, **columns})
+    rows = rows.astype(dict.fromkeys(columns, object))
+    for status, start, stop in (("error", 0, errors), ("excluded", errors, errors + excluded)):
+        rows.loc[start : stop - 1, list(columns)] = None
+        rows.loc[start : stop - 1, "status"] = status
+        rows.loc[start : stop - 1, "error"] = "no word"
+    return rows
+
+
+def measured(metric: Declared, rows: pd.DataFrame) -> dict[str, Metric]:
+    return {one.slice: one for one in measure_declared((metric,), rows, "nothing ran")}
+
+
+def test_a_mean_over_the_rows_that_count() -> None:
+    rows = frame()
+    good = rows[rows["status"] == "ok"]
+    mine = good[good["kind"] == "a"]["x"].astype(float)
+    found = measured(MeanOf("m", Better.LOWER, "x", over=equal("kind", "a"), unit="nats", bounds=UNIT), rows)[""]
+    assert found.value == pytest.approx(mine.mean(), abs=1e-12)
+    assert (found.n, found.missing, found.excluded, found.unit) == (len(mine), 2, 3, "nats")
+
+
+def test_a_share_has_the_exact_interval_and_one_of_clusters_has_not() -> None:
+    rows = frame()
+    good = rows[rows["status"] == "ok"]
+    hits, n = int(good["hit"].astype(bool).sum()), len(good)
+    alone, related = (
+        measured(ShareOf("s", Better.HIGHER, "hit", clusters=clusters), rows)[""] for clusters in (None, "family")
+    )
+    expected = clopper_pearson(hits, n)
+    assert (alone.value, alone.low, alone.high, alone.n) == (hits / n, expected.low, expected.high, n)
+    assert related.value == pytest.approx(hits / n, abs=1e-12)
+    assert related.n == good["family"].nunique()
+    assert "clusters" in related.interval
+    assert ShareOf("s", Better.HIGHER, "hit").is_share
+    assert not ShareOf("s", Better.HIGHER, "hit", clusters="family").is_share
+
+
+def test_a_ratio_is_of_sums() -> None:
+    rows = frame()
+    good = rows[rows["status"] == "ok"]
+    ratio = RatioOf("r", Better.LOWER, "x", "y", finish=np.exp, bounds=POSITIVE)
+    expected = math.exp(good["x"].sum() / good["y"].sum())
+    assert measured(ratio, rows)[""].value == pytest.approx(expected)
+
+
+def test_a_row_without_a_value_is_missing_from_the_metric_alone() -> None:
+    rows = frame()
+    undefined = int(rows["maybe"].isna().sum()) - 5
+    assert undefined > 0
+    found = measured(MeanOf("m", Better.LOWER, "maybe", bounds=UNIT), rows)[""]
+    assert (found.n, found.missing) == (N - 5 - undefined, 2 + undefined)
+    values = declared_values((MeanOf("m", Better.LOWER, "maybe"),), rows, "m", "")
+    assert values is not None
+    assert np.isnan(np.asarray(values.above)).sum() == 5 + undefined
+
+
+def test_slices_are_of_each_value_but_none_and_have_no_errors() -> None:
+    rows = frame()
+    good = rows[rows["status"] == "ok"]
+    found = measured(ShareOf("s", Better.HIGHER, "hit", slices=By(("group", "kind"))), rows)
+    assert list(found) == ["", "g", "a", "b"]
+    for name, column in (("g", "group"), ("a", "kind"), ("b", "kind")):
+        mine = good[good[column] == name]["hit"].astype(bool)
+        assert (found[name].value, found[name].n, found[name].missing) == (mine.mean(), len(mine), 0)
+        assert (found[name].headline, found[name].excluded) == (False, 0)
+
+
+def test_what_it_is_not_about_is_left_out_and_what_does_not_count_is_missing() -> None:
+    rows = frame()
+    assert measured(MeanOf("m", Better.LOWER, "x", about=equal("kind", "c")), rows) == {}
+    found = measured(MeanOf("m", Better.LOWER, "x", over=equal("kind", "c"), empty="no c"), rows)[""]
+    assert (found.value, found.note, found.missing) == (None, "no c", 2)
+
+
+METRICS: tuple[Any, ...] = (
+    MeanOf("mean", Better.LOWER, "x", over=equal("kind", "a"), clusters="family"),
+    MeanOf("plain", Better.LOWER, "x"),
+    ShareOf("share", Better.LOWER, of(operator.gt, "y", "x"), about=equal("kind", "b"), slices=By(("group",))),
+    ShareOf("share", Better.LOWER, "hit", slice="fixed"),
+    RatioOf("ratio", Better.LOWER, "x", "y", finish=np.exp),
+)
+
+
+@pytest.mark.parametrize(
+    ("key", "part"), [("mean", ""), ("plain", ""), ("share", ""), ("share", "g"), ("share", "fixed"), ("ratio", "")]
+)
+def test_what_rows_add_sums_to_what_is_measured(key: str, part: str) -> None:
+    rows = frame()
+    only = rows[["case_id", "status", *declared_columns(METRICS, [key])]]
+    values = declared_values(METRICS, only, key, part)
+    assert values is not None
+    above = np.asarray(values.above, dtype=float)
+    below = np.ones(N) if values.below is None else np.asarray(values.below, dtype=float)
+    good = np.isfinite(above)
+    assert (good == (rows["status"] == "ok")).all()
+    quotient = np.array([above[good].sum() / below[good].sum()])
+    found = {(one.key, one.slice): one for one in measure_declared(METRICS, rows, "")}[key, part]
+    assert (quotient if values.finish is None else values.finish(quotient))[0] == pytest.approx(found.value)
+    assert declared_values(METRICS, rows, key, "no such part") is None or key == "share"
+
+
+def test_columns_are_those_of_the_metrics_asked_for() -> None:
+    assert declared_columns(METRICS, ["plain"]) == ("x",)
+    assert set(declared_columns(METRICS, ["mean", "ratio"])) == {"x", "kind", "family", "y"}
+    assert declared_columns(METRICS, []) == ()
+
+
+def test_without_a_usable_row_every_metric_is_missing_and_said_as_declared() -> None:
+    said = (
+        MeanOf("m", Better.TARGET, "x", target=0.5, unit="nats", headline=False),
+        Computed((Named("c", Better.LOWER), Named("parts", Better.LOWER, sliced_only=True)), lambda *_: []),
+    )
+    rows = frame(errors=N, excluded=0)
+    found = measure_declared(said, rows, "nothing ran")
+    assert [(one.key, one.note, one.missing) for one in found] == [("m", "nothing ran", N), ("c", "nothing ran", N)]
+    assert (found[0].unit, found[0].target, found[0].headline) == ("nats", 0.5, False)
+    assert list(named_metrics(said)) == ["m", "c", "parts"]
+    (gone,) = measure_declared(said[:1], frame(errors=0, excluded=N), "nothing ran")
+    assert (gone.note, gone.missing, gone.excluded) == ("no case applies: no word", 0, N)
+
+
+def test_a_note_is_made_of_the_rows_that_count() -> None:
+    def note(rows: Rows) -> str:
+        return f"{len(rows.counted)} of {len(rows.good)}, {rows.part or 'all'}"
+
+    found = measured(MeanOf("m", Better.LOWER, "y", over=equal("kind", "a"), slices=By(("group",)), note=note), frame())
+    assert found[""].note.startswith("8 of 25, all")
+    assert found["g"].note.startswith("7 of 25, g")
+
+
+@pytest.mark.parametrize("clusters", ["family", of(lambda family: family.to_numpy(), "family")])
+def test_rows_that_count_in_one_audit_alone_are_compared_with_their_clusters(clusters: Any) -> None:
+    """Which rows count may follow from the model, such as those that were attacked."""
+    said = ShareOf("s", Better.LOWER, "hit", over=equal("kind", "a"), clusters=clusters)
+    ours, theirs = frame(), frame()
+    theirs["kind"] = np.roll(theirs["kind"], 1)
+    values = [declared_values((said,), each, "s", "") for each in (ours, theirs)]
+    assert values[0] is not None
+    assert values[1] is not None
+    metric = measured(said, ours)[""]
+    found = compare_values(metric, pair(ours, theirs), values[0], values[1], Rule(0.0, 0.95, "auto", 100))
+    assert found.candidate == pytest.approx(metric.value)
+    assert found.baseline == pytest.approx(measured(said, theirs)[""].value)
+    assert found.n > 0
+
+
+def test_a_metric_of_no_row_says_so_even_where_nothing_was_declared() -> None:
+    assert measured(MeanOf("m", Better.LOWER, "x", over=equal("kind", "c")), frame())[""].note == "no row counts"
