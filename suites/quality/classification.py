@@ -78,7 +78,7 @@ class Classification(Probe[ProbeParams]):
 
     def run(self, scorer: Scorer, cases: Sequence[Case]) -> Iterator[RowDict]:
         """One row per example."""
-        answers = scorer.classify([TextRequest(case.data["text"], case.data.get("pair")) for case in cases])
+        answers = scorer.ask([TextRequest(case.data["text"], case.data.get("pair")) for case in cases])
         for case, answer in zip(cases, answers, strict=True):
             yield error_row(case, answer.error) if answer.error is not None else _row(case, answer)
 
