@@ -16,7 +16,9 @@ from harness.scorer.generate import GreedyDecoder
 from harness.scorer.gradients import InputGradients
 from harness.scorer.handler import Handler
 from harness.scorer.masked import MaskedScores
+from harness.scorer.outputs import FollowsOrNot, MultiLabel, Regression
 from harness.scorer.sample import Sampler
+from harness.scorer.spans import SpanFinder, Tagger
 
 GROUP = "assay.requests"
 AnyHandler = type[Handler[Any, Any]]
@@ -25,11 +27,16 @@ OWN: tuple[AnyHandler, ...] = (
     CausalScores,
     Classes,
     Embeddings,
+    FollowsOrNot,
     GreedyDecoder,
     InputGradients,
     MaskedDistributions,
     MaskedScores,
+    MultiLabel,
+    Regression,
     Sampler,
+    SpanFinder,
+    Tagger,
 )
 _OWN_TYPES = {asked: handler for handler in OWN for asked in handler.asked}
 

@@ -56,7 +56,8 @@ def described(logits: torch.Tensor, at: torch.Tensor, token: torch.Tensor) -> tu
     """Columns of `Distributions` from float32 logits [places, vocabulary], for each entry's place and token."""
     logprobs = logits.log_softmax(-1)
     own = logprobs[at, token]
-    pieces = zip(at.split(len(logits)), token.split(len(logits)), strict=True)  # places may have many entries each
+    each = len(logits)  # entries at once, for a place may have many
+    pieces = zip(torch.split(at, each), torch.split(token, each), strict=True)
     ranks = torch.cat([(logits[place] > logits[place, mine][:, None]).sum(-1) for place, mine in pieces])
     chances = logprobs.exp()
     logprobs = logprobs.masked_fill(logprobs == float("-inf"), 0.0)  # impossible tokens weigh nothing, not 0 * inf

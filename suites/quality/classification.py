@@ -59,7 +59,7 @@ class Classification(Probe[ProbeParams]):
         paper="Guo et al. 2017, On Calibration of Modern Neural Networks (ECE); Kumar et al. 2019, Verified "
         "Uncertainty Calibration (its debiasing); Brier 1950, summed over classes",
         cannot_tell="how it does on texts unlike these, or whether the labels are right; softmax probabilities are "
-        "assumed, so a multi-label head is misread",
+        "assumed, so a multi-label head whose config does not say so (problem_type) is misread",
     )
     needs = (any_of(Need.SEQUENCE_CLASSIFIER),)
     inputs = {"examples": Input(LabelledTexts, "texts with their true labels", IMDB_HELD_OUT)}  # noqa: RUF012
