@@ -9,6 +9,7 @@ from typing import Any
 from harness.base.plugins import Installed, installed
 from harness.errors import UsageError
 from harness.scorer.causal import CausalScores
+from harness.scorer.chat.render import ChatTemplate
 from harness.scorer.classes import Classes
 from harness.scorer.distributions import CausalDistributions, MaskedDistributions
 from harness.scorer.embed import Embeddings
@@ -25,6 +26,7 @@ AnyHandler = type[Handler[Any, Any]]
 OWN: tuple[AnyHandler, ...] = (
     CausalDistributions,
     CausalScores,
+    ChatTemplate,
     Classes,
     Embeddings,
     FollowsOrNot,

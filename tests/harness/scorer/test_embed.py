@@ -25,7 +25,7 @@ def alone(loaded: Any, text: str, pooling: Pooling, layer: int | None) -> Any:
     states = (output.last_hidden_state if layer is None else output.hidden_states[layer])[0].double().numpy()
     tokens = inputs["input_ids"][0].tolist()
     cls = loaded.tokenizer.cls_token_id
-    return {
+    return {  # type: ignore[no-untyped-call]
         Pooling.MEAN: lambda: sum(states) / len(states),
         Pooling.MAX: lambda: np.array([max(column) for column in states.T]),
         Pooling.CLS: lambda: states[tokens.index(cls) if cls in tokens else 0],
