@@ -98,10 +98,10 @@ class HFScorer:
 
     def ask(self, requests: Sequence[Request[A]]) -> list[A]:
         """One answer per request, in the order asked; raises UsageError where the checkpoint cannot answer a kind."""
-        asked = [self._handler(handler_of(type(request))) for request in requests]
+        by_type = {asked: self._handler(handler_of(asked)) for asked in dict.fromkeys(map(type, requests))}
         answers: dict[int, A] = {}
-        for handler in dict.fromkeys(asked):
-            chosen = [index for index, one in enumerate(asked) if one is handler]
+        for handler in dict.fromkeys(by_type.values()):
+            chosen = [index for index, request in enumerate(requests) if by_type[type(request)] is handler]
             with self._engine.timed(handler.kind, gradients=handler.gradients):
                 answers.update(zip(chosen, handler.run([requests[index] for index in chosen]), strict=True))
         return [answers[index] for index in range(len(requests))]
