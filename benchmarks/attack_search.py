@@ -24,6 +24,7 @@ from harness.api.scorer import ClassScores, TextRequest
 from harness.scorer.hf import HFScorer
 from suites.adversarial.attacks.result import attacked, attacked_text
 from suites.adversarial.cases import case_seed
+from suites.adversarial.pooled.asking import VICTIM as VICTIM_CHANNEL
 from suites.adversarial.pooled.asking import handlers
 from suites.adversarial.pooled.broker import Broker
 from suites.adversarial.pooled.make import Setup, make_attacks
@@ -118,7 +119,7 @@ class _Runner:
     def _attack(self, space: Space, method: str, cases: Sequence[Case]) -> dict[str, Row]:
         scorer = self._scorer if method == GRADIENT else None
         setup = Setup(partial(build, space, method), UNTARGETED, self._loaded.info, BUDGET, scorer)
-        broker = Broker({**handlers(self._scorer, sentence_encoder), "classify": self._classify})
+        broker = Broker({**handlers(self._scorer, sentence_encoder), VICTIM_CHANNEL: self._classify})
         jobs = [(case, case_seed(0, case.id)) for case in cases]
         ended = run_pool(jobs, partial(make_attacks, setup), _row, broker, concurrent=len(jobs))
         made = {}
@@ -130,7 +131,7 @@ class _Runner:
     def _classify(self, requests: Sequence[TextRequest]) -> list[ClassScores]:
         new = [request for request in dict.fromkeys(requests) if request not in self._known]
         if new:
-            self._known.update(zip(new, self._scorer.classify(new), strict=True))
+            self._known.update(zip(new, self._scorer.ask(new), strict=True))
         return [self._known[request] for request in requests]
 
 

@@ -72,12 +72,12 @@ class Recorder(HFScorer):
 
     asked: Asked
 
-    def classify(self, requests: Any) -> Any:
+    def ask(self, requests: Any) -> Any:
         """As HFScorer."""
         if self.asked.first is None:
             self.asked.first = time.perf_counter()
         self.asked.victim += [request.text for request in requests]
-        return super().classify(requests)
+        return super().ask(requests)
 
 
 def ours(
@@ -86,7 +86,7 @@ def ours(
     """The pooled engine, and what the models were asked. Building is not timed, worker processes' start is."""
     scorer = Recorder(loaded)
     scorer.asked = Asked()
-    scorer.classify([TextRequest("warm up")] * 4)
+    scorer.ask([TextRequest("warm up")] * 4)
     before, scorer.asked = scorer.counts, Asked()
     stock_encode = encoder()
 

@@ -173,7 +173,7 @@ def _cases(loaded: LoadedCheckpoint, name: str, count: int) -> list[Case]:
     content = path.read_bytes()
     lines = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8").splitlines()[:count]
     texts = [first_words(line.split(" ", 1)[1], MOST_WORDS)[0] for line in lines]
-    labels = [answer.label for answer in HFScorer(loaded).classify([TextRequest(text) for text in texts])]
+    labels = [answer.label for answer in HFScorer(loaded).ask([TextRequest(text) for text in texts])]
     pairs = zip(texts, labels, strict=True)
     return make_cases({"text": text, "label": label, "words_cut": 0} for text, label in pairs)
 

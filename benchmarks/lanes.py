@@ -15,7 +15,7 @@ from benchmarks.attacks import victim
 from benchmarks.report import Cell
 from benchmarks.scorer import SMOLLM2
 from benchmarks.timing import alternate
-from harness.api.scorer import TextRequest, TokenRequest
+from harness.api.scorer import EmbedRequest, TextRequest, TokenRequest
 from harness.checkpoint import CheckpointSource, inspect_checkpoint, load_checkpoint
 from harness.scorer import engine
 from harness.scorer.hf import HFScorer
@@ -33,11 +33,11 @@ def run() -> list[Cell]:
     for name in ("MiniLM", "small random BERT"):
         scorer = HFScorer(victim(name))
         requests = [TextRequest(text) for text in texts]
-        cells.append(_compare(f"{name}, classify", scorer.classify, requests))
-        cells.append(_compare(f"{name}, embed", scorer.embed, requests))
+        cells.append(_compare(f"{name}, classify", scorer.ask, requests))
+        cells.append(_compare(f"{name}, embed", scorer.ask, [EmbedRequest(text) for text in texts]))
     causal = HFScorer(load_checkpoint(inspect_checkpoint(CheckpointSource(source=SMOLLM2)), dtype="fp32"))
     tokens = [TokenRequest((causal.start_token,), causal.encode(text)) for text in texts[:CAUSAL_TEXTS]]
-    cells.append(_compare("SmolLM2-135M, token_logprobs", causal.token_logprobs, tokens))
+    cells.append(_compare("SmolLM2-135M, token_logprobs", causal.ask, tokens))
     return cells
 
 

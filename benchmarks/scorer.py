@@ -68,7 +68,7 @@ def _compare(case: str, loaded: LoadedCheckpoint, requests: Sequence[TokenReques
     peers[0].loglikelihoods(requests[:1])
     best = min(peers, key=lambda peer: seconds(lambda: peer.loglikelihoods(requests)))
     scorer = HFScorer(loaded)
-    ours, theirs = alternate(lambda: scorer.token_logprobs(requests), lambda: best.loglikelihoods(requests), repeats)
+    ours, theirs = alternate(lambda: scorer.ask(requests), lambda: best.loglikelihoods(requests), repeats)
     extra = {"requests": len(requests), "peer_batch": best.batch, "max_abs_difference": float(f"{difference:.2g}")}
     waste = scorer.counts.padding_waste
     assert waste is not None
@@ -124,7 +124,7 @@ class Peer:
 
 def _largest_difference(loaded: LoadedCheckpoint, requests: Sequence[TokenRequest]) -> float:
     """Largest absolute difference of log-likelihoods; the peer sums in float64 here, as we do."""
-    answers = HFScorer(loaded).token_logprobs(requests)
+    answers = HFScorer(loaded).ask(requests)
     peer = Peer(loaded, 8, softmax_dtype="float64").loglikelihoods(requests)
     return max(abs(float(answer.logprobs.sum()) - other) for answer, other in zip(answers, peer, strict=True))
 

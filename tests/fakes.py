@@ -15,17 +15,15 @@ from harness.api.metrics import Metric
 from harness.api.needs import Need
 from harness.api.probe import Plan, Probe
 from harness.api.scorer import (
+    A,
     ClassScores,
     Counts,
-    Embedding,
     Floats,
     Floats32,
-    GenerateRequest,
-    Generation,
     GradientRequest,
-    InputGradient,
     InputRequest,
     MaskedRequest,
+    Request,
     Scorer,
     TextRequest,
     TokenRequest,
@@ -88,6 +86,13 @@ class FakeScorer:
         self._words: list[str] = [*SPECIALS]
         self.calls: list[int] = []
         """Requests in each call so far."""
+        self.answers: dict[type[Any], Callable[[Any], Sequence[Any]]] = {
+            TextRequest: lambda asked: self.classify(asked),
+            InputRequest: lambda asked: self.classify_inputs(asked),
+            TokenRequest: lambda asked: self.token_logprobs(asked),
+            MaskedRequest: lambda asked: self.pseudo_log_likelihood(asked),
+        }
+        """Who answers each type of request."""
 
     @property
     def info(self) -> CheckpointInfo:
@@ -117,6 +122,17 @@ class FakeScorer:
     def special_positions(self, tokens: Sequence[int]) -> tuple[bool, ...]:
         return tuple(token < len(SPECIALS) for token in tokens)
 
+    def ask(self, requests: Sequence[Request[A]]) -> list[A]:
+        """By the method that answers the type; `answers` holds those of a test's own."""
+        found: dict[int, A] = {}
+        for asked in dict.fromkeys(map(type, requests)):
+            chosen = [index for index, request in enumerate(requests) if type(request) is asked]
+            if asked is GradientRequest and self.why_no_gradients is not None:
+                raise UsageError(self.why_no_gradients)
+            answered = self.answers[asked]([requests[index] for index in chosen])
+            found.update(zip(chosen, answered, strict=True))
+        return [found[index] for index in range(len(requests))]
+
     def classify(self, requests: Sequence[TextRequest]) -> list[ClassScores]:
         self._take(Need.SEQUENCE_CLASSIFIER, len(requests))
         return [
@@ -140,9 +156,6 @@ class FakeScorer:
     @property
     def why_no_gradients(self) -> str | None:
         return "the fake gives no gradients"
-
-    def input_gradients(self, requests: Sequence[GradientRequest]) -> list[InputGradient]:
-        raise UsageError(self.why_no_gradients)
 
     def input_embeddings(self) -> Floats32:
         raise UsageError(self.why_no_gradients)
@@ -168,12 +181,6 @@ class FakeScorer:
             )
             for request in requests
         ]
-
-    def generate(self, requests: Sequence[GenerateRequest]) -> list[Generation]:
-        raise NotImplementedError
-
-    def embed(self, requests: Sequence[TextRequest]) -> list[Embedding]:
-        raise NotImplementedError
 
     def _scores(self, tokens: Sequence[int], asked: Sequence[tuple[tuple[int, ...], int]], length: int) -> TokenScores:
         if length > self.max_tokens:

@@ -51,12 +51,27 @@ def test_an_installed_plugin_runs_and_a_broken_one_is_reported(environment: dict
     assert written == f"inconclusive {folder.path.name}\n"
 
 
-def test_the_guide_shows_the_very_probe_that_is_tested() -> None:
+def test_an_installed_request_is_answered(environment: dict[str, str], tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path / "bert", "bert", "base")
+    code = f"""
+from assay_plugin_example.lengths import LengthRequest
+from harness.api.scorer import EmbedRequest
+from harness.checkpoint import CheckpointSource, inspect_checkpoint, load_checkpoint
+from harness.scorer.hf import HFScorer
+
+scorer = HFScorer(load_checkpoint(inspect_checkpoint(CheckpointSource(source={str(folder)!r})), device="cpu"))
+print(scorer.ask([LengthRequest("a man"), EmbedRequest("a"), LengthRequest("she")])[::2])
+"""
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout == "[2, 1]\n", done.stderr
+
+
+def test_the_guide_shows_the_very_code_that_is_tested() -> None:
     guide = (HERE.parent / "docs" / "write-a-probe.md").read_text(encoding="utf-8")
     code = re.findall(r"```python\n(.*?)```", guide, flags=re.DOTALL)
-    probe = (HERE / "plugin_package" / "assay_plugin_example" / "label_balance.py").read_text(encoding="utf-8")
-    assert probe in code
+    for name in ("label_balance.py", "lengths.py"):
+        assert (HERE / "plugin_package" / "assay_plugin_example" / name).read_text(encoding="utf-8") in code
     toml = re.findall(r"```toml\n(.*?)```", guide, flags=re.DOTALL)
     declared = (HERE / "plugin_package" / "pyproject.toml").read_text(encoding="utf-8")
-    assert toml
-    assert all(line in declared for line in toml[0].splitlines())
+    assert len(toml) == 2
+    assert all(line in declared for block in toml for line in block.splitlines())

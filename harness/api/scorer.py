@@ -1,11 +1,15 @@
-"""The Scorer interface: the only way a probe reaches a model. Requests in, one answer per request out, same order."""
+"""The Scorer interface: the only way a probe reaches a model. Requests in, one answer per request out, same order.
+
+What is asked is a class, a `Request` of its answer's type; who answers it is a file in `harness.scorer`. Here are the
+requests that probes ask most; the others are in `harness.api.requests`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,18 +20,28 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 Floats32 = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
+A = TypeVar("A")
+A_co = TypeVar("A_co", covariant=True)
+
+
+class Request(Generic[A_co]):
+    """What is asked of a model, answered by an `A_co`. Frozen and hashable: equal requests have one answer."""
+
+    __slots__ = ()
+    heavy: ClassVar[bool] = False
+    """Whether an answer is megabytes: then nobody keeps it or sends it to another process."""
 
 
 @dataclass(frozen=True, slots=True)
-class TextRequest:
-    """A text, or a pair of texts, for `classify` and `embed`."""
+class TextRequest(Request["ClassScores"]):
+    """Class logits of a text, or of a pair of texts; needs a sequence classifier."""
 
     text: str
     pair: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class TokenRequest:
+class TokenRequest(Request["TokenScores"]):
     """log p(target_i | context, target_<i) under a causal LM; `context` holds at least one token (the BOS, say)."""
 
     context: tuple[int, ...]
@@ -35,7 +49,7 @@ class TokenRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class MaskedRequest:
+class MaskedRequest(Request["TokenScores"]):
     """log p(tokens[i] | all others) for each i of `positions`, each masked alone (Salazar et al. 2020)."""
 
     tokens: tuple[int, ...]
@@ -43,7 +57,7 @@ class MaskedRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class GenerateRequest:
+class GenerateRequest(Request["Generation"]):
     """Greedy continuation of `prompt` by at most `max_new_tokens` tokens."""
 
     prompt: tuple[int, ...]
@@ -51,8 +65,10 @@ class GenerateRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class InputRequest:
+class InputRequest(Request["ClassScores"]):
     """What the model reads of a text or pair: token ids, special ones too, and their segments; empty means all 0.
+
+    Asked, it is answered as a TextRequest is, but its tokens are never cut.
 
     `truncated` tokens of the text were cut off.
     """
@@ -74,13 +90,43 @@ class Loss(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class GradientRequest:
-    """The gradient of `loss` at class `label` by the input embeddings at `positions` (None: of every token)."""
+class GradientRequest(Request["InputGradient"]):
+    """The gradient of `loss` at class `label` by the input embeddings at `positions` (None: of every token).
 
+    Asking raises UsageError with `Scorer.why_no_gradients`.
+    """
+
+    heavy: ClassVar[bool] = True
     input: TextRequest | InputRequest
     label: int
     loss: Loss = Loss.OF_CLASS
     positions: tuple[int, ...] | None = None
+
+
+class Pooling(StrEnum):
+    """How the states of a text's tokens (special ones too, padding never) become one vector."""
+
+    MEAN = "mean"
+    MAX = "max"
+    """The largest of each dimension."""
+    CLS = "cls"
+    """The state of the tokenizer's [CLS] token, or of the first token where it has none."""
+    LAST = "last"
+    """The state of the last token."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedRequest(Request["Embedding"]):
+    """The vector of a text, or of a pair; any checkpoint can give it.
+
+    `layer`: 0 is what the first layer reads, n what the n-th gives, the last one after the final norm as transformers
+    gives it; None is the last.
+    """
+
+    text: str
+    pair: str | None = None
+    pooling: Pooling = Pooling.MEAN
+    layer: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +169,7 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class Embedding:
-    """Mean-pooled last hidden state [hidden], special tokens included, padding excluded."""
+    """The pooled state [hidden]."""
 
     vector: Floats
     truncated: int = 0
@@ -161,7 +207,7 @@ class Counts:
 
 
 class Scorer(Protocol):
-    """What a probe may ask of a checkpoint. Every method answers in the order asked, whatever the batching."""
+    """What a probe may ask of a checkpoint."""
 
     @property
     def info(self) -> CheckpointInfo:
@@ -200,43 +246,23 @@ class Scorer(Protocol):
         """True where a token of `tokens` is a special one ([CLS], [SEP], BOS, padding)."""
         ...
 
-    def classify(self, requests: Sequence[TextRequest]) -> list[ClassScores]:
-        """Class logits of each text (or pair); needs a sequence classifier."""
-        ...
-
     def inputs_of(self, requests: Sequence[TextRequest]) -> list[InputRequest]:
-        """What `classify` lets the model read of each text (or pair), cut to `max_tokens`."""
+        """What the model reads of each text (or pair), cut to `max_tokens`."""
         ...
 
-    def classify_inputs(self, requests: Sequence[InputRequest]) -> list[ClassScores]:
-        """Class logits of token ids, which are never cut; needs a sequence classifier."""
+    def ask(self, requests: Sequence[Request[A]]) -> list[A]:
+        """One answer per request, in the order asked, whatever the batching. Kinds of request may be mixed.
+
+        Raises UsageError where the checkpoint cannot answer a kind at all; what one request cannot be answered stands
+        in its answer's `error`.
+        """
         ...
 
     @property
     def why_no_gradients(self) -> str | None:
-        """Why `input_gradients` and `input_embeddings` would be refused; None where they work."""
-        ...
-
-    def input_gradients(self, requests: Sequence[GradientRequest]) -> list[InputGradient]:
-        """Gradients by the vectors the model reads for its tokens. Raises UsageError with `why_no_gradients`."""
+        """Why a GradientRequest and `input_embeddings` would be refused; None where they work."""
         ...
 
     def input_embeddings(self) -> Floats32:
         """The vector the model reads for each token, [vocabulary, width]. Raises UsageError with `why_no_gradients`."""
-        ...
-
-    def token_logprobs(self, requests: Sequence[TokenRequest]) -> list[TokenScores]:
-        """Log-probability of each target token; needs a causal LM."""
-        ...
-
-    def pseudo_log_likelihood(self, requests: Sequence[MaskedRequest]) -> list[TokenScores]:
-        """Log-probability of each requested position when it alone is masked; needs a masked LM."""
-        ...
-
-    def generate(self, requests: Sequence[GenerateRequest]) -> list[Generation]:
-        """Greedy continuations; needs a causal LM."""
-        ...
-
-    def embed(self, requests: Sequence[TextRequest]) -> list[Embedding]:
-        """Mean-pooled sentence vectors; any checkpoint can give them."""
         ...

@@ -53,6 +53,15 @@ PIP_MEMORY = 2 * 2**30
 WHEEL_DIRECTORY = 16 * 2**20
 """Bytes of a wheel's list of contents: 50,000 names of 300; read whole, at some fifteen times that in memory."""
 
+CHAT_TEMPLATE = 2**18
+"""Characters of a chat template. Those with tools, the longest in use, have 20,000."""
+CHAT_CHARACTERS = 2**20
+"""Characters that a template makes of one conversation: more tokens than any model here reads."""
+CHAT_SECONDS = 5
+"""Time for one conversation. Real templates take milliseconds; loops within loops could take for ever."""
+CHAT_MEMORY = 2**29
+"""Address space for rendering, beyond that of Python itself."""
+
 LEDGER_BYTES = 64 * 2**20
 """A privacy ledger that an audit verifies: 330,000 noisy steps, read in about 3 s. Long private runs take 20,000."""
 ACCOUNTING_SECONDS = 20

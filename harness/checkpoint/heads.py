@@ -17,7 +17,11 @@ class Head(Enum):
     MASKED_LM = ("AutoModelForMaskedLM", Need.MASKED_LM)
     CAUSAL_LM = ("AutoModelForCausalLM", Need.CAUSAL_LM)
     SEQUENCE_CLASSIFIER = ("AutoModelForSequenceClassification", Need.SEQUENCE_CLASSIFIER)
+    MULTI_LABEL = ("AutoModelForSequenceClassification", Need.MULTI_LABEL)
+    REGRESSION = ("AutoModelForSequenceClassification", Need.REGRESSION)
     TOKEN_CLASSIFIER = ("AutoModelForTokenClassification", Need.TOKEN_CLASSIFIER)
+    QUESTION_ANSWERING = ("AutoModelForQuestionAnswering", Need.QUESTION_ANSWERING)
+    NEXT_SENTENCE = ("AutoModelForNextSentencePrediction", Need.NEXT_SENTENCE)
     NONE = ("AutoModel", None)
 
     def __init__(self, auto_class: str, need: Need | None) -> None:
@@ -26,22 +30,23 @@ class Head(Enum):
 
     @property
     def classifies(self) -> bool:
-        """Whether its outputs are classes."""
-        return self in {Head.SEQUENCE_CLASSIFIER, Head.TOKEN_CLASSIFIER}
+        """Whether its outputs are classes that the config names."""
+        return self in {Head.SEQUENCE_CLASSIFIER, Head.MULTI_LABEL, Head.TOKEN_CLASSIFIER}
 
 
 @dataclass(frozen=True, slots=True)
 class HeadChoice:
-    """The head to load, whether probes may read it, and a sentence for the report where they may not."""
+    """The head to load, and a sentence for the report where it is not what its class suggests."""
 
     head: Head
-    offered: bool = True
     note: str | None = None
 
 
 _BY_SUFFIX = {
     "ForSequenceClassification": Head.SEQUENCE_CLASSIFIER,
     "ForTokenClassification": Head.TOKEN_CLASSIFIER,
+    "ForQuestionAnswering": Head.QUESTION_ANSWERING,
+    "ForNextSentencePrediction": Head.NEXT_SENTENCE,
     "ForMaskedLM": Head.MASKED_LM,
     "ForPreTraining": Head.MASKED_LM,
     "ForCausalLM": Head.CAUSAL_LM,
@@ -51,6 +56,8 @@ _BY_SUFFIX = {
 }
 _DISCRIMINATORS = ("Electra", "Funnel", "Splinter")
 """Their pre-training head does not predict tokens."""
+_BEAM_SEARCH = frozenset({"FlaubertForQuestionAnswering", "XLMForQuestionAnswering", "XLNetForQuestionAnswering"})
+"""They answer with a beam search, not with a score of each token as a span's first and last."""
 _OWN_TEXT_TO_TEXT = ("ForConditionalGeneration", "ForSeq2SeqLM", "ForImageTextToText")
 _TEXT_TO_TEXT = frozenset({
     "bart", "bigbird_pegasus", "blenderbot", "blenderbot-small", "encoder-decoder", "fsmt", "led", "longt5",
@@ -105,6 +112,8 @@ def _named_head(architecture: str, config: Any) -> Head:
         return Head.NONE
     if architecture in {"XLMWithLMHeadModel", "FlaubertWithLMHeadModel"}:
         return Head.CAUSAL_LM if getattr(config, "causal", False) else Head.MASKED_LM
+    if architecture in _BEAM_SEARCH:
+        return Head.NONE
     return next((head for suffix, head in _BY_SUFFIX.items() if architecture.endswith(suffix)), Head.NONE)
 
 
@@ -144,15 +153,16 @@ def _why_not_causal(architecture: str, config: Any) -> str:
 
 
 def _classifier(name: str, config: Any) -> HeadChoice:
-    """Probes apply softmax over classes, which is wrong for one output or for labels that do not exclude each other."""
+    """Probes of classes apply softmax, which is wrong for numbers and for labels that do not exclude each other."""
     kind = getattr(config, "problem_type", None)
-    if config.num_labels < 2 or kind == "regression":
-        labels = "one label" if config.num_labels < 2 else "the problem type regression"
-        note = f"{name} has {labels}, so it is a regression head: no probe reads it, only embeddings are offered."
-        return HeadChoice(Head.SEQUENCE_CLASSIFIER, offered=False, note=note)
     if kind == "multi_label_classification":
         note = (
-            f"{name} is a multi-label classifier, whose labels do not exclude each other: only embeddings are offered."
+            f"{name} is a multi-label classifier, whose labels do not exclude each other: no probe of classes applies."
         )
-        return HeadChoice(Head.SEQUENCE_CLASSIFIER, offered=False, note=note)
+        return HeadChoice(Head.MULTI_LABEL, note)
+    if config.num_labels < 2 or kind == "regression":
+        labels = "one label" if config.num_labels < 2 else "the problem type regression"
+        return HeadChoice(
+            Head.REGRESSION, f"{name} has {labels}, so it is a regression head: no probe of classes applies."
+        )
     return HeadChoice(Head.SEQUENCE_CLASSIFIER)

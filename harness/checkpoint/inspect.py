@@ -47,7 +47,7 @@ def inspect_checkpoint(source: CheckpointSource, permissions: Permissions = NOTH
     manifest, why_none = _manifest(path, print_.weights)
     limit, assumed = _max_tokens(found)
     offers = {Need.EMBEDDINGS}
-    if found.choice.offered and found.choice.head.need is not None:
+    if found.choice.head.need is not None:
         offers.add(found.choice.head.need)
     lacks = _lacks(unnamed, offers)
     offers -= lacks.keys()
@@ -156,7 +156,7 @@ def _model_type(found: Survey) -> str:
 
 def _labels(found: Survey) -> tuple[str, ...]:
     head = found.choice.head
-    if found.model is None or not found.choice.offered or not head.classifies:
+    if found.model is None or not head.classifies:
         return ()
     names = found.model.config.id2label
     return tuple(str(names[index]) for index in sorted(names))

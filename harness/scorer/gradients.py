@@ -16,15 +16,16 @@ from typing import Any
 import numpy as np
 import torch
 
+from harness.api.needs import Need
 from harness.api.scorer import Floats, Floats32, GradientRequest, InputGradient, Loss, TextRequest
 from harness.errors import UsageError
 from harness.scorer.answers import NON_FINITE
-from harness.scorer.engine import Engine, Side
+from harness.scorer.engine import Side
+from harness.scorer.handler import Handler, Parts
 from harness.scorer.memory import is_out_of_memory
-from harness.scorer.pooled import PooledVectors, as_read
+from harness.scorer.pooled import as_read
 from harness.scorer.texts import TextRow, to_input
 
-KIND = "input_gradients"
 _MEMORY = 8
 """A token whose activations are kept for the way back takes about so many times what it takes a forward pass."""
 _CHUNK = 4096
@@ -40,18 +41,23 @@ class _Batch:
     gradients: list[Floats32]
 
 
-class InputGradients:
-    """Gradients through a classifier; `classes` says how texts become inputs of `model`, which shares all weights."""
+class InputGradients(Handler[GradientRequest, InputGradient]):
+    """Gradients through a classifier, which reads what is classified."""
 
-    def __init__(self, engine: Engine, classes: PooledVectors, model: Any) -> None:
-        self._engine = engine
-        self._classes = classes
-        self._model = model
+    asked = (GradientRequest,)
+    kind = "input_gradients"
+    needs = Need.SEQUENCE_CLASSIFIER
+    gradients = True
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts)
+        self._classes = parts.classes
+        self._model, _ = parts.poolable
 
     @cached_property
     def why_not(self) -> str | None:
         """Why the model gives no gradients by its input embeddings, found out by trying; None where it does."""
-        model, layer = self._engine.model, self._engine.model.get_input_embeddings()
+        model, layer = self.engine.model, self.engine.model.get_input_embeddings()
         if _is_quantised(model):
             return "its weights are quantised, so no gradient passes; audit the unquantised checkpoint"
         if not isinstance(layer, torch.nn.Embedding):
@@ -69,7 +75,7 @@ class InputGradients:
         """One answer per request, in order. Raises UsageError for a class, loss or position that is not there."""
         rows = self._classes.rows([request.input for request in requests])
         self._check(requests, rows)
-        self._engine.count(KIND).truncated_rows += sum(row.truncated > 0 for row in rows)
+        self.engine.count(self.kind).truncated_rows += sum(row.truncated > 0 for row in rows)
         answers = {
             index: _failed(row, why) for index, row in enumerate(rows) if (why := self._classes.refuse(row)) is not None
         }
@@ -80,23 +86,23 @@ class InputGradients:
             return self._differentiate([rows[todo[n]] for n in batch], [requests[todo[n]] for n in batch])
 
         side = self._classes.side
-        for batch, found in self._engine.forwards(KIND, lengths, work, side=side, memory=_MEMORY):
+        for batch, found in self.engine.forwards(self.kind, lengths, work, side=side, memory=_MEMORY):
             for at, number in enumerate(batch):
                 row = rows[todo[number]]
                 answers[todo[number]] = (
-                    _failed(row, self._engine.too_big(lengths[number])) if found is None else _answer(row, found, at)
+                    _failed(row, self.engine.too_big(lengths[number])) if found is None else _answer(row, found, at)
                 )
         return [answers[index] for index in range(len(rows))]
 
     def embeddings(self) -> Floats32:
         """What the embedding layer gives for each token (its scaling included), [vocabulary, width]."""
-        layer = self._engine.model.get_input_embeddings()
+        layer = self.engine.model.get_input_embeddings()
         with torch.inference_mode():
-            chunks = torch.split(torch.arange(self._engine.vocabulary, device=self._engine.device), _CHUNK)
+            chunks = torch.split(torch.arange(self.engine.vocabulary, device=self.engine.device), _CHUNK)
             return np.concatenate([layer(chunk).float().cpu().numpy() for chunk in chunks])
 
     def _check(self, requests: Sequence[GradientRequest], rows: Sequence[TextRow]) -> None:
-        classes = int(self._engine.model.config.num_labels)
+        classes = int(self.engine.model.config.num_labels)
         for request, row in zip(requests, rows, strict=True):
             if not 0 <= request.label < classes:
                 raise UsageError(f"a gradient for class {request.label} was asked for; the model has {classes} classes")
@@ -126,7 +132,7 @@ class InputGradients:
         self, rows: Sequence[TextRow], labels: torch.Tensor, losses: Sequence[Loss]
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Losses [rows], logits [rows, labels], gradient [rows, longest, width]. Raises RuntimeError without a path."""
-        model = self._engine.model
+        model = self.engine.model
         inputs = self._classes.inputs(rows, self._classes.side)
         with _frozen(model), _leaf_of(model.get_input_embeddings()) as leaves:
             logits = self._model(**inputs).logits.float()
@@ -138,7 +144,7 @@ class InputGradients:
         return (
             each.detach(),
             logits.detach(),
-            _rows_first(gradient, read, as_read(inputs["input_ids"], self._engine.vocabulary)),
+            _rows_first(gradient, read, as_read(inputs["input_ids"], self.engine.vocabulary)),
         )
 
 

@@ -2,62 +2,99 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from harness.api.scorer import Bools, Floats, MaskedRequest, TokenScores
+from harness.api.needs import Need
+from harness.api.scorer import MaskedRequest, Request, TokenScores
+from harness.errors import NotApplicableError
 from harness.scorer.answers import no_scores, token_scores
-from harness.scorer.engine import Engine, Side
-from harness.scorer.positions import NeededPositions, Wanted
+from harness.scorer.engine import Side
+from harness.scorer.handler import Handler, Parts
+from harness.scorer.positions import Columns, Wanted
 
-KIND = "pseudo_log_likelihood"
+
+class Masked(Protocol):
+    """A request about tokens masked one by one."""
+
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """What is read."""
+        ...
+
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """Which of them are masked, each alone."""
+        ...
 
 
-class MaskedScores:
-    """Scores positions; the masked copies of all requests share batches."""
+M = TypeVar("M", bound=Request[Any])
+A = TypeVar("A")
 
-    def __init__(self, engine: Engine, head: NeededPositions, mask_token: int, side: Side) -> None:
-        self._engine = engine
-        self._head = head
-        self._mask_token = mask_token
-        self._side = side
 
-    def run(self, requests: Sequence[MaskedRequest]) -> list[TokenScores]:
+class MaskedPositions(Handler[M, A]):
+    """Reads positions; the masked copies of all requests share batches."""
+
+    needs = Need.MASKED_LM
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts)
+        mask = self.engine.tokenizer.mask_token_id
+        if mask is None:
+            raise NotApplicableError(f"{parts.source}: its tokenizer names no mask token, so nothing can be masked")
+        self._mask_token = int(mask)
+        self._side = parts.states.side
+
+    @abstractmethod
+    def measure(self, inputs: dict[str, Any], wanted: Wanted) -> Columns:
+        """What is said of each wanted token, a column per number, each [entries]."""
+
+    @abstractmethod
+    def answer(self, columns: Columns) -> A:
+        """The answer of one request from its columns, each [positions]."""
+
+    @abstractmethod
+    def nothing(self, why: str | None = None) -> A:
+        """The answer where no position was asked about, or `why` none could be read."""
+
+    def run(self, requests: Sequence[M]) -> list[A]:
         """One answer per request, in order."""
-        errors = [self._refuse(request) for request in requests]
+        asked: Sequence[Any] = requests
+        errors = [self._refuse(request) for request in asked]
         copies = [
             (index, slot)
-            for index, request in enumerate(requests)
+            for index, request in enumerate(asked)
             if errors[index] is None
             for slot in range(len(request.positions))
         ]
-        logprobs: list[Floats] = [np.empty(len(request.positions)) for request in requests]
-        greedy: list[Bools] = [np.empty(len(request.positions), dtype=np.bool_) for request in requests]
-        lengths = [len(requests[index].tokens) for index, _ in copies]
+        found: dict[tuple[int, int], tuple[Any, ...]] = {}
+        lengths = [len(asked[index].tokens) for index, _ in copies]
 
-        def work(batch: list[int]) -> tuple[Floats, Bools]:
-            return self._score(requests, [copies[row] for row in batch])
+        def work(batch: list[int]) -> Columns:
+            return self._score(asked, [copies[row] for row in batch])
 
-        for batch, scores in self._engine.forwards(KIND, lengths, work, side=self._side, side_by_side=True):
-            if scores is None:
-                errors[copies[batch[0]][0]] = self._engine.too_big(lengths[batch[0]])
+        for batch, columns in self.engine.forwards(self.kind, lengths, work, side=self._side, side_by_side=True):
+            if columns is None:
+                errors[copies[batch[0]][0]] = self.engine.too_big(lengths[batch[0]])
                 continue
-            for row, logprob, is_greedy in zip(batch, *scores, strict=True):
-                index, slot = copies[row]
-                logprobs[index][slot], greedy[index][slot] = logprob, is_greedy
+            found.update(zip([copies[row] for row in batch], zip(*columns, strict=True), strict=True))
         return [
-            no_scores(error) if error is not None else token_scores(logprobs[index], greedy[index])
-            for index, error in enumerate(errors)
+            self.nothing(errors[index])
+            if errors[index] is not None or not request.positions
+            else self.answer(_columns([found[index, slot] for slot in range(len(request.positions))]))
+            for index, request in enumerate(asked)
         ]
 
-    def _refuse(self, request: MaskedRequest) -> str | None:
+    def _refuse(self, request: Masked) -> str | None:
         if not all(0 <= position < len(request.tokens) for position in request.positions):
             return f"a position lies outside the {len(request.tokens)} tokens"
-        return self._engine.refuse(request.tokens)
+        return self.engine.refuse(request.tokens)
 
-    def _score(self, requests: Sequence[MaskedRequest], copies: Sequence[tuple[int, int]]) -> tuple[Floats, Bools]:
-        """Log-probability of the masked token of each copy (request, slot) and whether it is the argmax, [copies]."""
+    def _score(self, requests: Sequence[Masked], copies: Sequence[tuple[int, int]]) -> Columns:
+        """What is said of the masked token of each copy (request, slot), [copies]."""
         rows, positions, tokens = [], [], []
         for index, slot in copies:
             row = list(requests[index].tokens)
@@ -66,9 +103,33 @@ class MaskedScores:
             row[position] = self._mask_token
             rows.append(row)
             positions.append(position)
-        ids = self._engine.padded(rows, self._engine.pad, self._side)
+        ids = self.engine.padded(rows, self.engine.pad, self._side)
         if self._side is Side.LEFT:
             positions = [position + ids.shape[1] - len(row) for position, row in zip(positions, rows, strict=True)]
-        inputs = {"input_ids": ids, "attention_mask": self._engine.mask(rows, self._side)}
+        inputs = {"input_ids": ids, "attention_mask": self.engine.mask(rows, self._side)}
         wanted = Wanted(row=np.arange(len(rows)), position=np.array(positions), token=np.array(tokens))
-        return self._head.score(inputs, wanted)
+        return self.measure(inputs, wanted)
+
+
+class MaskedScores(MaskedPositions[MaskedRequest, TokenScores]):
+    """Log-probability of each position's token."""
+
+    asked = (MaskedRequest,)
+    kind = "pseudo_log_likelihood"
+
+    def measure(self, inputs: dict[str, Any], wanted: Wanted) -> Columns:
+        """Log-probability, and whether the token is the argmax."""
+        return self.parts.head.score(inputs, wanted)
+
+    def answer(self, columns: Columns) -> TokenScores:
+        """The scores, or that they are not finite."""
+        return token_scores(*columns)
+
+    def nothing(self, why: str | None = None) -> TokenScores:
+        """No scores."""
+        return no_scores(why)
+
+
+def _columns(entries: Sequence[tuple[Any, ...]]) -> Columns:
+    """The numbers of each entry as a column per number."""
+    return tuple(np.array(column) for column in zip(*entries, strict=True))

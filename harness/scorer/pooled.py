@@ -8,13 +8,12 @@ from typing import Any, TypeVar
 
 import torch
 
-from harness.api.scorer import ClassScores, Embedding, Floats, InputRequest, TextRequest
-from harness.scorer.answers import class_scores, embedding, no_classes, no_embedding
+from harness.api.scorer import Floats, InputRequest, TextRequest
 from harness.scorer.engine import Engine, Side
-from harness.scorer.texts import TextRow, reads_segments, refuse_segments, to_rows, tokenise
+from harness.scorer.texts import Text, TextRow, reads_segments, refuse_segments, to_rows, tokenise
 from harness.scorer.trunk import agree
 
-Answer = TypeVar("Answer", ClassScores, Embedding)
+Answer = TypeVar("Answer")
 Key = tuple[tuple[int, ...], tuple[int, ...]]
 """Token and segment ids of a row."""
 Vectors = Callable[[dict[str, torch.Tensor]], torch.Tensor]
@@ -83,8 +82,11 @@ def mean_states(model: Any) -> Vectors:
 class PooledVectors:
     """Batches texts through a function of the model, padded on a side that changes nothing."""
 
-    def __init__(self, engine: Engine, kind: str, vectors: Vectors, pad: int | None = None) -> None:
+    def __init__(
+        self, engine: Engine, kind: str, vectors: Vectors, pad: int | None = None, *, side_by_side: bool = True
+    ) -> None:
         self._engine = engine
+        self._side_by_side = side_by_side
         self._kind = kind
         self._vectors = vectors
         self._pad = engine.pad if pad is None else pad
@@ -99,15 +101,29 @@ class PooledVectors:
                 self._side = self._find_side()
         return self._side
 
-    def classify(self, requests: Sequence[TextRequest | InputRequest]) -> list[ClassScores]:
-        """Vectors as class logits."""
-        return self._run(requests, class_scores, no_classes)
+    def run(
+        self,
+        requests: Sequence[Text | InputRequest],
+        answer: Callable[[Floats, int], Answer],
+        failed: Callable[[str, int], Answer],
+    ) -> list[Answer]:
+        """`answer` of each request's vector, in order, or `failed` with the reason; both get the tokens cut off."""
+        rows = self.rows(requests)
+        self._engine.count(self._kind).truncated_rows += sum(row.truncated > 0 for row in rows)
+        refusals = [self.refuse(row) for row in rows]
+        keys = [(tuple(row.ids), tuple(row.segments)) for row in rows]
+        todo = {key: row for key, row, why in zip(keys, rows, refusals, strict=True) if why is None}
+        vectors = self._vectors_of(todo)
+        answers = []
+        for row, key, why in zip(rows, keys, refusals, strict=True):
+            vector = vectors[key] if why is None else None
+            if vector is None:
+                answers.append(failed(why or self._engine.too_big(len(row.ids)), row.truncated))
+            else:
+                answers.append(answer(vector, row.truncated))
+        return answers
 
-    def embed(self, requests: Sequence[TextRequest]) -> list[Embedding]:
-        """Vectors as embeddings."""
-        return self._run(requests, embedding, no_embedding)
-
-    def rows(self, requests: Sequence[TextRequest | InputRequest]) -> list[TextRow]:
+    def rows(self, requests: Sequence[Text | InputRequest]) -> list[TextRow]:
         """What the model reads for each request; texts are cut to its length, tokens are not."""
         return to_rows(self._engine.tokenizer, requests, self._engine.max_tokens)
 
@@ -126,27 +142,6 @@ class PooledVectors:
             inputs["token_type_ids"] = self._engine.padded([row.segments for row in rows], 0, side)
         return inputs
 
-    def _run(
-        self,
-        requests: Sequence[TextRequest | InputRequest],
-        answer: Callable[[Floats, int], Answer],
-        failed: Callable[[str, int], Answer],
-    ) -> list[Answer]:
-        rows = self.rows(requests)
-        self._engine.count(self._kind).truncated_rows += sum(row.truncated > 0 for row in rows)
-        refusals = [self.refuse(row) for row in rows]
-        keys = [(tuple(row.ids), tuple(row.segments)) for row in rows]
-        todo = {key: row for key, row, why in zip(keys, rows, refusals, strict=True) if why is None}
-        vectors = self._vectors_of(todo)
-        answers = []
-        for row, key, why in zip(rows, keys, refusals, strict=True):
-            vector = vectors[key] if why is None else None
-            if vector is None:
-                answers.append(failed(why or self._engine.too_big(len(row.ids)), row.truncated))
-            else:
-                answers.append(answer(vector, row.truncated))
-        return answers
-
     def _vectors_of(self, rows: Mapping[Key, TextRow]) -> dict[Key, Floats | None]:
         """The vector of each distinct row, read once: equal rows get the same bits. None: it does not fit in memory."""
         keys, distinct = list(rows), list(rows.values())
@@ -157,7 +152,9 @@ class PooledVectors:
             return self._forward([distinct[number] for number in batch], side)
 
         lengths = [len(row.ids) for row in distinct]
-        for batch, vectors in self._engine.forwards(self._kind, lengths, work, side=side, side_by_side=True):
+        for batch, vectors in self._engine.forwards(
+            self._kind, lengths, work, side=side, side_by_side=self._side_by_side
+        ):
             for at, number in enumerate(batch):
                 found[keys[number]] = None if vectors is None else vectors[at]
         return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,10 @@ from harness.scorer.trunk import find_trunk
 CHUNK_BYTES = 2**24
 """Size of the float32 logits held at once, [positions, vocabulary]."""
 Ints = npt.NDArray[np.int64]
+Columns = tuple[npt.NDArray[Any], ...]
+"""Numbers of each entry, a column per number, all [entries]."""
+Read = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], tuple[torch.Tensor, ...]]
+"""float32 logits [places, vocabulary], the place of each entry, its token: a column per number, each [entries]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +49,22 @@ class NeededPositions:
 
         A log-probability is NaN or infinite where the logits are not finite.
         """
+        logprobs, greedy = self.read(inputs, wanted, _scores)
+        return logprobs.astype(np.float64), greedy
+
+    def read(self, inputs: dict[str, Any], wanted: Wanted, read: Read) -> Columns:
+        """What `read` makes of the logits of each wanted token, of at most `chunk_bytes` of them at a time."""
         width = int(inputs["input_ids"].shape[1])
         places, entry = np.unique(wanted.row * width + wanted.position, return_inverse=True)
         order = np.argsort(entry, kind="stable")
         cuts = np.searchsorted(entry[order], np.arange(0, len(places) + self._chunk, self._chunk))
-        logprobs, greedy = [], []
+        parts = []
         for number, logits in enumerate(self._logits(self._states(inputs, places))):
             mine = order[cuts[number] : cuts[number + 1]]
             at = torch.from_numpy(entry[mine] - number * self._chunk).to(logits.device)
-            token = torch.from_numpy(wanted.token[mine]).to(logits.device)
-            logprobs.append(logits[at, token] - logits.logsumexp(-1)[at])
-            greedy.append(logits.argmax(-1)[at] == token)
+            parts.append(read(logits, at, torch.from_numpy(wanted.token[mine]).to(logits.device)))
         back = np.argsort(order, kind="stable")
-        return (
-            torch.cat(logprobs).cpu().numpy().astype(np.float64)[back],
-            torch.cat(greedy).cpu().numpy()[back],
-        )
+        return tuple(torch.cat(column).cpu().numpy()[back] for column in zip(*parts, strict=True))
 
     def next_token(self, ids: torch.Tensor, cached: int, cache: Any) -> tuple[torch.Tensor, Any]:
         """Logits after the last of `ids` [rows, tokens], float32 [rows, vocabulary], and the grown cache.
@@ -89,3 +93,8 @@ class NeededPositions:
         """float32 logits of the states, [chunk, vocabulary] at a time."""
         for chunk in torch.split(states, self._chunk):
             yield chunk.float() if self._trunk is None else self._trunk.head(chunk)
+
+
+def _scores(logits: torch.Tensor, at: torch.Tensor, token: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Log-probability of each token, and whether it is the argmax."""
+    return logits[at, token] - logits.logsumexp(-1)[at], logits.argmax(-1)[at] == token

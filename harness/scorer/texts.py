@@ -4,9 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from harness.api.scorer import InputRequest, TextRequest
+from harness.api.scorer import InputRequest
+
+
+class Text(Protocol):
+    """What a tokenizer is given: a text, or a pair."""
+
+    @property
+    def text(self) -> str:
+        """The text, or the first of a pair."""
+        ...
+
+    @property
+    def pair(self) -> str | None:
+        """The second of a pair."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +32,7 @@ class TextRow:
     truncated: int = 0
 
 
-def tokenise(tokenizer: Any, requests: Sequence[TextRequest], max_tokens: int) -> list[TextRow]:
+def tokenise(tokenizer: Any, requests: Sequence[Text], max_tokens: int) -> list[TextRow]:
     """A row of at most `max_tokens` per request; over-long pairs lose tokens of the longer text first."""
     rows = _call(tokenizer, requests, truncation=False)
     long = [index for index, row in enumerate(rows) if len(row.ids) > max_tokens]
@@ -28,11 +42,11 @@ def tokenise(tokenizer: Any, requests: Sequence[TextRequest], max_tokens: int) -
     return rows
 
 
-def to_rows(tokenizer: Any, requests: Sequence[TextRequest | InputRequest], max_tokens: int) -> list[TextRow]:
+def to_rows(tokenizer: Any, requests: Sequence[Text | InputRequest], max_tokens: int) -> list[TextRow]:
     """Texts tokenised, tokens as they are."""
-    texts = [request for request in requests if isinstance(request, TextRequest)]
+    texts = [request for request in requests if not isinstance(request, InputRequest)]
     tokenised = iter(tokenise(tokenizer, texts, max_tokens))
-    return [next(tokenised) if isinstance(request, TextRequest) else _given(request) for request in requests]
+    return [_given(request) if isinstance(request, InputRequest) else next(tokenised) for request in requests]
 
 
 def to_input(row: TextRow) -> InputRequest:
@@ -44,7 +58,7 @@ def _given(request: InputRequest) -> TextRow:
     return TextRow(list(request.tokens), list(request.segments or (0,) * len(request.tokens)), request.truncated)
 
 
-def _call(tokenizer: Any, requests: Sequence[TextRequest], **options: Any) -> list[TextRow]:
+def _call(tokenizer: Any, requests: Sequence[Text], **options: Any) -> list[TextRow]:
     rows: dict[int, TextRow] = {}
     for paired in (False, True):  # tokenizers take all pairs or none
         chosen = [index for index, request in enumerate(requests) if (request.pair is not None) is paired]

@@ -149,7 +149,7 @@ class Counterfactual(Probe[CounterfactualParams]):
 
     def run(self, scorer: Scorer, cases: Sequence[Case]) -> Iterator[RowDict]:
         """One row per case; all versions go to the model together."""
-        answers = iter(scorer.classify([TextRequest(v["text"]) for case in cases for v in case.data["variants"]]))
+        answers = iter(scorer.ask([TextRequest(v["text"]) for case in cases for v in case.data["variants"]]))
         for case in cases:
             yield _row(case, list(islice(answers, len(case.data["variants"]))), scorer.info.labels)
 

@@ -30,7 +30,7 @@ def score_masked(scorer: Scorer, pairs: Sequence[tuple[str, str, str]]) -> list[
     """
     splits = [_split(_framed(scorer, more), _framed(scorer, less), direction) for more, less, direction in pairs]
     requests = [MaskedRequest(side.tokens, side.shared + side.changed) for split in splits for side in split]
-    answers = iter(scorer.pseudo_log_likelihood(requests))
+    answers = iter(scorer.ask(requests))
     return [_masked_pair(split, list(islice(answers, 2))) for split in splits]
 
 
@@ -44,7 +44,7 @@ def score_causal(scorer: Scorer, pairs: Sequence[tuple[str, str, str]]) -> list[
     sentences = [causal_frame(scorer, text).tokens for more, less, _ in pairs for text in (more, less)]
     start = (scorer.start_token,)
     requests = [TokenRequest(*split) for ids in sentences for split in ((start, ids), (ids[:1] or start, ids[1:]))]
-    answers = iter(scorer.token_logprobs(requests))
+    answers = iter(scorer.ask(requests))
     return [_causal_pair(list(islice(answers, 4))) for _ in pairs]
 
 

@@ -201,8 +201,8 @@ class Extraction(Probe[ExtractionParams]):
             else:
                 prefix = tokens[: self.params.prefix_tokens]
                 usable.append((case, (*lead, *prefix), tokens[self.params.prefix_tokens : needed]))
-        written = scorer.generate([GenerateRequest(prompt, len(suffix)) for _, prompt, suffix in usable])
-        scored = scorer.token_logprobs([TokenRequest(prompt, suffix) for _, prompt, suffix in usable])
+        written = scorer.ask([GenerateRequest(prompt, len(suffix)) for _, prompt, suffix in usable])
+        scored = scorer.ask([TokenRequest(prompt, suffix) for _, prompt, suffix in usable])
         for (case, prompt, suffix), generation, scores in zip(usable, written, scored, strict=True):
             why = generation.error or scores.error
             yield error_row(case, why) if why else self._row(scorer, case, prompt, suffix, generation, scores)

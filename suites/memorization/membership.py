@@ -160,7 +160,7 @@ class Membership(Probe[MembershipParams]):
     def run(self, scorer: Scorer, cases: Sequence[Case]) -> Iterable[RowDict]:
         """Loss (natural log) of each record's own class."""
         requests = [TextRequest(case.data["text"], case.data.get("pair")) for case in cases]
-        for case, scores in zip(cases, scorer.classify(requests), strict=True):
+        for case, scores in zip(cases, scorer.ask(requests), strict=True):
             if scores.error is not None:
                 yield error_row(case, scores.error)
                 continue

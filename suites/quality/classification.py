@@ -78,7 +78,7 @@ class Classification(Probe[ProbeParams]):
         paper="Guo et al. 2017, On Calibration of Modern Neural Networks (ECE); Kumar et al. 2019, Verified "
         "Uncertainty Calibration (its debiasing); Brier 1950, summed over classes",
         cannot_tell="how it does on texts unlike these, or whether the labels are right; softmax probabilities are "
-        "assumed, so a multi-label head is misread",
+        "assumed, so a multi-label head whose config does not say so (problem_type) is misread",
     )
     needs = (any_of(Need.SEQUENCE_CLASSIFIER),)
     inputs = {"examples": Input(LabelledTexts, "texts with their true labels", IMDB_HELD_OUT)}  # noqa: RUF012
@@ -113,7 +113,7 @@ class Classification(Probe[ProbeParams]):
 
     def run(self, scorer: Scorer, cases: Sequence[Case]) -> Iterator[RowDict]:
         """One row per example."""
-        answers = scorer.classify([TextRequest(case.data["text"], case.data.get("pair")) for case in cases])
+        answers = scorer.ask([TextRequest(case.data["text"], case.data.get("pair")) for case in cases])
         for case, answer in zip(cases, answers, strict=True):
             yield error_row(case, answer.error) if answer.error is not None else _row(case, answer)
 

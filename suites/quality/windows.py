@@ -33,7 +33,7 @@ def score_causal(scorer: Scorer, texts: Sequence[str], windows: Windows) -> list
     lm-evaluation-harness (lm_eval/utils.py, get_rolling_token_windows with context_len = context - stride + 1).
     """
     requests = [_causal_requests(scorer, text, windows) for text in texts]
-    answers = iter(scorer.token_logprobs([request for mine in requests for request in mine]))
+    answers = iter(scorer.ask([request for mine in requests for request in mine]))
     return [list(islice(answers, len(mine))) for mine in requests]
 
 
@@ -44,7 +44,7 @@ def score_masked(scorer: Scorer, texts: Sequence[str], windows: Windows) -> list
     earlier windows serve as context only.
     """
     requests = [_masked_requests(scorer, text, windows) for text in texts]
-    answers = iter(scorer.pseudo_log_likelihood([request for mine in requests for request in mine]))
+    answers = iter(scorer.ask([request for mine in requests for request in mine]))
     return [list(islice(answers, len(mine))) for mine in requests]
 
 

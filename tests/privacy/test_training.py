@@ -51,7 +51,7 @@ def test_it_learns_what_can_be_learnt(trained: Path) -> None:
     assert manifest is not None
     assert manifest.losses[-1] < 0.5 * manifest.losses[0]
     held_out = opinions(40, seed=2)
-    scores = scorer(trained).classify([TextRequest(row["text"]) for row in held_out])
+    scores = scorer(trained).ask([TextRequest(row["text"]) for row in held_out])
     names = ["negative", "positive"]
     right = [names[score.label] == row["label"] for score, row in zip(scores, held_out, strict=True)]
     assert sum(right) >= 36
@@ -80,7 +80,7 @@ def test_labels_are_sorted_names_and_the_tokenizer_cuts_as_training_did(base: Pa
     config = json.loads((tmp_path / "trained" / "config.json").read_text())
     assert info.labels == ("negative", "positive")
     assert config["label2id"] == {"negative": 0, "positive": 1}
-    (scores,) = scorer(tmp_path / "trained").classify([TextRequest(" ".join(["film"] * 30))])
+    (scores,) = scorer(tmp_path / "trained").ask([TextRequest(" ".join(["film"] * 30))])
     assert scores.truncated == 32 - 16
 
 
@@ -101,7 +101,7 @@ def test_any_base_gets_a_classification_head_on_its_own_trunk(tmp_path: Path, ki
     ends = {name.split(".", 1)[1]: tensor for name, tensor in new.items()}
     for name in kept:
         assert torch.allclose(old[name], new[name] if name in new else ends[name], atol=1e-6), name
-    assert len(scorer(tmp_path / "trained").classify([TextRequest("a good film")])[0].logits) == 2
+    assert len(scorer(tmp_path / "trained").ask([TextRequest("a good film")])[0].logits) == 2
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from accelerate.utils import set_seed
 from transformers import AutoTokenizer
 
 from harness.api.needs import Need
-from harness.api.scorer import MaskedRequest, TextRequest, TokenRequest
+from harness.api.scorer import EmbedRequest, MaskedRequest, TextRequest, TokenRequest
 from harness.checkpoint import CheckpointSource, Permissions, inspect_checkpoint, load_checkpoint
 from harness.checkpoint.tokenizer import load_tokenizer
 from harness.errors import AssayError, DataError, UsageError
@@ -159,15 +159,15 @@ def test_sizes_are_those_asked_for(tmp_path: Path) -> None:
 def check_scores(task: str, scorer: HFScorer) -> None:
     tokens = scorer.encode("a good film")
     if task == "masked_lm":
-        (scores,) = scorer.pseudo_log_likelihood([MaskedRequest(tokens, (1, 2))])
+        (scores,) = scorer.ask([MaskedRequest(tokens, (1, 2))])
         assert scores.error is None
         assert (scores.logprobs < 0).all()
     elif task == "causal_lm":
-        (scores,) = scorer.token_logprobs([TokenRequest((scorer.start_token,), tokens)])
+        (scores,) = scorer.ask([TokenRequest((scorer.start_token,), tokens)])
         assert scores.error is None
         assert (scores.logprobs < 0).all()
     else:
-        (classes,) = scorer.classify([TextRequest("a good film")])
+        (classes,) = scorer.ask([TextRequest("a good film")])
         assert classes.label == 1
 
 
@@ -188,7 +188,7 @@ def test_a_fresh_checkpoint_learns_and_can_be_audited(kind: str, task: str, need
     assert (info.max_tokens, info.notes) == (32, ())
     scorer = HFScorer(load_checkpoint(info, device="cpu"))
     check_scores(task, scorer)
-    (embedding,) = scorer.embed([TextRequest("a good film")])
+    (embedding,) = scorer.ask([EmbedRequest("a good film")])
     assert embedding.vector.shape == (32,)
 
 

@@ -100,7 +100,7 @@ def test_a_masked_model_reads_its_own_ends_once(text: str, tmp_path: Path) -> No
     assert framed.text == plain
     both = score_masked(one, [text, plain], WINDOWS)
     assert np.array_equal(both[0][0].logprobs, both[1][0].logprobs)
-    (expected,) = one.pseudo_log_likelihood([MaskedRequest(one.encode(plain), (1, 2, 3, 4))])
+    (expected,) = one.ask([MaskedRequest(one.encode(plain), (1, 2, 3, 4))])
     np.testing.assert_allclose(both[0][0].logprobs, expected.logprobs, atol=ATOL)
     info = make_info(Need.MASKED_LM, max_tokens=128)
     probe = Perplexity()
@@ -158,7 +158,7 @@ def test_extraction_prompts_with_one_start_token(kind: str) -> None:
     (row,) = probe.run(one, [case])
     assert row["prefix"] == one.decode(plain[1][:3])
     assert row["suffix"] == one.decode(plain[1][3:7])
-    (scores,) = one.token_logprobs([TokenRequest((*lead, *plain[1][:3]), plain[1][3:7])])
+    (scores,) = one.ask([TokenRequest((*lead, *plain[1][:3]), plain[1][3:7])])
     assert row["logprob"] == pytest.approx(float(scores.logprobs.sum()), abs=ATOL)
 
 

@@ -84,12 +84,12 @@ def _forked(model_type: str) -> _Server:
     """A fork of this process, which imports first what it would import anyhow: for a process with one thread."""
     server.import_libraries(model_type)
     (asked, requests), (answers, answering) = os.pipe(), os.pipe()
-    environment = _environment()
+    variables = environment()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Python counts idle threads of numpy too
         process = os.fork()
     if process == 0:
-        server.become(asked, answering, environment)
+        server.become(asked, answering, variables)
     os.close(asked)
     os.close(answering)
     return _Server(process, requests, answers)
@@ -106,7 +106,7 @@ def _started() -> _Server:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             pass_fds=(answering,),
-            env=_environment(),
+            env=environment(),
             cwd="/",
             start_new_session=True,
         )
@@ -233,7 +233,7 @@ def _without(why: str) -> Isolation:
     return Isolation("none", why=why)
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Nothing secret: a few names of the caller's, and word to every library that it is offline."""
     kept = {name: value for name, value in os.environ.items() if name in _KEPT or name.startswith(_KEPT_PREFIXES)}
     home = Path(harness.__file__).parent.parent

@@ -26,7 +26,10 @@ BEGIN, END = "<!-- assay-card -->", "<!-- /assay-card -->"
 _SECTION = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
 _TASKS = {
     Need.SEQUENCE_CLASSIFIER: "text-classification",
+    Need.MULTI_LABEL: "text-classification",
+    Need.REGRESSION: "text-classification",
     Need.TOKEN_CLASSIFIER: "token-classification",
+    Need.QUESTION_ANSWERING: "question-answering",
     Need.MASKED_LM: "fill-mask",
     Need.CAUSAL_LM: "text-generation",
 }

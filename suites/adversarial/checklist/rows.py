@@ -41,7 +41,7 @@ class _Judged:
 def ask(scorer: Scorer, requests: Sequence[TextRequest]) -> Answers:
     """Answers to the requests, each distinct one asked once, all together."""
     distinct = list(dict.fromkeys(requests))
-    to = dict(zip(distinct, scorer.classify(distinct), strict=True))
+    to = dict(zip(distinct, scorer.ask(distinct), strict=True))
     cut = [request for request in distinct if to[request].error is None and to[request].truncated]
     read = [each.tokens for each in scorer.inputs_of(cut)] if cut else []
     return Answers(to, dict(zip(cut, read, strict=True)))

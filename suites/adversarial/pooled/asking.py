@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.api.scorer import ClassScores, Floats, Scorer, TextRequest, TokenRequest, TokenScores
+from harness.api.scorer import A, Floats, Request, Scorer
 from suites.adversarial.pooled.broker import Handler
 from suites.adversarial.pooled.fibres import ask
 
 if TYPE_CHECKING:
     from harness.checkpoint import CheckpointInfo
 
-VICTIM = ("classify", "token_logprobs")
-"""Methods of the scorer that attacks ask."""
+VICTIM = "victim"
+"""The channel of the scorer, whatever is asked of it."""
 ENCODER = "encoder"
 
 LoadEncoder = Callable[[], Callable[[list[str]], Any]]
@@ -30,19 +30,20 @@ class AskingScorer:
         self.info = info
         self._here = here
 
-    def classify(self, requests: Sequence[TextRequest]) -> list[ClassScores]:
-        """Class logits of each text or pair."""
-        return list(ask("classify", requests))
-
-    def token_logprobs(self, requests: Sequence[TokenRequest]) -> list[TokenScores]:
-        """Log-probabilities under a causal LM."""
-        return list(ask("token_logprobs", requests))
+    def ask(self, requests: Sequence[Request[A]]) -> list[A]:
+        """Answers in the order asked; those too heavy to be kept or sent come from the scorer here."""
+        if any(request.heavy for request in requests):
+            return self._real("an answer so large").ask(requests)
+        return list(ask(VICTIM, requests))
 
     def __getattr__(self, name: str) -> Any:
-        here = self.__dict__.get("_here")
+        return getattr(self._real(name), name)
+
+    def _real(self, asked: str) -> Scorer:
+        here: Scorer | None = self.__dict__.get("_here")
         if here is None:
-            raise AttributeError(f"{name} is not asked through the broker, and no model is in this process")
-        return getattr(here, name)
+            raise AttributeError(f"{asked} is not asked through the broker, and no model is in this process")
+        return here
 
 
 def asked_vectors(texts: Sequence[str]) -> Floats:
@@ -53,5 +54,4 @@ def asked_vectors(texts: Sequence[str]) -> Floats:
 def handlers(scorer: Scorer, encoder: LoadEncoder) -> Mapping[str, Handler]:
     """Who answers in the process that holds the models; the encoder is loaded when it is first asked."""
     load = cache(encoder)
-    victim: dict[str, Handler] = {name: getattr(scorer, name) for name in VICTIM}
-    return {**victim, ENCODER: lambda texts: list(load()(texts))}
+    return {VICTIM: scorer.ask, ENCODER: lambda texts: list(load()(texts))}

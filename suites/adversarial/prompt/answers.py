@@ -38,7 +38,7 @@ class AnswerScorer:
     def __call__(self, questions: Sequence[Question]) -> list[AnswerScores | VictimError]:
         """Scores of each question, in order, or why there are none."""
         requests = [answer_request(self._scorer, self._lead, *question, self._separator) for question in questions]
-        found = self._scorer.token_logprobs(requests)
+        found = self._scorer.ask(requests)
         return [
             _scores(question, request, scores)
             for question, request, scores in zip(questions, requests, found, strict=True)

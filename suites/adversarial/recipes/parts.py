@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.api.needs import Need
-from harness.api.scorer import TextRequest
+from harness.api.scorer import EmbedRequest
 from harness.errors import UsageError
 from suites.adversarial.resources.finding import Found, find
 from suites.adversarial.resources.nltk_data import wordnet_reader
@@ -168,7 +168,7 @@ def _load_encoder(found: Found, device: str = "auto") -> Encode:
 
     def encode(texts: Sequence[str]) -> NDArray[np.float32]:
         """Mean of the last hidden states, special tokens included, as all-MiniLM was trained."""
-        answers = scorer.embed([TextRequest(text) for text in texts])
+        answers = scorer.ask([EmbedRequest(text) for text in texts])
         for text, answer in zip(texts, answers, strict=True):
             if answer.error is not None:
                 raise ValueError(f"the sentence encoder gives no vector: {answer.error}, asked for {text[:60]!r}")

@@ -177,7 +177,7 @@ class Safer(Probe[SaferParams]):
         asked = [self._ask(case, each) if each.places else None for case, each in zip(cases, found, strict=True)]
         wanted = (request for each in asked if each is not None for request in (each.original, *each.versions))
         distinct = list(dict.fromkeys(wanted))
-        answers = dict(zip(distinct, scorer.classify(distinct), strict=True)) if distinct else {}
+        answers = dict(zip(distinct, scorer.ask(distinct), strict=True)) if distinct else {}
         for case, each, requests in zip(cases, found, asked, strict=True):
             if requests is None:
                 why = "the text has no word" if not each.words else f"none of its {each.words} words has a synonym"

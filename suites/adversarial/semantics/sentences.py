@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from harness.api.scorer import Embedding, Floats, Scorer, TextRequest
+from harness.api.scorer import Embedding, EmbedRequest, Floats, Scorer
 from suites.adversarial.semantics.unmeasured import Unmeasured
 
 Vector = Floats | Unmeasured
@@ -39,12 +39,12 @@ class SentenceVectors:
 
     def __call__(self, texts: Sequence[str]) -> list[Vector]:
         """One vector [hidden] per text, in order."""
-        answers = self._scorer.embed([TextRequest(text) for text in texts])
+        answers = self._scorer.ask([EmbedRequest(text) for text in texts])
         found = [_vector(answer) for answer in answers]
         long = {at: self._fewest(answer) for at, answer in enumerate(answers) if answer.truncated}
         while long:
             pieces = {at: _pieces(texts[at], count) for at, count in long.items()}
-            embedded = iter(self._scorer.embed([TextRequest(piece) for parts in pieces.values() for piece in parts]))
+            embedded = iter(self._scorer.ask([EmbedRequest(piece) for parts in pieces.values() for piece in parts]))
             again = {}
             for at, parts in pieces.items():
                 mine = [next(embedded) for _ in parts]

@@ -175,7 +175,7 @@ class UniversalTrigger(Probe[UniversalTriggerParams]):
             with_trigger, with_control = (triggered(original, text, self.params.side) for text in (found.text, control))
             attempts.append(_Attempt(case, found, control, (original, with_trigger, with_control)))
         distinct = list(dict.fromkeys(request for attempt in attempts for request in attempt.requests))
-        answers = dict(zip(distinct, scorer.classify(distinct), strict=True))
+        answers = dict(zip(distinct, scorer.ask(distinct), strict=True))
         shared = {"search": "gradient" if by_gradient else "black box", "why_black_box": why}
         for attempt in attempts:
             yield _row(attempt, [answers[request] for request in attempt.requests], scorer.info.labels, shared)

@@ -133,7 +133,7 @@ def find_trigger(
 
     Raises SearchError where there is nothing to search on, or nothing to search with.
     """
-    known = scorer.classify(texts)
+    known = scorer.ask(texts)
     usable = [(text, answer) for text, answer in zip(texts, known, strict=True) if answer.error is None]
     if not usable:
         raise SearchError(_why_none(known))
@@ -242,7 +242,7 @@ class _Search:
         chosen = triggers[:affordable]
         self._seen.update(chosen)
         self.reads += each * len(chosen)
-        answers = self._scorer.classify_inputs([slot.holding(tokens) for tokens in chosen for slot in self._slots])
+        answers = self._scorer.ask([slot.holding(tokens) for tokens in chosen for slot in self._slots])
         return [
             self._scored(tokens, answers[number * each : (number + 1) * each]) for number, tokens in enumerate(chosen)
         ]
@@ -295,7 +295,7 @@ class _Search:
             for slot in self._slots
         ]
         self.reads += len(requests)
-        usable = [answer.gradient for answer in self._scorer.input_gradients(requests) if answer.error is None]
+        usable = [answer.gradient for answer in self._scorer.ask(requests) if answer.error is None]
         if not usable:
             raise SearchError("the model gives no usable gradient for its search texts")
         return np.asarray(np.mean(usable, axis=0), dtype=np.float32)

@@ -153,7 +153,7 @@ class Typos(Probe[TyposParams]):
             [_request(case.data), *(v.request for v in mine)] for case, (mine, _) in zip(cases, found, strict=True)
         ]
         distinct = list(dict.fromkeys(request for each in requests for request in each))
-        answers = dict(zip(distinct, scorer.classify(distinct), strict=True))
+        answers = dict(zip(distinct, scorer.ask(distinct), strict=True))
         tokens = _Tokens(scorer)
         for case, (versions, not_applicable) in zip(cases, found, strict=True):
             yield _row(tokens, case, versions, not_applicable, answers)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Classifies(Protocol):
     """What a victim needs of a scorer."""
 
-    def classify(self, requests: Sequence[TextRequest]) -> list[ClassScores]:
+    def ask(self, requests: Sequence[TextRequest]) -> list[ClassScores]:
         """Class logits of each text (or pair)."""
         ...
 
@@ -36,7 +36,7 @@ class Victim:
         """Raises VictimError."""
         import torch
 
-        answers = self.model.classify([TextRequest(*((text,) if isinstance(text, str) else text)) for text in texts])
+        answers = self.model.ask([TextRequest(*((text,) if isinstance(text, str) else text)) for text in texts])
         for text, answer in zip(texts, answers, strict=True):
             if answer.error is not None:
                 shown = text if isinstance(text, str) else " ".join(text)

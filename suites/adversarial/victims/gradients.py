@@ -49,10 +49,10 @@ class GradientVictim(Victim):
         Raises VictimError where the model gives no usable answer.
         """
         request = _request(text)
-        (answer,) = self.scorer.classify([request])
+        (answer,) = self.scorer.ask([request])
         if answer.error is not None:
             raise VictimError(f"{answer.error}, asked for {request.text[:60]!r}")
-        (found,) = self.scorer.input_gradients([GradientRequest(request, answer.label)])
+        (found,) = self.scorer.ask([GradientRequest(request, answer.label)])
         if found.error is not None:
             raise VictimError(f"{found.error}, asked for the gradient of {request.text[:60]!r}")
         return {"ids": list(found.input.tokens), "gradient": found.gradient}
@@ -96,9 +96,9 @@ class VictimModel:
     def __init__(self, scorer: Scorer) -> None:
         self._scorer = scorer
 
-    def classify(self, requests: Sequence[TextRequest]) -> list[ClassScores]:
+    def ask(self, requests: Sequence[TextRequest]) -> list[ClassScores]:
         """The scorer's answers."""
-        return self._scorer.classify(requests)
+        return self._scorer.ask(requests)
 
     def get_input_embeddings(self) -> Any:
         """A torch.nn.Embedding of what the model reads for each token, [vocabulary, width]."""

@@ -37,7 +37,7 @@ class Toy(Probe[ProbeParams]):
     def run(self, scorer: Scorer, cases: Sequence[Case]) -> Iterator[RowDict]:
         for case in cases:
             self._obey(case.data["text"])
-        answers = scorer.classify([TextRequest(case.data["text"]) for case in cases])
+        answers = scorer.ask([TextRequest(case.data["text"]) for case in cases])
         for case, answer in zip(cases, answers, strict=True):
             yield {"case_id": case.id, "status": "ok", "error": None, "predicted": answer.label}
 

@@ -72,7 +72,7 @@ def as_shipped(folder: Path, texts: Sequence[str]) -> Floats:
 
 
 def classified(loaded: LoadedCheckpoint, texts: Sequence[str], budget: int | None = None) -> Floats:
-    answers = HFScorer(loaded, token_budget=budget).classify([TextRequest(text) for text in texts])
+    answers = HFScorer(loaded, token_budget=budget).ask([TextRequest(text) for text in texts])
     assert [answer.error for answer in answers] == [None] * len(texts)
     return np.stack([answer.logits for answer in answers])
 
@@ -115,7 +115,7 @@ def test_a_padding_token_that_was_shipped_is_kept(tmp_path: Path, shipped: Any) 
 def test_gradients_are_those_of_the_model_as_shipped(tmp_path: Path, kind: str) -> None:
     loaded = load(ending_in_eos(tmp_path, kind))
     requests = [GradientRequest(TextRequest(text), 1, Loss.OF_CLASS) for text in TEXTS[:4]]
-    together = HFScorer(loaded).input_gradients(requests)
+    together = HFScorer(loaded).ask(requests)
     model = loaded.model
     for text, answer in zip(TEXTS, together, strict=False):
         ids = torch.tensor([loaded.tokenizer(text)["input_ids"]])

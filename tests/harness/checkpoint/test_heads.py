@@ -17,7 +17,8 @@ from harness.checkpoint.heads import Head, head_of, refuse_text_to_text
 from harness.data.datasets import DataSource
 from harness.errors import CheckpointError
 from harness.provenance.manifest import MANIFEST_NAME, TrainingManifest
-from tests.tiny import MAX_TOKENS, make_checkpoint
+from suites.quality.classification import Classification
+from tests.tiny import LABELS, MAX_TOKENS, make_checkpoint
 
 
 def inspect(folder: Path) -> CheckpointInfo:
@@ -50,7 +51,10 @@ def config(**values: Any) -> SimpleNamespace:
         ("ReformerModelWithLMHead", {}, Head.CAUSAL_LM),
         ("DebertaV2ForTokenClassification", {}, Head.TOKEN_CLASSIFIER),
         ("GemmaForSequenceClassification", {}, Head.SEQUENCE_CLASSIFIER),
-        ("BertForQuestionAnswering", {}, Head.NONE),
+        ("BertForQuestionAnswering", {}, Head.QUESTION_ANSWERING),
+        ("XLNetForQuestionAnswering", {}, Head.NONE),
+        ("BertForNextSentencePrediction", {}, Head.NEXT_SENTENCE),
+        ("BertForMultipleChoice", {}, Head.NONE),
         ("MPNetModel", {}, Head.NONE),
         ("", {}, Head.NONE),
     ],
@@ -75,27 +79,39 @@ def test_encoder_decoders_and_multimodal_models_are_refused(architecture: str, s
 
 
 @pytest.mark.parametrize(
-    ("settings", "why"),
+    ("settings", "head", "why"),
     [
-        ({"num_labels": 1}, "regression"),
-        ({"problem_type": "regression", "num_labels": 3}, "regression"),
-        ({"problem_type": "multi_label_classification"}, "multi-label"),
+        ({"num_labels": 1}, Head.REGRESSION, "has one label, so it is a regression head"),
+        ({"problem_type": "regression", "num_labels": 3}, Head.REGRESSION, "the problem type regression"),
+        ({"problem_type": "multi_label_classification"}, Head.MULTI_LABEL, "multi-label"),
+        ({"problem_type": "multi_label_classification", "num_labels": 1}, Head.MULTI_LABEL, "multi-label"),
     ],
 )
-def test_classifiers_without_one_label_per_text_are_not_offered(settings: dict[str, Any], why: str) -> None:
+def test_classifiers_without_one_label_per_text_are_heads_of_their_own(
+    settings: dict[str, Any], head: Head, why: str
+) -> None:
     choice = head_of("BertForSequenceClassification", config(**settings))
-    assert choice.head is Head.SEQUENCE_CLASSIFIER
-    assert not choice.offered
+    assert choice.head is head
     assert why in (choice.note or "")
 
 
-def test_regression_checkpoint_offers_embeddings_with_the_reason(tmp_path: Path) -> None:
+def test_a_regression_head_is_no_classifier_and_says_why(tmp_path: Path) -> None:
     folder = make_checkpoint(tmp_path, "bert", "classifier")
     edit(folder / "config.json", problem_type="regression")
     info = inspect(folder)
-    assert info.offers == {Need.EMBEDDINGS}
+    assert info.offers == {Need.EMBEDDINGS, Need.REGRESSION}
     assert info.labels == ()
     assert "regression head" in info.notes[0]
+
+
+def test_a_multi_label_head_is_refused_by_probes_of_classes(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path, "bert", "classifier")
+    edit(folder / "config.json", problem_type="multi_label_classification")
+    info = inspect(folder)
+    assert info.offers == {Need.EMBEDDINGS, Need.MULTI_LABEL}
+    assert info.labels == LABELS
+    why = Classification.why_not(info.offers)
+    assert why == "needs a sequence classifier; the checkpoint offers embeddings, multi-label classifier"
 
 
 def test_pre_training_checkpoint_is_a_masked_lm(tmp_path: Path) -> None:

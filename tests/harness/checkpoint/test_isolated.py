@@ -55,7 +55,7 @@ def attempts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     readable, secret = tmp_path_factory.mktemp("readable"), tmp_path_factory.mktemp("secret") / "secret"
     (readable / "file").write_text("x")
     secret.write_text("secret")
-    environment = client._environment()
+    environment = client.environment()
     command = [sys.executable, "-P", "-c", ATTEMPTS, str(readable), str(secret)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, timeout=60)
     found: dict[str, Any] = json.loads(done.stdout)
@@ -92,7 +92,7 @@ def test_a_confined_process_reads_what_it_was_given(attempts: dict[str, Any]) ->
 @linux
 def test_processor_time_is_bounded() -> None:
     code = "from harness.checkpoint.isolated.confine import confine\nconfine([], 2**30, 1)\nwhile True: pass"
-    done = subprocess.run([sys.executable, "-P", "-c", code], check=False, env=client._environment(), timeout=60)
+    done = subprocess.run([sys.executable, "-P", "-c", code], check=False, env=client.environment(), timeout=60)
     assert done.returncode in {-signal.SIGXCPU, -signal.SIGKILL}
 
 
@@ -100,7 +100,7 @@ def test_nothing_secret_is_in_its_environment(monkeypatch: pytest.MonkeyPatch) -
     for name in ("HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_PASSWORD", "LD_PRELOAD", "PYTHONSTARTUP"):
         monkeypatch.setenv(name, "secret")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["", ".", "relative", "/absolute"]))
-    environment = client._environment()
+    environment = client.environment()
     assert "secret" not in environment.values()
     assert all(Path(entry).is_absolute() for entry in environment["PYTHONPATH"].split(os.pathsep))
     assert environment["HF_HUB_OFFLINE"] == "1"

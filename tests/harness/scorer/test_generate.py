@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from harness.api.scorer import GenerateRequest
-from harness.scorer.generate import alike, stop_tokens
+from harness.scorer.decoding import alike, stop_tokens
 from harness.scorer.hf import HFScorer
 from tests.scoring import BATCHES, limit_memory, load, random_ids, scorer
 from tests.tiny import DECODERS, MAX_TOKENS
@@ -43,23 +43,23 @@ def test_equals_an_argmax_loop_one_at_a_time_at_any_batch_size(kind: str) -> Non
     assert len(set(expected)) > 5
     for batch in BATCHES:
         one = HFScorer(loaded, token_budget=batch * LONGEST)
-        answers = one.generate(asked)
+        answers = one.ask(asked)
         assert [answer.tokens for answer in answers] == expected
         assert [answer.text for answer in answers] == [one.decode(tokens) for tokens in expected]
 
 
 def test_only_alike_requests_share_batches() -> None:
-    asked = [GenerateRequest((11,) * length, size) for length, size in ((9, 4), (2, 4), (3, 8), (4, 4), (5, 4), (1, 8))]
-    assert alike(asked, range(len(asked))) == [[1, 3], [4], [0], [5, 2]]
+    lengths, sizes = (9, 2, 3, 4, 5, 1), (4, 4, 8, 4, 4, 8)
+    assert alike([(11,) * length for length in lengths], sizes, range(6)) == [[1, 3], [4], [0], [5, 2]]
 
 
 def test_end_of_sequence_and_what_follows_are_removed() -> None:
     loaded = load("gpt2", "causal_lm")
     prompt = random_ids(8, 4, VOCABULARY)
-    (free,) = HFScorer(loaded).generate([GenerateRequest(prompt, 8)])
+    (free,) = HFScorer(loaded).ask([GenerateRequest(prompt, 8)])
     end = free.tokens[4]
     loaded.model.generation_config.eos_token_id = [end, 1]
-    stopped, other = HFScorer(loaded).generate([GenerateRequest(prompt, 8), GenerateRequest((end,), 8)])
+    stopped, other = HFScorer(loaded).ask([GenerateRequest(prompt, 8), GenerateRequest((end,), 8)])
     assert stopped.tokens == free.tokens[: free.tokens.index(end)]
     assert other.tokens == argmax_loop(loaded.model, GenerateRequest((end,), 8), {end, 0, 1})
 
@@ -67,14 +67,14 @@ def test_end_of_sequence_and_what_follows_are_removed() -> None:
 def test_sampling_settings_of_the_checkpoint_are_ignored() -> None:
     loaded = load("llama", "causal_lm")
     request = GenerateRequest(random_ids(8, 4, VOCABULARY), 8)
-    (plain,) = HFScorer(loaded).generate([request])
+    (plain,) = HFScorer(loaded).ask([request])
     loaded.model.generation_config.update(do_sample=True, temperature=9.0, repetition_penalty=5.0)
-    assert HFScorer(loaded).generate([request])[0].tokens == plain.tokens
+    assert HFScorer(loaded).ask([request])[0].tokens == plain.tokens
 
 
 def test_what_cannot_be_generated_is_an_error_of_that_answer_alone() -> None:
     one = scorer("gpt2", "causal_lm")
-    long, empty, unknown, nothing, fits = one.generate(
+    long, empty, unknown, nothing, fits = one.ask(
         [
             GenerateRequest((11,) * 120, MAX_TOKENS - 119),
             GenerateRequest((), 5),
@@ -92,10 +92,10 @@ def test_what_cannot_be_generated_is_an_error_of_that_answer_alone() -> None:
 
 def test_out_of_memory_halves_and_the_tokens_stay() -> None:
     asked = [GenerateRequest(random_ids(10, index, VOCABULARY), 5) for index in range(12)]
-    expected = scorer("gpt2", "causal_lm").generate(asked)
+    expected = scorer("gpt2", "causal_lm").ask(asked)
     small = limit_memory(load("gpt2", "causal_lm"), 40, torch.OutOfMemoryError("CUDA out of memory"))
     one = HFScorer(small)
-    *answers, big = one.generate([*asked, GenerateRequest(random_ids(50, 1, VOCABULARY), 5)])
+    *answers, big = one.ask([*asked, GenerateRequest(random_ids(50, 1, VOCABULARY), 5)])
     assert answers == expected
     assert big.error == "out of memory on cpu for a single row of 55 tokens"
     assert one.counts.halvings > 0
@@ -104,13 +104,13 @@ def test_out_of_memory_halves_and_the_tokens_stay() -> None:
 def test_non_finite_logits_are_an_error_of_that_answer_alone() -> None:
     loaded = load("opt", "causal_lm")
     asked = [GenerateRequest((20, 77, 21), 4), GenerateRequest((20, 21, 22), 4)]
-    expected = HFScorer(loaded).generate(asked)[1]
+    expected = HFScorer(loaded).ask(asked)[1]
     with torch.no_grad():
         loaded.model.get_input_embeddings().weight[77] = float("nan")
         loaded.model.get_output_embeddings().weight = torch.nn.Parameter(
             loaded.model.get_input_embeddings().weight.nan_to_num(0.0)
         )
-    bad, good = HFScorer(loaded).generate(asked)
+    bad, good = HFScorer(loaded).ask(asked)
     assert (bad.tokens, bad.error) == ((), "non-finite logits")
     assert good == expected
 
@@ -119,7 +119,7 @@ def test_counts_are_exact() -> None:
     one = scorer("gpt2", "causal_lm", token_budget=28)
     loaded = load("gpt2", "causal_lm")
     asked = [GenerateRequest(random_ids(length, index, VOCABULARY), 4) for index, length in enumerate((10, 9, 5))]
-    made = one.generate(asked)
+    made = one.ask(asked)
     assert [len(answer.tokens) for answer in made] == [4, 4, 4]
     assert [answer.tokens for answer in made] == [argmax_loop(loaded.model, request, {0}) for request in asked]
     counts = one.counts_of("generate")

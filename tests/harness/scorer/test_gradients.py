@@ -11,7 +11,7 @@ import torch
 from harness.api.scorer import GradientRequest, InputGradient, InputRequest, Loss, TextRequest
 from harness.checkpoint import LoadedCheckpoint
 from harness.errors import UsageError
-from harness.scorer.gradients import KIND, losses_of
+from harness.scorer.gradients import InputGradients, losses_of
 from harness.scorer.hf import HFScorer
 from tests.scoring import ATOL, Array, limit_memory, load, scorer
 from tests.tiny import KINDS, MAX_TOKENS
@@ -66,7 +66,7 @@ def test_gradients_equal_autograd_one_at_a_time_at_any_batch_size(kind: str) -> 
     for budget in (1, 10_000):
         one = HFScorer(loaded, token_budget=budget)
         table = one.input_embeddings()
-        for found, request, (loss, by_token) in zip(one.input_gradients(asked()), asked(), expected, strict=True):
+        for found, request, (loss, by_token) in zip(one.ask(asked()), asked(), expected, strict=True):
             assert found.error is None
             assert found.gradient.dtype == np.float32
             assert found.gradient.shape == (len(found.input.tokens), table.shape[1])
@@ -82,7 +82,7 @@ def test_gradients_equal_finite_differences(kind: str) -> None:
     loaded = load(kind, "classifier")
     one, reference = HFScorer(loaded), precise(loaded)
     rng = np.random.default_rng(0)
-    for number, found in enumerate(one.input_gradients([GradientRequest(text, 1) for text in TEXTS])):
+    for number, found in enumerate(one.ask([GradientRequest(text, 1) for text in TEXTS])):
         place = int(rng.integers(len(found.input.tokens)))
         direction = rng.normal(size=found.gradient.shape[1])
         losses = [moved(reference, TEXTS[number], place, step * direction) for step in (-1e-4, 1e-4)]
@@ -111,11 +111,11 @@ def moved(loaded: LoadedCheckpoint, request: TextRequest, place: int, by: Any) -
 def test_a_row_does_not_feel_its_batch_and_positions_pick_its_tokens(kind: str) -> None:
     one = scorer(kind, "classifier")
     requests = [GradientRequest(text, 0) for text in TEXTS]
-    together = one.input_gradients(requests)
+    together = one.ask(requests)
     for request, found in zip(requests, together, strict=True):
-        (alone,) = one.input_gradients([request])
+        (alone,) = one.ask([request])
         np.testing.assert_allclose(found.gradient, alone.gradient, atol=1e-5)
-    picked = one.input_gradients([GradientRequest(text, 0, positions=(2, 0)) for text in TEXTS[:2]])
+    picked = one.ask([GradientRequest(text, 0, positions=(2, 0)) for text in TEXTS[:2]])
     for some, every in zip(picked, together, strict=False):
         np.testing.assert_allclose(some.gradient, every.gradient[[2, 0]], atol=1e-5)
 
@@ -125,30 +125,30 @@ def test_the_model_is_left_as_it_was() -> None:
     loaded.model.classifier.bias.requires_grad_(False)
     before = {name: (weight.clone(), weight.requires_grad) for name, weight in loaded.model.named_parameters()}
     one = HFScorer(loaded)
-    logits = one.classify(TEXTS)
-    one.input_gradients(asked())
+    logits = one.ask(TEXTS)
+    one.ask(asked())
     assert not loaded.model.training
     assert not loaded.model.get_input_embeddings()._forward_hooks
     for name, weight in loaded.model.named_parameters():
         assert weight.grad is None
         assert torch.equal(weight, before[name][0])
         assert weight.requires_grad is before[name][1]
-    for now, then in zip(one.classify(TEXTS), logits, strict=True):
+    for now, then in zip(one.ask(TEXTS), logits, strict=True):
         np.testing.assert_array_equal(now.logits, then.logits)
 
 
 def test_gradients_work_inside_code_that_keeps_none() -> None:
     one = scorer("bert", "classifier")
-    (expected,) = one.input_gradients([GradientRequest(TEXTS[0], 0)])
+    (expected,) = one.ask([GradientRequest(TEXTS[0], 0)])
     with torch.inference_mode():
-        (found,) = one.input_gradients([GradientRequest(TEXTS[0], 0)])
+        (found,) = one.ask([GradientRequest(TEXTS[0], 0)])
     np.testing.assert_array_equal(found.gradient, expected.gradient)
 
 
 def test_work_is_counted() -> None:
     one = scorer("bert", "classifier", token_budget=10_000)
-    one.input_gradients([GradientRequest(TextRequest("the man"), 0), GradientRequest(TextRequest("she"), 0)])
-    counts = one.counts_of(KIND)
+    one.ask([GradientRequest(TextRequest("the man"), 0), GradientRequest(TextRequest("she"), 0)])
+    counts = one.counts_of(InputGradients.kind)
     assert (counts.rows, counts.tokens, counts.padded_tokens, counts.batches) == (2, 7, 8, 1)
 
 
@@ -161,12 +161,10 @@ def test_tokens_give_what_their_text_gives(kind: str) -> None:
     inputs = one.inputs_of(TEXTS)
     assert [found.truncated > 0 for found in inputs] == [False, True, False, True]
     assert max(len(found.tokens) for found in inputs) == 12
-    for by_tokens, by_text in zip(one.classify_inputs(inputs), one.classify(TEXTS), strict=True):
+    for by_tokens, by_text in zip(one.ask(inputs), one.ask(TEXTS), strict=True):
         np.testing.assert_allclose(by_tokens.logits, by_text.logits, atol=ATOL)
         assert by_tokens.truncated == by_text.truncated
-    by_tokens_, by_text_ = (
-        one.input_gradients([GradientRequest(given, 0) for given in asked]) for asked in (inputs, TEXTS)
-    )
+    by_tokens_, by_text_ = (one.ask([GradientRequest(given, 0) for given in asked]) for asked in (inputs, TEXTS))
     for left, right in zip(by_tokens_, by_text_, strict=True):
         assert left.input == right.input
         np.testing.assert_allclose(left.gradient, right.gradient, atol=ATOL)
@@ -190,8 +188,8 @@ def test_tokens_the_model_cannot_read_are_an_error_of_that_answer_alone() -> Non
         "a segment id is outside the model's 2",
         None,
     ]
-    assert [answer.error for answer in one.classify_inputs([*wrong, good])] == expected
-    found = one.input_gradients([GradientRequest(given, 0) for given in [*wrong, good]])
+    assert [answer.error for answer in one.ask([*wrong, good])] == expected
+    found = one.ask([GradientRequest(given, 0) for given in [*wrong, good]])
     assert [answer.error for answer in found] == expected
     assert found[-1].input == InputRequest((2, 10, 3), (0, 0, 0))
 
@@ -216,7 +214,7 @@ def test_embeddings_are_what_the_model_reads_scaling_included() -> None:
 def test_a_checkpoint_that_is_no_classifier_is_refused() -> None:
     one = scorer("bert", "masked_lm")
     assert one.why_no_gradients is not None
-    for call in (one.input_embeddings, lambda: one.input_gradients([])):
+    for call in (one.input_embeddings, lambda: one.ask([GradientRequest(TEXTS[0], 0)])):
         with pytest.raises(UsageError, match=r"^input_gradients needs a sequence classifier; .*tiny-bert offers"):
             call()
 
@@ -229,7 +227,7 @@ def test_quantised_weights_are_refused() -> None:
     packed.model.add_module("packed", linear)
     for loaded in (marked, packed):
         with pytest.raises(UsageError, match=r"tiny-\w*bert: its weights are quantised, so no gradient passes; audit"):
-            HFScorer(loaded).input_gradients([GradientRequest(TEXTS[0], 0)])
+            HFScorer(loaded).ask([GradientRequest(TEXTS[0], 0)])
 
 
 def test_embeddings_of_another_kind_are_refused() -> None:
@@ -245,7 +243,7 @@ def test_embeddings_of_another_kind_are_refused() -> None:
 
     loaded.model.set_input_embeddings(Table(loaded.model.get_input_embeddings()))
     one = HFScorer(loaded)
-    assert one.classify([TEXTS[0]])[0].error is None
+    assert one.ask([TEXTS[0]])[0].error is None
     with pytest.raises(UsageError, match=r"its input embeddings are a Table, not a torch\.nn\.Embedding"):
         one.input_embeddings()
 
@@ -268,9 +266,9 @@ def test_a_model_through_which_no_gradient_passes_is_refused(broken: str) -> Non
 def test_what_is_not_there_cannot_be_asked_for() -> None:
     one = scorer("bert", "classifier")
     with pytest.raises(UsageError, match="for class 2 was asked for; the model has 2 classes"):
-        one.input_gradients([GradientRequest(TEXTS[0], 2)])
+        one.ask([GradientRequest(TEXTS[0], 2)])
     with pytest.raises(UsageError, match="at position 6 was asked for; the input has 6"):
-        one.input_gradients([GradientRequest(TEXTS[0], 0, positions=(6,))])
+        one.ask([GradientRequest(TEXTS[0], 0, positions=(6,))])
 
 
 def test_non_finite_numbers_are_an_error_of_that_answer_alone() -> None:
@@ -278,7 +276,7 @@ def test_non_finite_numbers_are_an_error_of_that_answer_alone() -> None:
     poison = loaded.tokenizer.convert_tokens_to_ids("doctor")
     with torch.no_grad():
         loaded.model.get_input_embeddings().weight[poison] = float("nan")
-    bad, good = HFScorer(loaded).input_gradients(
+    bad, good = HFScorer(loaded).ask(
         [GradientRequest(TextRequest("a doctor"), 0), GradientRequest(TextRequest("a nurse"), 0)]
     )
     assert bad.error == "non-finite logits"
@@ -289,10 +287,10 @@ def test_out_of_memory_halves_and_a_row_too_big_is_an_error() -> None:
     small = limit_memory(load("bert", "classifier"), 40, torch.OutOfMemoryError("CUDA out of memory"))
     one = HFScorer(small, token_budget=8000)
     requests = [GradientRequest(TextRequest("the man was happy"), 0)] * 20
-    *fine, big = one.input_gradients([*requests, GradientRequest(TextRequest("good " * 50), 0)])
-    (expected,) = scorer("bert", "classifier").input_gradients(requests[:1])
+    *fine, big = one.ask([*requests, GradientRequest(TextRequest("good " * 50), 0)])
+    (expected,) = scorer("bert", "classifier").ask(requests[:1])
     assert big.error == "out of memory on cpu for a single row of 52 tokens"
-    assert one.counts_of(KIND).halvings > 0
+    assert one.counts_of(InputGradients.kind).halvings > 0
     for answer in fine:
         np.testing.assert_allclose(answer.gradient, expected.gradient, atol=1e-5)
     assert all(weight.requires_grad for weight in small.model.parameters())
@@ -300,7 +298,7 @@ def test_out_of_memory_halves_and_a_row_too_big_is_an_error() -> None:
 
 def test_half_precision_gives_roughly_the_same() -> None:
     full, half = (
-        HFScorer(load("bert", "classifier", dtype=dtype)).input_gradients([GradientRequest(TEXTS[1], 0)])[0]
+        HFScorer(load("bert", "classifier", dtype=dtype)).ask([GradientRequest(TEXTS[1], 0)])[0]
         for dtype in ("fp32", "bf16")
     )
     assert half.gradient.dtype == np.float32
@@ -325,6 +323,6 @@ def test_the_loss_of_others_is_finite_where_one_less_p_is_not() -> None:
 
 
 def test_answers_are_typed_as_the_interface_says() -> None:
-    (found,) = scorer("llama", "classifier").input_gradients([GradientRequest(TEXTS[0], 1)])
+    (found,) = scorer("llama", "classifier").ask([GradientRequest(TEXTS[0], 1)])
     assert isinstance(found, InputGradient)
     assert found.logits.shape == (2,)

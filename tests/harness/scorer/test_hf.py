@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from harness.api.scorer import GenerateRequest, MaskedRequest, TextRequest, TokenRequest
+from harness.api.scorer import EmbedRequest, GenerateRequest, MaskedRequest, TextRequest, TokenRequest
 from harness.errors import UsageError
 from harness.scorer.hf import HFScorer
 from harness.scorer.memory import default_budget, default_padding
@@ -15,22 +15,19 @@ def test_a_method_the_checkpoint_does_not_offer_is_refused_in_a_sentence() -> No
     encoder, decoder = scorer("bert", "masked_lm"), scorer("gpt2", "causal_lm")
     refused = r"^classify needs a sequence classifier; .*tiny-bert offers embeddings, masked LM$"
     with pytest.raises(UsageError, match=refused):
-        encoder.classify([TextRequest("a")])
+        encoder.ask([TextRequest("a")])
     with pytest.raises(UsageError, match=r"token_logprobs needs a causal LM; .*tiny-bert"):
-        encoder.token_logprobs([TokenRequest((1,), (2,))])
+        encoder.ask([TokenRequest((1,), (2,))])
     with pytest.raises(UsageError, match=r"generate needs a causal LM; .*tiny-bert"):
-        encoder.generate([GenerateRequest((1,), 2)])
+        encoder.ask([GenerateRequest((1,), 2)])
     with pytest.raises(UsageError, match=r"pseudo_log_likelihood needs a masked LM; .*tiny-gpt2"):
-        decoder.pseudo_log_likelihood([MaskedRequest((1,), (0,))])
+        decoder.ask([MaskedRequest((1,), (0,))])
 
 
 def test_no_requests_no_work() -> None:
     decoder = scorer("gpt2", "causal_lm")
-    assert decoder.token_logprobs([]) == []
-    assert decoder.generate([]) == []
-    assert decoder.embed([]) == []
-    assert scorer("bert", "masked_lm").pseudo_log_likelihood([]) == []
-    assert scorer("bert", "classifier").classify([]) == []
+    assert decoder.ask([]) == []
+    assert scorer("bert", "masked_lm").ask([]) == []
     assert (decoder.counts.rows, decoder.counts.padding_waste) == (0, None)
 
 
@@ -63,9 +60,9 @@ def test_an_unknown_word_is_text_and_the_mask_is_not() -> None:
 
 def test_counts_of_several_kinds_add_up() -> None:
     one = scorer("gpt2", "causal_lm")
-    one.token_logprobs([TokenRequest((11, 12), (13, 14))])
-    one.embed([TextRequest(" the man")])
-    one.generate([GenerateRequest((11, 12), 3)])
+    one.ask([TokenRequest((11, 12), (13, 14))])
+    one.ask([EmbedRequest(" the man")])
+    one.ask([GenerateRequest((11, 12), 3)])
     parts = [one.counts_of(kind) for kind in ("token_logprobs", "embed", "generate")]
     for name in ("rows", "tokens", "padded_tokens", "batches", "seconds"):
         assert getattr(one.counts, name) == pytest.approx(sum(getattr(part, name) for part in parts))
@@ -91,8 +88,8 @@ def test_half_precision_is_split_too_and_close(kind: str) -> None:
     half = HFScorer(load(kind, head, dtype="bf16"))
     ids = random_ids(12, 3, 100)
     if head == "causal_lm":
-        (expected,), (answer,) = (one.token_logprobs([TokenRequest(ids[:4], ids[4:])]) for one in (full, half))
+        (expected,), (answer,) = (one.ask([TokenRequest(ids[:4], ids[4:])]) for one in (full, half))
     else:
-        (expected,), (answer,) = (one.pseudo_log_likelihood([MaskedRequest(ids, (2, 5))]) for one in (full, half))
+        (expected,), (answer,) = (one.ask([MaskedRequest(ids, (2, 5))]) for one in (full, half))
     assert half.scores_needed_positions_only
     assert 0 < np.abs(answer.logprobs - expected.logprobs).max() < 0.3

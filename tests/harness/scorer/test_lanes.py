@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from harness.api.scorer import MaskedRequest, TextRequest, TokenRequest
+from harness.api.scorer import EmbedRequest, MaskedRequest, TextRequest, TokenRequest
 from harness.scorer import engine
 from harness.scorer.batching import TokenBudget, run_batches
 from harness.scorer.hf import HFScorer
@@ -137,15 +137,15 @@ TEXTS = [" ".join(WORDS[start:end]) for start in range(9) for end in range(start
 def everything(scorer: HFScorer) -> list[Any]:
     """All that a checkpoint can be asked on several lanes, as one list of arrays."""
     offers = {str(need) for need in scorer.info.offers}
-    found: list[Any] = [answer.vector for answer in scorer.embed([TextRequest(text) for text in TEXTS])]
+    found: list[Any] = [answer.vector for answer in scorer.ask([EmbedRequest(text) for text in TEXTS])]
     if "masked LM" in offers:
         asked = [MaskedRequest(ids, tuple(range(1, len(ids) - 1))) for ids in map(scorer.encode, TEXTS)]
-        found += [scores.logprobs for scores in scorer.pseudo_log_likelihood(asked)]
+        found += [scores.logprobs for scores in scorer.ask(asked)]
     if "causal LM" in offers:
         pairs = [TokenRequest(ids[:1], ids[1:]) for ids in map(scorer.encode, TEXTS) if len(ids) > 1]
-        found += [scores.logprobs for scores in scorer.token_logprobs(pairs)]
+        found += [scores.logprobs for scores in scorer.ask(pairs)]
     if "sequence classifier" in offers:
-        found += [scores.logits for scores in scorer.classify([TextRequest(text) for text in TEXTS])]
+        found += [scores.logits for scores in scorer.ask([TextRequest(text) for text in TEXTS])]
     return found
 
 

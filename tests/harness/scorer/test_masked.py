@@ -39,7 +39,7 @@ def test_equals_masking_one_position_at_a_time_at_any_batch_size(kind: str) -> N
     longest = max(len(request.tokens) for request in asked)
     for batch in BATCHES:
         one = HFScorer(loaded, token_budget=batch * longest)
-        answers = one.pseudo_log_likelihood(asked)
+        answers = one.ask(asked)
         assert one.scores_needed_positions_only
         for answer, alone in zip(answers, expected, strict=True):
             np.testing.assert_allclose(answer.logprobs, [logprob for logprob, _ in alone], atol=ATOL, rtol=0)
@@ -48,14 +48,14 @@ def test_equals_masking_one_position_at_a_time_at_any_batch_size(kind: str) -> N
 
 def test_counts_are_exact() -> None:
     one = scorer("bert", "masked_lm", token_budget=16)
-    one.pseudo_log_likelihood([MaskedRequest(random_ids(8, 1, VOCABULARY), (1, 2, 3)), MaskedRequest((2, 20, 3), (1,))])
+    one.ask([MaskedRequest(random_ids(8, 1, VOCABULARY), (1, 2, 3)), MaskedRequest((2, 20, 3), (1,))])
     counts = one.counts_of("pseudo_log_likelihood")
     assert (counts.rows, counts.tokens, counts.padded_tokens, counts.batches) == (4, 27, 16 + 16, 2)
 
 
 def test_what_cannot_be_read_is_an_error_of_that_answer_alone() -> None:
     one = scorer("bert", "masked_lm")
-    long, outside, none, good = one.pseudo_log_likelihood(
+    long, outside, none, good = one.ask(
         [
             MaskedRequest(random_ids(MAX_TOKENS + 1, 1, VOCABULARY), (0,)),
             MaskedRequest((2, 20, 3), (3,)),
@@ -74,8 +74,8 @@ def test_out_of_memory_halves_and_a_row_too_big_is_an_error() -> None:
     small = limit_memory(load("bert", "masked_lm"), 40, torch.OutOfMemoryError("CUDA out of memory"))
     one = HFScorer(small, token_budget=1000)
     rows = [MaskedRequest(random_ids(8, 1, VOCABULARY), tuple(range(8))), MaskedRequest((12,) * 50, (1, 2))]
-    fine, big = one.pseudo_log_likelihood(rows)
-    (expected,) = scorer("bert", "masked_lm").pseudo_log_likelihood(rows[:1])
+    fine, big = one.ask(rows)
+    (expected,) = scorer("bert", "masked_lm").ask(rows[:1])
     np.testing.assert_allclose(fine.logprobs, expected.logprobs, atol=ATOL, rtol=0)
     assert big.error == "out of memory on cpu for a single row of 50 tokens"
     assert one.counts.halvings > 0
@@ -86,9 +86,7 @@ def test_non_finite_logits_are_an_error_of_that_answer_alone() -> None:
     with torch.no_grad():
         loaded.model.get_input_embeddings().weight[77] = float("inf")
         loaded.model.get_output_embeddings().weight = torch.nn.Parameter(torch.ones(len(loaded.tokenizer), 32))
-    bad, good = HFScorer(loaded).pseudo_log_likelihood(
-        [MaskedRequest((2, 77, 20, 3), (2,)), MaskedRequest((2, 20, 3), (1,))]
-    )
+    bad, good = HFScorer(loaded).ask([MaskedRequest((2, 77, 20, 3), (2,)), MaskedRequest((2, 20, 3), (1,))])
     assert bad.error == "non-finite logits"
     assert good.error is None
 
@@ -97,4 +95,4 @@ def test_a_tokenizer_without_mask_token_is_refused() -> None:
     loaded = load("bert", "masked_lm")
     loaded.tokenizer.mask_token = None
     with pytest.raises(UsageError, match="names no mask token"):
-        HFScorer(loaded).pseudo_log_likelihood([MaskedRequest((2, 20, 3), (1,))])
+        HFScorer(loaded).ask([MaskedRequest((2, 20, 3), (1,))])

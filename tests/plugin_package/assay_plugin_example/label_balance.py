@@ -43,7 +43,7 @@ class LabelBalance(Probe[ProbeParams]):
 
     def run(self, scorer: Scorer, cases: Sequence[Case]) -> Iterator[RowDict]:
         """One row per text."""
-        answers = scorer.classify([TextRequest(case.data["text"]) for case in cases])
+        answers = scorer.ask([TextRequest(case.data["text"]) for case in cases])
         for case, answer in zip(cases, answers, strict=True):
             if answer.error is not None:
                 yield error_row(case, answer.error)

@@ -27,6 +27,7 @@ class Bag(FakeScorer):
         self._words += list(weights)
         self._table[len(SPECIALS) :] = list(weights.values())
         self.reads = 0
+        self.answers[GradientRequest] = self.input_gradients
 
     def classify(self, requests: Sequence[TextRequest]) -> list[ClassScores]:
         broken = {index for index, request in enumerate(requests) if "broken" in request.text}

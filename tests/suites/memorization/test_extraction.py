@@ -91,7 +91,7 @@ def test_what_is_matched_is_the_run_of_tokens_the_model_ranks_first(overfitted: 
     rows = {row["case_id"]: row for row in probe.run(scorer, cases)}
     for case in cases:
         tokens = scorer.encode(case.data["text"], special=False)[:18]
-        (scores,) = scorer.token_logprobs([TokenRequest(tokens[:8], tokens[8:])])
+        (scores,) = scorer.ask([TokenRequest(tokens[:8], tokens[8:])])
         run = int(np.argmin([*scores.greedy, False]))
         assert (rows[case.id]["matched"], rows[case.id]["exact"]) == (run, run == 10)
         assert rows[case.id]["logprob"] == pytest.approx(float(scores.logprobs.sum()), abs=1e-3)

@@ -52,7 +52,7 @@ def test_rows_keep_every_probability_in_full(tmp_path: Path) -> None:
     probe = Classification()
     cases = probe.cases(plan(INFO, examples=examples(["one", "two"], [1, 0])))
     rows = rows_of(probe, FakeScorer(INFO), cases, tmp_path)
-    answers = FakeScorer(INFO).classify([TextRequest("one"), TextRequest("two")])
+    answers = FakeScorer(INFO).ask([TextRequest("one"), TextRequest("two")])
     assert [as_list(value) for value in rows["probabilities"]] == [a.probabilities.tolist() for a in answers]
     assert list(rows["label"]) == [1, 0]
 

@@ -14,7 +14,7 @@ import torch
 from harness.api.case import Case
 from harness.api.metrics import Metric
 from harness.api.needs import Need
-from harness.api.scorer import ClassScores, TextRequest
+from harness.api.scorer import A, ClassScores, Request, TextRequest
 from harness.errors import AssayError, DataError, UsageError
 from harness.record.rows import RowStore
 from harness.scorer.hf import HFScorer
@@ -46,9 +46,13 @@ class Recorder(HFScorer):
 
     log: list[Query]
 
-    def classify(self, requests: Sequence[TextRequest]) -> list[ClassScores]:
-        answers = super().classify(requests)
-        self.log += [(asked.text, answer.probabilities) for asked, answer in zip(requests, answers, strict=True)]
+    def ask(self, requests: Sequence[Request[A]]) -> list[A]:
+        answers = super().ask(requests)
+        self.log += [
+            (asked.text, answer.probabilities)
+            for asked, answer in zip(requests, answers, strict=True)
+            if isinstance(asked, TextRequest) and isinstance(answer, ClassScores)
+        ]
         return answers
 
 
@@ -58,7 +62,7 @@ def victim() -> Recorder:
     loaded = load("bert", "classifier")
     scorer = Recorder(loaded)
     scorer.log = []
-    logits = np.stack([answer.logits for answer in scorer.classify([TextRequest(text) for text in texts()])])
+    logits = np.stack([answer.logits for answer in scorer.ask([TextRequest(text) for text in texts()])])
     with torch.no_grad():
         loaded.model.classifier.bias += torch.tensor([0.85 * float((logits[:, 1] - logits[:, 0]).min()), 0.0])
     return scorer
@@ -73,7 +77,7 @@ def texts() -> tuple[str, ...]:
 @cache
 def cases() -> tuple[Case, ...]:
     """52 examples, every tenth with the label the victim does not give."""
-    answers = victim().classify([TextRequest(text) for text in texts()])
+    answers = victim().ask([TextRequest(text) for text in texts()])
     labels = [answer.label if index % 10 else 1 - answer.label for index, answer in enumerate(answers)]
     frame = pd.DataFrame({"text": texts(), "label": labels})
     return tuple(DeepWordBug().cases(plan(victim().info, examples=frame)))
@@ -305,7 +309,7 @@ def test_rows_fit_the_schema_and_survive_parquet(tmp_path: Path) -> None:
 
 def test_what_the_model_cannot_read_is_counted() -> None:
     text = " ".join(["good"] * 3 + ["film"] * MAX_TOKENS)
-    label = victim().classify([TextRequest(text)])[0].label
+    label = victim().ask([TextRequest(text)])[0].label
     row = attacked([example(text, 1 - label)]).iloc[0]
     assert row["truncated"] == len(victim().encode(text)) - MAX_TOKENS > 0
 

@@ -75,7 +75,7 @@ def made(probe: AttackProbe, info: Any, **columns: list[Any]) -> list[Case]:
 def cases() -> list[Case]:
     draw = np.random.default_rng(3)
     texts = [" ".join(draw.choice(WORDS, draw.integers(4, 9))) for _ in range(14)]
-    labels = [answer.label for answer in scorer().classify([TextRequest(text) for text in texts])]
+    labels = [answer.label for answer in scorer().ask([TextRequest(text) for text in texts])]
     return made(TextFooler(), scorer().info, text=texts, label=labels)
 
 

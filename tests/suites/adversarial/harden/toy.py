@@ -71,4 +71,4 @@ def manifest_of(folder: Path) -> TrainingManifest:
 def classes(folder: Path, texts: list[str]) -> list[int]:
     """What a checkpoint predicts."""
     scorer = HFScorer(load_checkpoint(inspect_checkpoint(CheckpointSource(source=str(folder))), device="cpu"))
-    return [answer.label for answer in scorer.classify([TextRequest(text) for text in texts])]
+    return [answer.label for answer in scorer.ask([TextRequest(text) for text in texts])]

@@ -68,7 +68,7 @@ def cases() -> tuple[Case, ...]:
     """Some of them with a label that the victim does not give."""
     draw = np.random.default_rng(5)
     texts = [" ".join(draw.choice(WORDS, draw.integers(4, 10))) for _ in range(10)]
-    labels = [answer.label for answer in scorer().classify([TextRequest(text) for text in texts])]
+    labels = [answer.label for answer in scorer().ask([TextRequest(text) for text in texts])]
     labels = [1 - label if place % 7 == 6 else label for place, label in enumerate(labels)]
     return tuple(
         make_cases({"text": text, "label": label, "words_cut": 0} for text, label in zip(texts, labels, strict=True))

@@ -79,7 +79,7 @@ def test_scores_are_those_of_the_model_and_of_its_greedy_decoding(kind: str) -> 
         table = all_logprobs(scorer._engine.model, whole)
         mean = np.mean([table[at - 1, whole[at]] for at in range(first, len(whole))])
         assert scores.logprob == pytest.approx(mean, abs=ATOL)
-        (written,) = scorer.generate([GenerateRequest(whole[:first], scores.tokens)])
+        (written,) = scorer.ask([GenerateRequest(whole[:first], scores.tokens)])
         assert scores.matched == (written.tokens == whole[first:])
     matched = [one.matched for one in AnswerScorer(scorer, " ")(questions) if isinstance(one, AnswerScores)]
     assert all(matched[:6])

@@ -54,7 +54,7 @@ def scorer() -> HFScorer:
     """A tiny random classifier that finds every sentence positive, some only just."""
     loaded = load("bert", "classifier")
     found = HFScorer(loaded)
-    logits = np.stack([answer.logits for answer in found.classify([TextRequest(text) for text in SENTENCES])])
+    logits = np.stack([answer.logits for answer in found.ask([TextRequest(text) for text in SENTENCES])])
     with torch.no_grad():
         loaded.model.classifier.bias += torch.tensor([0.9 * float((logits[:, 1] - logits[:, 0]).min()), 0.0])
     return found
@@ -79,7 +79,7 @@ def parts(name: str = "deepwordbug") -> Parts:
 
 def label(text: str) -> int:
     """The class the tiny classifier gives."""
-    return int(scorer().classify([TextRequest(text)])[0].logits.argmax())
+    return int(scorer().ask([TextRequest(text)])[0].logits.argmax())
 
 
 def _vectors(path: Path) -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.api.scorer import Embedding, TextRequest
+from harness.api.scorer import Embedding, EmbedRequest
 from harness.scorer.hf import HFScorer
 from suites.adversarial.semantics.sentences import SentenceVectors, similarities
 from suites.adversarial.semantics.unmeasured import Unmeasured
@@ -60,13 +60,13 @@ def test_without_a_direction_there_is_no_similarity(bad: list[float]) -> None:
 
 def test_a_text_that_fits_has_the_models_own_vector() -> None:
     text = " ".join(WORDS[:4])
-    [answer] = encoder().embed([TextRequest(text)])
+    [answer] = encoder().ask([EmbedRequest(text)])
     assert answer.truncated == 0
     assert vector(text) == pytest.approx(answer.vector, abs=1e-6)
 
 
 def test_a_long_text_is_the_mean_of_its_pieces_by_tokens() -> None:
-    [whole] = encoder().embed([TextRequest(LONG)])
+    [whole] = encoder().ask([EmbedRequest(LONG)])
     assert whole.truncated > 0
     words = LONG.split()
     count = next(n for n in range(1, 99) if all(not a.truncated for a in _embedded(words, n)) and n >= _least(whole))
@@ -78,7 +78,7 @@ def test_a_long_text_is_the_mean_of_its_pieces_by_tokens() -> None:
 
 def test_a_change_beyond_what_the_encoder_reads_is_seen() -> None:
     changed = LONG.rsplit(" ", 1)[0] + " story"
-    answers = encoder().embed([TextRequest(LONG), TextRequest(changed)])
+    answers = encoder().ask([EmbedRequest(LONG), EmbedRequest(changed)])
     assert answers[0].vector == pytest.approx(answers[1].vector, abs=1e-6), "the model itself does not see it"
     found = similarities(vector(LONG), vector(changed))
     assert isinstance(found, tuple)
@@ -99,11 +99,9 @@ def test_the_batch_does_not_change_a_vector() -> None:
 
 
 def test_an_answer_with_an_error_is_no_vector() -> None:
-    class Broken(FakeScorer):
-        def embed(self, requests: Any) -> list[Embedding]:
-            return [Embedding(np.empty(0), error="non-finite states") for _ in requests]
-
-    assert SentenceVectors(Broken(make_info()))(["a"]) == [Unmeasured("the encoder gives no vector: non-finite states")]
+    broken = FakeScorer(make_info())
+    broken.answers[EmbedRequest] = lambda asked: [Embedding(np.empty(0), error="non-finite states") for _ in asked]
+    assert SentenceVectors(broken)(["a"]) == [Unmeasured("the encoder gives no vector: non-finite states")]
 
 
 def _least(whole: Embedding) -> int:
@@ -116,4 +114,4 @@ def _cut(words: list[str], count: int) -> list[str]:
 
 
 def _embedded(words: list[str], count: int) -> list[Embedding]:
-    return encoder().embed([TextRequest(text) for text in _cut(words, count)])
+    return encoder().ask([EmbedRequest(text) for text in _cut(words, count)])

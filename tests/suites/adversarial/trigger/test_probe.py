@@ -140,7 +140,7 @@ def test_every_number_of_a_row_is_that_of_the_text_it_shows() -> None:
     assert len(rows) == len(chosen)
     for row in rows:
         shown = (row["text"], row["perturbed_text"], f"{row['control']} {row['text']}")
-        answers = scorer.classify([TextRequest(text) for text in shown])
+        answers = scorer.ask([TextRequest(text) for text in shown])
         assert [row["predicted"], row["perturbed_predicted"], row["control_predicted"]] == [a.label for a in answers]
         scores = [float(answer.probabilities[row["label"]]) for answer in answers]
         assert [row["score"], row["perturbed_score"], row["control_score"]] == pytest.approx(scores, abs=1e-5)

@@ -40,7 +40,7 @@ def bag(classes: int, seed: int = 0) -> Bag:
 
 def loss_with(scorer: Bag | HFScorer, goal: Goal, trigger: str, texts: list[TextRequest]) -> float:
     """The mean loss of the texts behind the trigger, from their probabilities."""
-    answers = scorer.classify([triggered(text, trigger, "first") for text in texts])
+    answers = scorer.ask([triggered(text, trigger, "first") for text in texts])
     p = np.array([answer.probabilities for answer in answers])
     moved = p[:, goal.target] if goal.target is not None else 1 - p[:, goal.source]
     return float(-np.log(moved).mean())
@@ -73,7 +73,7 @@ def test_a_wide_beam_finds_the_best_of_all_triggers(goal: Goal) -> None:
     best = min(loss_with(scorer, goal, " ".join(words), TEXTS) for words in product(WORDS, repeat=2))
     assert found.loss == pytest.approx(best, abs=1e-6)
     assert found.success == np.mean(
-        [goal.reached(a.label) for a in scorer.classify([triggered(t, found.text, "first") for t in TEXTS])]
+        [goal.reached(a.label) for a in scorer.ask([triggered(t, found.text, "first") for t in TEXTS])]
     )
 
 
@@ -82,8 +82,8 @@ def test_a_search_by_gradient_beats_random_triggers_on_a_real_encoder() -> None:
     words = ["the", "film", "was", "good", "and", "bad", "plot", "story", "great", "awful", "doctor", "happy"]
     rng = np.random.default_rng(0)
     texts = [TextRequest(" ".join(rng.choice(words, 8))) for _ in range(12)]
-    source = int(np.bincount([answer.label for answer in scorer.classify(texts)]).argmax())
-    right = [text for text, answer in zip(texts, scorer.classify(texts), strict=True) if answer.label == source]
+    source = int(np.bincount([answer.label for answer in scorer.ask(texts)]).argmax())
+    right = [text for text, answer in zip(texts, scorer.ask(texts), strict=True) if answer.label == source]
     goal, settings = Goal(source), replace(QUICK, tokens=3, candidates=8)
     found = find_trigger(scorer, goal, settings, texts, [])
     pool = range(len(scorer.input_embeddings()))
@@ -183,7 +183,7 @@ def test_the_bags_gradient_is_that_of_its_loss() -> None:
     (read,) = scorer.inputs_of(TEXTS[:1])
     token = read.tokens[1]
     for goal in (Goal(0), Goal(0, 2)):
-        (found,) = scorer.input_gradients([goal.request(read, (1,))])
+        (found,) = scorer.ask([goal.request(read, (1,))])
 
         def loss(step: Array, goal: Goal = goal) -> float:
             return float(goal.losses((scorer._logits(read) + step)[None])[0])

@@ -126,9 +126,9 @@ def test_hotflip_runs_as_an_attack_and_lowers_the_score() -> None:
         ta.search_methods.BeamSearch(beam_width=3),
     )
     text = "the film was good and the acting great"
-    (before,) = scorer.classify([TextRequest(text)])
+    (before,) = scorer.ask([TextRequest(text)])
     result = attack.attack(text, before.label)
-    (after,) = scorer.classify([TextRequest(result.perturbed_result.attacked_text.text)])
+    (after,) = scorer.ask([TextRequest(result.perturbed_result.attacked_text.text)])
     assert after.probabilities[before.label] < before.probabilities[before.label]
 
 
@@ -142,7 +142,7 @@ def test_textattacks_recipe_builds_and_runs_on_it(monkeypatch: pytest.MonkeyPatc
     with gradient_swaps_allowed(), nltk_stop_words(stop_words()):
         attack = ta.attack_recipes.HotFlipEbrahimi2017.build(WordGradientVictim(scorer))
     text = "film plot happy story great"
-    (before,) = scorer.classify([TextRequest(text)])
+    (before,) = scorer.ask([TextRequest(text)])
     result = attack.attack(text, before.label)
     assert result.original_result.output == before.label
     changed = result.original_result.attacked_text.all_words_diff(result.perturbed_result.attacked_text)

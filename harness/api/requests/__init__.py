@@ -1,0 +1,1 @@
+"""Requests beyond those in `harness.api.scorer`, a file per subject."""

@@ -1,0 +1,75 @@
+"""Which handler answers which type of request: those of the harness, then those of installed packages."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import EntryPoint
+from typing import Any
+
+from harness.base.plugins import Installed, installed
+from harness.errors import UsageError
+from harness.scorer.causal import CausalScores
+from harness.scorer.chat.render import ChatTemplate
+from harness.scorer.classes import Classes
+from harness.scorer.distributions import CausalDistributions, MaskedDistributions
+from harness.scorer.embed import Embeddings
+from harness.scorer.generate import GreedyDecoder
+from harness.scorer.gradients import InputGradients
+from harness.scorer.handler import Handler
+from harness.scorer.masked import MaskedScores
+from harness.scorer.outputs import FollowsOrNot, MultiLabel, Regression
+from harness.scorer.sample import Sampler
+from harness.scorer.spans import SpanFinder, Tagger
+
+GROUP = "assay.requests"
+AnyHandler = type[Handler[Any, Any]]
+OWN: tuple[AnyHandler, ...] = (
+    CausalDistributions,
+    CausalScores,
+    ChatTemplate,
+    Classes,
+    Embeddings,
+    FollowsOrNot,
+    GreedyDecoder,
+    InputGradients,
+    MaskedDistributions,
+    MaskedScores,
+    MultiLabel,
+    Regression,
+    Sampler,
+    SpanFinder,
+    Tagger,
+)
+_OWN_TYPES = {asked: handler for handler in OWN for asked in handler.asked}
+
+
+def handler_of(asked: type[Any]) -> AnyHandler:
+    """Who answers requests of the type. Raises UsageError where nobody does."""
+    own = _OWN_TYPES.get(asked)
+    if own is not None:
+        return own
+    found = _of_others()
+    for handler in found.plugins.values():
+        if asked in handler.asked:
+            return handler
+    raise UsageError(
+        f"no handler answers a {asked.__name__}; register one under the entry point group {GROUP}{found.broken}"
+    )
+
+
+@cache
+def _of_others() -> Installed[AnyHandler]:
+    return installed(GROUP, checked)
+
+
+def checked(point: EntryPoint, handler: Any) -> tuple[str, AnyHandler]:
+    """The handler by its point's name. Raises TypeError where it is none, or answers what the harness answers."""
+    if not (isinstance(handler, type) and issubclass(handler, Handler)):
+        raise TypeError(f"{handler!r} is not a subclass of harness.scorer.handler.Handler")
+    lacking = [name for name in ("asked", "kind", "needs") if not hasattr(handler, name)]
+    if lacking:
+        raise TypeError(f"{handler.__name__} does not set {', '.join(lacking)}")
+    taken = [asked.__name__ for asked in handler.asked if asked in _OWN_TYPES]
+    if taken:
+        raise TypeError(f"{handler.__name__} answers {taken[0]}, which the harness answers itself")
+    return point.name, handler

@@ -1,0 +1,1 @@
+"""Chat templates: written by strangers, so rendered in a process that may do nothing else."""
