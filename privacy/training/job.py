@@ -10,7 +10,11 @@ from privacy.training.data import TrainingData
 from privacy.training.spec import TrainSpec
 
 OnStep = Callable[[int, int, float], None]
-"""Called after each optimizer step with: steps taken, steps planned, mean loss of the last steps, nats per record."""
+"""Called after each optimizer step with: steps taken, steps planned, mean loss of the last steps, nats per record.
+
+Before the first step the loss is no number, and the counts are of records read by a frozen model; 0 of 0 while records
+are compared alone and together.
+"""
 
 
 @dataclass(frozen=True, slots=True)
