@@ -63,8 +63,8 @@ def padding_note(work: Work) -> str | None:
     kind = work.model.config.model_type
     return (
         f"a {kind} model sees how far a record is padded, so all are padded to max_tokens, {work.length} tokens; they "
-        f"have {mean:.0f} on average, and a step takes about {work.length / mean:.1f} times as long: lower max_tokens "
-        "if few are cut by it"
+        f"have {mean:.0f} on average, and each costs about {work.length / mean:.1f} times as much: lower max_tokens if "
+        "few are cut by it"
     )
 
 
