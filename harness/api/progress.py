@@ -7,7 +7,11 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 OnStep = Callable[[int, int, float], None]
-"""Called after a step with: steps taken, steps planned, mean loss of the last steps, nats per record."""
+"""Called after each optimizer step with: steps taken, steps planned, mean loss of the last steps, nats per record.
+
+Before the first step the loss is no number, and the counts are of records read by a frozen model; 0 of 0 while records
+are compared alone and together.
+"""
 OnProgress = Callable[[str, int, int], None]
 """Called with what is worked on (a probe, a text), finished cases, planned cases."""
 

@@ -94,6 +94,8 @@ def _sentence(error: ValidationError, model: type[BaseModel]) -> str:
         return f"missing key {'.'.join(path)!r}{more}"
     own = first["type"] == "value_error"  # a sentence of ours, about keys that it names
     said = first["msg"].removeprefix("Value error, ") if own else first["msg"]
+    if first["type"] == "model_type":  # pydantic would name the class
+        said = f"must hold keys of its own ({', '.join(_known_keys(model, first['loc'])[:3])} …)"
     given = "" if not path or (own and isinstance(first["input"], Mapping)) else f", got {str(first['input'])[:60]!r}"
     about = ".".join(path) or ("" if own else "content")
     quote = "; quote it" if first["type"] == "string_type" and isinstance(first["input"], (bool, int, float)) else ""

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from harness.checkpoint.heads import Head
+from harness.checkpoint.quiet import quiet
 from harness.checkpoint.reason import reason
 from harness.checkpoint.tensors import Tensor
 from harness.errors import CheckpointError
@@ -34,7 +35,7 @@ def build_empty(config: Any, head: Head, where: str, *, numbers: int, tensors: i
 
     auto = getattr(transformers, head.auto_class)
     try:
-        with torch.random.fork_rng(devices=[]), torch.device("meta"), _limited(where, numbers, tensors):
+        with quiet(), torch.random.fork_rng(devices=[]), torch.device("meta"), _limited(where, numbers, tensors):
             return auto.from_config(config)
     except CheckpointError:
         raise

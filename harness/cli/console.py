@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.base.loglines import LONGEST, clean, inert
+from harness.base.numbers import duration
 from harness.errors import AssayError
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def show_plan(plan: AuditPlan, *, cost: bool) -> None:
             data or "its own",
         ]
         if cost:
-            cells += [f"{planned.probe.cost(planned.cases):,}", _duration(_seconds(planned, info.parameters, flops))]
+            cells += [f"{planned.probe.cost(planned.cases):,}", duration(_seconds(planned, info.parameters, flops))]
         table.add_row(*map(escape, cells))
     console.print(table)
     for line in _own_settings(plan):
@@ -318,14 +319,20 @@ def audit_progress() -> Iterator[Callable[[str, int, int], None]]:
 @contextmanager
 def training_progress() -> Iterator[Callable[[int, int, float], None]]:
     """A bar of training steps with the current loss; on a pipe, a line every twentieth of the way."""
+    said = set()
     with _bars() as bars:
         task = bars.add_task("training", total=None)
 
         def update(step: int, total: int, loss: float) -> None:
-            reading = math.isnan(loss)  # a frozen model reads its records before the first step
-            about = "reading records" if reading else f"training, loss {loss:.3f}"
-            bars.update(task, completed=step, total=total, description=about)
-            if not console.is_terminal and not reading and step % max(1, total // 20) == 0:
+            before = math.isnan(loss)  # the first step
+            about = ("reading records" if total else "checking records") if before else f"training, loss {loss:.3f}"
+            bars.update(task, completed=step, total=total or None, description=about)
+            if console.is_terminal:
+                return
+            if before and about not in said:
+                said.add(about)
+                say(f"training: {about}, before the first step")
+            elif not before and step % max(1, total // 20) == 0:
                 say(f"training: step {step} of {total}, loss {loss:.3f}")
 
         yield update
@@ -358,9 +365,3 @@ def _seconds(planned: Any, parameters: int, flops: float) -> float:
     from harness.audit.cost import seconds_on_cpu
 
     return seconds_on_cpu(planned, parameters, flops)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{max(1, round(seconds))} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

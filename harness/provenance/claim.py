@@ -86,7 +86,7 @@ def training_line(training: TrainingRecord | None, *, has_manifest: bool = False
             f"epsilon not verifiable: {claim.doubt} (the manifest says {claim.epsilon:.6g} at delta {claim.delta:.3g})"
         ]
     else:
-        opinion = _opinions([(claim.second_accountant, claim.second_opinion)])
+        opinion = _opinions(claim.accountant, [(claim.second_accountant, claim.second_opinion)])
         parts = [
             f"claims epsilon <= {rounded_up(claim.epsilon)} ({claim.accountant.upper()}{opinion}) at delta "
             f"{claim.delta:.3g}, for {claim.unit}; recomputed from its ledger"
@@ -100,7 +100,7 @@ def claim_sentence(claim: PrivacyClaim) -> str:
         bound = "no privacy guarantee: the noise is zero"
     else:
         rdp = None if claim.accountant == "rdp" else claim.rdp
-        opinions = _opinions([(claim.second_accountant, claim.second_opinion), ("rdp", rdp)])
+        opinions = _opinions(claim.accountant, [(claim.second_accountant, claim.second_opinion), ("rdp", rdp)])
         bound = (
             f"epsilon <= {rounded_up(claim.epsilon)} ({claim.accountant.upper()}{opinions}) at delta {claim.delta:.3g}"
         )
@@ -126,8 +126,13 @@ def _sampled(claim: PrivacyClaim) -> str:
     return f"{how} sampling at rate {claim.sample_rate:.4g}{f' ({limit})' if limit else ''}"
 
 
-def _opinions(others: list[tuple[str | None, float | None]]) -> str:
-    shown = [f"{name.upper()} {rounded_up(value)}" for name, value in others if name is not None and value is not None]
+def _opinions(claimed: str, others: list[tuple[str | None, float | None]]) -> str:
+    """An accountant that seconds itself has counted users by the bound on groups that holds for any mechanism."""
+    shown = [
+        f"{'group bound' if name == claimed else name.upper()} {rounded_up(value)}"
+        for name, value in others
+        if name is not None and value is not None
+    ]
     return f"; {', '.join(shown)}" if shown else ""
 
 

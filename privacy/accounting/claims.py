@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from privacy.accounting.accountant import AccountantName, Bound, check_accountant, check_delta
 from privacy.accounting.bounds import GENERIC, epsilon, generic_group_bound
-from privacy.accounting.errors import AccountingError
+from privacy.accounting.errors import AccountingError, NotApplicableError
 from privacy.accounting.mechanism import Mechanism
 
 CHAIN: tuple[AccountantName, ...] = ("prv", "pld", "rdp")
@@ -110,6 +110,8 @@ def _first_that_works(
             continue
         try:
             return bound_of(name), failures
+        except NotApplicableError as error:
+            failures.append(f"{name.upper()} is not made for {error.mechanism}")
         except AccountingError as error:
             failures.append(f"{name.upper()} failed ({error})")
     raise AccountingError("no accountant can bound this: " + "; ".join(failures))

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from privacy.accounting.accountant import failure, rounding_noise
-from privacy.accounting.errors import AccountingError
+from privacy.accounting.errors import AccountingError, NotApplicableError
 from privacy.accounting.mechanism import Mechanism
 from privacy.accounting.rdp import rdp_scale
 
@@ -44,9 +44,9 @@ class PrvGrid:
         self.mechanism, self.delta = mechanism, delta
         self.mechanisms = (mechanism, *more)
         if any(each.max_batch is not None for each in self.mechanisms):
-            raise AccountingError("the PRV accountant counts no batches with a cap; choose pld")
+            raise NotApplicableError("prv", "batches with a cap", "pld")
         if any(each.bins > 1 for each in self.mechanisms):
-            raise AccountingError("the PRV accountant counts no balls in bins; choose pld")
+            raise NotApplicableError("prv", "balls in bins", "pld")
         self.compositions = sum(each.compositions for each in self.mechanisms)
         self.noise = sum(rounding_noise(each, delta, "prv") for each in self.mechanisms)
         self.delta_error = delta / 1000 + self.noise

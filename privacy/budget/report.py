@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterator, Sequence
 
 from harness.provenance.claim import rounded_up
+from harness.provenance.keys import KEYS_NAME
 from privacy.budget.exposure import EACH_RECORD, Exposure, Share, Spending
 from privacy.budget.found import Found, Training
 from privacy.budget.total import Total
+from privacy.lineage import RECORDS_NAME
 
 _COLUMNS = ("training", "state", "records", "shared", "noisy steps", "epsilon alone")
 NO_BOUND = "no bound"
+_WIDTH = 80
 
 
 def report(found: Found, exposures: Sequence[Exposure], total: Total | None = None) -> str:
@@ -20,21 +24,23 @@ def report(found: Found, exposures: Sequence[Exposure], total: Total | None = No
     if not count:
         return f"{found.root}: no training lies here"
     head = f"{found.root}: {_plural(count, 'training')}"
-    parts = [head, *("\n".join(_block(each, total)) for each in exposures)]
+    parts = [head, *("\n".join(_block(found, each, total)) for each in exposures)]
     return "\n\n".join([*parts, "\n".join(_remarks())])
 
 
-def _block(exposure: Exposure, total: Total | None) -> Iterator[str]:
+def _block(found: Found, exposure: Exposure, total: Total | None) -> Iterator[str]:
     trainings = _plural(len(exposure.shares), "training")
     whose = "" if exposure.unit == EACH_RECORD else f", for {exposure.unit}"
-    yield f"{trainings} that share{'s' if len(exposure.shares) == 1 else ''} records{whose}"
+    alone = len(exposure.shares) == 1
+    yield f"{trainings} that {'shares no record with another' if alone else 'share records'}{whose}"
     yield from _table([_COLUMNS, *(_row(each) for each in exposure.shares)])
     yield f"together: {bound(exposure.worst)}"
     for each in exposure.shares:
         if each.training.unbounded:
             yield f"not private: {each.training.name}: {each.training.unbounded}"
     if exposure.unknown:
-        yield f"unknown: whether these read the same records: {'; '.join(map(_stranger, exposure.unknown))}"
+        yield "unknown: whether these read the same records"
+        yield from _strangers(found, exposure.unknown)
     if exposure.with_unknown is not None:
         yield f"if they did: {bound(exposure.with_unknown)}"
     if total is not None:
@@ -63,11 +69,34 @@ def _row(share: Share) -> tuple[str, ...]:
     )
 
 
-def _stranger(training: Training) -> str:
-    if training.unbounded:
-        return f"{training.name} ({training.unbounded})"
-    why = "no digests of its records" if training.reading is None else "its digests have another key"
-    return f"{training.name} ({why})"
+def _strangers(found: Found, trainings: Sequence[Training]) -> Iterator[str]:
+    """Their names by the reason why nobody can tell, each reason with what can be done about it."""
+    by_reason: dict[str, list[str]] = {}
+    for each in trainings:
+        by_reason.setdefault(_why_unknown(found, each), []).append(each.name)
+    for why, names in by_reason.items():
+        yield from textwrap.wrap(
+            f"{', '.join(names)}: {why}",
+            _WIDTH,
+            initial_indent="  ",
+            subsequent_indent="    ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+
+
+def _why_unknown(found: Found, training: Training) -> str:
+    if training.reading is None:
+        return f"no digests of its records; put NAME.{RECORDS_NAME} back beside the checkpoint NAME if there is a copy"
+    if found.keys.get(training.reading.key):
+        return (
+            f"its digests have another folder's key, so none is like these; assay budget {found.root} --spec SPEC "
+            "compares the records that a training spec names"
+        )
+    return (
+        f"its digests have a key that is not below {found.root}; name a folder that {KEYS_NAME} of its own folder lies "
+        "below too, and --spec SPEC, to compare the records that a training spec names"
+    )
 
 
 def _against(spending: Spending, total: Total) -> str:

@@ -154,9 +154,25 @@ def _exactly(model: nn.Module, *, training: bool) -> Iterator[None]:
         for module, mode in modes.items():
             stack.callback(setattr, module, "training", mode)
             module.training = training and "drop" not in type(module).__name__.lower()
+            for name, chance in _chances(module):
+                stack.callback(setattr, module, name, chance)
+                setattr(module, name, 0.0)
         stack.enter_context(_NoDropout())
         stack.enter_context(torch.autocast(device.type, enabled=False))
         yield
+
+
+def _chances(module: nn.Module) -> list[tuple[str, float]]:
+    """Probabilities of dropout that a module holds: layers that run twice (gradient checkpointing) read them again.
+
+    The second time is inside of the backward pass, where torch hands no calls to `_NoDropout`.
+    """
+    layer = "drop" in type(module).__name__.lower()
+    return [
+        (name, value)
+        for name, value in vars(module).items()
+        if isinstance(value, float) and ("drop" in name or (layer and name == "p"))
+    ]
 
 
 @contextmanager

@@ -36,7 +36,11 @@ def train(
     allow_pickle: Pickle = False,
     allow_remote_code: Remote = False,
 ) -> None:
-    """Fine-tune a checkpoint, with differential privacy if asked, and write the manifest that later audits read."""
+    """Fine-tune a checkpoint, with differential privacy if asked, and write the manifest that later audits read.
+
+    Its `mode` says what is trained: full, head, bitfit, last-layers or lora. `assay validate --schema train` lists all
+    keys of a spec.
+    """
     from harness.base.stores import store_of_environment
     from harness.checkpoint import Permissions
     from harness.cli.console import training_progress
@@ -93,7 +97,7 @@ def frontier(
     epsilons: Annotated[str, typer.Option(help="Targets, separated by commas; inf: without privacy.")] = "8,3,1,inf",
     modes: Annotated[
         str | None,
-        typer.Option(help="What is trained, for example head,bitfit,lora,full; default: as the spec says."),
+        typer.Option(help="What is trained, of head,bitfit,last-layers,lora,full; default: as the spec says."),
     ] = None,
     seeds: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "0,1,2",
     plain: Annotated[

@@ -16,7 +16,14 @@ from harness.base.files import write_atomic
 from harness.errors import AuditError, UsageError
 from harness.provenance.manifest import PrivacyClaim, TrainingManifest
 from privacy.frontier.grid import Cell
-from privacy.sampling import PoissonSampling, ShuffledSampling
+from privacy.sampling import (
+    BallsInBinsSampling,
+    CyclicPoissonSampling,
+    PoissonSampling,
+    ShuffledOnceSampling,
+    ShuffledSampling,
+    TruncatedPoissonSampling,
+)
 
 FILE_NAME = "frontier.parquet"
 
@@ -67,6 +74,10 @@ class FrontierRow(pa.DataFrameModel):
     compositions: Series[pd.Int64Dtype] = pa.Field(nullable=True)
     group: Series[pd.Int64Dtype] = pa.Field(nullable=True)
     """Most records of one unit."""
+    max_batch: Series[pd.Int64Dtype] = pa.Field(nullable=True)
+    """Cap of a truncated batch; missing without one."""
+    bins: Series[pd.Int64Dtype] = pa.Field(nullable=True)
+    """Steps of an epoch of balls in bins; missing in other samplings."""
     note: Series[str] = pa.Field(nullable=True)
     """What the claim's reader must know."""
     seconds: Series[float] = pa.Field(nullable=True)
@@ -85,8 +96,11 @@ class FrontierRow(pa.DataFrameModel):
     tokens: Series[pd.Int64Dtype] = pa.Field(nullable=True, ge=1)
 
 
-_SIMPLE = (PoissonSampling.label, ShuffledSampling.label)
-"""Samplings that a rate and a number of compositions tell whole."""
+_TOLD = {
+    *(PoissonSampling.label, TruncatedPoissonSampling.label, BallsInBinsSampling.label),
+    *(CyclicPoissonSampling.label, ShuffledSampling.label, ShuffledOnceSampling.label),
+}
+"""Samplings that the columns tell whole; of banded noise a composition is a round, or an epoch, whatever the bands."""
 _COLUMNS = list(FrontierRow.to_schema().columns)
 
 
@@ -142,10 +156,17 @@ def read_frontier(path: Path) -> pd.DataFrame:
 
 
 def _released(claim: PrivacyClaim | None) -> dict[str, Any]:
-    """What the training released; left out where rows cannot hold it: trainings of its base, caps, bins, bands."""
-    simple = claim is not None and not claim.earlier and claim.sampling in _SIMPLE and claim.bands is None
-    own = claim if simple else None
-    return {name: getattr(own, name) if own else None for name in ("sample_rate", "compositions", "group")}
+    """What the training released; left out where rows cannot hold it: trainings of its base."""
+    if claim is None or claim.earlier or claim.sampling not in _TOLD:
+        return {}
+    in_bins = claim.sampling == BallsInBinsSampling.label
+    return {
+        "sample_rate": claim.sample_rate,
+        "compositions": claim.compositions,
+        "group": claim.group,
+        "max_batch": claim.max_batch,
+        "bins": round(1 / claim.sample_rate) if in_bins else None,
+    }
 
 
 def _about(cell: Cell) -> dict[str, Any]:

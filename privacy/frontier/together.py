@@ -8,8 +8,10 @@ settings drawn at random; a grid that is fixed before is no such search.
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import pandas as pd
 
@@ -33,13 +35,21 @@ def together(rows: pd.DataFrame) -> Together | None:
     if private.empty:
         return None
     known = private.dropna(subset=["noise_multiplier", "sample_rate", "compositions", "group"])
-    mechanisms = tuple(
-        Mechanism(float(noise), float(rate), int(count), int(group))
-        for noise, rate, count, group in zip(
-            *(known[name] for name in ("noise_multiplier", "sample_rate", "compositions", "group")), strict=True
-        )
-    )
+    mechanisms = tuple(_released(row) for row in known.to_dict("records"))
     return Together(len(private), mechanisms, float(private["delta"].min()))
+
+
+def _released(row: Mapping[Hashable, Any]) -> Mechanism:
+    capped, in_bins = (not pd.isna(row[name]) for name in ("max_batch", "bins"))
+    return Mechanism(
+        float(row["noise_multiplier"]),
+        1 / int(row["bins"]) if in_bins else float(row["sample_rate"]),
+        int(row["compositions"]),
+        int(row["group"]),
+        max_batch=int(row["max_batch"]) if capped else None,
+        records=int(row["records"]) if capped else None,
+        bins=int(row["bins"]) if in_bins else 1,
+    )
 
 
 @lru_cache(maxsize=8)

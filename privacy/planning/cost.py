@@ -30,6 +30,7 @@ from privacy.training.guarantee import Guarantee
 from privacy.training.job import Job
 from privacy.training.loop import make_optimizer
 from privacy.training.memory import device_name, peak_memory
+from privacy.training.padding import padding_note
 from privacy.training.private import PrivateTraining
 from privacy.training.progress import RunProgress
 from privacy.training.ranks import Ranks
@@ -64,6 +65,8 @@ class Cost:
     device: str
     truncated: int
     """Records cut at the token limit."""
+    note: str | None = None
+    """What steps cost more than they need to, and why."""
 
 
 class _Rehearsal(Session):
@@ -100,6 +103,7 @@ def measure(job: Job, model: Any, tokenizer: Any, guarantee: Guarantee | None, s
     plain = plain_accelerator(job.spec.device) if guarantee is None else None
     device = plain.device if plain else Accelerator(cpu=pick_device(job.spec.device) == "cpu").device
     work = make_work(job, model, tokenizer, device)
+    note = padding_note(work)
     preparing = time.monotonic() - started
     reading = 0.0
     if job.spec.mode == "head" and can_cache(model):
@@ -116,7 +120,7 @@ def measure(job: Job, model: Any, tokenizer: Any, guarantee: Guarantee | None, s
         trial.close()
     step = trial.parts_of_step * part + release
     total = before + preparing + reading + steps * step
-    return Cost(total, reading, step, timed, peak_memory(), device_name(device), work.encoded.truncated)
+    return Cost(total, reading, step, timed, peak_memory(), device_name(device), work.encoded.truncated, note)
 
 
 def _private_trial(work: Work, guarantee: Guarantee) -> _Trial:

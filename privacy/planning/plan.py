@@ -22,7 +22,7 @@ from privacy.training.job import Job
 from privacy.training.lineage import check_history
 from privacy.training.model import load_whole, trainable
 from privacy.training.private import check_lost
-from privacy.training.result import TrainResult
+from privacy.training.result import TrainResult, joined
 from privacy.training.session import steps_spent
 from privacy.training.spec import TrainSpec
 from privacy.training.total import check_totals
@@ -94,7 +94,7 @@ def plan_training(
         guarantee=guarantee,
         claim=claim,
         modes=tuple(outlooks(spec, job.data, counts)) if guarantee else (),
-        note=training_note(job),
+        note=joined(training_note(job), cost.note),
     )
 
 

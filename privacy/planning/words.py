@@ -147,7 +147,8 @@ def _row(cells: Iterable[str], widths: Iterable[int]) -> str:
 def _advice(plan: TrainPlan) -> str:
     claim = plan.claim
     assert claim is not None  # modes are compared for private trainings only
-    own = claim.run_epsilon if claim.run_epsilon is not None else claim.epsilon
+    own = plan.spec.privacy.epsilon if plan.spec.privacy is not None else None  # the target, as the spec has it
+    own = own or (claim.run_epsilon if claim.run_epsilon is not None else claim.epsilon)
     possible = [each.mode for each in plan.modes if each.trained is not None and not each.why_not]
     best = likely_best(plan.spec.task, claim.units, own, possible)
     marked = "* this spec; the others with the settings that privacy fills in. "

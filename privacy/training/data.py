@@ -152,7 +152,7 @@ def _load_members(spec: TrainSpec, schema: type[pa.DataFrameModel]) -> tuple[Dat
     The unit's column is left out of the members, whose digest audits compare.
     """
     if spec.privacy is None or spec.privacy.unit is None:
-        return load_dataset(spec.data, schema), None
+        return _loaded(spec, spec.data, schema), None
     taken = {spec.data.columns.get(name, name) for name in schema.to_schema().columns}
     if spec.privacy.unit in taken:
         raise UsageError(
@@ -163,12 +163,22 @@ def _load_members(spec: TrainSpec, schema: type[pa.DataFrameModel]) -> tuple[Dat
     source = spec.data.model_copy(update={"columns": {**spec.data.columns, **column}})
     with_units = type(f"Owned{schema.__name__}", (schema,), {"__annotations__": {_UNIT: Series[Any]}})
     try:
-        owned = load_dataset(source, with_units)
+        owned = _loaded(spec, source, with_units)
     except DataError as error:  # in the words of the spec
         said = str(error).replace(f"column {_UNIT!r}", f"column {spec.privacy.unit!r}")
         raise DataError(said.replace(f"for {_UNIT!r}", "for privacy.unit")) from error
     frame = owned.frame.drop(columns=_UNIT)
     return Dataset(frame, spec.data, frame_digest(frame), owned.seen), tuple(map(str, owned.frame[_UNIT]))
+
+
+def _loaded(spec: TrainSpec, source: DataSource, schema: type[pa.DataFrameModel]) -> Dataset:
+    try:
+        return load_dataset(source, schema)
+    except DataError as error:
+        said = str(error)
+        if spec.task == "causal_lm" and "missing column 'text'" in said and "'completion'" in said:
+            raise DataError(f"{said}; or read prompts and completions by completions: plain (or chat)") from error
+        raise
 
 
 def _unit_ids(written: tuple[str, ...] | None) -> tuple[str, ...] | None:

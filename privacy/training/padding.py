@@ -54,6 +54,20 @@ def padded_length(work: Work, tokenizer: Any, limit: int, *, together: int) -> i
     )
 
 
+def padding_note(work: Work) -> str | None:
+    """That every record is padded to one length, and what that costs; for whoever trains. None where none is."""
+    if work.length is None:
+        return None
+    lengths = work.encoded.lengths
+    mean = sum(lengths) / len(lengths)
+    kind = work.model.config.model_type
+    return (
+        f"a {kind} model sees how far a record is padded, so all are padded to max_tokens, {work.length} tokens; they "
+        f"have {mean:.0f} on average, and each costs about {work.length / mean:.1f} times as much: lower max_tokens if "
+        "few are cut by it"
+    )
+
+
 def _at_own_length(work: Work, groups: Iterable[Sequence[Features]], together: int) -> str | None:
     """As `_depends`. That a model cannot read a short record is no answer where each is alone, else reason to pad."""
     try:

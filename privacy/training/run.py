@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -37,7 +38,7 @@ from privacy.training.objective import (
     masked_lm,
     with_classes,
 )
-from privacy.training.padding import padded_length
+from privacy.training.padding import padded_length, padding_note
 from privacy.training.private import PrivateTraining
 from privacy.training.progress import RunProgress
 from privacy.training.ranks import Ranks
@@ -63,13 +64,15 @@ class Trained:
     """What was minimised."""
     spent: Spent | None = None
     """What a private run did."""
+    note: str | None = None
+    """What its steps cost more than they need to, and why."""
 
 
 def run_training(job: Job) -> Trained:
     """Train without a guarantee. The base stays as it is."""
     spec = job.spec
     accelerator = plain_accelerator(spec.device)
-    work, tokenizer = _prepare(job, accelerator.device)
+    work, tokenizer, _ = _prepare(job, accelerator.device)
     plan = plan_batches(work.encoded.lengths, spec.batch_size, spec.epochs, spec.seed)
     loader: Iterable[LogicalBatch] = DataLoader(
         work.encoded.records,  # type: ignore[arg-type]  # a list is all the dataset it needs
@@ -93,7 +96,7 @@ def run_training(job: Job) -> Trained:
 
 def run_private_training(job: Job, guarantee: Guarantee, session: Session, ranks: Ranks) -> Trained:
     """As `run_training`, under `guarantee`; goes on where `session` was left."""
-    work, tokenizer = _prepare(job, Accelerator(cpu=pick_device(job.spec.device) == "cpu").device)
+    work, tokenizer, note = _prepare(job, Accelerator(cpu=pick_device(job.spec.device) == "cpu").device)
     work.model.to(work.device)
     training = PrivateTraining(work, guarantee, session, ranks)
     _hide_dropout()
@@ -108,7 +111,9 @@ def run_private_training(job: Job, guarantee: Guarantee, session: Session, ranks
     )
     model = finished(work.whole.cpu().eval())
     device, truncated = device_name(work.device), work.encoded.truncated
-    return Trained(model, tokenizer, chain.spent, (), truncated, device, training.progress, work.objective.name, spent)
+    return Trained(
+        model, tokenizer, chain.spent, (), truncated, device, training.progress, work.objective.name, spent, note
+    )
 
 
 def _hide_dropout() -> None:
@@ -117,15 +122,16 @@ def _hide_dropout() -> None:
     torch.set_rng_state(fresh_torch_generator().get_state())  # of the CPU a seed fills 32 bits only
 
 
-def _prepare(job: Job, device: torch.device) -> tuple[Work, Any]:
-    """What steps are made of, and the tokenizer."""
+def _prepare(job: Job, device: torch.device) -> tuple[Work, Any, str | None]:
+    """What steps are made of, the tokenizer, and what is to be said of padding."""
     set_seed(job.spec.seed)  # before the model: a new head is drawn from it
     model, tokenizer = load_trainable(job.spec, job.base, job.data, job.limit)
     work = make_work(job, model, tokenizer, device)
+    note = padding_note(work)
     if job.spec.mode == "head" and can_cache(model):
         head = cached_head(model, job, work.encoded, work.collator, device, work.length)
         work = replace(work, model=head, encoded=as_rows(work.encoded), length=None)
-    return work, tokenizer
+    return work, tokenizer, note
 
 
 def make_work(job: Job, model: Any, tokenizer: Any, device: torch.device) -> Work:
@@ -143,6 +149,7 @@ def make_work(job: Job, model: Any, tokenizer: Any, device: torch.device) -> Wor
     work = Work(spec, model, objective, collator, encoded, device, model)
     if spec.privacy is None:
         return work
+    job.on_step(0, 0, math.nan)  # on large models the comparison takes a while
     return replace(work, length=padded_length(work, tokenizer, limit, together=_together(spec, model)))
 
 

@@ -54,8 +54,14 @@ class TrainSpec(BaseModel):
     task: Task = Field(description="what to train")
     data: DataSource = Field(description="training records: column text; label (and pair) for classification")
     held_out: DataSource | None = Field(default=None, description="records of the same kind, never trained on")
-    label_names: tuple[str, ...] = Field(default=(), description="class names by index; default: those in the data")
-    mode: Mode = Field(default="full", description="what is trained: all weights or a part of them; lora: adapters")
+    label_names: tuple[str, ...] = Field(
+        default=(), description="class names by index; default: those in the data, with privacy those of the base"
+    )
+    mode: Mode = Field(
+        default="full",
+        description="what is trained: full: all weights; head: the last layer; bitfit: biases and the head; "
+        "last-layers: some layers, counted from the last, and the head; lora: adapters and the head",
+    )
     last_layers: int = Field(default=1, ge=1, description="mode last-layers: how many, counted from the last")
     pooling: Literal["own", "mean"] = Field(
         default="own", description="mean: a new head reads the mean over the tokens, by one more layer that averages"

@@ -9,12 +9,11 @@ from harness.base.files import make_folder
 from harness.checkpoint import NOTHING, CheckpointInfo, Permissions, inspect_checkpoint
 from harness.errors import UsageError
 from harness.provenance.keys import own_keys
-from harness.provenance.manifest import TrainingManifest
 from privacy.training.data import TrainingData, load_training_data
 from privacy.training.defaults import with_defaults
 from privacy.training.heads import new_head_note
 from privacy.training.job import Job
-from privacy.training.result import TrainResult
+from privacy.training.result import Made, TrainResult, joined
 from privacy.training.save import check_output, finished_checkpoint, partial_folder, write_checkpoint
 from privacy.training.spec import TrainSpec
 
@@ -45,13 +44,14 @@ def train(
         return job
     make_folder(job.spec.output.parent)
     if job.spec.privacy is None:
-        manifest, truncated = _train_plainly(job, replace)
+        made = _train_plainly(job, replace)
     else:
         from privacy.training.train_privately import train_privately
 
-        manifest, truncated = train_privately(job, job.spec.privacy, replace=replace)
+        made = train_privately(job, job.spec.privacy, replace=replace)
     seconds = time.monotonic() - started
-    return TrainResult(job.spec.output, manifest, True, seconds, truncated, training_note(job))
+    note = joined(training_note(job), made.note)
+    return TrainResult(job.spec.output, made.manifest, True, seconds, made.truncated, note)
 
 
 def ready(
@@ -80,7 +80,7 @@ def ready(
 
 def training_note(job: Job) -> str | None:
     """What whoever trains must know before and after."""
-    return "; ".join(note for note in (new_head_note(job.spec, job.base), _dropped(job.data)) if note) or None
+    return joined(new_head_note(job.spec, job.base), _dropped(job.data))
 
 
 def _dropped(data: TrainingData) -> str | None:
@@ -89,7 +89,7 @@ def _dropped(data: TrainingData) -> str | None:
     return f"{data.dropped} records have labels that are none of the classes and were not trained on"
 
 
-def _train_plainly(job: Job, replace: bool) -> tuple[TrainingManifest, int]:
+def _train_plainly(job: Job, replace: bool) -> Made:
     from privacy.training.lineage import check_history, keep_history, lineage_of
     from privacy.training.provenance import make_manifest
     from privacy.training.run import run_training  # torch is imported only when there is something to train
@@ -109,7 +109,7 @@ def _train_plainly(job: Job, replace: bool) -> tuple[TrainingManifest, int]:
         )
     keep_history(job, lineage, keys, manifest.weights, None)
     write_step_rows(job.spec.output, trained.progress, manifest.weights)
-    return manifest, trained.truncated
+    return Made(manifest, trained.truncated)
 
 
 def _token_limit(spec: TrainSpec, base: CheckpointInfo | None) -> int:

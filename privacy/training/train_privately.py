@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from harness.base.files import write_bytes
 from harness.checkpoint.hardware import pick_device
 from harness.provenance.keys import Keys, keyed, own_keys
-from harness.provenance.manifest import PrivacyClaim, TrainingManifest
+from harness.provenance.manifest import PrivacyClaim
 from privacy.ledger import LedgerHeader
 from privacy.ledger.chain import ledger_bytes
 from privacy.lineage import LEDGER_NAME, Lineage, Run, earlier_ledger, mechanism_of_header
@@ -27,6 +27,7 @@ from privacy.training.lineage import keep_history, keep_unfinished, lineage_of
 from privacy.training.privacy_spec import PrivacySpec
 from privacy.training.provenance import make_manifest
 from privacy.training.ranks import Ranks
+from privacy.training.result import Made
 from privacy.training.run import run_private_training
 from privacy.training.save import partial_folder, write_checkpoint
 from privacy.training.session import ledger_header, open_session
@@ -34,8 +35,8 @@ from privacy.training.step_rows import write_step_rows
 from privacy.training.total import within_total
 
 
-def train_privately(job: Job, privacy: PrivacySpec, *, replace: bool) -> tuple[TrainingManifest, int]:
-    """The manifest of the finished checkpoint, and how many records were cut. Goes on with a run that was stopped."""
+def train_privately(job: Job, privacy: PrivacySpec, *, replace: bool) -> Made:
+    """The finished checkpoint. Goes on with a run that was stopped."""
     Accelerator(cpu=pick_device(job.spec.device) == "cpu")  # joins the processes of the launcher, if there is one
     ranks = Ranks.current()
     terms = terms_of(job, privacy, lambda: _agreed(job, ranks), ranks.world)
@@ -53,7 +54,7 @@ def train_privately(job: Job, privacy: PrivacySpec, *, replace: bool) -> tuple[T
         digest_keys = keys if chain.header.digest_key else None  # a run begun by an older version has none
         make = partial(make_manifest, job, trained, privacy=claim, keys=digest_keys)
         if not ranks.first:
-            return make(""), trained.truncated
+            return Made(make(""), trained.truncated, trained.note)
         with partial_folder(job.spec.output, replace=replace) as folder:
             shutil.copyfile(session.folder / LEDGER_NAME, folder / LEDGER_NAME)
             for number, each in enumerate(lineage.composed, start=1):
@@ -63,7 +64,7 @@ def train_privately(job: Job, privacy: PrivacySpec, *, replace: bool) -> tuple[T
         keep_history(job, lineage, keys, manifest.weights, run, _outside(job))
         write_step_rows(job.spec.output, trained.progress, manifest.weights)
         session.remove()
-        return manifest, trained.truncated
+        return Made(manifest, trained.truncated, trained.note)
     except BaseException:
         session.remove_unspent()
         raise

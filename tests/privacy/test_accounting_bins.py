@@ -117,7 +117,7 @@ def test_it_costs_less_than_poisson_and_than_a_known_order(sigma: float, bins: i
 def test_the_claim_is_of_pld_and_composes() -> None:
     made = claim(of(1.0, 14, 3), 1e-5)
     assert (made.accountant, made.agrees, made.second_opinion) == ("pld", True, None)
-    assert made.note == "PRV failed (the PRV accountant counts no balls in bins; choose pld), so PLD's bound is claimed"
+    assert made.note == "PRV is not made for balls in bins, so PLD's bound is claimed"
     both = claim_all([of(1.0, 14, 3), Mechanism(1.0, 0.1, 20)], 1e-5)
     assert made.epsilon < both.epsilon < both.rdp.upper
     noise = calibrate_mechanism(2.0, 1e-5, of(1.0, 14, 3))

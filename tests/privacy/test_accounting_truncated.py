@@ -100,9 +100,7 @@ def test_the_claim_is_of_pld_with_rdp_beside_it_and_says_why() -> None:
     assert made.agrees
     assert made.second_opinion is None
     assert made.epsilon < made.rdp.upper < 1.5 * made.epsilon
-    assert made.note == (
-        "PRV failed (the PRV accountant counts no batches with a cap; choose pld), so PLD's bound is claimed"
-    )
+    assert made.note == "PRV is not made for batches with a cap, so PLD's bound is claimed"
     asked = claim(capped(1.0, 0.1, 70, 500, 20), 1e-5, "pld")
     assert asked.note == "PRV cannot count it, so RDP's is the only second opinion"
 

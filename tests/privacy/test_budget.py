@@ -204,7 +204,8 @@ def test_what_nobody_can_tell_is_said_and_counted_as_if(root: Path, folder: Path
     both = [mechanism(tmp_path / name) for name in "ad"]
     assert exposure.with_unknown.epsilon == claim_all(both, DELTA).epsilon
     assert exposure.worst.epsilon == claim(both[0], DELTA).epsilon
-    assert "unknown: whether these read the same records: d (no digests of its records)" in budget_text(tmp_path)
+    text = budget_text(tmp_path)
+    assert "unknown: whether these read the same records\n  d: no digests of its records; put NAME.records" in text
 
 
 def test_the_same_set_as_a_whole_is_known_without_digests_of_its_own(folder: Path, tmp_path: Path) -> None:
@@ -231,6 +232,15 @@ def test_the_command_compares_the_records_of_a_spec_across_keys(root: Path, fold
     train(spec_of(other, root, "e", opinions(64, seed=1)[:10] + opinions(40, seed=3)))
     made = exposures(find_trainings(tmp_path), DELTA)
     assert [len(each.unknown) for each in made] == [1, 1], "keys differ"
+    told = " ".join(budget_text(tmp_path).split())
+    assert (
+        f"grid/e: its digests have another folder's key, so none is like these; assay budget {tmp_path} --spec" in told
+    )
+    assert "1 training that shares no record with another" in told
+    (other / KEYS_NAME).rename(tmp_path.parent / KEYS_NAME)
+    told = " ".join(budget_text(tmp_path).split())
+    assert f"grid/e: its digests have a key that is not below {tmp_path}; name a folder that" in told
+    (tmp_path.parent / KEYS_NAME).rename(other / KEYS_NAME)
     spec = tmp_path / "train.yaml"
     data = write_rows(tmp_path / "now.jsonl", opinions(64, seed=1))
     spec.write_text(

@@ -200,3 +200,23 @@ def test_architectures(kind: str) -> None:
     lengths = (5, 9, 11) if kind == "funnel" else _LENGTHS  # of some others it cannot read
     assert (differs_alone(model, losses, *_draw(lengths)) is None) == own
     assert differs_alone(model, losses, *_draw(lengths, _LIMIT)) is None
+
+
+@pytest.mark.parametrize("kind", ["bert", "gpt2", "llama"])
+def test_layers_that_run_twice_run_without_dropout_both_times(kind: str) -> None:
+    """The second run is within the backward pass; with other dropout it would be of other kernels, and fail."""
+    values = dict(_MODELS[kind][0])
+    torch.manual_seed(0)
+    config = transformers.CONFIG_MAPPING[kind](
+        **values, num_labels=2, **({"attention_dropout": 0.5} if kind == "llama" else {})
+    )
+    model = transformers.AutoModelForSequenceClassification.from_config(config)
+    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    chances = [module.p for module in model.modules() if isinstance(module, nn.Dropout)]
+
+    def losses(model: nn.Module, ids: Tensor) -> Tensor:
+        return class_losses(model(input_ids=ids, attention_mask=(ids != 0).long()).logits, ids[:, 0] % 2)
+
+    assert differs_alone(model, losses, *_draw()) is None
+    assert [module.p for module in model.modules() if isinstance(module, nn.Dropout)] == chances
+    assert kind == "llama" or max(chances) > 0

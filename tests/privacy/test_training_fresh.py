@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -198,6 +199,21 @@ def test_a_fresh_checkpoint_is_a_base_like_any_other(tmp_path: Path) -> None:
     for name, fields in (("on", {"task": "masked_lm"}), ("classes", {"task": "classification", "lora": {}})):
         spec = spec_of(tmp_path, "bert", "masked_lm", fresh=None, base=base, epochs=1, output=tmp_path / name)
         assert train(TrainSpec.model_validate({**spec.model_dump(exclude_unset=True), **fields})).manifest.base == base
+
+
+def test_a_fresh_bert_is_read_without_a_word_of_its_library(tmp_path: Path) -> None:
+    """Transformers warns at each look at its class that it does not generate, which nobody asked of it."""
+    base = train(spec_of(tmp_path, "bert", "masked_lm", epochs=1)).folder
+    said: list[str] = []
+    told = logging.Handler()
+    told.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    library = logging.getLogger("transformers")
+    library.addHandler(told)
+    try:
+        train(spec_of(tmp_path, "bert", "classification", epochs=1, fresh=None, base=str(base), output=tmp_path / "b"))
+    finally:
+        library.removeHandler(told)
+    assert said == []
 
 
 @pytest.mark.parametrize("kind", ["bert", "gpt"])

@@ -74,9 +74,16 @@ def test_what_sees_padding_is_padded_to_the_length_limit(
 ) -> None:
     """Not to the longest record, which would be known to all others by it."""
     seen = _widths(monkeypatch)
-    train(_spec(tmp_path, convbert))
+    result = train(_spec(tmp_path, convbert))
     assert len(seen) > 1
     assert {width for _, width in seen} == {_LIMIT}
+    assert (
+        result.sentence.count(
+            f"a convbert model sees how far a record is padded, so all are padded to max_tokens, {_LIMIT}"
+        )
+        == 1
+    )
+    assert "times as much: lower max_tokens" in result.sentence
 
 
 def test_one_sample_needs_no_padding(convbert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,8 +98,9 @@ def test_ordinary_models_are_padded_to_the_longest_of_a_micro_batch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = _widths(monkeypatch)
-    train(_spec(tmp_path, make_base(tmp_path / "base", "bert", "classifier")))
+    result = train(_spec(tmp_path, make_base(tmp_path / "base", "bert", "classifier")))
     assert max(width for _, width in seen) < _LIMIT
+    assert "padded" not in result.sentence
 
 
 def _mixing(objective: Objective) -> Any:

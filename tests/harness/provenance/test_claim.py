@@ -150,6 +150,12 @@ def test_the_sentence_says_what_the_claim_rests_on() -> None:
     ]
 
 
+def test_the_second_opinion_on_users_goes_by_its_own_name() -> None:
+    """PLD beside PLD would read as the same number twice."""
+    users = claim(accountant="pld", second_accountant="pld", second_opinion=9.8, unit="all records of one author")
+    assert "epsilon <= 7.926 (PLD; group bound 9.800, RDP 8.500) at" in claim_sentence(users)
+
+
 def test_an_audit_records_what_the_manifest_claims(tmp_path: Path) -> None:
     folder = make_checkpoint(tmp_path / "checkpoint", "bert", "masked_lm")
     weights = inspect_checkpoint(CheckpointSource(source=str(folder))).fingerprint.weights
