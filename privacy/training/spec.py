@@ -96,6 +96,8 @@ class TrainSpec(BaseModel):
     @classmethod
     def _named_mode(cls, values: Any) -> Any:
         """A `lora` section says the mode where none is given, as it did before there were modes."""
+        if isinstance(values, dict) and "quantization" in values:
+            raise ValueError("quantization is of the base under adapters: lora: {quantization: int8}")
         if isinstance(values, dict) and values.get("lora") is not None and values.get("mode") is None:
             return {**values, "mode": "lora"}
         return values

@@ -16,6 +16,7 @@ from harness.manifest import read_manifest
 from privacy.clipping import BookKeepingEngine, OneSampleEngine, per_sample_loss
 from privacy.clipping.alone import differs_alone
 from privacy.clipping.refuse import refuse_mixing
+from privacy.planning.plan import TrainPlan, plan_training
 from privacy.training import TrainSpec, train
 from privacy.training import quantization as module
 from privacy.training.data import load_training_data
@@ -277,6 +278,22 @@ def test_without_torchao_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.
 def test_only_adapters_take_a_quantised_base(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="with mode head leave the lora section out"):
         quantized_spec(tmp_path, "bert", "classifier", "classification", "int8", mode="head")
+
+
+def test_quantization_outside_of_the_lora_section_is_sent_there(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match=r"of the base under adapters: lora: \{quantization: int8\}"):
+        quantized_spec(tmp_path, "bert", "classifier", "classification", "int8", quantization="int8")
+
+
+@pytest.mark.usefixtures("torchao")
+def test_a_plan_measures_the_quantised_model_and_keeps_its_other_modes(tmp_path: Path) -> None:
+    spec = quantized_spec(tmp_path, "bert", "classifier", "classification", "nf4", privacy={"epsilon": 8})
+    plan = plan_training(spec)
+    assert isinstance(plan, TrainPlan)
+    counts = {each.mode: each.trained for each in plan.modes}
+    assert counts["lora"] == plan.trained
+    assert counts["full"] == plan.total
+    assert not spec.output.exists()
 
 
 def test_the_digest_of_an_ordinary_lora_training_stays(tmp_path: Path) -> None:
