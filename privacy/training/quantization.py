@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
@@ -14,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.checkpoint.quiet import quiet
+from harness.chatter import hush
 from harness.errors import UsageError
 from privacy.training.spec import Quantization
 
@@ -137,8 +135,9 @@ def check_torchao() -> None:
     """Raises UsageError where the package is missing or does not know these formats."""
     if find_spec("torchao") is None:
         raise UsageError("lora.quantization: needs the torchao package; pip install 'assay[quantized]'")
-    with _unheard():
-        import torchao.quantization as found
+    hush()
+    import torchao.quantization as found
+
     if not hasattr(found, "to_nf4"):
         raise UsageError(f"lora.quantization: torchao {version('torchao')} is too old; pip install 'assay[quantized]'")
 
@@ -172,15 +171,3 @@ def _bytes(weight: Any) -> int:
         return int(weight.nbytes)
     names, _ = weight.__tensor_flatten__()
     return sum(_bytes(getattr(weight, name)) for name in names)
-
-
-@contextmanager
-def _unheard() -> Iterator[None]:
-    """Without a word of torchao's compiled parts for other machines, which it cannot load and nothing here uses."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with quiet():
-            yield
-    finally:
-        logging.disable(before)

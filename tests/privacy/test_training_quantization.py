@@ -275,6 +275,13 @@ def test_without_torchao_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.
     assert not spec.output.exists()
 
 
+@pytest.mark.usefixtures("torchao")
+def test_a_torchao_without_these_formats_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("torchao.quantization.to_nf4")
+    with pytest.raises(UsageError, match=r"torchao \S+ is too old; pip install 'assay\[quantized\]'"):
+        module.check_torchao()
+
+
 def test_only_adapters_take_a_quantised_base(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="with mode head leave the lora section out"):
         quantized_spec(tmp_path, "bert", "classifier", "classification", "int8", mode="head")
