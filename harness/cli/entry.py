@@ -13,6 +13,7 @@ from typing import Any
 
 import typer
 
+from harness.base.chatter import hush
 from harness.base.loglines import clean
 from harness.base.outcome import begin, settled
 from harness.base.surroundings import shield
@@ -29,6 +30,7 @@ def main(entry: Callable[..., Any] = app) -> None:
     code = int(Exit.FAILED)  # also where saying what went wrong goes wrong: Python's own word for that would be 1
     try:
         shield()
+        hush()
         begin()
         code = settled(_code(entry))
     except KeyboardInterrupt:  # a second one, while the first was told

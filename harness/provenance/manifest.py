@@ -155,6 +155,9 @@ class TrainingManifest(BaseModel):
     peak_memory: int | None = Field(default=None, description="most memory that process held, bytes")
     device: str | None = Field(default=None, description="cpu, or the name of the accelerator")
     versions: dict[str, str] = Field(description="package versions")
+    quantized: str | None = Field(
+        default=None, description="how the base was kept in few bits while adapters were trained; null: it was not"
+    )
     privacy: PrivacyClaim | None = Field(default=None, description="the claimed guarantee; None: trained without one")
     hardening: HardeningRecord | None = Field(
         default=None, description="how it was hardened against attacks; `config` is then that of the last round"

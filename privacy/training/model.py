@@ -25,6 +25,7 @@ from privacy.training.lora import merged
 from privacy.training.mean_pooling import average_last, averaging_names, check_averaged, dense_names
 from privacy.training.modes import choose_trained
 from privacy.training.next_sentence import has_sentence_head
+from privacy.training.quantization import base_layers, quantize, restored
 from privacy.training.spec import TrainSpec
 
 _CLASSES = {
@@ -61,8 +62,12 @@ class Whole:
 
 
 def trainable(whole: Whole, spec: TrainSpec) -> Any:
-    """The model, of which only what `spec` trains asks for gradients; under adapters for lora."""
+    """The model, of which only what `spec` trains asks for gradients; for lora under adapters."""
+    how = spec.lora.quantization if spec.lora is not None else "none"
+    layers = base_layers(whole.model, whole.new | whole.frozen) if how != "none" else []  # before adapters rename them
     model = choose_trained(whole.model, spec, whole.new, whole.frozen)
+    if how != "none":
+        quantize(model, layers, how)
     if spec.gradient_checkpointing:
         _checkpoint(model)
     return model
@@ -82,8 +87,12 @@ def load_whole(spec: TrainSpec, base: CheckpointInfo | None, data: TrainingData,
 
 
 def finished(model: Any) -> Any:
-    """The trained model as it is to be saved: an ordinary one of its architecture, adapters merged."""
-    return merged(model)
+    """The trained model as it is to be saved: an ordinary one of its architecture, adapters merged.
+
+    A quantised base is saved as the weights that it stood for, which the adapters were trained on: that is the function
+    that was trained, and no copy of the base in full precision has to be kept for it.
+    """
+    return merged(restored(model))
 
 
 def _checkpoint(model: Any) -> None:

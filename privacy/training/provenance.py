@@ -46,5 +46,6 @@ def make_manifest(
         peak_memory=peak_memory(),
         device=trained.device,
         versions={**package_versions(), "accelerate": version("accelerate")},
+        quantized=trained.quantized,
         privacy=privacy,
     )

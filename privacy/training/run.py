@@ -41,6 +41,7 @@ from privacy.training.objective import (
 from privacy.training.padding import padded_length, padding_note
 from privacy.training.private import PrivateTraining
 from privacy.training.progress import RunProgress
+from privacy.training.quantization import described
 from privacy.training.ranks import Ranks
 from privacy.training.session import Session
 from privacy.training.spec import TrainSpec
@@ -62,6 +63,8 @@ class Trained:
     progress: RunProgress
     objective: str
     """What was minimised."""
+    quantized: str | None
+    """How the base was kept in few bits."""
     spent: Spent | None = None
     """What a private run did."""
     note: str | None = None
@@ -82,6 +85,7 @@ def run_training(job: Job) -> Trained:
     engine = PlainEngine(accelerator, work.objective.losses, spec.max_grad_norm)
     progress = RunProgress()
     losses = fit(engine, work.model, loader, spec, [len(batch) for batch in plan], job.on_step, progress)
+    quantized = described(work.whole)
     return Trained(
         finished(work.whole.cpu().eval()),
         tokenizer,
@@ -91,6 +95,7 @@ def run_training(job: Job) -> Trained:
         device_name(work.device),
         progress,
         work.objective.name,
+        quantized,
     )
 
 
@@ -109,11 +114,11 @@ def run_private_training(job: Job, guarantee: Guarantee, session: Session, ranks
         processes=ranks.world,
         unprivatised=training.progress.summary(guarantee.sampling.steps, job.spec.epochs),
     )
+    quantized = described(work.whole)
     model = finished(work.whole.cpu().eval())
-    device, truncated = device_name(work.device), work.encoded.truncated
-    return Trained(
-        model, tokenizer, chain.spent, (), truncated, device, training.progress, work.objective.name, spent, note
-    )
+    device, truncated, progress = device_name(work.device), work.encoded.truncated, training.progress
+    name = work.objective.name
+    return Trained(model, tokenizer, chain.spent, (), truncated, device, progress, name, quantized, spent, note)
 
 
 def _hide_dropout() -> None:

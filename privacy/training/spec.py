@@ -16,6 +16,7 @@ from privacy.training.privacy_spec import PrivacySpec
 
 Task = Literal["classification", "masked_lm", "causal_lm"]
 Mode = Literal["full", "head", "bitfit", "last-layers", "lora"]
+Quantization = Literal["none", "int8", "nf4"]
 MODES: tuple[Mode, ...] = ("head", "bitfit", "last-layers", "lora", "full")
 """From few weights to all."""
 _LATER = (
@@ -42,6 +43,7 @@ class LoraSpec(BaseModel):
     rank: int = Field(default=8, ge=1, description="rank r of the update")
     alpha: float = Field(default=16, gt=0, description="the update is scaled by alpha / r")
     targets: tuple[str, ...] = Field(default=(), description="names of the adapted layers; default: peft's choice")
+    quantization: Quantization = Field(default="none", description="how the base's frozen linear layers are kept")
 
 
 class TrainSpec(BaseModel):
@@ -100,6 +102,8 @@ class TrainSpec(BaseModel):
     @classmethod
     def _named_mode(cls, values: Any) -> Any:
         """A `lora` section says the mode where none is given, as it did before there were modes."""
+        if isinstance(values, dict) and "quantization" in values:
+            raise ValueError("quantization is of the base under adapters: lora: {quantization: int8}")
         if isinstance(values, dict) and values.get("lora") is not None and values.get("mode") is None:
             return {**values, "mode": "lora"}
         return values
@@ -176,6 +180,8 @@ class TrainSpec(BaseModel):
         for key in _LATER:  # they came later, and the digests of older trainings must stay
             if values[key] == type(self).model_fields[key].default or (key == "mode" and values[key] == "lora"):
                 del values[key]
+        if self.lora is not None and self.lora.quantization == "none":
+            del values["lora"]["quantization"]
         if self.privacy is not None:
             for name, unset in _LATER_PRIVACY.items():
                 if getattr(self.privacy, name) == unset:
