@@ -7,7 +7,7 @@ import math
 import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -49,13 +49,14 @@ class Run:
         clipping: Any = "flat",
         source: Callable[[int], NoiseSource] | None = None,
         width: int = 11,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         torch.manual_seed(0)
         self.ranks = Ranks.current()
         self.model = torch.nn.Sequential(
             torch.nn.Linear(7, width), torch.nn.Tanh(), torch.nn.LayerNorm(width), torch.nn.Linear(width, 3)
-        )
-        self.inputs, self.targets = torch.randn(RECORDS, 7), torch.randint(3, (RECORDS,))
+        ).to(dtype)
+        self.inputs, self.targets = torch.randn(RECORDS, 7, dtype=dtype), torch.randint(3, (RECORDS,))
         values = list(self.model.parameters())
         groups = [
             {"params": [value for value in values if value.ndim > 1], "weight_decay": 0.1},
@@ -215,25 +216,28 @@ def test_noise_is_drawn_by_each_owner_for_its_own_weights_alone(tmp_path: Path) 
 
 def test_secure_noise_is_on_the_grid_of_all_weights(tmp_path: Path) -> None:
     """The owner's noise comes after the sums of all processes, at the grid step that the number of all weights asks."""
+    drawn = list(range(11))
 
-    def released() -> dict[str, Any]:
-        run = Run("sgd", noise=1.0, clipping=Adaptive(0.5), source=lambda numbers: SecureNoise(numbers, 1.0))
-        run.sum_up(list(range(11)))
+    def released() -> tuple[dict[str, torch.Tensor], float]:
+        run = Run("sgd", noise=1.0, clipping=Adaptive(0.5), source=lambda n: SecureNoise(n, 1.0), dtype=torch.float64)
+        assert isinstance(run.optimizer, StateShardedOptimizer)
+        run.sum_up(drawn)
         run.optimizer.pre_step()
-        pieces = run.optimizer.own().keys()
-        values = [value for group in run.optimizer.param_groups for value in group["params"]]
-        assert len(pieces) == len(values)
-        return {"grad": torch.cat([value.grad for value in values]), "norm": run.engine.rule.max_grad_norm}
+        gradients = {name: cast(torch.Tensor, piece.grad) for name, piece in run.optimizer._pieces.items()}
+        return run.optimizer.whole(gradients), run.engine.rule.max_grad_norm
 
+    clean = Run("sgd", sharded=False, clipping=Adaptive(0.5), dtype=torch.float64)
+    clean.sum_up(drawn)
     found = in_processes(2, tmp_path, released)
-    assert found[0]["norm"] == found[1]["norm"] != 0.5
+    assert found[0][1] == found[1][1] != 0.5
     size = Adaptive(0.5).gradient_noise(1.0) * 0.5
-    for each in found:
-        assert each["grad"].numel() > 50
-        lost = math.sqrt(borders(1)[-1]) / 2**SIGMA_BITS
-        places = each["grad"].double() * 8 / (size / (1 - lost) / 2**SIGMA_BITS)
-        assert float((places - places.round()).abs().max()) < 16  # of 2^26: sums of float32 keep 24 bits
-        assert stats.kstest((each["grad"] * 8 / size).numpy(), "norm", args=(0, 1.5)).pvalue > 1e-12
+    step = size / (1 - math.sqrt(borders(1)[-1]) / 2**SIGMA_BITS) / 2**SIGMA_BITS
+    noise = []
+    for name, summed in clean.engine.summed_grads().items():
+        places = found[0][0][name] * 8 / step
+        assert float((places - places.round()).abs().max()) < 1e-5
+        noise.append(((found[0][0][name] * 8 - summed) / size).flatten())
+    assert stats.kstest(torch.cat(noise).numpy(), "norm").pvalue > 1e-9  # not seeded
 
 
 def test_banded_noise_takes_back_what_its_own_shard_had(tmp_path: Path) -> None:
