@@ -76,23 +76,33 @@ class ClippedSumOptimizer(DPOptimizerFastGradientClipping):  # type: ignore[misc
         """Noise of the present clipping norm, in place: the sum becomes the gradient, without copies of the model."""
         rule = self._engine.rule
         self.max_grad_norm = rule.max_grad_norm
-        count = rule.take_count() if isinstance(rule, Adaptive) else 0.0
-        count = self._release([cast(torch.Tensor, get_sum(value)) for value in self._engine.trained.values()], count)
+        count = self._release(rule.take_count() if isinstance(rule, Adaptive) else 0.0)
+        if isinstance(rule, Adaptive):
+            rule.move(count, self.expected_batch_size)
+
+    def _release(self, count: float) -> float:
+        """Sums with noise become the gradients; the count as it is released."""
+        count = self._release_sums(
+            [cast(torch.Tensor, get_sum(value)) for value in self._engine.trained.values()], count
+        )
         for value in self._engine.trained.values():
             summed = cast(torch.Tensor, get_sum(value))
             cast(Any, summed)._processed = True
             value.grad = summed.to(value.dtype)
-        if isinstance(rule, Adaptive):
-            rule.move(count, self.expected_batch_size)
+        return count
 
-    def _release(self, sums: list[torch.Tensor], count: float) -> float:
+    def _release_sums(self, sums: list[torch.Tensor], count: float) -> float:
         """Turn the sums, in place, and the count into what is released; there are no other processes here."""
-        return self._add_noise_to(sums, count)
+        self._add_noise_to(sums)
+        return self._noised(count)
 
-    def _add_noise_to(self, sums: list[torch.Tensor], count: float) -> float:
-        """Add noise to the sums; the count of the adaptive rule with its own noise, 0 of another rule."""
+    def _add_noise_to(self, sums: list[torch.Tensor]) -> None:
         rule = self._engine.rule
         share = rule.gradient_noise(self.noise_multiplier) if isinstance(rule, Adaptive) else self.noise_multiplier
         for place, summed in enumerate(sums):
             self._noise.add(summed, share * self.max_grad_norm, place)
+
+    def _noised(self, count: float) -> float:
+        """The count of the adaptive rule with its own noise, 0 of another rule."""
+        rule = self._engine.rule
         return self._noise.number(count, rule.count_noise) if isinstance(rule, Adaptive) else count

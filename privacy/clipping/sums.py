@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from privacy.clipping.errors import ClippingError
 
+USED = "the clipped sums were already used for a step; call optimizer.zero_grad() after each step"
+
 
 def sum_type(parameter: nn.Parameter) -> torch.dtype:
     """float32, or float64 for such a parameter."""
@@ -20,13 +22,18 @@ def get_sum(parameter: nn.Parameter) -> Tensor | None:
     """The clipped sum so far. Raises ClippingError where it was already used for a step."""
     summed: Tensor | None = getattr(parameter, "summed_grad", None)
     if summed is not None and hasattr(summed, "_processed"):  # Opacus' mark
-        raise ClippingError("the clipped sums were already used for a step; call optimizer.zero_grad() after each step")
+        raise ClippingError(USED)
     return summed
 
 
 def set_sum(parameter: nn.Parameter, summed: Tensor) -> None:
     """Keep `summed` as the clipped sum of `parameter`."""
     cast(Any, parameter).summed_grad = summed
+
+
+def drop_sum(parameter: nn.Parameter) -> None:
+    """Let go of the clipped sum of `parameter`."""
+    cast(Any, parameter).summed_grad = None
 
 
 def fill_sums(parameters: Mapping[str, nn.Parameter]) -> None:

@@ -36,6 +36,7 @@ from privacy.training.progress import RunProgress
 from privacy.training.ranks import Ranks
 from privacy.training.run import make_work, plain_accelerator
 from privacy.training.session import Session
+from privacy.training.shared_step import SharedOptimizer
 from privacy.training.work import Work
 
 _PARTS = 3
@@ -75,7 +76,7 @@ class _Rehearsal(Session):
     def spend(self, step: int) -> None:
         """Nothing is released."""
 
-    def restore(self, engine: ClippingEngine, optimizer: torch.optim.Optimizer, average: WeightAverage) -> RunProgress:
+    def restore(self, engine: ClippingEngine, optimizer: SharedOptimizer, average: WeightAverage) -> RunProgress:
         """There is nothing to go on from."""
         return RunProgress()
 

@@ -51,10 +51,11 @@ def _facts(plan: TrainPlan) -> Iterator[tuple[str, str]]:
         yield "noise", _noise(plan, plan.guarantee)
         yield "signal", _signal(plan, plan.guarantee)
     yield "time", _time(plan)
-    yield (
-        "memory",
-        (f"about {_bytes(cost.memory)} on {cost.device}: the whole process, on the longest records that can meet"),
+    alone = "; of one process, which shares nothing out" * (
+        spec.privacy is not None and spec.privacy.sharding != "none"
     )
+    what = f"the whole process, on the longest records that can meet{alone}"
+    yield "memory", f"about {_bytes(cost.memory)} on {cost.device}: {what}"
     if plan.claim is not None:
         first, *others = claim_sentence(plan.claim).split("\n")
         yield "claim", first

@@ -5,7 +5,7 @@ Over the last quarter of the steps, or with weights that fall off over a tenth o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import torch
@@ -13,6 +13,13 @@ import torch
 _LAST = 0.25
 _HORIZON = 0.1
 _PREFIX = "average."
+
+Whole = Callable[[Mapping[str, torch.Tensor]], Mapping[str, torch.Tensor]]
+Part = Callable[[str, torch.Tensor], torch.Tensor]
+
+
+def _all_of(name: str, whole: torch.Tensor) -> torch.Tensor:
+    return whole
 
 
 class WeightAverage:
@@ -45,14 +52,16 @@ class WeightAverage:
         for name, value in self._mean.items():
             trained[name].copy_(value)
 
-    def tensors(self) -> dict[str, torch.Tensor]:
-        """What a saved state keeps of it, besides `seen`."""
-        return {f"{_PREFIX}{name}": value for name, value in self._mean.items()}
+    def tensors(self, whole: Whole = dict) -> dict[str, torch.Tensor]:
+        """What a saved state keeps of it, besides `seen`; `whole` makes whole weights of the parts that are held."""
+        return {f"{_PREFIX}{name}": value for name, value in whole(self._mean).items()} if self.seen else {}
 
-    def restore(self, tensors: dict[str, torch.Tensor], seen: int, trained: Mapping[str, torch.Tensor]) -> None:
-        """Take up what `tensors` gave; they leave `tensors`."""
+    def restore(
+        self, tensors: dict[str, torch.Tensor], seen: int, trained: Mapping[str, torch.Tensor], part: Part = _all_of
+    ) -> None:
+        """Take up what `tensors` gave; they leave `tensors`. `part` makes of a whole weight what is held of it."""
         self.seen = seen
+        kept = {name: tensors.pop(name) for name in list(tensors) if name.startswith(_PREFIX)}
         for name, value in trained.items():
-            kept = tensors.pop(f"{_PREFIX}{name}", None)
-            if kept is not None:
-                self._mean[name] = kept.to(value.device)
+            if f"{_PREFIX}{name}" in kept:
+                self._mean[name] = part(name, kept[f"{_PREFIX}{name}"]).to(value.device)

@@ -46,6 +46,9 @@ class PrivacySpec(BaseModel):
         default="auto",
         description="steps that banded noise is correlated over; auto: those up to 16 that leave the least noise",
     )
+    sharding: Literal["none", "state"] = Field(
+        default="none", description="state: several processes share out sums, noise and the optimizer's state"
+    )
     unit: str | None = Field(default=None, description="column naming whose records they are; default: each its own")
     max_per_unit: int | None = Field(default=None, ge=1, description="records a unit may have; default: the most found")
     other_labels: Literal["refuse", "drop"] = Field(
@@ -65,6 +68,10 @@ class PrivacySpec(BaseModel):
             raise ValueError("max_per_unit needs unit, the column that names whose records they are")
         if (self.max_batch is not None) != (self.sampling == "truncated-poisson"):
             raise ValueError("max_batch and sampling: truncated-poisson go together; give both or neither")
+        if self.sharding != "none" and self.max_batch is not None:
+            raise ValueError(
+                "sharding needs several processes, truncated-poisson is drawn by one; leave one of them out"
+            )
         self._consistent_noise()
         return self
 

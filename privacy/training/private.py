@@ -19,6 +19,7 @@ from privacy.training.loop import Schedule, make_optimizer
 from privacy.training.progress import StepTotals
 from privacy.training.ranks import Ranks
 from privacy.training.session import Session
+from privacy.training.sharding import StateShardedOptimizer
 from privacy.training.shared_step import SharedOptimizer
 from privacy.training.work import Work
 
@@ -63,7 +64,9 @@ class PrivateTraining:
         self._engine: ClippingEngine = make_engine(
             privacy.engine, work.model, max_grad_norm=privacy.max_grad_norm, clipping=privacy.clipping
         )
-        self._optimizer = SharedOptimizer(
+        self._shards = privacy.sharding == "state" and ranks.world > 1  # a plan is made in one process
+        kind = StateShardedOptimizer if self._shards else SharedOptimizer
+        self._optimizer = kind(
             make_optimizer(work.model, work.spec),
             ranks=ranks,
             engine=self._engine,
@@ -78,7 +81,7 @@ class PrivateTraining:
         """Between spending a step and having taken it: the model is at no border."""
         self._micro = 1 if privacy.engine == "one-sample" else work.spec.micro_batch
         self._average = WeightAverage(work.spec.averaging, guarantee.sampling.steps)
-        self.progress = session.restore(self._engine, self._optimizer.original_optimizer, self._average)
+        self.progress = session.restore(self._engine, self._optimizer, self._average)
         check_lost(session.resumed_at - len(self.progress.steps), guarantee.sampling.steps, session.resumed_at)
         ranks.check_same(self._engine.trained)
         bad = self._no_numbers()
@@ -103,12 +106,13 @@ class PrivateTraining:
         try:
             self._run(on_step)
         except KeyboardInterrupt:
-            if not self._releasing:
+            if not (self._releasing or self._shards):  # the others may be in another step, and all save together
                 self._save()
             raise
         finally:
             self._engine.close()
-        self._average.put(self._engine.trained)
+        self._average.put(self._optimizer.own())
+        self._optimizer.share_weights()
         self._check_weights()
 
     def rehearse(self, drawn: Sequence[int]) -> None:
@@ -137,7 +141,7 @@ class PrivateTraining:
             for group in self._optimizer.param_groups:
                 group["lr"] = self._work.spec.learning_rate * schedule.factor(step)
             self._release(step, self._sum(step, drawn))
-            self._average.add(step, self._engine.trained)
+            self._average.add(step, self._optimizer.own())
             if (step + 1) % every == 0 or step + 1 == sampling.steps:
                 self._save()
             on_step(step + 1, sampling.steps, self.progress.recent_loss(_SHOWN_STEPS))
@@ -189,7 +193,7 @@ class PrivateTraining:
         self._releasing = False
 
     def _save(self) -> None:
-        self._session.save(self._engine, self._optimizer.original_optimizer, self.progress, self._average)
+        self._session.save(self._engine, self._optimizer, self.progress, self._average)
 
     def _check_weights(self) -> None:
         bad = self._no_numbers()

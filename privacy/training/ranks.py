@@ -42,6 +42,16 @@ class Ranks:
         """Replace each tensor by the first process' one, bit for bit, in one collective. All are on one device."""
         self._together(tensors, lambda flat: dist.broadcast(flat, 0))
 
+    def add_up_for(self, owner: int, flat: torch.Tensor) -> None:
+        """Replace `flat` by its sum over all processes, in process `owner`; the others' is of no use afterwards."""
+        if self.world > 1 and flat.numel():
+            dist.reduce(flat, owner)
+
+    def hand_out_from(self, owner: int, flat: torch.Tensor) -> None:
+        """Replace `flat` by that of process `owner`, bit for bit."""
+        if self.world > 1 and flat.numel():
+            dist.broadcast(flat, owner)
+
     def _together(self, tensors: Sequence[torch.Tensor], collective: Callable[[torch.Tensor], object]) -> None:
         if self.world == 1:
             return

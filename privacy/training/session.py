@@ -27,6 +27,7 @@ from privacy.training.guarantee import Guarantee
 from privacy.training.progress import RunProgress
 from privacy.training.ranks import Ranks
 from privacy.training.save import stamp
+from privacy.training.shared_step import SharedOptimizer
 from privacy.training.spec import TrainSpec
 
 WITNESS_NAME = "spent"
@@ -63,17 +64,17 @@ class Session:
         if self.witness is not None:
             self.witness.count()
 
-    def restore(self, engine: ClippingEngine, optimizer: torch.optim.Optimizer, average: WeightAverage) -> RunProgress:
+    def restore(self, engine: ClippingEngine, optimizer: SharedOptimizer, average: WeightAverage) -> RunProgress:
         """Put the last saved state into the model and its optimizer; what was done until then."""
         state = load_state(self.folder, self.chain)
         if state is None:
             return RunProgress()
         norms = state.tensors.pop(_NORMS)
-        average.restore(state.tensors, int(str(state.extra.get("averaged", 0))), engine.trained)
+        average.restore(state.tensors, int(str(state.extra.get("averaged", 0))), optimizer.own(), optimizer.part)
         with torch.no_grad():
             for name, value in engine.trained.items():
                 value.copy_(state.tensors[name])
-        optimizer.load_state_dict(state.optimizer_state)
+        optimizer.load_whole_state(state.optimizer_state)
         rows: Any = state.extra["steps"]
         engine.rule.max_grad_norm = float(str(state.extra["max_grad_norm"]))
         return RunProgress(rows, [norms])
@@ -81,11 +82,12 @@ class Session:
     def save(
         self,
         engine: ClippingEngine,
-        optimizer: torch.optim.Optimizer,
+        optimizer: SharedOptimizer,
         progress: RunProgress,
         average: WeightAverage,
     ) -> None:
-        """Save the model between two steps, in the process that keeps the ledger."""
+        """Save the model between two steps, in the process that keeps the ledger; called in all of them."""
+        optimizer_state, averaged = optimizer.whole_state(), average.tensors(optimizer.whole)
         if self.ledger is None:
             return
         norms = torch.cat(progress.norms) if progress.norms else torch.zeros(0)
@@ -95,10 +97,10 @@ class Session:
             len(progress.steps),
             tensors={
                 **{name: value.detach() for name, value in engine.trained.items()},
-                **average.tensors(),
+                **averaged,
                 _NORMS: norms,
             },
-            optimizer_state=optimizer.state_dict(),
+            optimizer_state=optimizer_state,
             extra={"max_grad_norm": engine.rule.max_grad_norm, "steps": progress.steps, "averaged": average.seen},
             ledger_head=self.ledger.head,
             ledger_spent=self.ledger.spent,

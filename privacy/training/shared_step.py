@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -24,17 +25,52 @@ class SharedOptimizer(ClippedSumOptimizer):
         self.totals = torch.zeros(0, dtype=torch.float64)
         """Numbers to be added up over all processes in the same collective; set before each step."""
 
-    def _release(self, sums: list[torch.Tensor], count: float) -> float:
+    def own(self) -> dict[str, torch.Tensor]:
+        """What this process steps, by name: here all trained weights, in memory that the model shares."""
+        return {name: value.detach() for name, value in self._engine.trained.items()}
+
+    def part(self, name: str, whole: torch.Tensor) -> torch.Tensor:
+        """Of a tensor as large as the weight `name` what belongs to the numbers of `own`."""
+        return whole
+
+    def whole(self, parts: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Tensors as large as those of `own` -> as large as the weights; for the first process, called in all."""
+        return dict(parts)
+
+    def whole_state(self) -> dict[str, Any]:
+        """State of the wrapped optimizer, as if it held all weights; for the first process, called in all."""
+        state: dict[str, Any] = self.original_optimizer.state_dict()
+        return state
+
+    def load_whole_state(self, state: dict[str, Any]) -> None:
+        """Take up what `whole_state` gave, in any number of processes."""
+        self.original_optimizer.load_state_dict(state)
+
+    def share_weights(self) -> None:
+        """Give all processes what each has made of `own`; here all have done the same."""
+
+    def _release_sums(self, sums: list[torch.Tensor], count: float) -> float:
         if not self._noise.last:
-            return self._add_up(sums, self._add_noise_to(sums, count) if self._ranks.first else count)
+            if self._ranks.first:
+                self._add_noise_to(sums)
+                count = self._noised(count)
+            return self._add_up(sums, count)
         count = self._add_up(sums, count)
-        count = self._add_noise_to(sums, count) if self._ranks.first else 0.0
-        number = torch.tensor([count], dtype=torch.float64, device=sums[0].device)
+        if self._ranks.first:
+            self._add_noise_to(sums)
+        return self._noised_once([*sums], count)
+
+    def _noised_once(self, sums: list[torch.Tensor], count: float) -> float:
+        """The first process' count with noise, and its sums, in all processes."""
+        number = torch.tensor([self._noised(count) if self._ranks.first else 0.0], dtype=torch.float64)
+        number = number.to(next(iter(self._engine.trained.values())).device)
         self._ranks.hand_out([*sums, number])
         return float(number)
 
     def _add_up(self, sums: list[torch.Tensor], count: float) -> float:
-        numbers = torch.cat([torch.tensor([count], dtype=torch.float64), self.totals]).to(sums[0].device)
+        """Sums, count and totals over all processes; the count is returned."""
+        device = next(iter(self._engine.trained.values())).device
+        numbers = torch.cat([torch.tensor([count], dtype=torch.float64), self.totals]).to(device)
         self._ranks.add_up([*sums, numbers])
         self.totals = numbers[1:].cpu()
         return float(numbers[0])

@@ -31,7 +31,14 @@ _LATER = (
     "gradient_checkpointing",
 )
 
-_LATER_PRIVACY = {"other_labels": "refuse", "max_batch": None, "secure": False, "noise": "independent", "bands": "auto"}
+_LATER_PRIVACY = {
+    "other_labels": "refuse",
+    "max_batch": None,
+    "secure": False,
+    "noise": "independent",
+    "bands": "auto",
+    "sharding": "none",
+}
 """Keys of `privacy` that older trainings did not have, with what they mean when left out."""
 
 

@@ -31,6 +31,7 @@ from privacy.training.result import Made
 from privacy.training.run import run_private_training
 from privacy.training.save import partial_folder, write_checkpoint
 from privacy.training.session import ledger_header, open_session
+from privacy.training.sharding import check_sharding
 from privacy.training.step_rows import write_step_rows
 from privacy.training.total import within_total
 
@@ -39,6 +40,7 @@ def train_privately(job: Job, privacy: PrivacySpec, *, replace: bool) -> Made:
     """The finished checkpoint. Goes on with a run that was stopped."""
     Accelerator(cpu=pick_device(job.spec.device) == "cpu")  # joins the processes of the launcher, if there is one
     ranks = Ranks.current()
+    check_sharding(privacy, ranks.world)
     terms = terms_of(job, privacy, lambda: _agreed(job, ranks), ranks.world)
     guarantee, keys, lineage, header = terms.guarantee, terms.keys, terms.lineage, terms.header
     with within_total(job, guarantee, lineage.composed, replace=replace) if ranks.first else nullcontext():
