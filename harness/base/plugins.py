@@ -62,13 +62,15 @@ def installed(
     `points` stands in for the installed ones.
     """
     plugins: dict[str, T] = {}
+    taken: dict[str, str] = {}
     errors: dict[str, str] = {}
     given = points if points is not None else entry_points(group=group)
     for point in sorted(given, key=lambda point: (not point.value.startswith(first), point.name, point.value)):
         try:
             name, plugin = check(point, load(point))
             if plugins.setdefault(name, plugin) is not plugin:
-                raise ValueError(f"the name {name!r} is taken by {plugins[name]}")
+                raise ValueError(f"the name {name!r} is taken by {taken[name]}")
+            taken.setdefault(name, point.value)
         except (PluginError, TypeError, ValueError) as error:
             errors[f"{point.name} = {point.value}"] = str(error)
     return Installed(plugins, errors)

@@ -108,7 +108,7 @@ def test_schemas_are_exported(capsys: pytest.CaptureFixture[str], name: str) -> 
 
 def test_there_is_no_other_schema(capsys: pytest.CaptureFixture[str]) -> None:
     assert validate("--schema", "verdict") == 2
-    assert "--schema verdict: choose one of audit, policy, train, harden" in capsys.readouterr().err
+    assert "--schema verdict: choose one of audit, policy, harden, train" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
