@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
@@ -23,7 +24,7 @@ def plug(monkeypatch: pytest.MonkeyPatch) -> Plug:
     """Makes an entry point of a module made up on the spot."""
 
     def make(name: str, render: Any, suffix: Any = None) -> EntryPoint:
-        module = ModuleType(f"plugin_{name.replace('-', '_')}")
+        module = ModuleType("plugin_" + re.sub(r"\W", "_", name))
         module.__dict__.update({"render": render} | ({"suffix": suffix} if suffix is not None else {}))
         monkeypatch.setitem(sys.modules, module.__name__, module)
         return EntryPoint(name, f"{module.__name__}:render", "assay.reports")
