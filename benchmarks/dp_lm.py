@@ -26,8 +26,8 @@ from harness.data.datasets import DataSource
 from harness.provenance.claim import claim_sentence
 from harness.stats.intervals import FloatArray
 from privacy.training import TrainSpec, train
-from privacy.training.privacy_spec import PrivacySpec
-from privacy.training.spec import LoraSpec
+from privacy.training.settings.privacy_spec import PrivacySpec
+from privacy.training.settings.spec import LoraSpec
 
 PEERS = ("opacus", "dp-accounting", "peft")
 

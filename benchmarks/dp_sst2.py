@@ -20,8 +20,8 @@ from harness.stats.intervals import Interval
 from privacy.frontier import FrontierResult, make_grid, run_frontier
 from privacy.frontier.measure import Point
 from privacy.training import TrainSpec
-from privacy.training.privacy_spec import PrivacySpec
-from privacy.training.spec import LoraSpec
+from privacy.training.settings.privacy_spec import PrivacySpec
+from privacy.training.settings.spec import LoraSpec
 
 PEERS = ("opacus", "dp-accounting", "peft")
 

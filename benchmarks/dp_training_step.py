@@ -82,7 +82,7 @@ def _cached_head(head: Any) -> Any:
     """The last layer over features of as many records as the largest batch has."""
     import torch
 
-    from privacy.training.cached_features import CachedHead
+    from privacy.training.models.cached_features import CachedHead
 
     return CachedHead(head, torch.randn(CACHED, head.in_features))
 

@@ -23,7 +23,7 @@ import torch
 from benchmarks.data import SCRATCH, data_file
 from harness.checkpoint import CheckpointSource, inspect_checkpoint, load_checkpoint
 from privacy.training import TrainSpec, train
-from privacy.training.objective import masked_lm
+from privacy.training.models.objective import masked_lm
 from suites.adversarial.resources.catalogue import RESOURCES
 
 FOLDER = SCRATCH / "resources"

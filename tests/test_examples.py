@@ -14,7 +14,7 @@ from harness.checkpoint import CheckpointSource, inspect_checkpoint
 from harness.gate.decide import load_policy
 from harness.provenance.manifest import read_manifest
 from privacy.training import train
-from privacy.training.options import load_train_spec
+from privacy.training.settings.options import load_train_spec
 from suites.adversarial.harden import load_harden_spec
 
 ROOT = Path(__file__).parents[1]

@@ -10,10 +10,10 @@ from privacy.budget.exposure import exposures, exposures_of
 from privacy.budget.find import find_trainings
 from privacy.budget.report import report
 from privacy.budget.total import budget_file, set_total
-from privacy.training.data import load_training_data
-from privacy.training.lineage import records_of
-from privacy.training.options import load_train_spec
-from privacy.training.units import privacy_unit
+from privacy.training.data.load import load_training_data
+from privacy.training.data.units import privacy_unit
+from privacy.training.private.lineage import records_of
+from privacy.training.settings.options import load_train_spec
 
 
 def budget_text(

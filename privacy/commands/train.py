@@ -45,7 +45,7 @@ def train(
     from harness.checkpoint import Permissions
     from harness.cli.console import training_progress
     from privacy.training import train as run_training
-    from privacy.training.options import load_train_spec
+    from privacy.training.settings.options import load_train_spec
 
     store_of_environment()  # what is wrong with it should be heard now, not when the model is trained
     settings = load_train_spec(spec, privacy)
@@ -111,7 +111,7 @@ def frontier(
     from privacy.frontier.grid import make_grid, parse_epsilons, parse_modes, parse_seeds
     from privacy.frontier.run import run_frontier
     from privacy.frontier.table import terminal
-    from privacy.training.options import load_train_spec
+    from privacy.training.settings.options import load_train_spec
 
     without = load_train_spec(plain) if plain else None
     chosen = parse_modes(modes) if modes is not None else ()
@@ -161,7 +161,7 @@ def _log(result: TrainResult, uri: str | None) -> None:
 
 
 def _check(file: Path) -> str:
-    from privacy.training.options import load_train_spec
+    from privacy.training.settings.options import load_train_spec
 
     spec = load_train_spec(file)
     return f"training spec of {spec.task} on {spec.data.source.split('#')[0]}"

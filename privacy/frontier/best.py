@@ -16,7 +16,7 @@ import numpy as np
 from harness.stats.intervals import FloatArray
 from privacy.frontier.rows import Quality
 from privacy.frontier.two_way import ANY, Estimate, two_way, two_way_difference
-from privacy.training.spec import MODES
+from privacy.training.settings.spec import MODES
 
 Table = Mapping[int, FloatArray]
 """Values of each seed's model, [examples]; the examples are the same ones in the same order."""

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from harness.base.files import make_folder, write_text
 from harness.errors import UsageError
 from privacy.frontier.grid import Grid, differing
-from privacy.training.spec import TrainSpec
+from privacy.training.settings.spec import TrainSpec
 
 FILE_NAME = "grid.json"
 

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from harness.base.numbers import bound
 from harness.base.validation import validated
 from harness.errors import UsageError
-from privacy.training.privacy_spec import PrivacySpec
-from privacy.training.spec import MODES, Mode, TrainSpec
+from privacy.training.settings.privacy_spec import PrivacySpec
+from privacy.training.settings.spec import MODES, Mode, TrainSpec
 
 N = TypeVar("N", int, float)
 _SAME = ("task", "data", "held_out", "label_names")

@@ -26,8 +26,8 @@ from privacy.frontier.score import AUDITS, probe_of, score
 from privacy.frontier.table import markdown
 from privacy.frontier.words import outcome
 from privacy.training import train
-from privacy.training.data import load_training_data
-from privacy.training.total import check_grid
+from privacy.training.data.load import load_training_data
+from privacy.training.private.total import check_grid
 
 MARKDOWN, HTML = "frontier.md", "frontier.html"
 

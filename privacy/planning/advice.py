@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 
-from privacy.training.spec import Mode, Task
+from privacy.training.settings.spec import Mode, Task
 
 ENOUGH = 100_000
 """Units x epsilon from which on more than a head pays: between our own 55,000 and the published 200,000."""

@@ -22,21 +22,21 @@ from accelerate import Accelerator
 from harness.checkpoint.hardware import pick_device
 from privacy.clipping import ClippingEngine
 from privacy.sampling import micro_batches
-from privacy.training.averaging import WeightAverage
-from privacy.training.batches import plan_batches
-from privacy.training.cached_features import BATCH, can_cache, features_kept, rehearsed_head
-from privacy.training.engine import PlainEngine
-from privacy.training.guarantee import Guarantee
+from privacy.training.data.batches import plan_batches
 from privacy.training.job import Job
-from privacy.training.loop import make_optimizer
-from privacy.training.memory import device_name, peak_memory
-from privacy.training.padding import padding_note
-from privacy.training.private import PrivateTraining
-from privacy.training.progress import RunProgress
-from privacy.training.ranks import Ranks
+from privacy.training.models.averaging import WeightAverage
+from privacy.training.models.cached_features import BATCH, can_cache, features_kept, rehearsed_head
+from privacy.training.models.memory import device_name, peak_memory
+from privacy.training.plain.engine import PlainEngine
+from privacy.training.plain.loop import make_optimizer
+from privacy.training.private.guarantee import Guarantee
+from privacy.training.private.loop import PrivateTraining
+from privacy.training.private.padding import padding_note
+from privacy.training.private.ranks import Ranks
+from privacy.training.private.session import Session
+from privacy.training.private.shared_step import SharedOptimizer
+from privacy.training.records.progress import RunProgress
 from privacy.training.run import make_work, plain_accelerator
-from privacy.training.session import Session
-from privacy.training.shared_step import SharedOptimizer
 from privacy.training.work import Work
 
 _PARTS = 3

@@ -11,12 +11,12 @@ from pydantic import ValidationError
 
 from harness.errors import AssayError
 from privacy.noise.banded import final_ratio
-from privacy.training.data import TrainingData
-from privacy.training.defaults import with_defaults
-from privacy.training.guarantee import Guarantee, plan_guarantee
-from privacy.training.model import Whole
-from privacy.training.modes import choose_trained
-from privacy.training.spec import MODES, Mode, TrainSpec
+from privacy.training.data.load import TrainingData
+from privacy.training.models.load import Whole
+from privacy.training.models.modes import choose_trained
+from privacy.training.private.guarantee import Guarantee, plan_guarantee
+from privacy.training.settings.defaults import with_defaults
+from privacy.training.settings.spec import MODES, Mode, TrainSpec
 
 
 @dataclass(frozen=True, slots=True)

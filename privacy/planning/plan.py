@@ -17,15 +17,15 @@ from harness.provenance.keys import Keys, read_keys
 from harness.provenance.manifest import PrivacyClaim
 from privacy.planning.cost import Cost, measure
 from privacy.planning.modes import ModeOutlook, count_trained, outlooks, trained_weights
-from privacy.training.guarantee import Guarantee, Spent
 from privacy.training.job import Job
-from privacy.training.lineage import check_history
-from privacy.training.model import load_whole, trainable
-from privacy.training.private import check_lost
-from privacy.training.result import TrainResult, joined
-from privacy.training.session import steps_spent
-from privacy.training.spec import TrainSpec
-from privacy.training.total import check_totals
+from privacy.training.models.load import load_whole, trainable
+from privacy.training.private.guarantee import Guarantee, Spent
+from privacy.training.private.lineage import check_history
+from privacy.training.private.loop import check_lost
+from privacy.training.private.session import steps_spent
+from privacy.training.private.total import check_totals
+from privacy.training.records.result import TrainResult, joined
+from privacy.training.settings.spec import TrainSpec
 from privacy.training.train import ready, training_note
 from privacy.training.train_privately import terms_of
 

@@ -12,8 +12,8 @@ from harness.provenance.claim import claim_sentence
 from privacy.planning.advice import likely_best
 from privacy.planning.modes import ModeOutlook
 from privacy.planning.plan import TrainPlan, plan_training
-from privacy.training.guarantee import Guarantee
-from privacy.training.spec import TrainSpec
+from privacy.training.private.guarantee import Guarantee
+from privacy.training.settings.spec import TrainSpec
 
 WIDTH = 80
 _LABEL = 11

@@ -15,7 +15,7 @@ from harness.provenance.claim_check import ClaimCheck
 from harness.provenance.manifest import MANIFEST_NAME, PrivacyClaim, TrainingManifest
 from privacy.ledger import LedgerError, read_chain
 from privacy.lineage import LEDGER_NAME, earlier_ledger
-from privacy.training.save import partial_folder
+from privacy.training.records.save import partial_folder
 from privacy.verification.verify import verify_claim
 
 _PUBLIC = (

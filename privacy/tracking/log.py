@@ -28,7 +28,7 @@ from privacy.tracking.run import (
     training_params,
     training_tags,
 )
-from privacy.training.step_rows import read_step_rows, step_rows_path
+from privacy.training.records.step_rows import read_step_rows, step_rows_path
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

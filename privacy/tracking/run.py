@@ -15,7 +15,7 @@ from harness.provenance.claim import TrainingRecord, training_line
 from harness.provenance.claim_check import ClaimCheck
 from harness.provenance.manifest import TrainingManifest, Unprivatised
 from harness.tracking.runs import checkpoint_tags, common_tags, dataset_input, flat
-from privacy.training.spec import config_digest
+from privacy.training.settings.spec import config_digest
 
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput, Metric

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from harness.api.progress import OnStep
 from harness.checkpoint import CheckpointInfo
-from privacy.training.data import TrainingData
-from privacy.training.spec import TrainSpec
+from privacy.training.data.load import TrainingData
+from privacy.training.settings.spec import TrainSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from harness.provenance.keys import Keys, keyed
 from harness.provenance.manifest import PrivacyClaim, TrainingManifest
 from harness.record.environment import package_versions
 from privacy.training.job import Job
-from privacy.training.memory import peak_memory
+from privacy.training.models.memory import peak_memory
 from privacy.training.run import Trained
 
 

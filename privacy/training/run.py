@@ -17,19 +17,16 @@ from harness.checkpoint.hardware import pick_device
 from harness.errors import UsageError
 from harness.scorer.texts import reads_segments
 from privacy.sampling import fresh_torch_generator
-from privacy.training.batches import Collator, LogicalBatch, padding_values, plan_batches
-from privacy.training.beforehand import check_masks
-from privacy.training.cached_features import BATCH, as_rows, cached_head, can_cache
-from privacy.training.completions import encode_completions
-from privacy.training.data import TrainingData
-from privacy.training.engine import PlainEngine
-from privacy.training.guarantee import Guarantee, Spent
+from privacy.training.data.batches import Collator, LogicalBatch, padding_values, plan_batches
+from privacy.training.data.completions import encode_completions
+from privacy.training.data.load import TrainingData
+from privacy.training.data.tokens import Encoded, check_maskable, encode_documents, encode_records
 from privacy.training.job import Job
-from privacy.training.loop import fit
-from privacy.training.memory import device_name
-from privacy.training.model import finished, load_trainable
-from privacy.training.next_sentence import next_sentence, sentence_order, sentence_pairs
-from privacy.training.objective import (
+from privacy.training.models.cached_features import BATCH, as_rows, cached_head, can_cache
+from privacy.training.models.load import finished, load_trainable
+from privacy.training.models.memory import device_name
+from privacy.training.models.next_sentence import next_sentence, sentence_order, sentence_pairs
+from privacy.training.models.objective import (
     Objective,
     causal_lm,
     classification,
@@ -38,14 +35,17 @@ from privacy.training.objective import (
     masked_lm,
     with_classes,
 )
-from privacy.training.padding import padded_length, padding_note
-from privacy.training.private import PrivateTraining
-from privacy.training.progress import RunProgress
-from privacy.training.quantization import described
-from privacy.training.ranks import Ranks
-from privacy.training.session import Session
-from privacy.training.spec import TrainSpec
-from privacy.training.tokens import Encoded, check_maskable, encode_documents, encode_records
+from privacy.training.models.quantization import described
+from privacy.training.plain.engine import PlainEngine
+from privacy.training.plain.loop import fit
+from privacy.training.private.beforehand import check_masks
+from privacy.training.private.guarantee import Guarantee, Spent
+from privacy.training.private.loop import PrivateTraining
+from privacy.training.private.padding import padded_length, padding_note
+from privacy.training.private.ranks import Ranks
+from privacy.training.private.session import Session
+from privacy.training.records.progress import RunProgress
+from privacy.training.settings.spec import TrainSpec
 from privacy.training.work import Work
 
 

@@ -9,13 +9,13 @@ from harness.base.files import make_folder
 from harness.checkpoint import NOTHING, CheckpointInfo, Permissions, inspect_checkpoint
 from harness.errors import UsageError
 from harness.provenance.keys import own_keys
-from privacy.training.data import TrainingData, load_training_data
-from privacy.training.defaults import with_defaults
-from privacy.training.heads import new_head_note
+from privacy.training.data.load import TrainingData, load_training_data
 from privacy.training.job import Job
-from privacy.training.result import Made, TrainResult, joined
-from privacy.training.save import check_output, finished_checkpoint, partial_folder, write_checkpoint
-from privacy.training.spec import TrainSpec
+from privacy.training.models.heads import new_head_note
+from privacy.training.records.result import Made, TrainResult, joined
+from privacy.training.records.save import check_output, finished_checkpoint, partial_folder, write_checkpoint
+from privacy.training.settings.defaults import with_defaults
+from privacy.training.settings.spec import TrainSpec
 
 DEFAULT_MAX_TOKENS = 512
 
@@ -90,12 +90,12 @@ def _dropped(data: TrainingData) -> str | None:
 
 
 def _train_plainly(job: Job, replace: bool) -> Made:
-    from privacy.training.lineage import check_history, keep_history, lineage_of
+    from privacy.training.data.units import EACH_RECORD
+    from privacy.training.private.lineage import check_history, keep_history, lineage_of
+    from privacy.training.private.total import within_total
     from privacy.training.provenance import make_manifest
+    from privacy.training.records.step_rows import write_step_rows
     from privacy.training.run import run_training  # torch is imported only when there is something to train
-    from privacy.training.step_rows import write_step_rows
-    from privacy.training.total import within_total
-    from privacy.training.units import EACH_RECORD
 
     check_history(job)
     with within_total(job, replace=replace):

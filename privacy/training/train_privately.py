@@ -18,22 +18,22 @@ from privacy.ledger import LedgerHeader
 from privacy.ledger.chain import ledger_bytes
 from privacy.lineage import LEDGER_NAME, Lineage, Run, earlier_ledger, mechanism_of_header
 from privacy.sampling import check_alone
-from privacy.training.aside import named_aside
-from privacy.training.beforehand import check_claimable
-from privacy.training.fresh import records_in_corpus
-from privacy.training.guarantee import Guarantee, Spent, claim_of, plan_guarantee
 from privacy.training.job import Job
-from privacy.training.lineage import keep_history, keep_unfinished, lineage_of
-from privacy.training.privacy_spec import PrivacySpec
+from privacy.training.models.fresh import records_in_corpus
+from privacy.training.private.aside import named_aside
+from privacy.training.private.beforehand import check_claimable
+from privacy.training.private.guarantee import Guarantee, Spent, claim_of, plan_guarantee
+from privacy.training.private.lineage import keep_history, keep_unfinished, lineage_of
+from privacy.training.private.ranks import Ranks
+from privacy.training.private.session import ledger_header, open_session
+from privacy.training.private.sharding import check_sharding
+from privacy.training.private.total import within_total
 from privacy.training.provenance import make_manifest
-from privacy.training.ranks import Ranks
-from privacy.training.result import Made
+from privacy.training.records.result import Made
+from privacy.training.records.save import partial_folder, write_checkpoint
+from privacy.training.records.step_rows import write_step_rows
 from privacy.training.run import run_private_training
-from privacy.training.save import partial_folder, write_checkpoint
-from privacy.training.session import ledger_header, open_session
-from privacy.training.sharding import check_sharding
-from privacy.training.step_rows import write_step_rows
-from privacy.training.total import within_total
+from privacy.training.settings.privacy_spec import PrivacySpec
 
 
 def train_privately(job: Job, privacy: PrivacySpec, *, replace: bool) -> Made:

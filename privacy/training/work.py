@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from privacy.training.batches import Collator
-from privacy.training.objective import Objective
-from privacy.training.spec import TrainSpec
-from privacy.training.tokens import Encoded
+from privacy.training.data.batches import Collator
+from privacy.training.data.tokens import Encoded
+from privacy.training.models.objective import Objective
+from privacy.training.settings.spec import TrainSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,10 @@ from privacy.ledger.header import LedgerHeader
 from privacy.lineage.mechanism import mechanism_of_header, sampling_of_header
 from privacy.sampling import Sampling
 from privacy.sampling.errors import SamplingError
-from privacy.training.guarantee import SECURE
-from privacy.training.session import FROM_SCRATCH
-from privacy.training.spec import config_digest
-from privacy.training.units import EACH_RECORD, neighbours_of
+from privacy.training.data.units import EACH_RECORD, neighbours_of
+from privacy.training.private.guarantee import SECURE
+from privacy.training.private.session import FROM_SCRATCH
+from privacy.training.settings.spec import config_digest
 from privacy.verification.errors import NotVerifiableError
 
 Pairs = dict[str, tuple[Any, Any]]

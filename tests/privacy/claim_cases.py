@@ -10,11 +10,11 @@ from harness.provenance.claim_check import ClaimCheck
 from harness.provenance.manifest import PrivacyClaim, TrainingManifest, Unprivatised, read_manifest
 from privacy.ledger.chain import header_line, step_line
 from privacy.ledger.header import LedgerHeader
-from privacy.training.guarantee import Guarantee, Spent, bands_of, claim_of, sampling_of
-from privacy.training.privacy_spec import PrivacySpec
-from privacy.training.session import LEDGER_NAME, ledger_header
-from privacy.training.spec import TrainSpec
-from privacy.training.units import EACH_RECORD, Unit
+from privacy.training.data.units import EACH_RECORD, Unit
+from privacy.training.private.guarantee import Guarantee, Spent, bands_of, claim_of, sampling_of
+from privacy.training.private.session import LEDGER_NAME, ledger_header
+from privacy.training.settings.privacy_spec import PrivacySpec
+from privacy.training.settings.spec import TrainSpec
 from privacy.verification.recompute import recompute_here
 from privacy.verification.verify import verify_claim
 

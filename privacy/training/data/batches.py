@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from privacy.clipping.losses import IGNORED
-from privacy.training.tokens import Features
+from privacy.training.data.tokens import Features
 
 MicroBatch = dict[str, torch.Tensor]
 LogicalBatch = list[MicroBatch]

@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.data.datasets import DataSource
 from harness.errors import DataError, UsageError
-from privacy.training.tokens import Encoded, Features
+from privacy.training.data.tokens import Encoded, Features
 
 COLUMNS = {"text": "prompt", "pair": "completion"}
 """Columns of the records: a prompt is a record's text, its completion the text that goes with it."""

@@ -9,7 +9,7 @@ from harness.checkpoint import CheckpointInfo, inspect_checkpoint
 from harness.data.datasets import Dataset
 from harness.data.labels import LabelMap, fixed_class, plain_label, shown
 from harness.errors import DataError, UsageError
-from privacy.training.spec import TrainSpec
+from privacy.training.settings.spec import TrainSpec
 
 
 def found_labels(values: Iterable[object], label_map: Mapping[str, str]) -> tuple[str, ...]:

@@ -15,9 +15,9 @@ from harness.data.datasets import Dataset, DataSource, frame_digest, load_datase
 from harness.data.labels import check_names, shown
 from harness.data.schemas import Instructions, LabelledTexts, PairedTexts, Texts
 from harness.errors import DataError, UsageError
-from privacy.training.completions import with_columns
-from privacy.training.labels import fixed_classes, found_labels, known_classes, public_names
-from privacy.training.spec import TrainSpec
+from privacy.training.data.completions import with_columns
+from privacy.training.data.labels import fixed_classes, found_labels, known_classes, public_names
+from privacy.training.settings.spec import TrainSpec
 
 _UNIT = "privacy_unit"
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from harness.errors import DataError
 from privacy.sampling import Sampling
-from privacy.training.data import TrainingData
-from privacy.training.privacy_spec import PrivacySpec
+from privacy.training.data.load import TrainingData
+from privacy.training.settings.privacy_spec import PrivacySpec
 
 EACH_RECORD = "each record"
 """Name of the unit where no column names whose records they are."""

@@ -23,10 +23,10 @@ from torch import nn
 from harness.base.files import make_folder, write_atomic
 from harness.data.pypi import cache_home
 from harness.errors import UsageError
-from privacy.training.batches import Collator
+from privacy.training.data.batches import Collator
+from privacy.training.data.tokens import Encoded, Features
 from privacy.training.job import Job
-from privacy.training.modes import last_linear
-from privacy.training.tokens import Encoded, Features
+from privacy.training.models.modes import last_linear
 
 BATCH = 32
 """Records that are read together."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from harness.errors import UsageError
-from privacy.training.data import TrainingData
-from privacy.training.fresh_spec import FreshModel
-from privacy.training.spec import TrainSpec
-from privacy.training.tokenizer import train_tokenizer
+from privacy.training.data.load import TrainingData
+from privacy.training.data.tokenizer import train_tokenizer
+from privacy.training.settings.fresh_spec import FreshModel
+from privacy.training.settings.spec import TrainSpec
 
 _WIDENING = 4
 """Width of the feed-forward layers over that of the model, as in BERT and GPT-2."""

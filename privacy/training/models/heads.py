@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.api.needs import Need
 from harness.checkpoint import CheckpointInfo
 from harness.errors import CheckpointError
-from privacy.training.spec import TrainSpec
+from privacy.training.settings.spec import TrainSpec
 
 _HEADS = {"masked_lm": Need.MASKED_LM, "causal_lm": Need.CAUSAL_LM}
 

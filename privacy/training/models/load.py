@@ -17,16 +17,16 @@ from harness.checkpoint.quiet import quiet
 from harness.checkpoint.survey import survey
 from harness.checkpoint.tokenizer import settle_padding
 from harness.errors import CheckpointError, UsageError
-from privacy.training.data import TrainingData
-from privacy.training.fresh import make_fresh
-from privacy.training.fresh_spec import FreshModel
-from privacy.training.heads import needs_language_head
-from privacy.training.lora import merged
-from privacy.training.mean_pooling import average_last, averaging_names, check_averaged, dense_names
-from privacy.training.modes import choose_trained
-from privacy.training.next_sentence import has_sentence_head
-from privacy.training.quantization import base_layers, quantize, restored
-from privacy.training.spec import TrainSpec
+from privacy.training.data.load import TrainingData
+from privacy.training.models.fresh import make_fresh
+from privacy.training.models.heads import needs_language_head
+from privacy.training.models.lora import merged
+from privacy.training.models.mean_pooling import average_last, averaging_names, check_averaged, dense_names
+from privacy.training.models.modes import choose_trained
+from privacy.training.models.next_sentence import has_sentence_head
+from privacy.training.models.quantization import base_layers, quantize, restored
+from privacy.training.settings.fresh_spec import FreshModel
+from privacy.training.settings.spec import TrainSpec
 
 _CLASSES = {
     "classification": "AutoModelForSequenceClassification",

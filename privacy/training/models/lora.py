@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from harness.errors import UsageError
-from privacy.training.spec import LoraSpec
+from privacy.training.settings.spec import LoraSpec
 
 _OURS = {"megatron-bert": ["query", "value"]}
 """Fresh BERT, which peft has no entry for: its choice for BERT."""

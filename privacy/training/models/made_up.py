@@ -6,9 +6,9 @@ import random
 from typing import Any
 
 from harness.scorer.texts import reads_segments, special_ids
-from privacy.training.objective import with_classes
-from privacy.training.spec import Task
-from privacy.training.tokens import Features, encode_documents, encode_records
+from privacy.training.data.tokens import Features, encode_documents, encode_records
+from privacy.training.models.objective import with_classes
+from privacy.training.settings.spec import Task
 
 _WORD = "a"
 """Stands for tokens to be drawn; that most tokenizers make one token of it only spares work."""

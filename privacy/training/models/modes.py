@@ -7,8 +7,8 @@ from collections.abc import Collection
 from typing import Any
 
 from harness.errors import UsageError
-from privacy.training.lora import adapt
-from privacy.training.spec import TrainSpec
+from privacy.training.models.lora import adapt
+from privacy.training.settings.spec import TrainSpec
 
 _LAYER = re.compile(r"(?:^|\.)(\d+)\.")
 """The first number in a parameter's name is its layer, in every architecture Assay reads."""

@@ -18,9 +18,9 @@ from torch.nn import functional
 
 from harness.errors import DataError
 from privacy.clipping.losses import IGNORED, token_losses
-from privacy.training.batches import MicroBatch
-from privacy.training.objective import Objective, model_inputs
-from privacy.training.tokens import Features
+from privacy.training.data.batches import MicroBatch
+from privacy.training.data.tokens import Features
+from privacy.training.models.objective import Objective, model_inputs
 
 FOLLOWS, FOLLOWS_NOT = 0, 1
 
@@ -67,7 +67,7 @@ def next_sentence(masked: Objective, records: Sequence[Features], limit: int, se
     """`masked` and next-sentence prediction; `limit` cuts a longer second text. Not for differential privacy.
 
     Args:
-        masked: of privacy.training.objective.masked_lm.
+        masked: of privacy.training.models.objective.masked_lm.
         records: all of them, `[CLS] first [SEP] second [SEP]` with segment ids, or one text alone.
         limit: most tokens of a record.
         seed: of the pairing.

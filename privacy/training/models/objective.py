@@ -17,8 +17,8 @@ import torch
 
 from harness.errors import DataError
 from privacy.clipping.losses import IGNORED, class_losses, next_tokens, token_losses
-from privacy.training.batches import AddLabels, MicroBatch
-from privacy.training.tokens import Features, maskable
+from privacy.training.data.batches import AddLabels, MicroBatch
+from privacy.training.data.tokens import Features, maskable
 
 ExampleLosses = Callable[[torch.nn.Module, MicroBatch], torch.Tensor]
 """(model, micro-batch) -> loss of each record [records], nats, differentiable."""

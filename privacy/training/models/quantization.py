@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from harness.base.chatter import hush
 from harness.errors import UsageError
-from privacy.training.spec import Quantization
+from privacy.training.settings.spec import Quantization
 
 _BLOCK = 64
 """Weights that share a scale in nf4: QLoRA's choice, and torchao's."""

@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 import torch
 
-from privacy.training.batches import LogicalBatch
-from privacy.training.objective import ExampleLosses
+from privacy.training.data.batches import LogicalBatch
+from privacy.training.models.objective import ExampleLosses
 
 
 class StepEngine(Protocol):

@@ -10,10 +10,10 @@ import torch
 
 from harness.api.progress import OnStep
 from harness.errors import AuditError
-from privacy.training.batches import LogicalBatch
-from privacy.training.engine import StepEngine
-from privacy.training.progress import RunProgress, StepTotals
-from privacy.training.spec import TrainSpec
+from privacy.training.data.batches import LogicalBatch
+from privacy.training.plain.engine import StepEngine
+from privacy.training.records.progress import RunProgress, StepTotals
+from privacy.training.settings.spec import TrainSpec
 
 _SHOWN_LOSSES = 20
 """Steps that the loss shown while training is averaged over."""

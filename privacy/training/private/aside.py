@@ -10,9 +10,9 @@ from privacy.ledger import LedgerError, read_chain
 from privacy.ledger.witness import counted
 from privacy.lineage import LEDGER_NAME, mechanism_of_header
 from privacy.sampling.errors import SamplingError
-from privacy.training.guarantee import Guarantee
-from privacy.training.session import WITNESS_NAME, session_folder
-from privacy.training.units import EACH_RECORD
+from privacy.training.data.units import EACH_RECORD
+from privacy.training.private.guarantee import Guarantee
+from privacy.training.private.session import WITNESS_NAME, session_folder
 
 
 def named_aside(output: Path, guarantee: Guarantee, mechanisms: tuple[Mechanism, ...]) -> tuple[str, ...]:

@@ -8,8 +8,8 @@ from typing import Any
 from harness.errors import UsageError
 from privacy.accounting import AccountingError, claim_all
 from privacy.lineage import Composed, mechanism_of_header
-from privacy.training.guarantee import Guarantee
-from privacy.training.spec import TrainSpec
+from privacy.training.private.guarantee import Guarantee
+from privacy.training.settings.spec import TrainSpec
 
 _MOST_NOISE = 1e15
 """Standard deviation per record of a batch that float32 can square (AdamW does), with room for the largest draws."""

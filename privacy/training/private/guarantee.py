@@ -24,10 +24,10 @@ from privacy.sampling import (
     TruncatedPoissonSampling,
 )
 from privacy.sampling.sampling import check_batch
-from privacy.training.data import TrainingData
-from privacy.training.privacy_spec import PrivacySpec
-from privacy.training.spec import TrainSpec
-from privacy.training.units import EACH_RECORD, Unit, neighbours_of, privacy_unit
+from privacy.training.data.load import TrainingData
+from privacy.training.data.units import EACH_RECORD, Unit, neighbours_of, privacy_unit
+from privacy.training.settings.privacy_spec import PrivacySpec
+from privacy.training.settings.spec import TrainSpec
 
 GAUSSIAN = "Gaussian"
 _FEWEST_BANDS = 2

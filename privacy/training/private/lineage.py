@@ -19,7 +19,7 @@ from privacy.lineage import (
     write_history,
     write_kept,
 )
-from privacy.training.data import TrainingData
+from privacy.training.data.load import TrainingData
 from privacy.training.job import Job
 
 UNFINISHED = ""

@@ -12,15 +12,15 @@ from harness.scorer.memory import is_out_of_memory
 from privacy.clipping import Adaptive, ClippingEngine, make_engine
 from privacy.noise import BandedNoise, GeneratorNoise, NoiseSource, SecureNoise, SecureUniforms
 from privacy.sampling import LogicalBatches, Shard, Uniforms, fresh_generator, fresh_torch_generator, micro_batches
-from privacy.training.averaging import WeightAverage
-from privacy.training.batches import MicroBatch
-from privacy.training.guarantee import Guarantee
-from privacy.training.loop import Schedule, make_optimizer
-from privacy.training.progress import StepTotals
-from privacy.training.ranks import Ranks
-from privacy.training.session import Session
-from privacy.training.sharding import StateShardedOptimizer
-from privacy.training.shared_step import SharedOptimizer
+from privacy.training.data.batches import MicroBatch
+from privacy.training.models.averaging import WeightAverage
+from privacy.training.plain.loop import Schedule, make_optimizer
+from privacy.training.private.guarantee import Guarantee
+from privacy.training.private.ranks import Ranks
+from privacy.training.private.session import Session
+from privacy.training.private.sharding import StateShardedOptimizer
+from privacy.training.private.shared_step import SharedOptimizer
+from privacy.training.records.progress import StepTotals
 from privacy.training.work import Work
 
 _SHOWN_STEPS = 20

@@ -10,10 +10,10 @@ import torch
 from privacy.clipping.alone import differs_alone
 from privacy.clipping.errors import ClippingError
 from privacy.clipping.refuse import refuse_mixing
-from privacy.training.batches import MicroBatch
-from privacy.training.made_up import made_up_records
-from privacy.training.ranks import Ranks
-from privacy.training.tokens import Features
+from privacy.training.data.batches import MicroBatch
+from privacy.training.data.tokens import Features
+from privacy.training.models.made_up import made_up_records
+from privacy.training.private.ranks import Ranks
 from privacy.training.work import Work
 
 

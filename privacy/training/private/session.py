@@ -22,13 +22,13 @@ from privacy.ledger.lock import Lock, check_free
 from privacy.ledger.state import STATE_NAME
 from privacy.ledger.witness import Witness, check_witness, counted
 from privacy.lineage.names import LEDGER_NAME as LEDGER_NAME
-from privacy.training.averaging import WeightAverage
-from privacy.training.guarantee import Guarantee
-from privacy.training.progress import RunProgress
-from privacy.training.ranks import Ranks
-from privacy.training.save import stamp
-from privacy.training.shared_step import SharedOptimizer
-from privacy.training.spec import TrainSpec
+from privacy.training.models.averaging import WeightAverage
+from privacy.training.private.guarantee import Guarantee
+from privacy.training.private.ranks import Ranks
+from privacy.training.private.shared_step import SharedOptimizer
+from privacy.training.records.progress import RunProgress
+from privacy.training.records.save import stamp
+from privacy.training.settings.spec import TrainSpec
 
 WITNESS_NAME = "spent"
 """Of a witness that was moved aside with its run."""

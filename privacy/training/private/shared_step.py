@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from privacy.clipping.optimizer import ClippedSumOptimizer
-from privacy.training.ranks import Ranks
+from privacy.training.private.ranks import Ranks
 
 
 class SharedOptimizer(ClippedSumOptimizer):

@@ -17,15 +17,15 @@ from privacy.budget.found import Training
 from privacy.budget.total import Planned, Total, budget_file, check_total
 from privacy.ledger import LedgerError, read_chain
 from privacy.lineage import LEDGER_NAME, Composed
-from privacy.training.data import TrainingData
-from privacy.training.defaults import with_defaults
-from privacy.training.guarantee import Guarantee, plan_guarantee
+from privacy.training.data.load import TrainingData
+from privacy.training.data.units import EACH_RECORD
 from privacy.training.job import Job
-from privacy.training.lineage import records_of
-from privacy.training.privacy_spec import PrivacySpec
-from privacy.training.session import session_folder
-from privacy.training.spec import TrainSpec
-from privacy.training.units import EACH_RECORD
+from privacy.training.private.guarantee import Guarantee, plan_guarantee
+from privacy.training.private.lineage import records_of
+from privacy.training.private.session import session_folder
+from privacy.training.settings.defaults import with_defaults
+from privacy.training.settings.privacy_spec import PrivacySpec
+from privacy.training.settings.spec import TrainSpec
 
 
 @contextmanager

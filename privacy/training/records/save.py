@@ -20,7 +20,7 @@ from harness.checkpoint.quiet import quiet
 from harness.errors import UsageError
 from harness.provenance.keys import same_digest
 from harness.provenance.manifest import MANIFEST_NAME, PrivacyClaim, TrainingManifest, read_manifest
-from privacy.training.spec import TrainSpec, config_digest
+from privacy.training.settings.spec import TrainSpec, config_digest
 
 
 def finished_checkpoint(spec: TrainSpec, members_digest: str) -> TrainingManifest | None:

@@ -12,7 +12,7 @@ from pandera.typing import Series
 
 from harness.base.files import write_atomic
 from harness.errors import AuditError
-from privacy.training.progress import RunProgress
+from privacy.training.records.progress import RunProgress
 
 _WEIGHTS = "weights"
 """Key of the file's metadata: the digest of the weights that these steps made."""

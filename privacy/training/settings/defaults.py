@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from privacy.training.spec import Mode, TrainSpec
+from privacy.training.settings.spec import Mode, TrainSpec
 
 _RATES: dict[Mode, float] = {"full": 5e-4, "last-layers": 1e-3, "lora": 1e-2, "bitfit": 5e-3}
 """AdamW's peak learning rate by mode."""

@@ -8,8 +8,8 @@ from typing import Any
 from harness.base.confined import read_bytes
 from harness.base.validation import read_yaml, validated
 from harness.errors import CheckpointError, UsageError
-from privacy.training.privacy_spec import PrivacySpec
-from privacy.training.spec import TrainSpec
+from privacy.training.settings.privacy_spec import PrivacySpec
+from privacy.training.settings.spec import TrainSpec
 
 _NAMES_BYTES = 2**20
 _EITHER = {"epsilon": "noise_multiplier", "noise_multiplier": "epsilon"}

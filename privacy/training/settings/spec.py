@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from harness.checkpoint import CheckpointSource
 from harness.data.datasets import DataSource
-from privacy.training.fresh_spec import FreshModel
-from privacy.training.privacy_spec import PrivacySpec
+from privacy.training.settings.fresh_spec import FreshModel
+from privacy.training.settings.privacy_spec import PrivacySpec
 
 Task = Literal["classification", "masked_lm", "causal_lm"]
 Mode = Literal["full", "head", "bitfit", "last-layers", "lora"]

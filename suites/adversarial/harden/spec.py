@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from harness.base.validation import read_yaml, validated
 from privacy.training import TrainSpec
-from privacy.training.options import load_train_spec
+from privacy.training.settings.options import load_train_spec
 from suites.adversarial.attacks.params import AttackParams
 from suites.adversarial.recipes import Recipe, find_recipe
 

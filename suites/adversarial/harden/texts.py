@@ -23,7 +23,7 @@ from harness.errors import AuditError
 from harness.executors import make_executor
 from harness.provenance.manifest import HardeningRound
 from harness.record.rows import RowStore
-from privacy.training.data import TrainingData
+from privacy.training.data.load import TrainingData
 from suites.adversarial.attacks.probe import AttackProbe
 from suites.adversarial.harden.spec import HardenSpec
 

@@ -16,8 +16,8 @@ from harness.checkpoint import CheckpointSource, inspect_checkpoint
 from harness.errors import UsageError
 from harness.provenance.manifest import MANIFEST_NAME, HardeningRecord, HardeningRound, TrainingManifest, read_manifest
 from privacy.training import TrainResult, TrainSpec, train
-from privacy.training.data import TrainingData
-from privacy.training.save import finished_checkpoint, partial_folder
+from privacy.training.data.load import TrainingData
+from privacy.training.records.save import finished_checkpoint, partial_folder
 from suites.adversarial.harden.folder import HardeningFolder
 from suites.adversarial.harden.spec import HardenSpec
 from suites.adversarial.harden.texts import TEXTS, attack_round

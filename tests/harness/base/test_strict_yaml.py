@@ -11,7 +11,7 @@ from harness.base.strict_yaml import dump_yaml, parse_yaml
 from harness.base.validation import load_yaml, read_yaml, yaml_mapping
 from harness.errors import UsageError
 from harness.gate.policy import Policy, matches
-from privacy.training.options import load_train_spec
+from privacy.training.settings.options import load_train_spec
 from suites.adversarial.harden.spec import load_harden_spec
 
 GATE = "- {id: a, metric: s/p/m, max: 0.5}"

@@ -26,7 +26,7 @@ from privacy.ledger import Ledger, read_chain
 from privacy.lineage import LEDGER_NAME, RECORDS_NAME, records_path
 from privacy.lineage.records import Digests
 from privacy.training import TrainSpec, train
-from privacy.training.session import session_folder, witness_path
+from privacy.training.private.session import session_folder, witness_path
 from tests.privacy.toys import make_base, make_spec, opinions, write_rows
 
 EIGHT = {"epsilon": 8}

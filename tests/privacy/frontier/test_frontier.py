@@ -21,7 +21,8 @@ from harness.record.folder import Status, audits_in
 from privacy.accounting import calibrate_mechanism, claim
 from privacy.budget import find_trainings
 from privacy.frontier import Grid, make_grid, measure, read_frontier, run_frontier
-from privacy.training import TrainSpec, guarantee
+from privacy.training import TrainSpec
+from privacy.training.private import guarantee
 from tests.privacy.toys import make_base, make_spec, opinions, write_rows
 
 INF = math.inf

@@ -11,7 +11,7 @@ from harness.errors import UsageError
 from privacy.frontier.folder import FILE_NAME, open_folder
 from privacy.frontier.grid import Grid, make_grid, parse_epsilons, parse_modes, parse_seeds
 from privacy.training import TrainSpec
-from privacy.training.defaults import with_defaults
+from privacy.training.settings.defaults import with_defaults
 
 INF = math.inf
 

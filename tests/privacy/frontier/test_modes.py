@@ -22,7 +22,7 @@ from privacy.frontier.rows import FILE_NAME, Quality, checked
 from privacy.frontier.table import markdown, terminal
 from privacy.frontier.two_way import two_way
 from privacy.frontier.words import best_cells, caption, cells, header
-from privacy.training.spec import MODES
+from privacy.training.settings.spec import MODES
 from tests.privacy.frontier_rows import made_rows
 from tests.privacy.toys import make_base, make_spec, opinions, write_rows
 

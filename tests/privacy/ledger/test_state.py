@@ -304,7 +304,7 @@ import sys
 from pathlib import Path
 from privacy.ledger import Ledger
 from tests.privacy.ledger_cases import make_header
-from tests.privacy.test_ledger_state import put
+from tests.privacy.ledger.test_state import put
 
 folder = Path(sys.argv[1])
 path = folder / "ledger.jsonl"

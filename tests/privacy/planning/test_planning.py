@@ -21,10 +21,11 @@ from privacy.ledger import LedgerError
 from privacy.planning import TrainPlan, plan_text, plan_training
 from privacy.planning.advice import ENOUGH, likely_best
 from privacy.planning.modes import ModeOutlook, count_trained, trained_weights
-from privacy.training import TrainResult, TrainSpec, guarantee, train
-from privacy.training.model import load_trainable, load_whole
-from privacy.training.session import LEDGER_NAME, session_folder
-from privacy.training.spec import MODES, Mode
+from privacy.training import TrainResult, TrainSpec, train
+from privacy.training.models.load import load_trainable, load_whole
+from privacy.training.private import guarantee
+from privacy.training.private.session import LEDGER_NAME, session_folder
+from privacy.training.settings.spec import MODES, Mode
 from privacy.training.train import ready
 from tests.privacy.claim_cases import genuine
 from tests.privacy.toys import make_base, make_spec

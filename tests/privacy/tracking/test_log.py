@@ -33,8 +33,8 @@ from privacy.ledger.chain import ledger_bytes
 from privacy.tracking.log import log_training, pending_trainings, tracking_note
 from privacy.tracking.run import loss_curve, training_metrics
 from privacy.training import train
-from privacy.training.session import LEDGER_NAME
-from privacy.training.step_rows import read_step_rows, step_rows_path
+from privacy.training.private.session import LEDGER_NAME
+from privacy.training.records.step_rows import read_step_rows, step_rows_path
 from tests.privacy.toys import make_base, make_spec
 
 

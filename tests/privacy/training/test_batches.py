@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from privacy.clipping.losses import IGNORED
-from privacy.training.batches import Collator, plan_batches
+from privacy.training.data.batches import Collator, plan_batches
 
 PADDING = {"input_ids": 9, "attention_mask": 0, "targets": IGNORED}
 

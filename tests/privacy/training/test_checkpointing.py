@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from harness.errors import UsageError
-from privacy.training import model as model_module
 from privacy.training import train
+from privacy.training.models import load as model_module
 from tests.privacy.toys import make_base, make_spec
 
 SHUFFLED = {"noise_multiplier": 0.0, "max_grad_norm": 0.05, "sampling": "shuffle"}

@@ -14,11 +14,11 @@ from harness.errors import DataError, UsageError
 from privacy.clipping import BookKeepingEngine, OneSampleEngine
 from privacy.clipping.losses import IGNORED
 from privacy.training import TrainSpec, train
-from privacy.training.batches import Collator, padding_values
-from privacy.training.completions import encode_completions
-from privacy.training.data import load_training_data
-from privacy.training.objective import completion_lm
-from privacy.training.tokens import Features
+from privacy.training.data.batches import Collator, padding_values
+from privacy.training.data.completions import encode_completions
+from privacy.training.data.load import load_training_data
+from privacy.training.data.tokens import Features
+from privacy.training.models.objective import completion_lm
 from tests.privacy.toys import make_base, make_spec, write_rows
 
 PROMPTS = ["the film was", "who is the man in the house", "what"]

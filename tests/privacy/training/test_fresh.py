@@ -18,11 +18,11 @@ from harness.errors import AssayError, DataError, UsageError
 from harness.scorer.hf import HFScorer
 from privacy.clipping import BookKeepingEngine, OneSampleEngine
 from privacy.training import TrainSpec, train
-from privacy.training.data import load_training_data
-from privacy.training.model import load_trainable
-from privacy.training.objective import masked_lm
-from privacy.training.tokenizer import END_OF_TEXT, SPECIALS, train_tokenizer
-from privacy.training.tokens import encode_records
+from privacy.training.data.load import load_training_data
+from privacy.training.data.tokenizer import END_OF_TEXT, SPECIALS, train_tokenizer
+from privacy.training.data.tokens import encode_records
+from privacy.training.models.load import load_trainable
+from privacy.training.models.objective import masked_lm
 from tests.privacy.toys import opinions, write_rows
 
 TEXTS = [row["text"] for row in opinions(200, seed=1)]

@@ -12,12 +12,12 @@ from accelerate import Accelerator
 
 from harness.errors import AuditError
 from privacy.training import TrainSpec
-from privacy.training.batches import Collator, LogicalBatch, padding_values
-from privacy.training.engine import PlainEngine
-from privacy.training.loop import Schedule, fit, make_optimizer
-from privacy.training.objective import causal_lm, classification, with_classes
-from privacy.training.progress import RunProgress
-from privacy.training.tokens import encode_records
+from privacy.training.data.batches import Collator, LogicalBatch, padding_values
+from privacy.training.data.tokens import encode_records
+from privacy.training.models.objective import causal_lm, classification, with_classes
+from privacy.training.plain.engine import PlainEngine
+from privacy.training.plain.loop import Schedule, fit, make_optimizer
+from privacy.training.records.progress import RunProgress
 from tests.privacy.toys import opinions
 from tests.tiny import make_checkpoint
 

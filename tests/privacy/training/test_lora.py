@@ -14,11 +14,11 @@ from harness.checkpoint import CheckpointSource, inspect_checkpoint, load_checkp
 from harness.errors import UsageError
 from privacy.clipping import BookKeepingEngine
 from privacy.training import TrainSpec, train
-from privacy.training.batches import Collator, MicroBatch, padding_values
-from privacy.training.data import load_training_data
-from privacy.training.model import finished, load_trainable
-from privacy.training.objective import Objective, causal_lm, classification, masked_lm, with_classes
-from privacy.training.tokens import encode_documents, encode_records
+from privacy.training.data.batches import Collator, MicroBatch, padding_values
+from privacy.training.data.load import load_training_data
+from privacy.training.data.tokens import encode_documents, encode_records
+from privacy.training.models.load import finished, load_trainable
+from privacy.training.models.objective import Objective, causal_lm, classification, masked_lm, with_classes
 from tests.privacy.toys import make_base, make_spec, opinions
 from tests.tiny import make_checkpoint
 
@@ -210,6 +210,6 @@ def test_targets_that_cannot_be_adapted(
 
 
 def test_without_peft_the_sentence_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("privacy.training.lora.find_spec", lambda name: None)
+    monkeypatch.setattr("privacy.training.models.lora.find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"needs the peft package; pip install 'assay\[peft\]'"):
         adapted(tmp_path, "bert", "masked_lm", "masked_lm")

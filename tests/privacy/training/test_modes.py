@@ -16,11 +16,12 @@ from safetensors.torch import load_file, save_file
 from harness.checkpoint import CheckpointSource, inspect_checkpoint, load_checkpoint
 from harness.errors import AuditError, UsageError
 from privacy.frontier.grid import make_grid
-from privacy.training import TrainSpec, cached_features, train
+from privacy.training import TrainSpec, train
 from privacy.training import run as run_module
-from privacy.training.averaging import WeightAverage
-from privacy.training.defaults import with_defaults
-from privacy.training.loop import Schedule
+from privacy.training.models import cached_features
+from privacy.training.models.averaging import WeightAverage
+from privacy.training.plain.loop import Schedule
+from privacy.training.settings.defaults import with_defaults
 from tests.privacy.toys import make_base, make_spec
 
 EXACT = {"noise_multiplier": 0.0, "max_grad_norm": 1e6, "sampling": "shuffle"}

@@ -15,13 +15,13 @@ from harness.errors import CheckpointError, DataError
 from privacy.clipping import BookKeepingEngine
 from privacy.clipping.losses import IGNORED
 from privacy.training import TrainSpec, train
-from privacy.training.batches import Collator, MicroBatch, padding_values
-from privacy.training.data import load_training_data
-from privacy.training.model import load_trainable
-from privacy.training.next_sentence import next_sentence, sentence_order, sentence_pairs
-from privacy.training.objective import Objective, masked_lm
+from privacy.training.data.batches import Collator, MicroBatch, padding_values
+from privacy.training.data.load import load_training_data
+from privacy.training.data.tokens import Features, encode_records
+from privacy.training.models.load import load_trainable
+from privacy.training.models.next_sentence import next_sentence, sentence_order, sentence_pairs
+from privacy.training.models.objective import Objective, masked_lm
 from privacy.training.run import _encode, _objective
-from privacy.training.tokens import Features, encode_records
 from tests.privacy.toys import make_base, make_spec, opinions, write_rows
 from tests.tiny import make_tokenizer
 

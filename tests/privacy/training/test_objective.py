@@ -11,10 +11,10 @@ import transformers
 from harness.errors import DataError
 from privacy.clipping import BookKeepingEngine
 from privacy.clipping.losses import IGNORED
-from privacy.training.batches import Collator, MicroBatch, padding_values
-from privacy.training.next_sentence import next_sentence, sentence_order
-from privacy.training.objective import Objective, causal_lm, classification, in_bf16, masked_lm, with_classes
-from privacy.training.tokens import Features, check_maskable, encode_documents, encode_records
+from privacy.training.data.batches import Collator, MicroBatch, padding_values
+from privacy.training.data.tokens import Features, check_maskable, encode_documents, encode_records
+from privacy.training.models.next_sentence import next_sentence, sentence_order
+from privacy.training.models.objective import Objective, causal_lm, classification, in_bf16, masked_lm, with_classes
 from tests.tiny import make_checkpoint
 
 TEXTS = ["the film was good and the story was great", "bad", "we love the music of this city and all the people in it"]

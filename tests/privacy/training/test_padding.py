@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from privacy.clipping import ClippingError
 from privacy.training import TrainSpec, train
-from privacy.training.batches import Collator
-from privacy.training.made_up import made_up_records
-from privacy.training.objective import Objective, classification
-from privacy.training.private import PrivateTraining
-from privacy.training.session import session_folder
+from privacy.training.data.batches import Collator
+from privacy.training.models.made_up import made_up_records
+from privacy.training.models.objective import Objective, classification
+from privacy.training.private.loop import PrivateTraining
+from privacy.training.private.session import session_folder
 from tests.privacy.toys import make_base, make_spec, opinions, write_rows
 from tests.tiny import MAX_TOKENS, make_tokenizer
 
@@ -141,7 +141,7 @@ def test_a_resumed_run_is_checked_again(convbert: Path, tmp_path: Path, monkeypa
 
 def test_training_records_are_looked_at_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where made-up records do not show it, those of the data may; nothing about padding is decided on them."""
-    from privacy.training import padding
+    from privacy.training.private import padding
 
     found = iter([None, None, "the loss"])
     monkeypatch.setattr(padding, "differs_alone", lambda *_: next(found))

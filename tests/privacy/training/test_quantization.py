@@ -18,11 +18,18 @@ from privacy.clipping.alone import differs_alone
 from privacy.clipping.refuse import refuse_mixing
 from privacy.planning.plan import TrainPlan, plan_training
 from privacy.training import TrainSpec, train
-from privacy.training import quantization as module
-from privacy.training.data import load_training_data
-from privacy.training.model import finished, load_trainable
-from privacy.training.quantization import QuantizedLinear, base_layers, dequantized, described, quantize, restored
-from privacy.training.spec import Quantization
+from privacy.training.data.load import load_training_data
+from privacy.training.models import quantization as module
+from privacy.training.models.load import finished, load_trainable
+from privacy.training.models.quantization import (
+    QuantizedLinear,
+    base_layers,
+    dequantized,
+    described,
+    quantize,
+    restored,
+)
+from privacy.training.settings.spec import Quantization
 from tests.privacy.clipping_cases import (
     TASKS,
     add_lora,

@@ -12,7 +12,7 @@ from harness.cli.console import training_progress
 from harness.errors import DataError, UsageError
 from harness.provenance.manifest import TrainingManifest
 from privacy.training import TrainSpec, train
-from privacy.training.result import TrainResult
+from privacy.training.records.result import TrainResult
 from tests.privacy.toys import make_base, make_spec, write_rows
 
 

@@ -16,9 +16,9 @@ from harness.errors import AuditError
 from harness.provenance.manifest import TrainingManifest, read_manifest
 from privacy.clipping import ClippingStats
 from privacy.training import TrainSpec, train
-from privacy.training.loop import Schedule
-from privacy.training.progress import RunProgress, StepTotals
-from privacy.training.step_rows import StepRow, read_step_rows, step_frame, step_rows_path, write_step_rows
+from privacy.training.plain.loop import Schedule
+from privacy.training.records.progress import RunProgress, StepTotals
+from privacy.training.records.step_rows import StepRow, read_step_rows, step_frame, step_rows_path, write_step_rows
 from tests.privacy.claim_cases import facts
 from tests.privacy.toys import make_base, make_spec
 

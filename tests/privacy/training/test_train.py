@@ -19,7 +19,7 @@ from harness.errors import AssayError, AuditError, CheckpointError, DataError, U
 from harness.provenance.manifest import read_manifest
 from harness.scorer.hf import HFScorer
 from privacy.training import TrainSpec, train
-from privacy.training.save import partial_folder
+from privacy.training.records.save import partial_folder
 from tests.privacy.toys import make_base, make_spec, nonsense, opinions, write_rows
 from tests.tiny import KINDS
 

@@ -20,8 +20,8 @@ from harness.provenance.manifest import MANIFEST_NAME, PrivacyClaim, TrainingMan
 from privacy.accounting import Mechanism, epsilon
 from privacy.accounting.claims import claim as bounds
 from privacy.ledger.chain import header_line
-from privacy.training.session import FROM_SCRATCH, LEDGER_NAME
-from privacy.training.units import Unit
+from privacy.training.data.units import Unit
+from privacy.training.private.session import FROM_SCRATCH, LEDGER_NAME
 from privacy.verification import recompute
 from privacy.verification.bounds import TOLERANCE, check_bounds
 from privacy.verification.errors import NotVerifiableError
@@ -434,7 +434,7 @@ def test_a_folder_of_the_caller_is_not_imported_from(tmp_path: Path, run: Run) -
 def test_the_entry_point_names_the_verifier(run: Run) -> None:
     import tomllib
 
-    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
     points = [
         EntryPoint(name, value, "assay.claims") for name, value in project["entry-points"]["assay.claims"].items()
     ]

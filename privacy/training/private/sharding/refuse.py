@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.errors import UsageError
-from privacy.training.privacy_spec import PrivacySpec
+from privacy.training.settings.privacy_spec import PrivacySpec
 
 
 def check_sharding(privacy: PrivacySpec, processes: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from privacy.training.sharding.partition import Piece
+from privacy.training.private.sharding.partition import Piece
 
 PER_NUMBER = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer")
 """What AdamW and SGD keep for each number; all else they keep is one for a tensor."""

@@ -17,9 +17,9 @@ import torch
 from harness.errors import AuditError
 from privacy.clipping import ClippingError
 from privacy.clipping.sums import USED, drop_sum, get_sum
-from privacy.training.sharding.partition import partition
-from privacy.training.sharding.state import PER_NUMBER, part_of_state, whole_state
-from privacy.training.shared_step import SharedOptimizer
+from privacy.training.private.sharding.partition import partition
+from privacy.training.private.sharding.state import PER_NUMBER, part_of_state, whole_state
+from privacy.training.private.shared_step import SharedOptimizer
 
 _ELEMENTWISE = (torch.optim.AdamW, torch.optim.SGD)
 """What these do to a number depends on no other number of the tensor, so that a piece of it steps as in the whole."""

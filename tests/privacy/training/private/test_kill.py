@@ -14,7 +14,7 @@ import pytest
 from harness.provenance.manifest import read_manifest
 from privacy.accounting import Mechanism, claim
 from privacy.ledger import Chain, read_chain
-from privacy.training.session import LEDGER_NAME, session_folder
+from privacy.training.private.session import LEDGER_NAME, session_folder
 from tests.privacy.claim_cases import genuine
 from tests.privacy.toys import make_base, opinions, write_rows
 

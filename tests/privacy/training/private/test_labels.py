@@ -16,9 +16,9 @@ from harness.data.labels import fixed_class
 from harness.data.schemas import LabelledTexts
 from harness.errors import DataError, UsageError
 from privacy.training import TrainSpec, train
-from privacy.training.data import load_training_data
-from privacy.training.options import load_train_spec
-from privacy.training.spec import config_digest
+from privacy.training.data.load import load_training_data
+from privacy.training.settings.options import load_train_spec
+from privacy.training.settings.spec import config_digest
 from suites.memorization.members import check_side, load_side
 from tests.privacy.toys import make_base, make_spec, opinions, write_rows
 

@@ -18,8 +18,8 @@ from privacy.clipping.rules import Adaptive
 from privacy.noise import SecureNoise
 from privacy.noise.discrete import SIGMA_BITS
 from privacy.sampling import LogicalBatches, PoissonSampling, Shard
-from privacy.training.ranks import Ranks
-from privacy.training.shared_step import SharedOptimizer
+from privacy.training.private.ranks import Ranks
+from privacy.training.private.shared_step import SharedOptimizer
 from tests.privacy.claim_cases import facts, genuine
 from tests.privacy.processes import in_processes
 from tests.privacy.toys import make_base, opinions, write_rows

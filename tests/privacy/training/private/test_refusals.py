@@ -21,7 +21,7 @@ from privacy.ledger import Ledger, read_chain
 from privacy.ledger import state as saved_state
 from privacy.lineage import LEDGER_NAME, Records, unit_id
 from privacy.training import TrainSpec, train
-from privacy.training.session import session_folder, witness_path
+from privacy.training.private.session import session_folder, witness_path
 from tests.privacy.claim_cases import genuine
 from tests.privacy.ledger_cases import make_header
 from tests.privacy.toys import make_base, make_spec, opinions, write_rows
@@ -118,7 +118,7 @@ def test_a_refused_engine_leaves_nothing_in_the_way_of_the_corrected_spec(root: 
         raise UsageError("this engine does not know the layer")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("privacy.training.private.make_engine", refuses)
+        patch.setattr("privacy.training.private.loop.make_engine", refuses)
         refused(spec_of(tmp_path, root, {"noise_multiplier": 1.0}), "does not know the layer")
     assert train(spec_of(tmp_path, root, {"noise_multiplier": 1.5, "engine": "one-sample"})).manifest.steps == 4
 

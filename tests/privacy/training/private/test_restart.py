@@ -20,12 +20,13 @@ from privacy.ledger.chain import ledger_bytes
 from privacy.ledger.header import LedgerHeader
 from privacy.ledger.state import STATE_NAME
 from privacy.lineage import RECORDS_NAME, records_path
-from privacy.training import TrainSpec, save, train
+from privacy.training import TrainSpec, train
 from privacy.training import train as train_module
-from privacy.training.data import load_training_data
-from privacy.training.private import check_lost, save_interval
-from privacy.training.session import LEDGER_NAME, session_folder, witness_path
-from privacy.training.step_rows import step_rows_path
+from privacy.training.data.load import load_training_data
+from privacy.training.private.loop import check_lost, save_interval
+from privacy.training.private.session import LEDGER_NAME, session_folder, witness_path
+from privacy.training.records import save
+from privacy.training.records.step_rows import step_rows_path
 from tests.privacy.claim_cases import genuine
 from tests.privacy.toys import make_base, make_spec
 

@@ -19,7 +19,7 @@ from privacy.lineage import mechanism_of_header
 from privacy.noise import BandedNoise, GeneratorNoise, SecureNoise, SecureUniforms
 from privacy.sampling import SamplingError
 from privacy.training import TrainSpec, train
-from privacy.training.session import LEDGER_NAME
+from privacy.training.private.session import LEDGER_NAME
 from tests.privacy.claim_cases import facts, genuine, make_run
 from tests.privacy.toys import make_base, make_spec, opinions, write_rows
 

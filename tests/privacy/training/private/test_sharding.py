@@ -23,9 +23,9 @@ from privacy.clipping.rules import Adaptive
 from privacy.noise import BandedNoise, GeneratorNoise, NoiseSource, SecureNoise
 from privacy.noise.discrete import SIGMA_BITS
 from privacy.sampling import fresh_torch_generator
-from privacy.training.ranks import Ranks
-from privacy.training.sharding import Piece, StateShardedOptimizer, partition
-from privacy.training.shared_step import SharedOptimizer
+from privacy.training.private.ranks import Ranks
+from privacy.training.private.sharding import Piece, StateShardedOptimizer, partition
+from privacy.training.private.shared_step import SharedOptimizer
 from tests.privacy.processes import in_processes
 
 RECORDS = 24

@@ -19,9 +19,9 @@ from harness.errors import UsageError
 from privacy.ledger import read_chain
 from privacy.planning.words import planned
 from privacy.training import TrainSpec, train
-from privacy.training.guarantee import BANDED, SECURE
-from privacy.training.ranks import Ranks
-from privacy.training.session import LEDGER_NAME, session_folder
+from privacy.training.private.guarantee import BANDED, SECURE
+from privacy.training.private.ranks import Ranks
+from privacy.training.private.session import LEDGER_NAME, session_folder
 from tests.privacy.claim_cases import facts, genuine
 from tests.privacy.processes import in_processes
 from tests.privacy.toys import make_base, make_spec

@@ -19,8 +19,8 @@ from privacy.ledger import LedgerError, read_chain
 from privacy.sampling import Shard, ShuffledSampling
 from privacy.training import TrainSpec, train
 from privacy.training import run as run_module
-from privacy.training.objective import Objective
-from privacy.training.session import LEDGER_NAME, session_folder
+from privacy.training.models.objective import Objective
+from privacy.training.private.session import LEDGER_NAME, session_folder
 from tests.privacy.claim_cases import facts, genuine
 from tests.privacy.toys import make_base, make_spec, opinions, write_rows
 

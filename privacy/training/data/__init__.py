@@ -1,0 +1,1 @@
+"""What a training reads: records, labels, tokens, batches, and whose each record is."""

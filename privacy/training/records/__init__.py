@@ -1,0 +1,1 @@
+"""What a training leaves: progress, a row for each step, the checkpoint, the result."""
