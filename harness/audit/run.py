@@ -45,6 +45,7 @@ from harness.record.folder import (
     Status,
     WorkRecord,
 )
+from harness.record.lock import writing
 from harness.record.rows import RowStore
 from harness.reports import write_reports
 from harness.scan.finding import ScanReport
@@ -131,8 +132,11 @@ def resume_plan(folder: AuditFolder, found: Found | None = None, *, permissions:
 
 
 def run_audit(plan: AuditPlan, folder: AuditFolder, on_progress: OnProgress = lambda *_: None) -> AuditResult:
-    """Run what has no row yet, then measure and decide. On any failure the manifest says why, and rows stay."""
-    with _told(folder):
+    """Run what has no row yet, then measure and decide. On any failure the manifest says why, and rows stay.
+
+    Raises UsageError where another process works on the audit.
+    """
+    with writing(folder.path), _told(folder):
         _execute(plan, folder, on_progress)
         return conclude(plan, folder)
 

@@ -10,11 +10,12 @@ from types import TracebackType
 from typing import Self
 
 from harness.base.files import explain, make_folder, write_atomic
+from harness.base.lock import Lock
 from harness.errors import AuditError
 from privacy.ledger.chain import Chain, header_line, read_chain, step_line
 from privacy.ledger.errors import LedgerError
 from privacy.ledger.header import LedgerHeader
-from privacy.ledger.lock import Lock
+from privacy.ledger.lock import lock_of
 
 
 class Ledger:
@@ -45,7 +46,7 @@ class Ledger:
         Raises LedgerError when there is one or it is in use, UsageError when the folder cannot be written.
         """
         make_folder(path.parent)
-        lock = Lock(path)
+        lock = lock_of(path)
         try:
             if path.exists():
                 raise LedgerError(f"{path}: a privacy ledger is there; resume its run, or choose another folder")
@@ -64,7 +65,7 @@ class Ledger:
         """
         if not path.exists():
             read_chain(path)  # says so, and leaves no lock behind
-        lock = Lock(path)
+        lock = lock_of(path)
         try:
             chain = read_chain(path)
             ledger = cls(path, chain, lock)

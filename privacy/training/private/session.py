@@ -18,7 +18,7 @@ from harness.provenance.keys import KEYS_NAME
 from privacy.clipping import ClippingEngine
 from privacy.ledger import Chain, Ledger, LedgerHeader, load_state, read_chain, save_state
 from privacy.ledger.errors import LedgerError
-from privacy.ledger.lock import Lock, check_free
+from privacy.ledger.lock import check_free, lock_of
 from privacy.ledger.state import STATE_NAME
 from privacy.ledger.witness import Witness, check_witness, counted
 from privacy.lineage.names import LEDGER_NAME as LEDGER_NAME
@@ -195,7 +195,7 @@ def _move_aside(folder: Path) -> None:
     aside = folder.with_name(f"{folder.name}.{stamp()}")
     witness = witness_path(folder)
     path = folder / LEDGER_NAME
-    lock = Lock(path) if folder.exists() else None  # not under the feet of a run that goes on there
+    lock = lock_of(path) if folder.exists() else None  # not under the feet of a run that goes on there
     if lock is not None:
         folder.rename(aside)
     if witness.exists():

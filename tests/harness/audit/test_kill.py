@@ -100,3 +100,27 @@ def test_ctrl_c_keeps_rows_and_says_how_to_go_on(spec: Path, tmp_path: Path, how
     assert f"assay resume {folder.path}" in process.stderr.read().decode().replace("\n", "")
     assert folder.manifest().status is Status.INTERRUPTED
     assert len(folder.rows(PROBE)) >= 64
+
+
+@pytest.mark.slow
+def test_a_second_process_is_refused_and_nothing_is_lost(spec: Path, whole: AuditFolder, tmp_path: Path) -> None:
+    first = start(spec, tmp_path)
+    give_up = time.monotonic() + 120
+    while not (row_parts(folder.path, PROBE) if (folder := next(iter(audits_in(tmp_path)), None)) else ()):
+        assert time.monotonic() < give_up
+        time.sleep(0.002)
+    os.kill(first.pid, signal.SIGSTOP)
+    try:
+        command = [*ASSAY, "resume", "latest", "--output", str(tmp_path)]
+        second = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert folder is not None
+        assert folder.manifest().status is Status.RUNNING  # the one refused does not call the other's audit failed
+    finally:
+        os.kill(first.pid, signal.SIGCONT)
+    assert second.returncode == 2
+    assert f"process {first.pid} on " in second.stderr
+    assert "works on this audit; wait for it to end, or stop it and run `assay resume`" in second.stderr
+    assert first.wait(timeout=120) == 3
+    assert folder.manifest().status is Status.FINISHED
+    assert folder.metrics() == whole.metrics()
+    assert folder.count(PROBE) == CASES
