@@ -10,7 +10,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from dashboards.views import BADGES, gates_of, name, worst
+from dashboards.views import BADGES, gates_of, name
 from harness.api.metrics import Metric
 from harness.base.numbers import interval, number
 from harness.gate.decide import Outcome, Verdict
@@ -100,7 +100,7 @@ def _axis(metric: Metric) -> str:
 
 
 def _point(metric: Metric, verdict: Verdict | None) -> dict[str, Any]:
-    outcome = worst(gates_of(metric, verdict))
+    counting = [result for result in gates_of(metric, verdict) if not result.unmeasured]
     return {
         "metric": name(metric),
         "value": metric.value,
@@ -109,7 +109,7 @@ def _point(metric: Metric, verdict: Verdict | None) -> dict[str, Any]:
         "shown": number(metric.value),
         "interval": interval(metric.low, metric.high),
         "n": metric.n,
-        "outcome": BADGES[Outcome(outcome)] if outcome else UNGATED,
+        "outcome": BADGES[counting[0].effective] if counting else UNGATED,
     }
 
 

@@ -17,12 +17,15 @@ from harness.api.metrics import Metric
 from harness.base import numbers
 from harness.base.stores import shown_uri
 from harness.gate.decide import GateResult, Outcome, Verdict
-from harness.reports.content.report import training
+from harness.reports import report_input
+from harness.reports.content import report as content
+from harness.reports.content.api import ReportInput
 from harness.tracking.log import gate_counts
 
 BADGES = {Outcome.PASS: "✔ pass", Outcome.BLOCK: "✖ block", Outcome.INCONCLUSIVE: "? inconclusive"}
 """Outcomes told by a sign and a word, never by colour alone."""
 NO_VERDICT = "– none yet"
+_GRAVEST = [Outcome.BLOCK, Outcome.INCONCLUSIVE, Outcome.PASS]
 _HUES = {Outcome.PASS: "green", Outcome.BLOCK: "red", Outcome.INCONCLUSIVE: "orange"}
 _COUNTED = {Outcome.PASS: "passed", Outcome.BLOCK: "blocked", Outcome.INCONCLUSIVE: "undecided"}
 AUDIT_COLUMNS = ["verdict", "name", "checkpoint", "started (UTC)", "status", "gates", "why", "where", "audit"]
@@ -67,16 +70,21 @@ def audit_table(entries: Sequence[Entry]) -> pd.DataFrame:
     return pd.DataFrame([_audit_line(entry) for entry in entries], columns=AUDIT_COLUMNS).fillna("")
 
 
+def as_report(audit: Audit) -> ReportInput:
+    """What every report says of an audit; one that is not decided has a verdict that says so."""
+    verdict = audit.verdict or Verdict(outcome=Outcome.INCONCLUSIVE, reason="not decided yet")
+    return report_input(audit.manifest, audit.metrics, verdict)
+
+
 def gate_table(verdict: Verdict) -> pd.DataFrame:
-    """One line per gate: what it decided and why; blocked and undecided gates first. Cells are Markdown."""
-    order = [Outcome.BLOCK, Outcome.INCONCLUSIVE, Outcome.PASS]
-    results = sorted(verdict.gates, key=lambda result: order.index(result.outcome))
+    """One line per gate and metric: what it counts as and why; what blocks and what is undecided first; Markdown."""
+    results = sorted(verdict.gates, key=lambda result: _GRAVEST.index(result.effective))
     table = markdown_table(
         ("gate", "rule", "because", "purpose"),
         [
             (
-                result.gate.id,
-                f"{_key(result.gate.metric, result.gate.slice)} {result.gate.rule}",
+                content.gate_title(result),
+                f"{content.gate_name(result)} {result.gate.rule}",
                 result.reason,
                 result.gate.reason,
             )
@@ -87,11 +95,36 @@ def gate_table(verdict: Verdict) -> pd.DataFrame:
     return table if any(table["purpose"]) else table.drop(columns="purpose")
 
 
+def baseline_table(audit: Audit) -> pd.DataFrame:
+    """One line per metric that was compared with the baseline, those proven worse first; cells are Markdown."""
+    return markdown_table(
+        ("metric", "candidate", "baseline", "worse by", "compared"),
+        [
+            (
+                content.comparison_name(comparison),
+                numbers.number(comparison.candidate),
+                numbers.number(comparison.baseline),
+                content.regression(comparison),
+                content.matching(comparison),
+            )
+            for _, comparison in content.comparisons(as_report(audit))
+        ],
+    )
+
+
+def counted(result: GateResult) -> str:
+    """What a gate counts as and, where that differs, what it found: `✔ pass: block (waived)`."""
+    if not result.asked or (result.excused and not result.waived):
+        return content.outcome_label(result).lower()
+    same = result.effective is result.outcome
+    return badge(result.effective) if same else f"{badge(result.effective)}: {content.outcome_label(result).lower()}"
+
+
 def _stands(result: GateResult) -> str:
-    """Badge of a gate's outcome; in words where it was not measured and need not be."""
-    if result.asked and not result.excused:
-        return tinted(result.outcome)
-    return plain(f"excused: {result.absence}" if result.excused else str(result.absence))
+    """The same as Markdown, tinted by what counts; in words where it was not measured and need not be."""
+    if not result.asked or (result.excused and not result.waived):
+        return plain(counted(result))
+    return f":{_HUES[result.effective]}-badge[{counted(result)}]"
 
 
 def markdown_table(columns: Sequence[str], lines: Iterable[Sequence[str]]) -> pd.DataFrame:
@@ -134,28 +167,8 @@ def cautions(audit: Audit) -> list[Caution]:
 
 
 def provenance(audit: Audit) -> list[tuple[str, str]]:
-    """What was audited, on what, with which software."""
-    manifest, checkpoint = audit.manifest, audit.manifest.checkpoint
-    facts = [
-        ("audit", manifest.audit_id),
-        ("started", manifest.created),
-        ("finished", manifest.finished or f"{numbers.MISSING}: {manifest.why or manifest.status}"),
-        ("checkpoint", checkpoint.source),
-        ("architecture", f"{checkpoint.architecture} ({checkpoint.model_type}), {checkpoint.parameters:,} parameters"),
-        ("fingerprint", checkpoint.fingerprint),
-        ("weights", checkpoint.weights),
-        ("config", checkpoint.config),
-        ("tokenizer", checkpoint.tokenizer),
-        ("training", training(manifest)),
-        ("seed", str(manifest.seed)),
-        ("device, dtype", f"{manifest.device or 'none'}, {manifest.dtype or 'none'}"),
-        ("git commit", manifest.git_commit or f"{numbers.MISSING}: not in a git checkout"),
-        ("versions", ", ".join(f"{package} {number}" for package, number in manifest.versions.items())),
-    ]
-    for probe in manifest.probes:
-        for input_name, data in probe.data.items():
-            source = str(data.source.get("source", "unknown"))
-            facts.append((f"data of {probe.name}", f"{input_name}: {source}, {data.n} rows, sha256 {data.digest}"))
+    """What was audited, on what, with which software: as every report says it, and the MLflow run."""
+    facts = content.provenance(as_report(audit))
     if audit.tracking.get("run_id"):
         facts.append(("MLflow run", f"{shown_uri(audit.tracking.get('uri', ''))} {audit.tracking['run_id']}"))
     return facts
@@ -201,15 +214,9 @@ def name(metric: Metric) -> str:
 
 
 def gates_of(metric: Metric, verdict: Verdict | None) -> list[GateResult]:
-    """Results of the gates on a metric."""
-    results = verdict.gates if verdict is not None else ()
-    return [result for result in results if (result.gate.metric, result.gate.slice) == (metric.key, metric.slice)]
-
-
-def worst(results: Sequence[GateResult]) -> str:
-    """The gravest outcome among gates; '' without gates."""
-    outcomes = {result.outcome for result in results}
-    return next((outcome for outcome in (Outcome.BLOCK, Outcome.INCONCLUSIVE, Outcome.PASS) if outcome in outcomes), "")
+    """Results of the gates on a metric, those of patterns too; what counts most first."""
+    results = content.gates_on(metric, verdict.gates if verdict is not None else ())
+    return sorted(results, key=lambda result: (result.unmeasured, _GRAVEST.index(result.effective)))
 
 
 def counts_text(counts: Mapping[str, int]) -> str:
@@ -254,7 +261,7 @@ def _audit_line(entry: Entry) -> dict[str, str]:
 def _metric_line(metric: Metric, verdict: Verdict | None) -> dict[str, Any]:
     missing = metric.value is None
     unit = f" {metric.unit}" if metric.unit not in ("", "rate") else ""
-    outcome = worst(gates_of(metric, verdict))
+    gates = gates_of(metric, verdict)
     target = f" {numbers.bound(metric.target)}" if metric.target is not None else ""
     return {
         "metric": name(metric),
@@ -263,7 +270,7 @@ def _metric_line(metric: Metric, verdict: Verdict | None) -> dict[str, Any]:
         "n": metric.n,
         "missing": metric.missing,
         "better": f"{metric.better}{target}",
-        "gate": badge(outcome) if outcome else "",
+        "gate": counted(gates[0]) if gates else "",
         "method": f"{metric.interval}, {numbers.percent(metric.level)}" if metric.interval else "",
         "note": "" if missing else metric.note,
     }

@@ -13,6 +13,7 @@ from dashboards.choose import choose_audit
 from dashboards.settings import read_settings
 from harness.gate.decide import Outcome
 from harness.record.folder import Status
+from harness.reports.content.report import baseline_line
 
 
 def show() -> None:
@@ -23,6 +24,7 @@ def show() -> None:
     st.title(views.plain(audit.manifest.name))
     _verdict(audit)
     _gates(audit)
+    _baseline(audit)
     _metrics(audit)
     _cautions(audit)
     _probes(audit)
@@ -40,6 +42,8 @@ def _verdict(audit: Audit) -> None:
         return
     box = {Outcome.PASS: st.success, Outcome.BLOCK: st.error, Outcome.INCONCLUSIVE: st.warning}[verdict.outcome]
     box(f"**{views.badge(verdict.outcome).upper()}** — {views.plain(verdict.reason)}")
+    for warning in verdict.warnings:
+        st.caption(views.plain(warning))
 
 
 def _gates(audit: Audit) -> None:
@@ -50,6 +54,19 @@ def _gates(audit: Audit) -> None:
     if audit.verdict.policy:
         st.caption(views.plain(f"Policy {audit.verdict.policy}. A gate decides on the interval, not on the value."))
     st.table(views.gate_table(audit.verdict), border="horizontal")
+
+
+def _baseline(audit: Audit) -> None:
+    """What it was compared with, where it was."""
+    if audit.verdict is None or audit.verdict.baseline is None:
+        return
+    st.header("Compared with the baseline")
+    st.caption(views.plain(baseline_line(views.as_report(audit))))
+    table = views.baseline_table(audit)
+    if table.empty:
+        st.text("No gate compares a metric with it.")
+        return
+    st.table(table, border="horizontal")
 
 
 def _metrics(audit: Audit) -> None:

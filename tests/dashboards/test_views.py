@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +12,9 @@ from dashboards.audits import Audit, Entry, merge, open_audit, read_entry
 from dashboards.charts import SHARES, chart_data, metric_chart
 from harness.api.metrics import Better, Metric, missing_metric
 from harness.errors import AssayError
-from harness.gate.decide import Policy, decide
+from harness.gate.decide import Policy, Verdict, decide
+from harness.gate.verdict import BaselineRecord, Comparison
+from harness.reports.content import report as content
 from harness.tracking.fetch import TrackedAudit
 from tests.audit_folder import HOSTILE, make_audit
 
@@ -68,6 +71,59 @@ def test_gates_are_told_gravest_first(audit: Audit) -> None:
     assert list(views.gate_table(decide(policy, []))["purpose"]) == ["law"]
 
 
+TODAY = date(2026, 11, 1)
+
+
+def decided(metrics: list[Metric], **gate: object) -> Verdict:
+    """The verdict of one gate."""
+    policy = Policy.model_validate({"name": "p", "gates": [{"id": "g", "min_examples": 1, **gate}]})
+    return decide(policy, metrics, today=TODAY)
+
+
+def metric(key: str, value: float) -> Metric:
+    return Metric(key=key, value=value, low=value - 0.05, high=value + 0.05, n=500, better=Better.LOWER)
+
+
+def test_a_gate_with_a_pattern_stands_beside_every_metric_it_decided() -> None:
+    metrics = [metric("adversarial/a/success", 0.9), metric("adversarial/b/success", 0.1), metric("bias/c/gap", 0.1)]
+    verdict = decided(metrics, metric="adversarial/*/success", max=0.5)
+    table = views.metric_table(metrics, verdict)
+    assert list(table["gate"]) == ["✖ block", "✔ pass", ""]
+    named = [f"g: adversarial/{probe}/success" for probe in "ab"]
+    assert list(views.gate_table(verdict)["gate"]) == [views.plain(each) for each in named]
+    (data,) = chart_data(metrics, verdict)
+    assert list(data.points["outcome"]) == ["✖ block", "✔ pass", "no gate"]
+    assert list(data.bounds["metric"]) == ["adversarial/a/success", "adversarial/b/success"]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"severity": "warn"}, "✔ pass: block (warning)"),
+        ({"waiver": {"until": "2026-11-20", "by": "ana", "reason": "known"}}, "✔ pass: block (waived)"),
+    ],
+)
+def test_what_does_not_count_is_no_red_block_in_a_passing_audit(more: dict[str, object], said: str) -> None:
+    metrics = [metric("s/p/m", 0.9)]
+    verdict = decided(metrics, metric="s/p/m", max=0.5, **more)
+    assert verdict.outcome == "pass"
+    assert list(views.metric_table(metrics, verdict)["gate"]) == [said]
+    assert list(views.gate_table(verdict)["outcome"]) == [f":green-badge[{said}]"]
+    assert list(chart_data(metrics, verdict)[0].points["outcome"]) == ["✔ pass"]
+
+
+def test_the_baseline_is_shown_as_reports_show_it(audit: Audit) -> None:
+    assert audit.verdict is not None
+    record = BaselineRecord(ref="@x", audit_id="a", name="n", created="c", checkpoint="k", fingerprint="f")
+    compared = Comparison(metric="s/p/m", candidate=0.5, baseline=0.4, difference=0.1, regression=0.1, low=0.02,
+                          high=0.2, n=90)  # fmt: skip
+    gate = audit.verdict.gates[0].model_copy(update={"comparison": compared})
+    verdict = audit.verdict.model_copy(update={"gates": (gate,), "baseline": record})
+    (line,) = views.baseline_table(replace(audit, verdict=verdict)).to_dict("records")
+    assert line["worse by"] == views.plain(content.regression(compared))
+    assert "90 pairs" in line["compared"]
+
+
 def test_a_missing_value_says_why_and_is_never_a_number(audit: Audit) -> None:
     line = views.metric_table(audit.metrics, audit.verdict).set_index("metric").loc["memorization/membership/auc"]
     assert line["value"] == "missing: no non-members are recorded"
@@ -107,8 +163,10 @@ def test_excluded_cases_are_said_once_per_probe(audit: Audit) -> None:
 
 def test_provenance_names_digests_and_data(audit: Audit) -> None:
     facts = dict(views.provenance(audit))
-    assert facts["fingerprint"] == audit.manifest.checkpoint.fingerprint
-    assert audit.manifest.probes[0].data["texts"].digest in facts["data of quality/classification"]
+    assert views.provenance(audit) == content.provenance(views.as_report(audit))  # one truth
+    assert facts["checkpoint fingerprint"] == audit.manifest.checkpoint.fingerprint
+    data = [fact for what, fact in views.provenance(audit) if what == "dataset"]
+    assert any(audit.manifest.probes[0].data["texts"].digest in fact for fact in data)
     assert "torch 2.13.0" in facts["versions"]
     assert "MLflow run" not in facts
 

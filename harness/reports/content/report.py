@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from harness.api.metrics import PROVEN, Better, Metric
@@ -96,6 +96,11 @@ def probe_sections(report: ReportInput) -> list[ProbeSection]:
 def gate_name(result: GateResult) -> str:
     """Metric of a gate, with its slice."""
     return _with_slice(result.metric, result.slice)
+
+
+def gates_on(metric: Metric, gates: Iterable[GateResult]) -> tuple[GateResult, ...]:
+    """The results that are about a metric, those of patterns too."""
+    return tuple(item for item in gates if (item.metric, item.slice) == (metric.key, metric.slice))
 
 
 def gate_title(result: GateResult) -> str:
@@ -305,7 +310,7 @@ def _line(metric: Metric, gates: tuple[GateResult, ...]) -> MetricLine:
         method=_method(metric) if bounded else "",
         unit=plain(metric.unit),
         direction=direction(metric),
-        gates=tuple(item for item in gates if (item.metric, item.slice) == (metric.key, metric.slice)),
+        gates=gates_on(metric, gates),
     )
 
 
