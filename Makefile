@@ -10,7 +10,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check
 WORKERS := -n 2 --dist worksteal
 NAME ?= scorer
 
-.PHONY: help audit test test-next check format fuzz bench dashboard clean
+.PHONY: help audit test test-fast test-next check format fuzz bench dashboard clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -34,6 +34,9 @@ audit: $(BIN)/.installed  ## audit a real BERT and a real GPT checkpoint, end to
 
 test: $(BIN)/.installed  ## the whole test suite; prints what was skipped and why
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(WORKERS)
+
+test-fast: $(BIN)/.installed  ## what starts no process and no model: under a minute
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --fast -q $(WORKERS)
 
 $(VENV)-next/bin/.installed: pyproject.toml constraints-next.txt
 	$(PYTHON) -m venv $(VENV)-next

@@ -66,6 +66,7 @@ def test_without_the_baselines_own_value_a_share_of_it_is_not_known(tmp_path: Pa
     assert "a share of it is not known" in found.reason
 
 
+@pytest.mark.slow
 def test_the_error_of_both_intervals_together_is_no_more_than_one_may_err() -> None:
     """Simulated at the hardest truth, a regression of exactly the margin: false passes stay below 2.5 %."""
     from harness.stats.paired import flip_regression
