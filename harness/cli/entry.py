@@ -61,11 +61,12 @@ def _code(entry: Callable[..., Any]) -> int:
         fail("aborted: an answer was needed and there was nobody to give one")
         return Exit.FAILED
     except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):  # rich's answer to a reader that left
+            return _unread()
         fail(f"something that Assay called ended the program with {error.code!r}; no verdict was given")
         return Exit.FAILED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nobody reads on; the last flush must not complain
-        return Exit.FAILED
+        return _unread()
     except OSError as error:
         where = f"{error.filename}: " if error.filename is not None else ""
         fail(f"{where}{error.strerror or error}")
@@ -74,6 +75,12 @@ def _code(entry: Callable[..., Any]) -> int:
         fail(f"a fault of Assay's own, please report it: {type(error).__name__}: {error}")
         errors.print(clean("".join(traceback.format_exception(error))), markup=False, highlight=False)
         return Exit.FAILED
+
+
+def _unread() -> Exit:
+    """Nobody reads on: the last flush must not complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return Exit.FAILED
 
 
 @contextmanager

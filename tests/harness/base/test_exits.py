@@ -189,6 +189,7 @@ def test_words_that_cannot_be_said_do_not_read_as_a_block(monkeypatch: pytest.Mo
         ("version", ">/dev/full", Exit.FAILED),
         ("version", ">/dev/full 2>/dev/full", Exit.FAILED),
         ("version", "| false; exit ${PIPESTATUS[0]}", Exit.FAILED),
+        ("train --help", "| false; exit ${PIPESTATUS[0]}", Exit.FAILED),
     ],
 )
 def test_streams_that_are_closed_or_full(tmp_path: Path, command: str, streams: str, code: Exit) -> None:
