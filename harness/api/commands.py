@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -48,17 +47,3 @@ class Outbox(Protocol):
     def send(self, folder: Path, uri: str | None) -> None:
         """Log one, and say so. Raises AssayError where that does not go."""
         ...
-
-
-def checked_command(point: EntryPoint, plugin: Any) -> tuple[str, Command]:
-    """For `installed`: raises TypeError for what is no command."""
-    if not isinstance(plugin, Command):
-        raise TypeError(f"{plugin!r} is no harness.api.commands.Command")
-    return point.name, plugin
-
-
-def checked_kind(point: EntryPoint, plugin: Any) -> tuple[str, SpecKind]:
-    """For `installed`: raises TypeError for what is no kind of spec."""
-    if not isinstance(plugin, SpecKind):
-        raise TypeError(f"{plugin!r} is no harness.api.commands.SpecKind")
-    return point.name, plugin

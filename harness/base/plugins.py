@@ -76,6 +76,17 @@ def installed(
     return Installed(plugins, errors)
 
 
+def being(kind: type[T]) -> Callable[[EntryPoint, Any], tuple[str, T]]:
+    """A check for `installed`: the plug-in, by its point's name, must be a `kind`."""
+
+    def check(point: EntryPoint, plugin: Any) -> tuple[str, T]:
+        if not isinstance(plugin, kind):
+            raise TypeError(f"{plugin!r} is no {kind.__module__}.{kind.__qualname__}")
+        return point.name, plugin
+
+    return check
+
+
 def having(*names: str) -> Callable[[EntryPoint, Any], tuple[str, Any]]:
     """A check for `installed`: the plug-in, by its point's name, must have methods of these names."""
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
-from harness.api.commands import COMMANDS, Command, checked_command
-from harness.base.plugins import installed
+from harness.api.commands import COMMANDS, Command
+from harness.base.plugins import being, installed
 from harness.cli.audit import plan, resume, run
 from harness.cli.catalogue import probes, version
 from harness.cli.gates import gate, release
@@ -48,12 +49,13 @@ class _Group(TyperGroup):
         own = super().get_command(ctx, cmd_name)
         if own is not None or cmd_name not in _points():
             return own
-        found = installed(COMMANDS, checked_command, [_points()[cmd_name]])
+        found = installed(COMMANDS, being(Command), [_points()[cmd_name]])
         return _built(cmd_name, found.plugins.get(cmd_name) or _broken(cmd_name, found.broken))
 
 
+@cache
 def _points() -> dict[str, EntryPoint]:
-    """Of two packages that bring the same command, Assay's own counts, then the first by what it names."""
+    """Read once: it opens a file of every package. Of two of one name Assay's own counts, then the first by value."""
     found = sorted(entry_points(group=COMMANDS), key=lambda point: (not _own(point), point.value))
     return {point.name: point for point in reversed(found)}
 

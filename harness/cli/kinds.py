@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.api.commands import SPECS, SpecKind, checked_kind
+from harness.api.commands import SPECS, SpecKind
 from harness.base.hints import closest
-from harness.base.plugins import installed
+from harness.base.plugins import being, installed
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def kinds() -> tuple[Mapping[str, SpecKind], str]:
         "audit": SpecKind("an audit spec", ("checkpoint", "probes"), _audit, AuditSpec.model_json_schema),
         "policy": SpecKind("a policy", ("gates", "requires"), _policy, Policy.model_json_schema),
     }
-    others = installed(SPECS, checked_kind)
+    others = installed(SPECS, being(SpecKind))
     return {**own, **{name: kind for name, kind in others.plugins.items() if name not in own}}, others.broken
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 
@@ -18,16 +19,28 @@ from harness.api.requests.heads import (
 )
 from harness.api.scorer import Floats
 from harness.scorer.answers import NON_FINITE
-from harness.scorer.handler import A, Handler, R
+from harness.scorer.handler import A, Handler
 from harness.scorer.pooled import PooledVectors
 
+T = TypeVar("T", LabelsRequest, RegressionRequest, NextSentenceRequest)
 
-class _Outputs(Handler[R, A]):
-    """Batches texts through the head."""
+
+class _Outputs(Handler[T, A]):
+    """Batches texts through the head; an answer is made of its numbers, the tokens cut off, and what is wrong."""
+
+    answer: Callable[..., A]
 
     @cached_property
     def _vectors(self) -> PooledVectors:
         return self.parts.outputs(self.kind)
+
+    def run(self, requests: Sequence[T]) -> list[A]:
+        """One answer per request, in order."""
+        return self._vectors.run(
+            requests,
+            lambda vector, cut: self.answer(*_finite(vector, cut)),
+            lambda why, cut: self.answer(np.empty(0), cut, why),
+        )
 
 
 class MultiLabel(_Outputs[LabelsRequest, LabelScores]):
@@ -37,13 +50,7 @@ class MultiLabel(_Outputs[LabelsRequest, LabelScores]):
     kind = "labels"
     needs = Need.MULTI_LABEL
 
-    def run(self, requests: Sequence[LabelsRequest]) -> list[LabelScores]:
-        """One answer per request, in order."""
-        return self._vectors.run(
-            requests,
-            lambda logits, cut: LabelScores(*_finite(logits, cut)),
-            lambda why, cut: LabelScores(np.empty(0), cut, why),
-        )
+    answer = LabelScores
 
 
 class Regression(_Outputs[RegressionRequest, Regressed]):
@@ -53,13 +60,7 @@ class Regression(_Outputs[RegressionRequest, Regressed]):
     kind = "regression"
     needs = Need.REGRESSION
 
-    def run(self, requests: Sequence[RegressionRequest]) -> list[Regressed]:
-        """One answer per request, in order."""
-        return self._vectors.run(
-            requests,
-            lambda values, cut: Regressed(*_finite(values, cut)),
-            lambda why, cut: Regressed(np.empty(0), cut, why),
-        )
+    answer = Regressed
 
 
 class FollowsOrNot(_Outputs[NextSentenceRequest, NextSentence]):
@@ -69,13 +70,7 @@ class FollowsOrNot(_Outputs[NextSentenceRequest, NextSentence]):
     kind = "next_sentence"
     needs = Need.NEXT_SENTENCE
 
-    def run(self, requests: Sequence[NextSentenceRequest]) -> list[NextSentence]:
-        """One answer per request, in order."""
-        return self._vectors.run(
-            requests,
-            lambda logits, cut: NextSentence(*_finite(logits, cut)),
-            lambda why, cut: NextSentence(np.empty(0), cut, why),
-        )
+    answer = NextSentence
 
 
 def _finite(vector: Floats, truncated: int) -> tuple[Floats, int, str | None]:

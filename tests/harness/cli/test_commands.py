@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
@@ -23,6 +24,13 @@ def hello() -> None:
 command = Command(hello, "assay hello")
 
 
+@pytest.fixture(autouse=True)
+def read_again() -> Iterator[None]:
+    """What one test installs is gone for the next."""
+    yield
+    commands._points.cache_clear()
+
+
 def call(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     """Exit code of `assay`."""
     monkeypatch.setattr(sys, "argv", ["assay", *words])
@@ -36,6 +44,7 @@ def bring(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
     there = list(entry_points(group=COMMANDS))
     points = [*there, *(EntryPoint(name, value, COMMANDS) for name, value in values.items())]
     monkeypatch.setattr(commands, "entry_points", lambda group: points if group == COMMANDS else [])
+    commands._points.cache_clear()
 
 
 def test_what_this_package_brings_is_found() -> None:
