@@ -101,10 +101,9 @@ class Probe(ABC, Generic[P]):
     about: ClassVar[About]
     needs: ClassVar[tuple[frozenset[Need], ...]]
     inputs: ClassVar[Mapping[str, Input]] = {}
-    chunk: ClassVar[int] = 64
-    """Cases per durable part: what a crash can lose."""
     pool: ClassVar[int | None] = None
-    """Cases handed to one call of `run`, whose rows become durable as they come; None: as many as `chunk`."""
+    """Cases handed to one call of `run`, for one that gives rows while it works; None: as many as take the time that a
+    crash may lose (`harness.executors.pace`)."""
     metrics: ClassVar[tuple[Declared, ...]] = ()
     """What it measures, each metric declared once, as with default params. Keys are the last part of
     `suite/probe/metric`."""

@@ -1,4 +1,4 @@
-"""Where cases run. An executor turns cases into rows, chunk by chunk; the audit makes each chunk durable."""
+"""Where cases run. An executor turns cases into rows, some at a time; the audit makes them durable."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Executor(Protocol):
     """Runs the cases of one probe."""
 
     def run(self, probe: Probe[Any], scorer: Scorer, cases: Sequence[Case]) -> Iterator[list[RowDict]]:
-        """One list of rows per finished chunk; exactly one row per case over all chunks."""
+        """Rows as they are finished; exactly one per case over all lists."""
         ...
 
 

@@ -133,7 +133,6 @@ class Prompt(Probe[PromptParams]):
     )
     needs = (any_of(Need.CAUSAL_LM),)
     inputs = {"prompts": Input(PromptAnswers, "prompts with the answers that should follow", PROMPTS)}  # noqa: RUF012
-    chunk = 16
     pool = 4096
     metrics = prompt_metrics(PromptParams().semantics)
     nothing = "no prompt could be attacked"
