@@ -25,11 +25,16 @@ A_co = TypeVar("A_co", covariant=True)
 
 
 class Request(Generic[A_co]):
-    """What is asked of a model, answered by an `A_co`. Frozen and hashable: equal requests have one answer."""
+    """What is asked of a model, answered by an `A_co`. Frozen and hashable: equal requests have one answer.
+
+    An answer may be given to several who ask the same: nobody changes it.
+    """
 
     __slots__ = ()
     heavy: ClassVar[bool] = False
     """Whether an answer is megabytes: then nobody keeps it or sends it to another process."""
+    drawn: ClassVar[bool] = False
+    """Whether equal requests get answers drawn anew, without a seed in the request: then nobody keeps them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +202,8 @@ class Counts:
     batches: int = 0
     halvings: int = 0
     truncated_rows: int = 0
+    reused: int = 0
+    """Requests answered without the model, by what it had answered before."""
     seconds: float = 0.0
     by_kind: dict[str, int] = field(default_factory=dict)
 

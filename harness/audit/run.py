@@ -305,15 +305,16 @@ def _over(deadline: float | None) -> bool:
 
 def _load_scorer(plan: AuditPlan, folder: AuditFolder) -> Scorer:
     from harness.scorer.hf import HFScorer
+    from harness.scorer.kept import KEPT_BYTES
 
     loaded = load_checkpoint(plan.info, device=plan.spec.device, dtype=plan.spec.dtype)
     manifest = folder.manifest()
     folder.write_manifest(manifest.model_copy(update={"device": loaded.device, "dtype": loaded.dtype}))
-    return HFScorer(loaded)
+    return HFScorer(loaded, keep_bytes=KEPT_BYTES)
 
 
 def _record_work(folder: AuditFolder, probe: str, before: Counts, after: Counts, incomplete: dict[str, str]) -> None:
-    fields = ("rows", "tokens", "padded_tokens", "batches", "halvings", "truncated_rows", "seconds")
+    fields = ("rows", "tokens", "padded_tokens", "batches", "halvings", "truncated_rows", "reused", "seconds")
     work = WorkRecord(probe=probe, **{name: getattr(after, name) - getattr(before, name) for name in fields})
     manifest = folder.manifest()
     folder.write_manifest(manifest.model_copy(update={"work": (*manifest.work, work), "incomplete": dict(incomplete)}))

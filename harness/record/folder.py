@@ -101,6 +101,7 @@ class WorkRecord(_Record):
     batches: int
     halvings: int
     truncated_rows: int
+    reused: int = Field(default=0, description="requests that another had asked before, answered without the model")
     seconds: float
 
 

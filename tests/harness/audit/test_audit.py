@@ -124,6 +124,28 @@ def test_resume_refuses_other_weights_and_other_data(checkpoint: Path, tmp_path:
         resume_plan(folder, FOUND)
 
 
+class Again(Toy):
+    """Asks the same texts."""
+
+    name = "toy/again"
+
+
+def test_texts_of_several_probes_are_read_once_per_audit(checkpoint: Path, tmp_path: Path) -> None:
+    data = tmp_path / "texts.jsonl"
+    pd.DataFrame({"text": words(10)}).to_json(data, orient="records", lines=True)
+    spec = {"checkpoint": str(checkpoint), "data": {"texts": str(data)}, "output": str(tmp_path / "audits")}
+    both = Found({"toy/share": Toy, "toy/again": Again}, {})
+    result = run(make_plan(AuditSpec.model_validate(spec), both))
+    work = result.folder.manifest().work
+    assert [(each.probe, each.rows, each.reused) for each in work] == [("toy/share", 10, 0), ("toy/again", 0, 10)]
+    first, second = result.metrics
+    assert (first.value, first.n) == (second.value, second.n)
+    old = json.loads(result.folder.manifest_path.read_text())
+    del old["work"][1]["reused"]  # as an older version wrote it
+    result.folder.manifest_path.write_text(json.dumps(old))
+    assert result.folder.manifest().work[1].reused == 0
+
+
 def test_the_time_limit_leaves_an_inconclusive_verdict(checkpoint: Path, tmp_path: Path) -> None:
     result = run(plan(checkpoint, tmp_path, words(10), limits={"minutes": 1e-9}, policy=POLICY))
     assert result.manifest.incomplete == {"toy/share": "the limit of 1e-09 minutes was reached after 0 of 10 cases"}
