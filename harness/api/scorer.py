@@ -7,7 +7,7 @@ requests that probes ask most; the others are in `harness.api.requests`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
 
@@ -206,6 +206,20 @@ class Counts:
     """Requests answered without the model, by what it had answered before."""
     seconds: float = 0.0
     by_kind: dict[str, int] = field(default_factory=dict)
+
+    def __add__(self, other: Counts) -> Counts:
+        return self._with(other, 1)
+
+    def __sub__(self, other: Counts) -> Counts:
+        return self._with(other, -1)
+
+    def _with(self, other: Counts, sign: int) -> Counts:
+        """Each count with that of `other` added or taken off."""
+        numbers = (each.name for each in fields(self) if each.name != "by_kind")
+        made = Counts(**{name: getattr(self, name) + sign * getattr(other, name) for name in numbers})
+        kinds = dict.fromkeys((*self.by_kind, *other.by_kind))
+        made.by_kind = {kind: self.by_kind.get(kind, 0) + sign * other.by_kind.get(kind, 0) for kind in kinds}
+        return made
 
     @property
     def padding_waste(self) -> float | None:

@@ -7,13 +7,15 @@ import shlex
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import EntryPoint
 from typing import Any
 
 import pandas as pd
 
+from harness.api.case import Case
+from harness.api.job import SUBJECT, Job, ModelSource
 from harness.api.metrics import Better, Metric, missing_metric
 from harness.api.probe import Probe
 from harness.api.progress import OnProgress
@@ -29,7 +31,7 @@ from harness.base.validation import validated
 from harness.baseline.judge import compared_with, first_verdict, judge, rows_lost, store_of
 from harness.checkpoint import NOTHING, Permissions, load_checkpoint
 from harness.errors import AssayError, AuditError, NotApplicableError, UsageError
-from harness.executors import make_executor
+from harness.executors import AtHand, make_executor
 from harness.gate.claim_metric import claim_metrics
 from harness.gate.decide import Policy, Verdict
 from harness.provenance.claim import TrainingRecord
@@ -267,19 +269,20 @@ def _execute(plan: AuditPlan, folder: AuditFolder, on_progress: OnProgress) -> N
     if not any(pending):
         return
     folder.write_manifest(folder.manifest().model_copy(update={"not_applicable": dict(plan.not_applicable)}))
-    scorer = _load_scorer(plan, folder)
-    executor = make_executor(plan.spec.executor)
+    bench = AtHand((planned.probe for planned in plan.probes), _load_scorer(plan, folder))
+    executor = make_executor(plan.spec.executor, bench)
     deadline = time.monotonic() + 60 * plan.spec.limits.minutes if plan.spec.limits.minutes else None
     incomplete: dict[str, str] = {}
     for planned, store, cases in zip(plan.probes, stores, pending, strict=True):
         total = len(planned.cases)
         finished = total - len(cases)
         on_progress(planned.probe.name, finished, total)
-        before = replace(scorer.counts)
+        counts = Counts()
         try:
-            for rows in executor.run(planned.probe, scorer, cases) if not _over(deadline) else ():
-                store.append(rows)
-                finished += len(rows)
+            for part in executor.run(job_of(plan, planned, cases)) if not _over(deadline) else ():
+                store.append(part.rows)
+                counts += part.counts
+                finished += len(part.rows)
                 on_progress(planned.probe.name, finished, total)
                 if _over(deadline):
                     break
@@ -290,7 +293,7 @@ def _execute(plan: AuditPlan, folder: AuditFolder, on_progress: OnProgress) -> N
             incomplete[planned.probe.name] = (
                 f"the limit of {plan.spec.limits.minutes:g} minutes was reached after {finished} of {total} cases"
             )
-        _record_work(folder, planned.probe.name, before, scorer.counts, incomplete)
+        _record_work(folder, planned.probe.name, counts, incomplete)
 
 
 def _record_unfit(folder: AuditFolder, probe: str, why: str) -> None:
@@ -313,9 +316,17 @@ def _load_scorer(plan: AuditPlan, folder: AuditFolder) -> Scorer:
     return HFScorer(loaded, keep_bytes=KEPT_BYTES)
 
 
-def _record_work(folder: AuditFolder, probe: str, before: Counts, after: Counts, incomplete: dict[str, str]) -> None:
+def job_of(plan: AuditPlan, planned: PlannedProbe, cases: Sequence[Case]) -> Job:
+    """Some cases of a planned probe, for any process to take."""
+    spec, probe = plan.spec, planned.probe
+    subject = ModelSource(spec.checkpoint, plan.info.fingerprint.digest, spec.device, spec.dtype)
+    params = probe.params.model_dump(mode="json")
+    return Job(probe.name, probe.version, params, {SUBJECT: subject}, tuple(cases))
+
+
+def _record_work(folder: AuditFolder, probe: str, counts: Counts, incomplete: dict[str, str]) -> None:
     fields = ("rows", "tokens", "padded_tokens", "batches", "halvings", "truncated_rows", "reused", "seconds")
-    work = WorkRecord(probe=probe, **{name: getattr(after, name) - getattr(before, name) for name in fields})
+    work = WorkRecord(probe=probe, **{name: getattr(counts, name) for name in fields})
     manifest = folder.manifest()
     folder.write_manifest(manifest.model_copy(update={"work": (*manifest.work, work), "incomplete": dict(incomplete)}))
 

@@ -2,49 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from harness.api.case import Case
+from harness.api.job import Done, Job
 from harness.api.probe import Probe, RowDict, error_row
-from harness.api.scorer import Scorer
+from harness.api.scorer import Counts, Scorer
 from harness.errors import AssayError, AuditError
+from harness.executors.bench import Bench
 from harness.executors.pace import Pace
 
 
 class LocalExecutor:
-    """One process. A case whose probe crashes becomes an error row with the reason; the others carry on."""
+    """One process."""
 
-    def __init__(self, pace: Callable[[], Pace] = Pace) -> None:
-        self._pace = pace
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
 
-    def run(self, probe: Probe[Any], scorer: Scorer, cases: Sequence[Case]) -> Iterator[list[RowDict]]:
-        """Lists of rows, each worth at most about `pace.SECONDS` of work; one row per case."""
-        pace = self._pace()
-        waiting: list[RowDict] = []
-        start = 0
-        try:
-            while start < len(cases):
-                if waiting and pace.is_due_first:
+    def run(self, job: Job) -> Iterator[Done]:
+        """Rows as they come with the work since those before; one row per case."""
+        probe, scorer = self._bench.probe(job), self._bench.scorer(job)
+        before = scorer.counts + Counts()
+        for rows in in_parts(probe, scorer, job.cases):
+            now = scorer.counts + Counts()
+            yield Done(rows, now - before)
+            before = now
+
+
+def in_parts(
+    probe: Probe[Any], scorer: Scorer, cases: Sequence[Case], pace: Pace | None = None
+) -> Iterator[list[RowDict]]:
+    """Lists of rows, each worth at most about `pace.SECONDS` of work; one row per case.
+
+    A case whose probe crashes becomes an error row with the reason; the others carry on.
+    """
+    pace = pace or Pace()
+    waiting: list[RowDict] = []
+    start = 0
+    try:
+        while start < len(cases):
+            if waiting and pace.is_due_first:
+                yield waiting
+                waiting = []
+                pace.written()
+            chosen = cases[start : start + (probe.pool or pace.size)]
+            start += len(chosen)
+            pace.called()
+            for row in _rows(probe, scorer, chosen):
+                waiting.append(row)
+                if probe.pool and pace.is_due:  # other probes give all rows of a call at its end
                     yield waiting
                     waiting = []
                     pace.written()
-                chosen = cases[start : start + (probe.pool or pace.size)]
-                start += len(chosen)
-                pace.called()
-                for row in _rows(probe, scorer, chosen):
-                    waiting.append(row)
-                    if probe.pool and pace.is_due:  # other probes give all rows of a call at its end
-                        yield waiting
-                        waiting = []
-                        pace.written()
-                pace.returned(len(chosen))
-        except (AssayError, OSError, KeyboardInterrupt):
-            if waiting:
-                yield waiting  # the audit stops after that, with what is done
-            raise
+            pace.returned(len(chosen))
+    except (AssayError, OSError, KeyboardInterrupt):
         if waiting:
-            yield waiting
+            yield waiting  # the audit stops after that, with what is done
+        raise
+    if waiting:
+        yield waiting
 
 
 def _rows(probe: Probe[Any], scorer: Scorer, cases: Sequence[Case]) -> Iterator[RowDict]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -52,10 +51,8 @@ class HFScorer:
     @property
     def counts(self) -> Counts:
         """Work done so far, all kinds together; `by_kind` has the rows of each."""
-        total = Counts(by_kind={kind: counts.rows for kind, counts in self._engine.counts.items()})
-        for counts in self._engine.counts.values():
-            for name in (field.name for field in fields(Counts) if field.name != "by_kind"):
-                setattr(total, name, getattr(total, name) + getattr(counts, name))
+        total = sum(self._engine.counts.values(), Counts())
+        total.by_kind = {kind: counts.rows for kind, counts in self._engine.counts.items()}
         return total
 
     def counts_of(self, kind: str) -> Counts:

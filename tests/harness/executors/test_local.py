@@ -12,7 +12,7 @@ from harness.api.case import Case
 from harness.api.probe import RowDict
 from harness.api.scorer import Scorer
 from harness.errors import AssayError, AuditError
-from harness.executors.local import LocalExecutor
+from harness.executors.local import in_parts
 from harness.executors.pace import SECONDS, Pace
 from tests.harness.api.toy import Toy
 
@@ -74,12 +74,12 @@ class Timed(Toy):
 def timed(probe: Timed, cases: int) -> list[tuple[int, float]]:
     """Rows of each part, and when it came."""
     many = [Case(f"c{number}", {}) for number in range(cases)]
-    executor = LocalExecutor(lambda: Pace(probe.clock))
-    return [(len(part), probe.clock.now) for part in executor.run(probe, None, many)]  # type: ignore[arg-type]
+    found = in_parts(probe, None, many, Pace(probe.clock))  # type: ignore[arg-type]
+    return [(len(part), probe.clock.now) for part in found]
 
 
 def parts(probe: Toy) -> list[list[str]]:
-    return [[one["case_id"] for one in part] for part in LocalExecutor().run(probe, None, CASES)]  # type: ignore[arg-type]
+    return [[one["case_id"] for one in part] for part in in_parts(probe, None, CASES)]  # type: ignore[arg-type]
 
 
 def test_calls_grow_to_thousands_where_a_case_takes_no_time() -> None:
@@ -107,8 +107,8 @@ def test_a_case_that_takes_longer_than_that_is_a_call_of_its_own() -> None:
 def test_calls_grow_again_after_a_slow_one() -> None:
     """The first of a probe may search for something that all others use."""
     probe = Timed(Clock(), 100.0)
-    executor = LocalExecutor(lambda: Pace(probe.clock))
-    found = executor.run(probe, None, [Case(f"c{number}", {}) for number in range(200)])  # type: ignore[arg-type]
+    many = [Case(f"c{number}", {}) for number in range(200)]
+    found = in_parts(probe, None, many, Pace(probe.clock))  # type: ignore[arg-type]
     next(found)
     probe.each = 0.0
     assert sum(map(len, found)) == 192
@@ -129,7 +129,7 @@ def test_rows_of_several_short_calls_become_one_part() -> None:
 
 def test_a_crash_in_a_pool_costs_its_own_case_only() -> None:
     probe = Streaming({"c5": ZeroDivisionError("told to")})
-    rows = [one for part in LocalExecutor().run(probe, None, CASES) for one in part]  # type: ignore[arg-type]
+    rows = [one for part in in_parts(probe, None, CASES) for one in part]  # type: ignore[arg-type]
     assert sorted(one["case_id"] for one in rows) == sorted(case.id for case in CASES)
     (bad,) = [one for one in rows if one["status"] == "error"]
     assert (bad["case_id"], bad["error"]) == ("c5", "ZeroDivisionError: told to")
@@ -141,7 +141,7 @@ def test_a_crash_among_thousands_is_found_in_halves() -> None:
     probe = Streaming({"c2999": ZeroDivisionError("told to")})
     probe.pool = 4096  # type: ignore[misc]
     many = [Case(f"c{number}", {}) for number in range(4096)]
-    rows = [one for part in LocalExecutor().run(probe, None, many) for one in part]  # type: ignore[arg-type]
+    rows = [one for part in in_parts(probe, None, many) for one in part]  # type: ignore[arg-type]
     assert [one["case_id"] for one in rows if one["status"] == "error"] == ["c2999"]
     assert len({one["case_id"] for one in rows}) == len(rows) == 4096
     assert len(probe.runs) < 2 * 12
@@ -149,7 +149,7 @@ def test_a_crash_among_thousands_is_found_in_halves() -> None:
 
 @pytest.mark.parametrize("error", [AssayError("no device"), KeyboardInterrupt()])
 def test_what_ends_the_audit_leaves_the_rows_so_far(error: BaseException) -> None:
-    found = LocalExecutor().run(Streaming({"c6": error}), None, CASES)  # type: ignore[arg-type]
+    found = in_parts(Streaming({"c6": error}), None, CASES)  # type: ignore[arg-type]
     got: list[Any] = []
     with pytest.raises(type(error)):
         got.extend(one["case_id"] for part in found for one in part)
