@@ -94,6 +94,7 @@ def test_completions_hold_the_secret_alone() -> None:
         spec_of({"kind": "secret", "count": 1}), around(paired=True, completions=True), Random(0)
     ).canaries
     assert canary.pair == canary.secret
+    assert canary.secret is not None
     assert canary.secret not in canary.text
 
 
