@@ -62,7 +62,7 @@ def canary_scores(scorer: Scorer, task: str, canaries: Sequence[Canary], labels:
 
 
 def log_odds(logits: Floats, label: int) -> float:
-    """log p(label) - log(1 - p(label)), from the logits [labels], without overflow."""
+    """Log p(label) - log(1 - p(label)), from the logits [labels], without overflow."""
     return float(logits[label] - np.logaddexp.reduce(np.delete(logits, label)))
 
 
@@ -101,6 +101,6 @@ def _cannot(tokens: int, most: int) -> str:
 
 
 def _common(first: Ids, second: Ids) -> int:
-    """Tokens at the start that both have: where the drawn part begins, also if it grows together with what is before."""
+    """Tokens at the start that both have: where the drawn part begins, though it may grow together with the rest."""
     pairs = zip(first, second, strict=False)
     return next((at for at, (one, two) in enumerate(pairs) if one != two), min(len(first), len(second)))
