@@ -51,6 +51,44 @@ def test_an_installed_plugin_runs_and_a_broken_one_is_reported(environment: dict
     assert written == f"inconclusive {folder.path.name}\n"
 
 
+def test_an_installed_probe_asks_a_second_model(environment: dict[str, str], tmp_path: Path) -> None:
+    for seed, name in enumerate(("gpt", "reference", "other")):
+        make_checkpoint(tmp_path / name, "gpt2", "causal_lm", seed=seed)
+    texts = [f"the film was number {i}" for i in range(12)]
+    pd.DataFrame({"text": texts}).to_json(tmp_path / "a.jsonl", orient="records", lines=True)
+    spec = tmp_path / "audit.yaml"
+    lines = f"checkpoint: {tmp_path / 'gpt'}\nprobes: [example/surprise]\ntracking: {{uri: 'off'}}\n"
+    lines += f"data: {{texts: {tmp_path / 'a.jsonl'}}}\noutput: {tmp_path / 'audits'}\n"
+    spec.write_text(lines)
+
+    def assay(*command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*ASSAY, *command], env=environment, capture_output=True, text=True, check=False)
+
+    without = assay("plan", str(spec))
+    assert without.returncode == 2
+    assert "no model for 'reference' (a model to compare with); give models: {reference:" in without.stderr
+    spec.write_text(f"{lines}models: {{reference: {tmp_path / 'reference'}}}\n")
+    planned = assay("plan", str(spec))
+    line = r"model +\S+/reference, .* parameters, fingerprint \w{12}, for\s+example/surprise:reference"
+    assert re.search(line, planned.stdout)
+    assert "memory     about 0.00 GiB at most for the weights of all models" in planned.stdout
+    assert re.search(r"scan +\S+/reference: ", (done := assay("run", str(spec))).stdout)
+    assert done.returncode == 3, done.stderr
+    folder = next(iter(audits_in(tmp_path / "audits")))
+    manifest = folder.manifest()
+    (record,) = (probe.models["reference"] for probe in manifest.probes)
+    assert record.scan is not None
+    assert f"{record.source}, fingerprint {record.fingerprint}" in (folder.path / "report.md").read_text()
+    assert [work.model for work in manifest.work if work.tokens] == ["", "reference"]
+    rows = folder.rows("example/surprise")
+    (metric,) = (each for each in folder.metrics() if each.key == "example/surprise/gap")
+    assert metric.value == pytest.approx(rows["gap"].mean())
+    make_checkpoint(tmp_path / "reference", "gpt2", "causal_lm", seed=7)
+    resumed = assay("resume", str(folder.path))
+    assert resumed.returncode == 2
+    assert "the model for 'reference' of example/surprise has changed since" in resumed.stderr
+
+
 def test_an_installed_request_is_answered(environment: dict[str, str], tmp_path: Path) -> None:
     folder = make_checkpoint(tmp_path / "bert", "bert", "base")
     code = f"""
