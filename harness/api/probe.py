@@ -24,6 +24,7 @@ from harness.api.declared import (
 )
 from harness.api.models import ModelRole, Models
 from harness.api.needs import Need, lacking
+from harness.api.prepared import Kept, Unkept
 
 if TYPE_CHECKING:
     from harness.api.case import Case
@@ -85,17 +86,22 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What `cases` may know: the checkpoint (not loaded), the seed, and the datasets by input name."""
+    """What `cases` may know: the checkpoint (not loaded), the seed, and the datasets by input name.
+
+    In `prepare`, also the cases that are planned.
+    """
 
     checkpoint: CheckpointInfo
     seed: int
     data: Mapping[str, Dataset] = field(default_factory=dict)
+    cases: Sequence[Case] = ()
 
 
 class Probe(ABC, Generic[P]):
     """One measurement. Subclasses set the class variables and implement `cases` and `run`.
 
-    An instance holds its `params`; it keeps no state between calls, so any process can run any case.
+    An instance holds its `params` and, in an audit, the `others` it asks and what it has `kept`; it keeps no state
+    between calls, so any process can run any case.
     """
 
     name: ClassVar[str]
@@ -121,12 +127,21 @@ class Probe(ABC, Generic[P]):
         self.params: P = params if params is not None else cast(P, self.Params())
         self.others: Mapping[str, Scorer] = {}
         """Scorers of the other models, by role; those that the spec or a default names. Filled in by the audit."""
+        self.kept: Kept = Unkept()
+        """What `prepare` made, on disk in an audit; outside one nothing is kept, and every call makes it again."""
 
-    def within(self, models: Models) -> Self:
-        """The same probe among these models, as an audit runs it."""
+    def within(self, models: Models, kept: Kept | None = None) -> Self:
+        """The same probe among these models and with this store, as an audit runs it."""
         bound = copy(self)
-        bound.others = models
+        bound.others, bound.kept = models, kept or self.kept
         return bound
+
+    def prepare(self, models: Models, plan: Plan) -> None:
+        """Work out what all cases need, by `self.kept.once`: before any case, once, resumed after a crash.
+
+        `run` asks `self.kept` for the same by the same name. It may depend on params, models and data alone. Raises
+        NotApplicableError where the models turn out unfit.
+        """
 
     @abstractmethod
     def cases(self, plan: Plan) -> list[Case]:

@@ -166,6 +166,11 @@ def work_between(before: Counts, after: Counts) -> dict[str, float]:
     return {name: getattr(after, name) - getattr(before, name) for name in _COUNTED}
 
 
+def infos_of(subject: CheckpointInfo, planned: Mapping[str, PlannedModel]) -> list[CheckpointInfo]:
+    """The checkpoint and the other models of a probe."""
+    return [subject, *(each.info for each in planned.values())]
+
+
 def distinct(planned: Iterable[Mapping[str, PlannedModel]]) -> list[PlannedModel]:
     """Each model once, in the order planned: what is in memory beside the checkpoint."""
     return list({each.key: each for models in planned for each in models.values()}.values())

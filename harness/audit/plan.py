@@ -15,7 +15,7 @@ from harness.api.declared import named_metrics
 from harness.api.metrics import Bounds, Metric
 from harness.api.probe import Plan, Probe
 from harness.api.registry import Found, ProbeClass, find_probes, pick
-from harness.audit.models import Inspect, PlannedModel, check_roles, inspector, plan_models
+from harness.audit.models import Inspect, PlannedModel, check_roles, infos_of, inspector, plan_models
 from harness.audit.spec import AuditSpec, ProbeSpec
 from harness.base.hints import did_you_mean
 from harness.base.plugins import PluginError, guarded
@@ -117,6 +117,7 @@ def make_plan(spec: AuditSpec, found: Found | None = None, *, permissions: Permi
         reasons = "; ".join(f"{name}: {why}" for name, why in left.items()) or "none is installed"
         about = "".join(f"; {note.removesuffix('.')}" for note in info.notes)
         raise UsageError(f"{spec.checkpoint.source}: no probe applies ({reasons}){about}")
+    _check_prepared(spec, info, planned)
     left_out = tuple(sorted(set(found.probes) - {probe_class.name for probe_class, _ in chosen}))
     return AuditPlan(spec, info, tuple(planned), not_applicable, {**found.errors, **broken}, no_data, left_out)
 
@@ -143,6 +144,18 @@ def _check_data(spec: AuditSpec, found: Found) -> None:
     if unknown:
         hint = did_you_mean(unknown[0], inputs)
         raise UsageError(f"data: no probe reads {unknown[0]!r}; they read {inputs or 'nothing'}{hint}")
+
+
+def _check_prepared(spec: AuditSpec, info: CheckpointInfo, planned: Sequence[PlannedProbe]) -> None:
+    """Raises UsageError for a folder of prepared state that may have come with a checkpoint."""
+    if spec.prepared is None:
+        return
+    for each in (info, *(one for probe in planned for one in infos_of(info, probe.models))):
+        if each.holds(spec.prepared):
+            raise UsageError(
+                f"prepared: {spec.prepared} lies in the folder of {each.source.source}, and what comes with a "
+                "checkpoint is not trusted; name another folder"
+            )
 
 
 def power_of(plan: AuditPlan, earlier: Sequence[Metric] = ()) -> list[GatePower]:

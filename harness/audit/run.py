@@ -22,6 +22,7 @@ from harness.api.registry import Found
 from harness.api.scorer import Counts, Scorer
 from harness.audit.models import OtherModels, work_between
 from harness.audit.plan import AuditPlan, PlannedProbe, make_plan, metric_names
+from harness.audit.prepare import PreparationError, prepare, prepared_store
 from harness.audit.spec import AuditSpec
 from harness.audit.tracked_claim import against_store, store_to_ask
 from harness.base.files import make_folder, write_text
@@ -290,7 +291,10 @@ def _execute(plan: AuditPlan, folder: AuditFolder, on_progress: OnProgress) -> N
         total = len(planned.cases)
         finished = total - len(cases)
         on_progress(planned.probe.name, finished, total)
-        probe = planned.probe.within(others.models(scorer, planned.models))
+        probe = planned.probe.within(others.models(scorer, planned.models), prepared_store(plan, planned, folder))
+        bound = replace(planned, probe=probe)
+        if cases and not _over(deadline) and not _prepared(plan, bound, scorer, others, folder, incomplete):
+            continue
         before = {"": replace(scorer.counts), **others.counts(planned.models)}
         try:
             for rows in executor.run(probe, scorer, cases) if not _over(deadline) else ():
@@ -308,6 +312,27 @@ def _execute(plan: AuditPlan, folder: AuditFolder, on_progress: OnProgress) -> N
             )
         after = {"": scorer.counts, **others.counts(planned.models)}
         _record_work(folder, planned.probe.name, before, after, incomplete)
+
+
+def _prepared(
+    plan: AuditPlan,
+    bound: PlannedProbe,
+    scorer: Scorer,
+    others: OtherModels,
+    folder: AuditFolder,
+    incomplete: dict[str, str],
+) -> bool:
+    """Whether the probe could prepare; where it could not, the manifest says why, and the other probes run."""
+    try:
+        prepare(plan, bound, others.models(scorer, bound.models), others, folder)
+    except NotApplicableError as error:
+        _record_unfit(folder, bound.probe.name, str(error))
+        return False
+    except PreparationError as error:
+        incomplete[bound.probe.name] = str(error)
+        folder.write_manifest(folder.manifest().model_copy(update={"incomplete": dict(incomplete)}))
+        return False
+    return True
 
 
 def _record_unfit(folder: AuditFolder, probe: str, why: str) -> None:

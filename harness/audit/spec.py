@@ -99,6 +99,9 @@ class AuditSpec(_Strict):
     reports: Reports = Field(default_factory=Reports)
     policy: Policy | None = Field(default=None, description="gates inline, or the path of a policy file")
     output: Path = Field(default=Path("audits"), description="folder of audits")
+    prepared: Path | None = Field(
+        default=None, description="folder for what probes prepare, shared by audits; default: inside each audit"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -114,11 +117,12 @@ class AuditSpec(_Strict):
         return self.name or last or "audit"
 
     def canonical(self) -> dict[str, Any]:
-        """JSON-able content with every default filled in; other models only where the spec names any, as before."""
+        """JSON-able content with every default filled in; keys that are newer only where the spec sets them."""
         content = self.model_dump(mode="json")
         for part in (content, *content["probes"]):
-            if not part["models"]:
-                del part["models"]
+            for newer in ("models", "prepared"):
+                if not part.get(newer):
+                    part.pop(newer, None)
         return content
 
     def digest(self) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
@@ -111,13 +111,15 @@ class WorkRecord(_Record):
 
     probe: str
     model: str = Field(default="", description="role of the model that did it; empty: the audited checkpoint")
+    stage: Literal["prepare", "cases"] = Field(default="cases", description="for all cases beforehand, or for some")
     rows: int
     tokens: int
     padded_tokens: int
     batches: int
     halvings: int
     truncated_rows: int
-    seconds: float
+    seconds: float = Field(description="in the model")
+    elapsed: float | None = Field(default=None, description="seconds on the clock of a preparation, all models")
 
 
 class AuditManifest(_Record):
