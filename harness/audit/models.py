@@ -105,7 +105,11 @@ def plan_models(spec: AuditSpec, probe: Probe[Any], wanted: ProbeSpec, inspect: 
         if role in given:
             planned[role] = _planned(spec, probe, role, given[role], inspect)
         elif role in own:
-            planned[role] = _its_own(spec, probe, role, own[role], inspect)
+            try:
+                planned[role] = _its_own(spec, probe, role, own[role], inspect)
+            except NoDataError:
+                if asked.required:
+                    raise  # else the probe does without, and says so where it matters
         elif asked.required:
             raise NoDataError(f"{probe.name}: no model for {role!r} ({asked.what}); give models: {{{role}: <source>}}")
     return planned
