@@ -79,10 +79,12 @@ def test_an_installed_probe_asks_a_second_model(environment: dict[str, str], tmp
     (record,) = (probe.models["reference"] for probe in manifest.probes)
     assert record.scan is not None
     assert f"{record.source}, fingerprint {record.fingerprint}" in (folder.path / "report.md").read_text()
-    assert [work.model for work in manifest.work if work.tokens] == ["", "reference"]
+    worked = [(work.stage, work.model) for work in manifest.work if work.rows]
+    assert worked == [("prepare", "reference"), ("cases", ""), ("cases", "reference")]
     rows = folder.rows("example/surprise")
-    (metric,) = (each for each in folder.metrics() if each.key == "example/surprise/gap")
-    assert metric.value == pytest.approx(rows["gap"].mean())
+    values = {each.key: each.value for each in folder.metrics()}
+    assert values["example/surprise/gap"] == pytest.approx(rows["gap"].mean())
+    assert values["example/surprise/rare_gap"] == pytest.approx(rows.loc[rows["rare"], "gap"].mean())
     make_checkpoint(tmp_path / "reference", "gpt2", "causal_lm", seed=7)
     resumed = assay("resume", str(folder.path))
     assert resumed.returncode == 2
@@ -107,8 +109,11 @@ print(scorer.ask([LengthRequest("a man"), EmbedRequest("a"), LengthRequest("she"
 def test_the_guide_shows_the_very_code_that_is_tested() -> None:
     guide = (HERE.parent / "docs" / "write-a-probe.md").read_text(encoding="utf-8")
     code = re.findall(r"```python\n(.*?)```", guide, flags=re.DOTALL)
-    for name in ("label_balance.py", "lengths.py"):
-        assert (HERE / "plugin_package" / "assay_plugin_example" / name).read_text(encoding="utf-8") in code
+    package = HERE / "plugin_package" / "assay_plugin_example"
+    assert (package / "label_balance.py").read_text(encoding="utf-8") in code
+    files = [path.read_text(encoding="utf-8") for path in package.glob("*.py")]
+    assert len(code) == 4
+    assert all(any(block in file for file in files) for block in code)
     toml = re.findall(r"```toml\n(.*?)```", guide, flags=re.DOTALL)
     declared = (HERE / "plugin_package" / "pyproject.toml").read_text(encoding="utf-8")
     assert len(toml) == 2

@@ -137,9 +137,9 @@ class Probe(ABC, Generic[P]):
         return bound
 
     def prepare(self, models: Models, plan: Plan) -> None:
-        """Work out what all cases need, by `self.kept.once`: before any case, once, resumed after a crash.
+        """Work out what all cases need, by `self.kept.value`: before any case, once, resumed after a crash.
 
-        `run` asks `self.kept` for the same by the same name. It may depend on params, models and data alone. Raises
+        `run` asks `self.kept` for it by the same name. It may depend on params, models and data alone. Raises
         NotApplicableError where the models turn out unfit.
         """
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.api.prepared import Arrays, as_json
+from harness.api.prepared import Arrays, as_json, made
 from harness.base.files import make_folder, write_bytes, write_text
 from harness.base.regular import read_bounded
 from harness.errors import AuditError, UsageError
@@ -35,24 +35,24 @@ class KeptOnDisk:
         if afresh:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def once(self, name: str, make: Callable[[], Any]) -> Any:
-        """The value kept under `name`, else made and kept. Raises AuditError: no JSON, or the disk is full."""
+    def value(self, name: str, make: Callable[[], Any] | None = None) -> Any:
+        """The value kept under `name`, else made and kept. Raises AuditError: no JSON, none to make, a full disk."""
         found = self._read(name)
         if found is None:
-            text = as_json(name, make())
+            text = as_json(name, made(name, make))
             self._write(name, text)
             found = [json.loads(text)]
         return found[0]
 
-    def arrays(self, name: str, make: Callable[[], Arrays]) -> dict[str, NDArray[Any]]:
-        """The arrays kept under `name`, else made and kept. Raises AuditError: the disk is full."""
+    def arrays(self, name: str, make: Callable[[], Arrays] | None = None) -> dict[str, NDArray[Any]]:
+        """The arrays kept under `name`, else made and kept. Raises AuditError: none to make, a full disk."""
         from safetensors.numpy import load, save
 
         label = f"arrays of {name}"
         path = self._path(label).with_suffix(".safetensors")
         content = self._checked(path, self._read(label))
         if content is None:
-            content = save({key: np.ascontiguousarray(value) for key, value in make().items()})
+            content = save({key: np.ascontiguousarray(value) for key, value in made(name, make).items()})
             self._keep_within(name, len(content))
             write_bytes(self._made(path), content, private=True)
             self._write(label, as_json(label, hashlib.sha256(content).hexdigest()))  # last: it vouches for the file

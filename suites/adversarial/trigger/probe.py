@@ -20,7 +20,6 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -240,14 +239,16 @@ class UniversalTrigger(Probe[UniversalTriggerParams]):
 
     def _triggers(self, scorer: Scorer, cases: Sequence[Case], by_gradient: bool) -> dict[Goal, Trigger | str]:
         """The trigger of each class among the cases, or why there is none: as kept, else searched now."""
-        found: dict[Goal, Trigger | str] = {}
-        for data in (case.data for case in cases):
-            goal = _goal(data)
-            if goal not in found:
-                search = partial(self._search, scorer, goal, data["search_texts"], by_gradient)
-                name = [goal.source, goal.target, data["search_digest"], "gradient" if by_gradient else "black box"]
-                found[goal] = read_back(self.kept.once(f"trigger {json.dumps(name)}", lambda: to_keep(search())))  # noqa: B023
-        return found
+        texts = {_goal(case.data): case.data for case in cases}
+        return {goal: self._trigger(scorer, goal, data, by_gradient) for goal, data in texts.items()}
+
+    def _trigger(self, scorer: Scorer, goal: Goal, data: Mapping[str, Any], by_gradient: bool) -> Trigger | str:
+        name = [goal.source, goal.target, data["search_digest"], "gradient" if by_gradient else "black box"]
+        kept = self.kept.value(
+            f"trigger {json.dumps(name)}",
+            lambda: to_keep(self._search(scorer, goal, data["search_texts"], by_gradient)),
+        )
+        return read_back(kept)
 
     def _search(
         self, scorer: Scorer, goal: Goal, texts: Sequence[Mapping[str, Any]], by_gradient: bool

@@ -59,10 +59,10 @@ class Shift(Probe[ShiftParams]):
             os.kill(os.getpid(), signal.SIGKILL)
         if self.params.by < 0:
             raise ZeroDivisionError("told to")
-        self.kept.once("shift", lambda: self._note("shift", first + self.params.by))
+        self.kept.value("shift", lambda: self._note("shift", first + self.params.by))
 
     def run(self, scorer: Scorer, cases: Sequence[Case]) -> Iterator[RowDict]:
-        shift = self.kept.once("shift", lambda: pytest.fail("not prepared"))
+        shift = self.kept.value("shift")
         answers = scorer.ask([TextRequest(case.data["text"]) for case in cases])
         for case, answer in zip(cases, answers, strict=True):
             yield {"case_id": case.id, "status": "ok", "error": None, "shift": float(answer.logits[0]) - shift}
@@ -72,7 +72,7 @@ class Shift(Probe[ShiftParams]):
             answers = scorer.ask([TextRequest(case.data["text"]) for case in cases])
             return self._note("mean", sum(float(answer.logits[0]) for answer in answers) / len(answers))
 
-        return float(self.kept.once("mean", make))
+        return float(self.kept.value("mean", make))
 
     def _note(self, what: str, value: float) -> float:
         self.made.append(what)
@@ -183,7 +183,7 @@ def planted(planned: AuditPlan, folder: AuditFolder) -> None:
     from harness.audit.prepare import prepared_store
 
     folder.write_manifest(folder.manifest().model_copy(update={"dtype": "fp32"}))
-    prepared_store(planned, planned.probes[0], folder).once("shift", lambda: 100.0)
+    prepared_store(planned, planned.probes[0], folder).value("shift", lambda: 100.0)
 
 
 CODE = """

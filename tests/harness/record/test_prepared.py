@@ -32,11 +32,11 @@ VALUES = [{"a": [1, 2.5, None]}, None, "text", (1, 2), float("inf"), ""]
 @pytest.mark.parametrize("value", VALUES)
 def test_a_value_is_made_once_and_read_back_the_same(tmp_path: Path, value: Any) -> None:
     make = Maker(value)
-    first = KeptOnDisk(tmp_path / "s").once("name", make)
-    assert KeptOnDisk(tmp_path / "s").once("name", make) == first == json.loads(json.dumps(value))
+    first = KeptOnDisk(tmp_path / "s").value("name", make)
+    assert KeptOnDisk(tmp_path / "s").value("name", make) == first == json.loads(json.dumps(value))
     assert make.calls == 1
-    assert Unkept().once("name", make) == first
-    assert KeptOnDisk(tmp_path / "s").once("other name", lambda: 7) == 7
+    assert Unkept().value("name", make) == first
+    assert KeptOnDisk(tmp_path / "s").value("other name", lambda: 7) == 7
 
 
 def test_arrays_keep_values_and_kinds(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_arrays_keep_values_and_kinds(tmp_path: Path) -> None:
         key: (value.dtype, value.shape) for key, value in arrays.items()
     }
     assert all((found[key] == arrays[key]).all() for key in arrays)
-    assert KeptOnDisk(tmp_path / "s").once("name", lambda: "a value of that name is another thing") != found
+    assert KeptOnDisk(tmp_path / "s").value("name", lambda: "a value of that name is another thing") != found
     assert not list(tmp_path.rglob("*.pkl"))
     assert {file.suffix for file in (tmp_path / "s").iterdir()} == {".json", ".safetensors"}
     assert (tmp_path / "s").stat().st_mode & 0o077 == 0
@@ -93,32 +93,41 @@ def test_what_is_damaged_is_made_again(tmp_path: Path, damage: Callable[[Path], 
 @pytest.mark.parametrize("damage", [cut, flipped, emptied, gone, other_json])
 def test_a_damaged_value_is_made_again(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     store, make = KeptOnDisk(tmp_path / "s"), Maker({"found": "the word " * 20})
-    store.once("name", make)
+    store.value("name", make)
     (path,) = (tmp_path / "s").iterdir()
     damage(path)
-    assert store.once("name", make) == make.value
-    assert (make.calls, store.once("name", make)) == (2, make.value)
+    assert store.value("name", make) == make.value
+    assert (make.calls, store.value("name", make)) == (2, make.value)
 
 
 def test_another_name_s_entry_is_not_taken(tmp_path: Path) -> None:
     store = KeptOnDisk(tmp_path / "s")
-    store.once("a", lambda: 1)
+    store.value("a", lambda: 1)
     (path,) = (tmp_path / "s").iterdir()
     content = path.read_bytes()
-    store.once("b", lambda: 2)
+    store.value("b", lambda: 2)
     (other,) = (file for file in (tmp_path / "s").iterdir() if file != path)
     other.write_bytes(content)
-    assert store.once("b", lambda: 3) == 3
+    assert store.value("b", lambda: 3) == 3
 
 
 def test_nothing_is_kept_of_what_fails_and_afresh_trusts_nothing(tmp_path: Path) -> None:
     store = KeptOnDisk(tmp_path / "s")
     with pytest.raises(ZeroDivisionError):
-        store.once("name", lambda: 1 // 0)
+        store.value("name", lambda: 1 // 0)
     with pytest.raises(AuditError, match="what is kept under 'name' is no JSON value"):
-        store.once("name", lambda: {1, 2})
-    assert store.once("name", lambda: "planted") == "planted"
-    assert KeptOnDisk(tmp_path / "s", afresh=True).once("name", lambda: "ours") == "ours"
+        store.value("name", lambda: {1, 2})
+    assert store.value("name", lambda: "planted") == "planted"
+    assert KeptOnDisk(tmp_path / "s", afresh=True).value("name", lambda: "ours") == "ours"
+
+
+def test_what_nobody_made_is_one_sentence(tmp_path: Path) -> None:
+    for store in (KeptOnDisk(tmp_path / "s"), Unkept()):
+        for ask in (store.value, store.arrays):
+            with pytest.raises(AuditError, match="nothing is kept under 'name'; `prepare` of the probe has to make it"):
+                ask("name")
+    KeptOnDisk(tmp_path / "s").value("name", lambda: [1])
+    assert KeptOnDisk(tmp_path / "s").value("name") == [1]
 
 
 def test_the_digest_is_over_everything_it_is_given() -> None:

@@ -1,8 +1,9 @@
-"""A complete probe that asks a second model: how much less likely a text is than under a reference."""
+"""A complete probe that asks a second model: how much likelier a reference finds texts than the checkpoint does."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from statistics import fmean
 
 from pandera.typing import Series
 
@@ -10,9 +11,9 @@ from harness.api.case import Case, make_cases
 from harness.api.columns import column
 from harness.api.declared import MeanOf
 from harness.api.metrics import Better
-from harness.api.models import ModelRole
+from harness.api.models import ModelRole, Models
 from harness.api.needs import Need, any_of
-from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
+from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict
 from harness.api.scorer import Scorer, TokenRequest
 from harness.data.schemas import Texts
 
@@ -20,14 +21,8 @@ from harness.data.schemas import Texts
 class SurpriseRow(ProbeRow):
     """One row per text."""
 
-    gap: Series[float] = column("nats per character that the reference gains on the checkpoint", "nats")
-
-
-def nats(scorer: Scorer, texts: Sequence[str]) -> list[float]:
-    """Mean log-probability per character of each text, NaN where there is none."""
-    requests = [TokenRequest((scorer.start_token,), scorer.encode(text, special=False)) for text in texts]
-    answers = zip(scorer.ask(requests), texts, strict=True)
-    return [float("nan") if each.error else float(each.logprobs.sum()) / len(text) for each, text in answers]
+    gap: Series[float] = column("mean log-probability per token under the reference, less that under the checkpoint")
+    rare: Series[bool] = column("whether the reference finds it rarer than it finds the texts on average")
 
 
 class Surprise(Probe[ProbeParams]):
@@ -42,19 +37,30 @@ class Surprise(Probe[ProbeParams]):
     needs = (any_of(Need.CAUSAL_LM),)
     inputs = {"texts": Input(Texts, "texts to read")}  # noqa: RUF012
     models = {"reference": ModelRole((any_of(Need.CAUSAL_LM),), "a model to compare with")}  # noqa: RUF012
-    metrics = (MeanOf("gap", Better.NEITHER, "gap", unit="nats"),)
+    metrics = (
+        MeanOf("gap", Better.NEITHER, "gap", unit="nats/token"),
+        MeanOf("rare_gap", Better.NEITHER, "gap", unit="nats/token", over="rare"),
+    )
     Row = SurpriseRow
 
     def cases(self, plan: Plan) -> list[Case]:
         """One case per text."""
         return make_cases({"text": text} for text in plan.data["texts"].frame["text"])
 
+    def prepare(self, models: Models, plan: Plan) -> None:
+        """The reference's mean over all texts, which every case is held against."""
+        self.kept.value("mean", lambda: fmean(likelihoods(models["reference"], plan.cases)))
+
     def run(self, scorer: Scorer, cases: Sequence[Case]) -> Iterator[RowDict]:
         """One row per text."""
-        texts = [case.data["text"] for case in cases]
-        ours, theirs = nats(scorer, texts), nats(self.others["reference"], texts)
-        for case, one, other in zip(cases, ours, theirs, strict=True):
-            if one != one or other != other:  # not a number
-                yield error_row(case, "a model gives the text no probability")
-            else:
-                yield {"case_id": case.id, "status": "ok", "error": None, "gap": other - one}
+        mean = self.kept.value("mean")
+        ours, theirs = likelihoods(scorer, cases), likelihoods(self.others["reference"], cases)
+        for case, our, their in zip(cases, ours, theirs, strict=True):
+            yield {"case_id": case.id, "status": "ok", "error": None, "gap": their - our, "rare": their < mean}
+
+
+def likelihoods(scorer: Scorer, cases: Sequence[Case]) -> list[float]:
+    """Mean log-probability per token of each text."""
+    texts = [scorer.encode(case.data["text"], special=False) for case in cases]
+    answers = scorer.ask([TokenRequest((scorer.start_token,), tokens) for tokens in texts])
+    return [float(answer.logprobs.mean()) for answer in answers]
