@@ -157,7 +157,7 @@ def cautions(audit: Audit) -> list[Caution]:
     found += [
         Caution(
             "texts cut",
-            work.probe,
+            f"{work.probe} ({work.model})" if work.model else work.probe,
             f"{work.truncated_rows} of {work.rows + work.reused} texts were longer than the model reads",
         )
         for work in manifest.work

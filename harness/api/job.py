@@ -6,11 +6,12 @@ Jobs travel pickled, and so do their rows. Reading a pickle runs what is in it: 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from harness.api.case import Case
 from harness.api.checkpoint import CheckpointSource
+from harness.api.prepared import Kept, Unkept
 from harness.api.probe import RowDict
 from harness.api.scorer import Counts
 
@@ -19,7 +20,7 @@ SUBJECT = "subject"
 
 
 @dataclass(frozen=True, slots=True)
-class ModelSource:
+class JobModel:
     """A checkpoint as whoever runs a job finds and loads it. What it may do there is for that process to say."""
 
     source: CheckpointSource
@@ -37,9 +38,11 @@ class Job:
     version: str
     params: Mapping[str, Any]
     """JSON-able."""
-    models: Mapping[str, ModelSource]
+    models: Mapping[str, JobModel]
     """By role."""
     cases: tuple[Case, ...]
+    kept: Kept = field(default_factory=Unkept)
+    """What the probe prepared: a folder that must lie where the job runs, else it is worked out again there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,4 +50,10 @@ class Done:
     """Rows of a job, and the model work they took."""
 
     rows: list[RowDict]
-    counts: Counts
+    counts: Mapping[str, Counts]
+    """By role of the model."""
+
+
+def add_counts(some: Mapping[str, Counts], more: Mapping[str, Counts]) -> dict[str, Counts]:
+    """The work of both, by role."""
+    return {role: some.get(role, Counts()) + more.get(role, Counts()) for role in dict.fromkeys((*some, *more))}

@@ -23,10 +23,10 @@ class LocalExecutor:
     def run(self, job: Job) -> Iterator[Done]:
         """Rows as they come with the work since those before; one row per case."""
         probe, scorer = self._bench.probe(job), self._bench.scorer(job)
-        before = scorer.counts + Counts()
+        before = self._bench.counts(job)
         for rows in in_parts(probe, scorer, job.cases):
-            now = scorer.counts + Counts()
-            yield Done(rows, now - before)
+            now = self._bench.counts(job)
+            yield Done(rows, {role: counts - before.get(role, Counts()) for role, counts in now.items()})
             before = now
 
 

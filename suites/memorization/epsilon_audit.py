@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pandas as pd
 from pandera.typing import Series
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from harness.api.case import Case, make_cases
 from harness.api.columns import column
@@ -17,9 +18,10 @@ from harness.api.declared import Computed, Declared, Named, Rows
 from harness.api.metrics import Alarm, Better, Metric
 from harness.api.needs import Need, any_of
 from harness.api.probe import About, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
-from harness.api.scorer import Scorer
+from harness.api.scorer import Bools, Scorer
 from harness.errors import NoDataError, NotApplicableError
 from privacy.audit import LowerBound, best_guesses, clopper_pearson_bound, one_run_bound
+from privacy.audit.guesses import Signs
 from privacy.canaries.canary import Canary
 from privacy.canaries.store import CANARIES, COINS, open_coins, read_canaries
 from suites.memorization.canary_scores import canary_scores, task_of
@@ -28,15 +30,27 @@ _FEW = 100
 """Canaries below which no attack shows an epsilon of 3.5: ceilings are printed beside every bound."""
 _DELTA = 1e-5
 """Of a bound on a training that claims nothing."""
+GUESSED = (0.1, 0.3, 1.0)
+"""Few guesses are best where a model gives a few canaries away, all where it gives all away; three cost little."""
 
 
 class EpsilonAuditParams(ProbeParams):
     """What is guessed is fixed here, before any coin is looked at."""
 
-    guessed: float = Field(
-        default=0.1, gt=0, le=1, description="share of the canaries that a guess is made for, half of it at each end"
+    guessed: tuple[float, ...] = Field(
+        default=GUESSED,
+        min_length=1,
+        description="shares of the canaries that a guess is made for, half of each at either end; of several the best "
+        "bound counts, each at a part of the error (Bonferroni)",
     )
     confidence: float = Field(default=0.95, gt=0.5, lt=1, description="how often a bound like this holds, at least")
+
+    @field_validator("guessed")
+    @classmethod
+    def _shares(cls, guessed: tuple[float, ...]) -> tuple[float, ...]:
+        if not all(0 < share <= 1 for share in guessed) or len(set(guessed)) != len(guessed):
+            raise ValueError("different shares above 0 and at most 1")
+        return guessed
 
 
 class EpsilonAuditRow(ProbeRow):
@@ -52,7 +66,7 @@ class EpsilonAuditRow(ProbeRow):
 _PROVES = "what one run proves, at least; an ideal attack on a true epsilon of 3 proves about 1 with 1,000 canaries"
 
 
-def _declared(guessed: float, confidence: float) -> tuple[Declared, ...]:
+def _declared(guessed: Sequence[float], confidence: float) -> tuple[Declared, ...]:
     return (
         Computed(
             (
@@ -65,28 +79,34 @@ def _declared(guessed: float, confidence: float) -> tuple[Declared, ...]:
     )
 
 
-def _measure(guessed: float, confidence: float, rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
+def _measure(guessed: Sequence[float], confidence: float, rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
     # the order of canaries decides between equal scores: by id, which no coin has a part in
     good = rows.good.sort_values("case_id", kind="stable").reset_index(drop=True)
     planted = good["planted"].to_numpy(bool)
-    signs = _guesses(good, guessed)
-    made, m = signs != 0, len(good) + rows.missing
-    right = int(((signs == 1) & planted).sum() + ((signs == -1) & ~planted).sum())
     delta, claimed = float(good["delta"].iloc[0]), float(good["claimed"].iloc[0])
-    bound = one_run_bound(canaries=m, guesses=int(made.sum()), right=right, delta=delta, confidence=confidence)
-    yield _bounded(named["epsilon_lower"], bound, claimed, rows.missing)
-    yield _heuristic(named["epsilon_lower_heuristic"], good, guessed, bound, rows.missing)
-    if bound.guesses:
-        yield named["guesses_right"].share(right, bound.guesses, missing=rows.missing)
+    part = 1 - (1 - confidence) / len(guessed)
+    bounds = [_bound(_guesses(good, share), planted, len(good) + rows.missing, delta, part) for share in guessed]
+    best = max(bounds, key=lambda bound: bound.epsilon)
+    yield _bounded(named["epsilon_lower"], replace(best, confidence=confidence), claimed, rows.missing)
+    yield _heuristic(named["epsilon_lower_heuristic"], good, guessed[0], best, rows.missing)
+    most = max(bounds, key=lambda bound: bound.guesses)
+    if most.guesses:
+        yield named["guesses_right"].share(most.right, most.guesses, missing=rows.missing)
     else:
-        yield named["guesses_right"].none("no guess was made; raise guessed", missing=rows.missing)
+        yield named["guesses_right"].none("no guess was made: plant more canaries of a kind", missing=rows.missing)
 
 
-def _guesses(good: pd.DataFrame, guessed: float) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _bound(signs: Signs, planted: Bools, canaries: int, delta: float, confidence: float) -> LowerBound:
+    right = int(((signs == 1) & planted).sum() + ((signs == -1) & ~planted).sum())
+    made = int(np.count_nonzero(signs))
+    return one_run_bound(canaries=canaries, guesses=made, right=right, delta=delta, confidence=confidence)
+
+
+def _guesses(good: pd.DataFrame, share: float) -> Signs:
     """Among the canaries of each kind by themselves: scores of two kinds cannot be compared; [canaries]."""
     signs = np.zeros(len(good), dtype=np.int64)
     for _, group in good.groupby("kind", sort=True):
-        ends = max(1, int(guessed * len(group) / 2)) if len(group) > 1 else 0
+        ends = max(1, int(share * len(group) / 2)) if len(group) > 1 else 0
         places = group.index.to_numpy()
         signs[places] = best_guesses(group["score"].to_numpy(np.float64), ends, ends).signs
     return signs
@@ -110,10 +130,10 @@ def _bounded(named: Named, bound: LowerBound, claimed: float, missing: int) -> M
     return metric.model_copy(update={"alarm": Alarm(bound=claimed, reason=reason)})
 
 
-def _heuristic(named: Named, good: pd.DataFrame, guessed: float, bound: LowerBound, missing: int) -> Metric:
+def _heuristic(named: Named, good: pd.DataFrame, share: float, bound: LowerBound, missing: int) -> Metric:
     """Clopper and Pearson's bound, at the threshold that the upper guesses are above."""
     planted = good["planted"].to_numpy(bool)
-    called = _guesses(good, guessed) == 1
+    called = _guesses(good, share) == 1
     if planted.all() or not planted.any():
         return named.none("all canaries were planted, or none", missing=missing)
     found = clopper_pearson_bound(
@@ -150,7 +170,7 @@ class EpsilonAudit(Probe[EpsilonAuditParams]):
     )
     needs = (any_of(Need.SEQUENCE_CLASSIFIER, Need.CAUSAL_LM, Need.MASKED_LM), any_of(Need.TRAINING_MANIFEST))
     Params = EpsilonAuditParams
-    metrics = _declared(0.1, 0.95)
+    metrics = _declared(GUESSED, 0.95)
     nothing = "no canary could be scored"
     Row = EpsilonAuditRow
 

@@ -20,7 +20,7 @@ from harness.audit.plan import AuditPlan, make_plan
 from harness.audit.run import job_of, measure, run_audit, start_audit
 from harness.audit.spec import AuditSpec
 from harness.checkpoint import CheckpointSource, Permissions, inspect_checkpoint, load_checkpoint
-from harness.executors import FromSources
+from harness.executors.bench import installed_probe
 from harness.scorer.hf import HFScorer
 from privacy.training import TrainSpec, train
 from tests.suites.adversarial.recipes.ingredients import resources
@@ -153,7 +153,7 @@ def test_it_runs_and_its_numbers_follow_from_its_rows(probe: ProbeClass, home: P
     plan = plan_for(probe, home, tmp_path)
     (planned,) = plan.probes
     job = pickle.loads(pickle.dumps(job_of(plan, planned, planned.cases)))
-    assert (FromSources().probe(job).params, list(job.cases)) == (planned.probe.params, planned.cases)
+    assert (installed_probe(find_probes(), job).params, list(job.cases)) == (planned.probe.params, planned.cases)
     result = run_audit(plan, start_audit(plan))
     rows = result.folder.rows(probe.name)
     assert set(rows["case_id"]) == {case.id for case in planned.cases}

@@ -16,13 +16,14 @@ import pytest
 
 from harness.api.job import SUBJECT, Done, Job
 from harness.api.probe import RowDict
-from harness.api.registry import Found
+from harness.api.registry import Found, find_probes
 from harness.api.scorer import Counts
 from harness.audit.plan import AuditPlan, make_plan
 from harness.audit.run import job_of, run_audit, start_audit
 from harness.audit.spec import AuditSpec
 from harness.errors import UsageError
 from harness.executors import FromSources, run_job
+from harness.executors.bench import installed_probe
 from harness.executors.local import LocalExecutor
 from tests.harness.api.toy import Toy
 from tests.tiny import make_checkpoint
@@ -75,7 +76,7 @@ def test_a_fresh_process_gives_the_rows_of_the_audit(job: Job, by_audit: pd.Data
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         done: Done = pool.submit(run_job, job).result(timeout=120)
     same(done.rows, by_audit)
-    assert (done.counts.rows, done.counts.by_kind) == (20, {"classify": 20})
+    assert (done.counts[SUBJECT].rows, done.counts[SUBJECT].by_kind) == (20, {"classify": 20})
 
 
 @pytest.mark.slow
@@ -85,7 +86,7 @@ def test_a_job_from_a_file_gives_the_rows_of_the_audit(job: Job, by_audit: pd.Da
     subprocess.run([sys.executable, "-c", _RUN_FILE, str(given), str(taken)], check=True)
     done: Done = pickle.loads(taken.read_bytes())
     same(done.rows, by_audit)
-    assert done.counts.tokens > 20
+    assert done.counts[SUBJECT].tokens > 20
 
 
 def test_jobs_of_some_cases_each_come_to_the_whole(job: Job, by_audit: pd.DataFrame) -> None:
@@ -93,12 +94,12 @@ def test_jobs_of_some_cases_each_come_to_the_whole(job: Job, by_audit: pd.DataFr
     halves = [replace(job, cases=job.cases[:7]), replace(job, cases=job.cases[7:])]
     parts = [part for half in halves for part in executor.run(half)]
     same([row for part in parts for row in part.rows], by_audit)
-    assert [part.counts.rows for part in parts] == [7, 13]
+    assert [part.counts[SUBJECT].rows for part in parts] == [7, 13]
 
 
 def test_params_come_along(job: Job) -> None:
     other = replace(job, probe="quality/perplexity", params={"context": 16, "stride": 4})
-    probe = FromSources().probe(other)
+    probe = installed_probe(find_probes(), other)
     assert (probe.name, probe.params.model_dump()["stride"]) == ("quality/perplexity", 4)
 
 
