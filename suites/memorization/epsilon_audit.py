@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -16,20 +17,24 @@ from harness.api.case import Case, make_cases
 from harness.api.columns import column
 from harness.api.declared import Computed, Declared, Named, Rows
 from harness.api.metrics import Alarm, Better, Metric
+from harness.api.models import ModelRole
 from harness.api.needs import Need, any_of
 from harness.api.probe import About, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
 from harness.api.scorer import Bools, Scorer
+from harness.checkpoint import CheckpointInfo
 from harness.errors import NoDataError, NotApplicableError
 from privacy.audit import LowerBound, best_guesses, clopper_pearson_bound, one_run_bound
 from privacy.audit.guesses import Signs
 from privacy.canaries.canary import Canary
 from privacy.canaries.store import CANARIES, COINS, open_coins, read_canaries
-from suites.memorization.canary_scores import canary_scores, task_of
+from suites.memorization.canary_scores import TASKS, canary_scores, less, task_of
 
 _FEW = 100
 """Canaries below which no attack shows an epsilon of 3.5: ceilings are printed beside every bound."""
 _DELTA = 1e-5
 """Of a bound on a training that claims nothing."""
+BASE = "base"
+_HEADS = any_of(Need.SEQUENCE_CLASSIFIER, Need.CAUSAL_LM, Need.MASKED_LM)
 GUESSED = (0.1, 0.3, 1.0)
 """Few guesses are best where a model gives a few canaries away, all where it gives all away; three cost little."""
 
@@ -58,6 +63,7 @@ class EpsilonAuditRow(ProbeRow):
 
     kind: Series[str] = column("kind of canary")
     score: Series[float] = column("how much the model prefers it: larger for what it was trained on", "nats")
+    calibrated: Series[bool] = column("whether what the base prefers by itself was taken off the score")
     planted: Series[bool] = column("whether its coin planted it")
     delta: Series[float] = column("delta of the claim, or of this audit where none is made", ge=0, le=1)
     claimed: Series[float] = column("epsilon that the training claims for one record; empty: none", nullable=True)
@@ -155,6 +161,16 @@ def _one_sided(named: Named, bound: LowerBound, missing: int, *, note: str) -> M
     return metric.model_copy(update={**ends, "interval": f"lower bound, {bound.method}"})
 
 
+def _fit(base: Scorer, info: CheckpointInfo) -> Scorer:
+    """The base, where it answers as the checkpoint does. Raises NotApplicableError where it has another head."""
+    task = task_of(info)
+    if TASKS[task] not in base.info.offers or base.info.labels != info.labels:
+        raise NotApplicableError(
+            "the base has another head than the checkpoint, so its scores cannot be compared; leave the role base out"
+        )
+    return base
+
+
 class EpsilonAudit(Probe[EpsilonAuditParams]):
     """One training run, its canaries, and guesses which of them were planted."""
 
@@ -168,7 +184,14 @@ class EpsilonAudit(Probe[EpsilonAuditParams]):
             "canaries. Canaries that are easier to remember than any record are needed for a bound near the truth."
         ),
     )
-    needs = (any_of(Need.SEQUENCE_CLASSIFIER, Need.CAUSAL_LM, Need.MASKED_LM), any_of(Need.TRAINING_MANIFEST))
+    needs = (_HEADS, any_of(Need.TRAINING_MANIFEST))
+    models: ClassVar[dict[str, ModelRole]] = {
+        BASE: ModelRole(
+            (_HEADS,),
+            "the checkpoint that training started from: what it prefers by itself tells no canary",
+            required=False,
+        )
+    }
     Params = EpsilonAuditParams
     metrics = _declared(GUESSED, 0.95)
     nothing = "no canary could be scored"
@@ -201,6 +224,9 @@ class EpsilonAudit(Probe[EpsilonAuditParams]):
         assert manifest.canaries is not None
         canaries = [Canary(**{name: case.data[name] for name in Canary.model_fields}) for case in cases]
         scores = canary_scores(scorer, manifest.task, canaries, info.labels)
+        if BASE in self.others:
+            before = canary_scores(_fit(self.others[BASE], info), manifest.task, canaries, info.labels)
+            scores = [less(score, base) for score, base in zip(scores, before, strict=True)]
         coins = open_coins(info.path, manifest.canaries.files[COINS])
         claim = manifest.privacy
         claimed = math.nan if claim is None else claim.epsilon if claim.run_epsilon is None else claim.run_epsilon
@@ -214,6 +240,7 @@ class EpsilonAudit(Probe[EpsilonAuditParams]):
                 "error": None,
                 "kind": canary.kind,
                 "score": score.value,
+                "calibrated": BASE in self.others,
                 "planted": coins.planted[case.data["place"]],
                 "delta": claim.delta if claim else _DELTA,
                 "claimed": claimed if math.isfinite(claimed) else math.nan,
