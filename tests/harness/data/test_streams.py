@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,18 +18,17 @@ from harness.errors import DataError
 ROWS = [{"text": f'text "{number}", and more\nlines', "label": str(number % 3), "id": number} for number in range(11)]
 
 
+def quoted(row: dict[str, Any]) -> str:
+    return str(row["text"]).replace('"', '""')
+
+
 def written(path: Path) -> Path:
     kind = kind_of(path)
     if kind == "parquet":
         pq.write_table(pa.Table.from_pylist(ROWS), path)
         return path
     lines = {
-        "csv": lambda: (
-            "text,label,id\r\n"
-            + "".join(
-                f'"{str(row["text"]).replace(chr(34), chr(34) * 2)}",{row["label"]},{row["id"]}\r\n' for row in ROWS
-            )
-        ),
+        "csv": lambda: "text,label,id\r\n" + "".join(f'"{quoted(row)}",{row["label"]},{row["id"]}\r\n' for row in ROWS),
         "tsv": lambda: "text\tlabel\n" + "".join(f"t{row['id']}\t{row['label']}\n\n" for row in ROWS),
         "jsonl": lambda: "".join(json.dumps(row if row["id"] != 4 else {"label": "1"}) + "\n" for row in ROWS),
         "txt": lambda: "\n\n".join(f"a {row['id']}\nb" for row in ROWS),
