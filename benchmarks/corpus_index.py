@@ -1,7 +1,7 @@
-"""The index over training text: speed and memory of building and asking it, beside a search of the whole text.
+"""The index over training text: speed and memory of building and asking it, beside a plain search.
 
-Real articles (enwik8), copied with their words in another order until there are SIZE MiB, so that copies share words but
-no long string.
+Real articles (enwik8), copied with their words in another order until there are so many MiB: copies share words, but no
+long string.
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ def test_the_surer_of_two_that_overlap() -> None:
 
 
 def test_numbers_at_random_are_seldom_taken_for_personal_data() -> None:
-    """1 of 10 numbers passes Luhn, half of them begin as cards do; 1 of 11 passes GB 11643, and few begin with a date."""
+    """Of ten numbers one passes Luhn, and half begin as cards do."""
     draw = random.Random(0)
     for size, most in ((16, 0.06), (18, 0.07), (12, 0.0), (20, 0.0)):
         numbers = ["".join(draw.choices(string.digits, k=size)) for _ in range(2000)]
