@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from harness.data.streams import stream
 from harness.errors import UsageError
 from harness.provenance.keys import own_keys
-from privacy.corpus.columns import LABEL, records, text_columns
 from privacy.corpus.index import Index, build_index
 from privacy.corpus.near import BANDS, MISSING, ROWS, SHINGLE, Near, NearDuplicates, available
 from privacy.corpus.overlap import RUN, Against, Overlap
@@ -34,6 +33,7 @@ from privacy.corpus.report import (
 )
 from privacy.corpus.same import Groups, Lengths, Same, plain
 from privacy.corpus.words import words_of
+from privacy.scrub.columns import LABEL, records, text_columns
 from privacy.scrub.recognise import finder_for
 
 _LABELS = 50
