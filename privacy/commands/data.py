@@ -26,7 +26,7 @@ def data(
     language: Annotated[
         list[str] | None, typer.Option(help="Of the texts, for personal data (default: en and zh).", show_default=False)
     ] = None,
-    names: Annotated[str, typer.Option(help="How names are found: auto, presidio or off.")] = "auto",
+    names: Annotated[str, typer.Option(help="How names are found: auto, presidio, cue or off.")] = "auto",
     index: Annotated[
         Path | None, typer.Option(help="Build an exact index of the texts in this folder.", show_default=False)
     ] = None,

@@ -21,7 +21,7 @@ def scrub(
     language: Annotated[
         list[str] | None, typer.Option(help="Of the texts (default: en and zh).", show_default=False)
     ] = None,
-    names: Annotated[str, typer.Option(help="How names are found: auto, presidio or off.")] = "auto",
+    names: Annotated[str, typer.Option(help="How names are found: auto, presidio, cue or off.")] = "auto",
     pseudonyms: Annotated[
         bool, typer.Option("--pseudonyms", help="<EMAIL-0123456789ab>, the same for the same value; else <EMAIL>.")
     ] = False,

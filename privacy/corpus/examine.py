@@ -40,6 +40,8 @@ _LABELS = 50
 """Labels that are listed."""
 _MOST_LABELS = 100_000
 """Different labels that are counted: more are no labels."""
+_AT_ONCE = 2**20
+"""Characters that are made words at once: as Python objects those take twenty times as much memory."""
 _EXAMPLE = 200
 """Characters of a record that are shown."""
 
@@ -118,7 +120,18 @@ class _Reading:
         self.against = [Against(_texts(each, wanted), wanted.words) for each in wanted.against]
 
     def add(self, texts: Sequence[str], labels: Sequence[str | None] | None) -> None:
-        """A batch of records."""
+        """A batch of records, a few at a time where they are long."""
+        start, size = 0, 0
+        for end, text in enumerate(texts, 1):
+            size += len(text)
+            if size >= _AT_ONCE or end == len(texts):
+                self._some(texts[start:end])
+                start, size = end, 0
+        if labels is not None:
+            self.labelled = True
+            self._label(labels)
+
+    def _some(self, texts: Sequence[str]) -> None:
         self.count += len(texts)
         self.empty += sum(not text.strip() for text in texts)
         for text in texts:
@@ -134,9 +147,6 @@ class _Reading:
         self.personal.add(texts)
         for against in self.against:
             against.add(words, normal)
-        if labels is not None:
-            self.labelled = True
-            self._label(labels)
 
     def _label(self, labels: Sequence[str | None]) -> None:
         for label in labels:

@@ -14,6 +14,7 @@ _WIDE = {
     ord(wide): narrow for wide, narrow in zip("０１２３４５６７８９＠．－（）＋：", "0123456789@.-()+:", strict=True)
 }
 """Full-width forms, as Chinese text writes numbers; one character each, so places stay."""
+_IS_WIDE = re.compile("[０-９＠．－（）＋：]")
 
 Spans = Iterable[tuple[int, int]]
 
@@ -73,7 +74,7 @@ class Finder:
     def find(self, text: str) -> list[Found]:
         """What is there, in order, none overlapping another, nothing inside a placeholder."""
         plain = PLACEHOLDER.sub(lambda match: _BLANK * len(match[0]), text) if "<" in text else text
-        if not plain.isascii():
+        if not plain.isascii() and _IS_WIDE.search(plain):
             plain = plain.translate(_WIDE)
         found = [
             Found(start, end, each.kind)

@@ -13,8 +13,8 @@ from privacy.scrub.recognise.finder import Finder, Recogniser
 from privacy.scrub.recognise.presidio import model_for, people
 
 LANGUAGES = {"en": ENGLISH, "zh": CHINESE}
-NAMES = ("auto", "presidio", "off")
-"""How names are looked for: by Presidio where it is there and by cue, by Presidio or not at all, or never."""
+NAMES = ("auto", "presidio", "cue", "off")
+"""How names are found: by cue and by Presidio where it is there; with Presidio or an error; by cue; not at all."""
 
 
 def finder_for(languages: Sequence[str] = ("en", "zh"), names: str = "auto") -> Finder:

@@ -48,10 +48,12 @@ def _find(text: str, language: str, model: str) -> Iterator[tuple[int, int]]:
 
 @cache
 def _analyzer(language: str, model: str) -> Any:
-    """Loads the model, some seconds."""
+    """Loads the model, some seconds; of its parts only those that find names, the others take most of the time."""
     from presidio_analyzer import AnalyzerEngine
     from presidio_analyzer.nlp_engine import NlpEngineProvider
 
     configuration = {"nlp_engine_name": "spacy", "models": [{"lang_code": language, "model_name": model}]}
     engine = NlpEngineProvider(nlp_configuration=configuration).create_engine()
+    nlp = engine.nlp[language]
+    nlp.select_pipes(enable=[name for name in ("tok2vec", "transformer", "ner") if name in nlp.pipe_names])
     return AnalyzerEngine(nlp_engine=engine, supported_languages=[language])

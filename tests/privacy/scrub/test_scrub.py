@@ -60,9 +60,9 @@ def test_scrubbing_twice_is_scrubbing_once(text: str) -> None:
     assert scrubbed(named, FINDER, Pseudonyms(b"other key", remember=False), ignore) == named
 
 
-@given(TEXT)
+@given(st.lists(PIECES.filter(lambda piece: piece not in ("+", "-", "1")), max_size=12).map("".join))
 def test_a_mapping_gives_the_text_back(text: str) -> None:
-    """But for spellings of one value, which share a pseudonym: here there are none."""
+    """But for spellings of one value (with and without +, say), which share a pseudonym: here there are none."""
     names = Pseudonyms(b"key", remember=True)
     assert restored(scrubbed(text, FINDER, names, ignore), names.values) == text
 
