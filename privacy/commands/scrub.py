@@ -23,7 +23,8 @@ def scrub(
     ] = None,
     names: Annotated[str, typer.Option(help="How names are found: auto, presidio, cue or off.")] = "auto",
     pseudonyms: Annotated[
-        bool, typer.Option("--pseudonyms", help="<EMAIL-0123456789ab>, the same for the same value; else <EMAIL>.")
+        bool,
+        typer.Option("--pseudonyms", help="A tag after the kind, the same wherever a value is; else the kind alone."),
     ] = False,
     keys: Annotated[
         Path | None,

@@ -73,6 +73,7 @@ def examine(path: Path, wanted: Wanted) -> DataReport:
         raise UsageError(f"--words {wanted.words}: must be at least 1")
     if wanted.count and wanted.index is None:
         raise UsageError("--count: counts in an index; say where it goes with --index FOLDER")
+    index = _index(path, columns, wanted.index) if wanted.index else None  # first: what is wrong with it is heard now
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="assay-data-")))
         reading = _Reading(wanted, scratch)
@@ -80,7 +81,6 @@ def examine(path: Path, wanted: Wanted) -> DataReport:
             reading.add(texts, batch.columns.get(wanted.label))
         identical, same = reading.identical.groups(), reading.same.groups()
         near = reading.near.clusters(same.first) if reading.near else None
-    index = _index(path, columns, wanted) if wanted.index else None
     overlaps = [against.result() for against in reading.against]
     return DataReport(
         file=path.name,
@@ -220,9 +220,8 @@ def _overlap(source: Path, found: Overlap, words: int) -> OverlapReport:
     )
 
 
-def _index(path: Path, columns: Sequence[str], wanted: Wanted) -> Index:
-    assert wanted.index is not None
-    return build_index((text for texts, _ in records(path, columns) for text in texts), wanted.index)
+def _index(path: Path, columns: Sequence[str], folder: Path) -> Index:
+    return build_index((text for texts, _ in records(path, columns) for text in texts), folder)
 
 
 def _counted(index: Index, strings: Sequence[str]) -> list[Counted]:

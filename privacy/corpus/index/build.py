@@ -47,6 +47,8 @@ def build_index(
     _check_folder(make_folder(folder))
     lock = _locked(folder)
     try:
+        for path in folder.glob(".block-*"):  # of a build that was killed while it wrote
+            path.unlink()
         blocks = []
         for number, (text, starts) in enumerate(_blocks(documents, coding, block_bytes)):
             block, written = write_block(folder, number, text, starts, coding.width, folder / INDEX_NAME)

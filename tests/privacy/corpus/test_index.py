@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.base.lock import Lock
 from harness.errors import UsageError
 from privacy.corpus.index import TEXT, Coding, build_index, open_index
 from privacy.corpus.index.blocks import block_path
@@ -116,6 +117,18 @@ def test_an_index_that_is_being_replaced_promises_nothing(tmp_path: Path) -> Non
         build_index(killed(), folder, block_bytes=8)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="no finished index"):
         open_index(folder)
+
+
+def test_one_builder_at_a_time_and_nothing_is_left_of_one_that_was_killed(tmp_path: Path) -> None:
+    folder = tmp_path / "index"
+    build_index(["a"], folder)
+    lock = Lock(folder / "lock")
+    with pytest.raises(UsageError, match="is being built by process"):
+        build_index(["b"], folder)
+    lock.release()
+    (folder / ".block-000000.text.77.tmp").write_text("half")
+    assert of(build_index(["b"], folder), "b") == (1, 1)
+    assert sorted(path.name for path in folder.iterdir() if path.name.startswith(".")) == []
 
 
 def test_it_is_its_owners_alone(tmp_path: Path) -> None:
