@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import json
 import random
 import string
 from collections import Counter
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -160,3 +162,17 @@ def test_a_missing_presidio_or_model_is_one_sentence(monkeypatch: pytest.MonkeyP
     with pytest.raises(UsageError, match=r"pip install 'assay\[pii\]'"):
         finder_for(["en"], "presidio")
     assert finder_for(["en"], "auto").recognisers
+
+
+@pytest.mark.data
+def test_real_mail_addresses(real_data: Path) -> None:
+    """Enron's prompts put blanks round every address, so all are known without a recogniser."""
+    lines = (real_data / "enron_pii_prompts" / "enron.jsonl").read_text(encoding="utf-8").splitlines()
+    wanted, right, wrong = 0, 0, 0
+    for text in (json.loads(line)["query"] for line in lines):
+        true = {word.strip(".,;:<>[]()\"'") for word in text.split() if "@" in word}
+        here = {text[one.start : one.end] for one in by_cue().find(text) if one.kind == "EMAIL"}
+        wanted += len(true)
+        right += len(true & here)
+        wrong += len(here - true)
+    assert (wanted, right, wrong) == (788, 788, 0)
