@@ -69,7 +69,9 @@ def test_an_installed_probe_asks_a_second_model(environment: dict[str, str], tmp
     assert "no model for 'reference' (a model to compare with); give models: {reference:" in without.stderr
     spec.write_text(f"{lines}models: {{reference: {tmp_path / 'reference'}}}\n")
     planned = assay("plan", str(spec))
-    line = r"model +\S+/reference, .* parameters, fingerprint \w{12}, for\s+example/surprise:reference"
+    line = (
+        r"model +\S+/reference, .* parameters, fingerprint \w{12}, reads about [1-9]\d* tokens, for\s+example/surprise"
+    )
     assert re.search(line, planned.stdout)
     assert "memory     about 0.00 GiB at most for the weights of all models" in planned.stdout
     assert re.search(r"scan +\S+/reference: ", (done := assay("run", str(spec))).stdout)

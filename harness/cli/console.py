@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from harness.api.metrics import Metric
     from harness.api.registry import Found, ProbeClass
     from harness.api.resources import ResourcePlugin
-    from harness.audit.plan import AuditPlan, PlannedProbe
+    from harness.audit.plan import AuditPlan
     from harness.audit.repeats import Repeated
     from harness.gate.decide import Verdict
     from harness.gate.power import GatePower
@@ -112,7 +112,7 @@ def show_plan(plan: AuditPlan, *, cost: bool) -> None:
     notes = {f"{name}: {note}" for planned in plan.probes for name, note in planned.notes.items()}
     for note in (*info.permissions.notes(), *info.notes, *sorted(notes)):
         say(f"           note: {note}")
-    for line in _other_models(plan):
+    for line in _other_models(plan, cost=cost):
         say(line)
     table = _table("probe", "cases", "data")
     if cost:
@@ -127,7 +127,7 @@ def show_plan(plan: AuditPlan, *, cost: bool) -> None:
             data or "its own",
         ]
         if cost:
-            cells += [_tokens(planned), duration(_seconds(planned, info.parameters, flops))]
+            cells += [f"{planned.probe.cost(planned.cases):,}", duration(_seconds(planned, info.parameters, flops))]
         table.add_row(*map(escape, cells))
     console.print(table)
     if cost:
@@ -142,10 +142,14 @@ def show_plan(plan: AuditPlan, *, cost: bool) -> None:
         fail(f"plug-in not loaded: {entry}: {why}")
 
 
-def _other_models(plan: AuditPlan) -> Iterator[str]:
-    """A line per model beside the checkpoint, with the roles it has."""
+def _other_models(plan: AuditPlan, *, cost: bool) -> Iterator[str]:
+    """A line per model beside the checkpoint, with the roles it has and, for a dry run, the tokens it will read."""
+    from harness.audit.cost import other_tokens
+
     served: dict[str, list[str]] = {}
+    tokens: dict[str, int] = {}
     for planned in plan.probes:
+        reads = other_tokens(planned)
         for role, each in planned.models.items():
             info = each.info
             line = (
@@ -153,16 +157,10 @@ def _other_models(plan: AuditPlan) -> Iterator[str]:
                 f"fingerprint {info.fingerprint.digest[:12]}"
             )
             served.setdefault(line, []).append(f"{planned.probe.name}:{role}")
+            tokens[line] = tokens.get(line, 0) + reads[role]
     for line, roles in served.items():
-        yield f"model      {line}, for {', '.join(roles)}"
-
-
-def _tokens(planned: PlannedProbe) -> str:
-    """Tokens that the checkpoint reads, and each other model."""
-    from harness.audit.cost import other_tokens
-
-    others = "".join(f" + {tokens:,} by {role}" for role, tokens in other_tokens(planned).items())
-    return f"{planned.probe.cost(planned.cases):,}{others}"
+        reading = f", reads about {tokens[line]:,} tokens" if cost else ""
+        yield f"model      {line}{reading}, for {', '.join(roles)}"
 
 
 def _memory(plan: AuditPlan) -> str:
