@@ -75,6 +75,27 @@ def pld_log_delta(mechanism: Mechanism, delta: float) -> Callable[[float], float
     return at_most
 
 
+def pld_deltas(mechanisms: Sequence[Mechanism], delta: float, points: int) -> tuple[Floats, Floats]:
+    """Epsilons [points] from 0 to that at `delta`, and delta at most of each, of a unit that all mechanisms read.
+
+    Raises AccountingError as `pld_upper` does. Without mechanisms epsilon and delta are 0.
+    """
+    if not mechanisms:
+        return np.zeros(1), np.zeros(1)
+    most = pld_composed_upper(mechanisms, delta)
+    epsilons = np.linspace(0.0, most, points)
+    noise = sum(rounding_noise(each, delta, "pld") for each in mechanisms)
+    interval = max(_interval(each, each.group, delta) for each in mechanisms)
+    worlds = range(max(len(parts_of(each)) for each in mechanisms))
+    found = [
+        np.asarray(
+            _together([(each, each.group) for each in mechanisms], interval, world).get_delta_for_epsilon(epsilons)
+        )
+        for world in worlds
+    ]
+    return epsilons, np.minimum(1.0, np.max(found, axis=0) + noise)
+
+
 def _epsilon(mechanism: Mechanism, drawn: int, delta: float, target: float, coarser: float) -> float:
     return _solved([(mechanism, drawn)], coarser * _interval(mechanism, drawn, delta), target)
 
@@ -87,15 +108,19 @@ def _solved(mechanisms: Sequence[tuple[Mechanism, int]], interval: float, target
     found = []
     try:
         for world in range(max(len(parts_of(each)) for each, _ in mechanisms)):
-            losses = [_composed(each, drawn, interval, world) for each, drawn in mechanisms]
-            together = reduce(lambda one, other: one.compose(other), losses)
-            found.append(float(together.get_epsilon_for_delta(target)))
+            found.append(float(_together(mechanisms, interval, world).get_epsilon_for_delta(target)))
     except (ValueError, RuntimeError, ArithmeticError, IndexError, MemoryError) as caught:
         raise failure("pld", mechanisms[0][0], caught) from caught
     epsilon = max(found)
     if not math.isfinite(epsilon):
         raise failure("pld", mechanisms[0][0], ArithmeticError(f"epsilon came out as {epsilon}"))
     return max(0.0, epsilon)
+
+
+def _together(mechanisms: Sequence[tuple[Mechanism, int]], interval: float, world: int) -> Any:
+    """dp_accounting's losses of all mechanisms after one another."""
+    losses = [_composed(each, drawn, interval, world) for each, drawn in mechanisms]
+    return reduce(lambda one, other: one.compose(other), losses)
 
 
 def _composed(mechanism: Mechanism, drawn: int, interval: float, world: int = 0) -> Any:

@@ -1,7 +1,21 @@
-"""What an attack on one training run proves of its epsilon: lower bounds, and how high they could ever be."""
+"""Whether a claimed epsilon survives an attack: lower bounds from guesses about canaries whose coins are known."""
 
-from privacy.audit.guesses import Guesses, best_guesses
-from privacy.audit.independent import clopper_pearson_bound
-from privacy.audit.one_run import LowerBound, ceiling, one_run_bound
+from __future__ import annotations
 
-__all__ = ["Guesses", "LowerBound", "best_guesses", "ceiling", "clopper_pearson_bound", "one_run_bound"]
+from privacy.audit.guesses import Guesses, guess
+from privacy.audit.independent import audit_independent
+from privacy.audit.one_run import audit_one_run, ceiling
+from privacy.audit.result import Audited, Bound, alarm
+from privacy.audit.roc import true_positive_ceiling
+
+__all__ = [
+    "Audited",
+    "Bound",
+    "Guesses",
+    "alarm",
+    "audit_independent",
+    "audit_one_run",
+    "ceiling",
+    "guess",
+    "true_positive_ceiling",
+]

@@ -1,104 +1,123 @@
-"""A lower bound on epsilon from one training run with canaries that were planted by fair coins.
+"""Lower bounds on epsilon from one training: every canary was in or out by a fair coin of its own.
 
-Steinke, Nasr & Jagielski 2023 (arXiv 2305.08846), theorem 5.2: of an (epsilon, delta) private training the number of
-right guesses exceeds that of independent coins with bias e^eps / (1 + e^eps) with a probability of at most
-2 m delta max_i P[v > B >= v - i] / i more. It holds however canaries depend on each other.
+Sources: Steinke, Nasr & Jagielski 2023 (arXiv 2305.08846), theorem 5.2; Mahloujifar, Melis & Chaudhuri 2025 (ICML,
+arXiv 2410.22235), theorem 3.2 and algorithm 3.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Sequence
+from functools import lru_cache, partial
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
 from scipy.stats import binom
 
-_LARGEST = 64.0
-"""No larger epsilon is looked for: e^64 canaries would be needed to show one."""
-_STEPS = 40
-"""Halvings of [0, 64]: to 1e-10."""
+from harness.errors import UsageError
+from privacy.audit.gaussian import gaussian_epsilon, least_false
+from privacy.audit.guesses import Guesses, guess
+from privacy.audit.result import Audited, Bound, check_levels
+from privacy.audit.search import largest_excluded
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True)
-class LowerBound:
-    """What guesses prove: the training is (epsilon, delta) private for no epsilon below `epsilon`.
+def audit_one_run(
+    scores: ArrayLike,
+    coins: ArrayLike,
+    counts: Sequence[tuple[int, int]],
+    delta: float,
+    confidence: float = 0.95,
+    bound: Bound = Bound.ONE_RUN,
+) -> Audited:
+    """The best lower bound over `counts`, pairs of how many guesses 'in' and 'out', fixed before the scores were seen.
 
-    Attributes:
-        epsilon: 0 where nothing is proven.
-        delta: of the claim that it is read beside.
-        confidence: how often a bound like this holds, at least.
-        canaries: m, coins thrown.
-        guesses: r, canaries a guess was made for.
-        right: v, guesses that were right.
-        method: whose bound it is.
-        ceiling: the most that so many canaries could have shown, had every guess been right.
-        heuristic: whether it holds only under an assumption that nobody checked.
+    Scores [m] are higher the likelier a canary was in; coins [m] say whether it was. Each different pair gets an equal
+    share of the allowed error (Bonferroni). Raises UsageError as `guess` does, and for no pairs.
     """
+    check_levels(delta, confidence, bound)
+    pairs = list(dict.fromkeys(counts))
+    if not pairs:
+        raise UsageError("no numbers of guesses to audit with; give at least one pair of 'in' and 'out'")
+    error = (1 - confidence) / len(pairs)
+    made = [guess(scores, coins, plus, minus) for plus, minus in pairs]
+    lowers = [lower_bound(each, delta, error, bound) for each in made]
+    best = int(np.argmax(lowers))
+    chosen, lower = made[best], lowers[best]
+    return Audited(
+        lower=lower,
+        delta=delta,
+        confidence=confidence,
+        bound=bound,
+        canaries=chosen.canaries,
+        guesses=chosen.made,
+        right=chosen.right,
+        plus=chosen.plus,
+        minus=chosen.minus,
+        tried=len(pairs),
+        ceiling=ceiling(chosen.canaries, delta, confidence, bound, len(pairs)),
+        heuristic=False,
+    )
 
-    epsilon: float
-    delta: float
-    confidence: float
-    canaries: int
-    guesses: int
-    right: int
-    method: str
-    ceiling: float
-    heuristic: bool = False
+
+def ceiling(
+    canaries: int, delta: float, confidence: float = 0.95, bound: Bound = Bound.ONE_RUN, tried: int = 1
+) -> float:
+    """The largest lower bound that `canaries` can show in one run: all are guessed, every guess is right."""
+    check_levels(delta, confidence, bound)
+    return lower_bound(Guesses(canaries, canaries, 0, canaries), delta, (1 - confidence) / tried, bound)
 
 
-def one_run_bound(*, canaries: int, guesses: int, right: int, delta: float, confidence: float = 0.95) -> LowerBound:
-    """The largest epsilon that these guesses rule out. `guesses` must have been fixed before the coins were seen.
+def lower_bound(guesses: Guesses, delta: float, error: float, bound: Bound = Bound.ONE_RUN) -> float:
+    """Epsilon is at least this at delta, wrong in at most a share `error` of all trainings."""
+    key = (guesses.canaries, guesses.made, guesses.right)
+    if bound is Bound.ONE_RUN:
+        return _approximate(*key, delta, error)
+    if bound is Bound.ONE_RUN_GAUSSIAN:
+        return gaussian_epsilon(_gaussian(*key, error), delta)
+    raise UsageError(f"{bound.value} is no bound from one run; choose ONE_RUN or ONE_RUN_GAUSSIAN")
 
-    Raises ValueError for counts that cannot be, or a delta or confidence outside [0, 1) or (0, 1).
+
+def p_values(canaries: int, made: int, right: int, epsilons: Floats, delta: float) -> Floats:
+    """Chance at most of `right` or more right guesses of `made` under (epsilon, delta)-DP, for epsilons [e].
+
+    P[W >= v] + 2 m delta max_i P[v > W >= v - i] / i with W ~ Binomial(made, e^eps / (1 + e^eps)), at most 1.
     """
-    _check(canaries, guesses, right, delta, confidence)
-    found = _largest(canaries, guesses, right, delta, 1 - confidence)
-    most = ceiling(canaries, delta=delta, confidence=confidence)
-    return LowerBound(found, delta, confidence, canaries, guesses, right, "Steinke et al. 2023", most)
+    chance = expit(epsilons)
+    tail = binom.sf(right - 1, made, chance)
+    if delta == 0 or right == 0:
+        return np.asarray(np.minimum(1.0, tail), dtype=np.float64)
+    below = np.arange(right - 1, -1, -1)
+    windows = np.cumsum(binom.pmf(below[None, :], made, chance[:, None]), axis=1)
+    worst = (windows / np.arange(1, right + 1)).max(axis=1)
+    return np.asarray(np.minimum(1.0, tail + 2 * canaries * delta * worst), dtype=np.float64)
 
 
-@lru_cache(maxsize=256)
-def ceiling(canaries: int, *, delta: float, confidence: float = 0.95) -> float:
-    """What the bound comes to where every canary is guessed right: no attack can show more with so many.
+def gaussian_excluded(canaries: int, made: int, right: int, mus: Floats, error: float) -> Bools:
+    """Which of mus [e] cannot give `right` or more right guesses of `made` with a chance of `error` or more.
 
-    Under a delta above 0 fewer guesses can prove more, so the best number of them is looked for.
+    With p_j the chance of exactly j right, in units of a random canary: r_i = sum over j >= i of p_j j / m is its share
+    right, h_i = sum of p_j (made - j) / m its share wrong. The trade-off curve asks h_i >= f(r_(i+1)). From a tail of
+    `error` at `right`, the least that must lie below it is added step by step; more than all chance there is excludes.
     """
-    counts = np.unique(np.geomspace(1, canaries, num=24).astype(int)) if delta > 0 else np.array([canaries])
-    return max(_largest(canaries, int(count), int(count), delta, 1 - confidence) for count in counts)
+    if made == 0 or right == 0:
+        return np.zeros(len(mus), dtype=np.bool_)
+    hit = np.full(len(mus), error * right / canaries)
+    miss = np.full(len(mus), error * (made - right) / canaries)
+    for count in range(right - 1, -1, -1):
+        more = np.maximum(miss, least_false(np.minimum(hit, 1.0), mus))
+        hit = hit + count / (made - count) * (more - miss)
+        miss = more
+    return np.asarray(hit + miss > made / canaries, dtype=np.bool_)
 
 
-def p_value(epsilon: float, canaries: int, guesses: int, right: int, delta: float) -> float:
-    """At most how likely so many right guesses are for a training that is (epsilon, delta) private."""
-    if right <= 0:
-        return 1.0
-    bias = 1 / (1 + math.exp(-epsilon))
-    chance = float(binom.sf(right - 1, guesses, bias))
-    if delta > 0:
-        steps = np.arange(1, right + 1)
-        between = binom.cdf(right - 1, guesses, bias) - binom.cdf(right - steps - 1, guesses, bias)
-        chance += 2 * canaries * delta * float((between / steps).max())
-    return min(1.0, chance)
+@lru_cache(maxsize=4096)
+def _approximate(canaries: int, made: int, right: int, delta: float, error: float) -> float:
+    return largest_excluded(lambda epsilons: p_values(canaries, made, right, epsilons, delta) <= error)
 
 
-def _largest(canaries: int, guesses: int, right: int, delta: float, alpha: float) -> float:
-    """The largest epsilon with a p value of at most alpha; 0 where there is none."""
-    if p_value(0.0, canaries, guesses, right, delta) > alpha:
-        return 0.0
-    low, high = 0.0, _LARGEST
-    for _ in range(_STEPS):
-        middle = (low + high) / 2
-        if p_value(middle, canaries, guesses, right, delta) <= alpha:
-            low = middle
-        else:
-            high = middle
-    return low
-
-
-def _check(canaries: int, guesses: int, right: int, delta: float, confidence: float) -> None:
-    if not 0 <= right <= guesses <= canaries:
-        raise ValueError(f"{right} right of {guesses} guesses on {canaries} canaries cannot be")
-    if not 0 <= delta < 1:
-        raise ValueError(f"delta {delta} is not in [0, 1)")
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence {confidence} is not in (0, 1)")
+@lru_cache(maxsize=4096)
+def _gaussian(canaries: int, made: int, right: int, error: float) -> float:
+    return largest_excluded(partial(gaussian_excluded, canaries, made, right, error=error))

@@ -61,6 +61,13 @@ def canary_scores(scorer: Scorer, task: str, canaries: Sequence[Canary], labels:
     return found
 
 
+def less(score: Score, base: Score) -> Score:
+    """What training added to it."""
+    if score.value is None or base.value is None:
+        return Score(None, score.error or f"the base: {base.error}")
+    return Score(score.value - base.value)
+
+
 def log_odds(logits: Floats, label: int) -> float:
     """Log p(label) - log(1 - p(label)), from the logits [labels], without overflow."""
     return float(logits[label] - np.logaddexp.reduce(np.delete(logits, label)))

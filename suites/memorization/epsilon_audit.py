@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -16,20 +16,23 @@ from harness.api.case import Case, make_cases
 from harness.api.columns import column
 from harness.api.declared import Computed, Declared, Named, Rows
 from harness.api.metrics import Alarm, Better, Metric
+from harness.api.models import ModelRole
 from harness.api.needs import Need, any_of
 from harness.api.probe import About, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
-from harness.api.scorer import Bools, Scorer
+from harness.api.scorer import Floats, Scorer
+from harness.checkpoint import CheckpointInfo
 from harness.errors import NoDataError, NotApplicableError
-from privacy.audit import LowerBound, best_guesses, clopper_pearson_bound, one_run_bound
-from privacy.audit.guesses import Signs
+from privacy.audit import Audited, Bound, alarm, audit_independent, audit_one_run, guess
 from privacy.canaries.canary import Canary
 from privacy.canaries.store import CANARIES, COINS, open_coins, read_canaries
-from suites.memorization.canary_scores import canary_scores, task_of
+from suites.memorization.canary_scores import TASKS, canary_scores, less, task_of
 
 _FEW = 100
 """Canaries below which no attack shows an epsilon of 3.5: ceilings are printed beside every bound."""
 _DELTA = 1e-5
 """Of a bound on a training that claims nothing."""
+BASE = "base"
+_HEADS = any_of(Need.SEQUENCE_CLASSIFIER, Need.CAUSAL_LM, Need.MASKED_LM)
 GUESSED = (0.1, 0.3, 1.0)
 """Few guesses are best where a model gives a few canaries away, all where it gives all away; three cost little."""
 
@@ -57,7 +60,9 @@ class EpsilonAuditRow(ProbeRow):
     """One canary. Its text stays out; its coin is looked up when its score is known."""
 
     kind: Series[str] = column("kind of canary")
+    label: Series[str] = column("class it is planted with; '' where there are none")
     score: Series[float] = column("how much the model prefers it: larger for what it was trained on", "nats")
+    calibrated: Series[bool] = column("whether what the base prefers by itself was taken off the score")
     planted: Series[bool] = column("whether its coin planted it")
     delta: Series[float] = column("delta of the claim, or of this audit where none is made", ge=0, le=1)
     claimed: Series[float] = column("epsilon that the training claims for one record; empty: none", nullable=True)
@@ -71,7 +76,8 @@ def _declared(guessed: Sequence[float], confidence: float) -> tuple[Declared, ..
         Computed(
             (
                 Named("epsilon_lower", Better.LOWER, note=_PROVES, bounds=(0.0, 64.0)),
-                Named("epsilon_lower_heuristic", Better.LOWER, bounds=(0.0, 64.0), headline=False),
+                Named("epsilon_lower_gaussian", Better.LOWER, bounds=(0.0, 64.0), headline=False),
+                Named("epsilon_lower_independent", Better.LOWER, bounds=(0.0, 64.0), headline=False),
                 Named("guesses_right", Better.LOWER, unit="rate", note="0.5: the model tells nothing of its canaries"),
             ),
             partial(_measure, guessed, confidence),
@@ -80,79 +86,72 @@ def _declared(guessed: Sequence[float], confidence: float) -> tuple[Declared, ..
 
 
 def _measure(guessed: Sequence[float], confidence: float, rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
-    # the order of canaries decides between equal scores: by id, which no coin has a part in
-    good = rows.good.sort_values("case_id", kind="stable").reset_index(drop=True)
-    planted = good["planted"].to_numpy(bool)
-    delta, claimed = float(good["delta"].iloc[0]), float(good["claimed"].iloc[0])
-    part = 1 - (1 - confidence) / len(guessed)
-    bounds = [_bound(_guesses(good, share), planted, len(good) + rows.missing, delta, part) for share in guessed]
-    best = max(bounds, key=lambda bound: bound.epsilon)
-    yield _bounded(named["epsilon_lower"], replace(best, confidence=confidence), claimed, rows.missing)
-    yield _heuristic(named["epsilon_lower_heuristic"], good, guessed[0], best, rows.missing)
-    most = max(bounds, key=lambda bound: bound.guesses)
-    if most.guesses:
-        yield named["guesses_right"].share(most.right, most.guesses, missing=rows.missing)
+    scores, planted = _places(rows.good), rows.good["planted"].to_numpy(bool)
+    delta, claimed = float(rows.good["delta"].iloc[0]), float(rows.good["claimed"].iloc[0])
+    ends = [max(1, int(share * len(scores) / 2)) if len(scores) > 1 else 0 for share in guessed]
+    counts = [(end, end) for end in ends]
+    found = {
+        bound: audit_one_run(scores, planted, counts, delta, confidence, bound)
+        for bound in (Bound.ONE_RUN, Bound.ONE_RUN_GAUSSIAN)
+    }
+    yield _bounded(named["epsilon_lower"], found[Bound.ONE_RUN], claimed, rows.missing)
+    yield _assuming(named["epsilon_lower_gaussian"], found[Bound.ONE_RUN_GAUSSIAN], rows.missing)
+    thresholds = [1 - end / len(scores) for end in ends]
+    independent = audit_independent(scores, planted, thresholds, delta, confidence)
+    yield _assuming(named["epsilon_lower_independent"], independent, rows.missing)
+    most = max((guess(scores, planted, *each) for each in counts), key=lambda each: each.made)
+    if most.made:
+        yield named["guesses_right"].share(most.right, most.made, missing=rows.missing)
     else:
-        yield named["guesses_right"].none("no guess was made: plant more canaries of a kind", missing=rows.missing)
+        yield named["guesses_right"].none("no guess was made: plant more canaries", missing=rows.missing)
 
 
-def _bound(signs: Signs, planted: Bools, canaries: int, delta: float, confidence: float) -> LowerBound:
-    right = int(((signs == 1) & planted).sum() + ((signs == -1) & ~planted).sum())
-    made = int(np.count_nonzero(signs))
-    return one_run_bound(canaries=canaries, guesses=made, right=right, delta=delta, confidence=confidence)
+def _places(good: pd.DataFrame) -> Floats:
+    """Each canary's place among those of its kind and class, from 0 to 1: scores of two kinds cannot be compared.
+
+    Within a class what all its canaries taught the model falls away, too, and what is its own is left.
+    """
+    ranks = good.groupby(["kind", "label"], sort=False)["score"]
+    return ((ranks.rank(method="average") - 0.5) / ranks.transform("size")).to_numpy(np.float64)
 
 
-def _guesses(good: pd.DataFrame, share: float) -> Signs:
-    """Among the canaries of each kind by themselves: scores of two kinds cannot be compared; [canaries]."""
-    signs = np.zeros(len(good), dtype=np.int64)
-    for _, group in good.groupby("kind", sort=True):
-        ends = max(1, int(share * len(group) / 2)) if len(group) > 1 else 0
-        places = group.index.to_numpy()
-        signs[places] = best_guesses(group["score"].to_numpy(np.float64), ends, ends).signs
-    return signs
-
-
-def _bounded(named: Named, bound: LowerBound, claimed: float, missing: int) -> Metric:
-    m = bound.canaries
-    said = f"at delta {bound.delta:.3g}; {m} canaries could show at most {bound.ceiling:.2f}"
+def _bounded(named: Named, found: Audited, claimed: float, missing: int) -> Metric:
+    m = found.canaries
+    said = f"at delta {found.delta:.3g}; {m} canaries could show at most {found.ceiling:.2f}"
     if m < _FEW:
         said += f", too few to tell much: plant {_FEW} or more"
     if not math.isnan(claimed):
         said += f"; claimed: at most {claimed:.4g}"
-    metric = _one_sided(named, bound, missing, note=f"{said}; {_PROVES}")
-    if math.isnan(claimed) or bound.epsilon <= claimed:
+    metric = _one_sided(named, found, missing, note=f"{said}; {_PROVES}")
+    if math.isnan(claimed) or not alarm(found.lower, claimed):
         return metric
     reason = (
-        f"{bound.right} of {bound.guesses} guesses on {m} canaries were right, which a training with epsilon <= "
-        f"{claimed:.4g} allows in fewer than {1 - bound.confidence:.2g} of all audits; a bug in the training or in its "
+        f"{found.right} of {found.guesses} guesses on {m} canaries were right, which a training with epsilon <= "
+        f"{claimed:.4g} allows in fewer than {1 - found.confidence:.2g} of all audits; a bug in the training or in its "
         "accounting is the likeliest cause"
     )
     return metric.model_copy(update={"alarm": Alarm(bound=claimed, reason=reason)})
 
 
-def _heuristic(named: Named, good: pd.DataFrame, share: float, bound: LowerBound, missing: int) -> Metric:
-    """Clopper and Pearson's bound, at the threshold that the upper guesses are above."""
-    planted = good["planted"].to_numpy(bool)
-    called = _guesses(good, share) == 1
-    if planted.all() or not planted.any():
-        return named.none("all canaries were planted, or none", missing=missing)
-    found = clopper_pearson_bound(
-        planted=int(planted.sum()),
-        others=int((~planted).sum()),
-        true_positives=int((called & planted).sum()),
-        false_positives=int((called & ~planted).sum()),
-        delta=bound.delta,
-        confidence=bound.confidence,
-    )
-    note = "holds only where canaries do not influence each other, which nobody checked; never an alarm"
-    return _one_sided(named, found, missing, note=note)
+def _assuming(named: Named, found: Audited, missing: int) -> Metric:
+    return _one_sided(named, found, missing, note=f"only where {found.assumes}; never an alarm")
 
 
-def _one_sided(named: Named, bound: LowerBound, missing: int, *, note: str) -> Metric:
+def _one_sided(named: Named, found: Audited, missing: int, *, note: str) -> Metric:
     """Both ends are the bound: it is the end of an interval itself, and epsilon may be anything above it."""
-    metric = named.value(bound.epsilon, None, bound.canaries, missing=missing, note=note)
-    ends = {"low": bound.epsilon, "high": bound.epsilon, "level": bound.confidence}
-    return metric.model_copy(update={**ends, "interval": f"lower bound, {bound.method}"})
+    metric = named.value(found.lower, None, found.canaries, missing=missing, note=note)
+    ends = {"low": found.lower, "high": found.lower, "level": found.confidence}
+    return metric.model_copy(update={**ends, "interval": f"lower bound: {found.bound.value}"})
+
+
+def _fit(base: Scorer, info: CheckpointInfo) -> Scorer:
+    """The base, where it answers as the checkpoint does. Raises NotApplicableError where it has another head."""
+    task = task_of(info)
+    if TASKS[task] not in base.info.offers or base.info.labels != info.labels:
+        raise NotApplicableError(
+            "the base has another head than the checkpoint, so its scores cannot be compared; leave the role base out"
+        )
+    return base
 
 
 class EpsilonAudit(Probe[EpsilonAuditParams]):
@@ -168,7 +167,14 @@ class EpsilonAudit(Probe[EpsilonAuditParams]):
             "canaries. Canaries that are easier to remember than any record are needed for a bound near the truth."
         ),
     )
-    needs = (any_of(Need.SEQUENCE_CLASSIFIER, Need.CAUSAL_LM, Need.MASKED_LM), any_of(Need.TRAINING_MANIFEST))
+    needs = (_HEADS, any_of(Need.TRAINING_MANIFEST))
+    models: ClassVar[dict[str, ModelRole]] = {
+        BASE: ModelRole(
+            (_HEADS,),
+            "the checkpoint that training started from: what it prefers by itself tells no canary",
+            required=False,
+        )
+    }
     Params = EpsilonAuditParams
     metrics = _declared(GUESSED, 0.95)
     nothing = "no canary could be scored"
@@ -201,6 +207,9 @@ class EpsilonAudit(Probe[EpsilonAuditParams]):
         assert manifest.canaries is not None
         canaries = [Canary(**{name: case.data[name] for name in Canary.model_fields}) for case in cases]
         scores = canary_scores(scorer, manifest.task, canaries, info.labels)
+        if BASE in self.others:
+            before = canary_scores(_fit(self.others[BASE], info), manifest.task, canaries, info.labels)
+            scores = [less(score, base) for score, base in zip(scores, before, strict=True)]
         coins = open_coins(info.path, manifest.canaries.files[COINS])
         claim = manifest.privacy
         claimed = math.nan if claim is None else claim.epsilon if claim.run_epsilon is None else claim.run_epsilon
@@ -213,7 +222,9 @@ class EpsilonAudit(Probe[EpsilonAuditParams]):
                 "status": "ok",
                 "error": None,
                 "kind": canary.kind,
+                "label": canary.label or "",
                 "score": score.value,
+                "calibrated": BASE in self.others,
                 "planted": coins.planted[case.data["place"]],
                 "delta": claim.delta if claim else _DELTA,
                 "claimed": claimed if math.isfinite(claimed) else math.nan,

@@ -14,7 +14,8 @@ from harness.api.metrics import Metric
 from harness.api.probe import Plan
 from harness.checkpoint import CheckpointInfo, CheckpointSource, inspect_checkpoint
 from harness.errors import NoDataError, NotApplicableError, UsageError
-from privacy.audit import one_run_bound
+from privacy.audit.guesses import Guesses
+from privacy.audit.one_run import lower_bound
 from privacy.canaries.store import COINS, path_of
 from suites.memorization.epsilon_audit import EpsilonAudit, EpsilonAuditParams
 from tests.privacy.toys import make_base
@@ -35,6 +36,8 @@ def rows_of(planted_: list[bool], scores: list[float], claimed: float = float("n
             "status": "ok",
             "error": None,
             "kind": "random-tokens",
+            "label": "",
+            "calibrated": False,
             "score": scores,
             "planted": planted_,
             "delta": 1e-5,
@@ -69,12 +72,10 @@ def test_the_bound_is_that_of_its_counts() -> None:
     planted_ = [True] * 100 + [False] * 100
     scores = [1.0] * 90 + [-1.0] * 10 + [-1.0] * 90 + [1.0] * 10
     found = measure(rows_of(planted_, scores), guessed=(1.0,))
-    expected = one_run_bound(canaries=200, guesses=200, right=180, delta=1e-5)
-    assert found["epsilon_lower"].value == expected.epsilon
+    assert found["epsilon_lower"].value == lower_bound(Guesses(200, 100, 100, 180), 1e-5, 0.05)
     assert found["guesses_right"].value == 0.9
     several = measure(rows_of(planted_, scores), guessed=(0.1, 1.0))["epsilon_lower"].value
-    corrected = one_run_bound(canaries=200, guesses=200, right=180, delta=1e-5, confidence=0.975)
-    assert several == corrected.epsilon
+    assert several == lower_bound(Guesses(200, 100, 100, 180), 1e-5, 0.025)
 
 
 def test_more_than_is_claimed_is_an_alarm() -> None:
