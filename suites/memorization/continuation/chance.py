@@ -22,7 +22,8 @@ def suffix_logprobs(logits: ArrayLike, suffix: Sequence[int], sampling: SampleRe
     """Log-probability [t] of each of the suffix's tokens under the sampling asked for; -inf where it is filtered out.
 
     Logits [t, vocabulary] are those after sampling.prompt and the suffix so far: the suffix is forced, so one pass has
-    them all. The very filters that sampling uses are applied. Raises ValueError for shapes that do not fit.
+    them all. The very filters that sampling uses are applied. A sample ends at an end-of-sequence token, so the suffix
+    is cut there first. Raises ValueError for shapes that do not fit.
     """
     values = np.asarray(logits, dtype=np.float64)
     if values.ndim != 2 or len(values) != len(suffix):
