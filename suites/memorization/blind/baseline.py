@@ -79,7 +79,8 @@ def why_not_judgeable(blind: Blind) -> str | None:
         return None
     return (
         f"members and non-members differ without the model: words, letters, length and years alone reach an AUC of "
-        f"{blind.auc:.3f} ({blind.low:.3f} to {blind.high:.3f}), so a signal need not be memory; split one pool at random"
+        f"{blind.auc:.3f} ({blind.low:.3f} to {blind.high:.3f}), so a signal need not be memory; "
+        "split one pool at random"
     )
 
 
