@@ -5,21 +5,27 @@ from __future__ import annotations
 import os
 import shlex
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import EntryPoint
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 
+from harness.api.case import Case
+from harness.api.job import SUBJECT, Job, JobModel, add_counts
 from harness.api.metrics import Better, Metric, missing_metric
 from harness.api.probe import Probe
 from harness.api.progress import OnProgress
 from harness.api.registry import Found
 from harness.api.scorer import Counts, Scorer
+from harness.audit.models import OtherModels, work_between
 from harness.audit.plan import AuditPlan, PlannedProbe, make_plan, metric_names
+from harness.audit.prepare import PreparationError, prepare, prepared_store
 from harness.audit.spec import AuditSpec
 from harness.audit.tracked_claim import against_store, store_to_ask
 from harness.base.files import make_folder, write_text
@@ -29,7 +35,7 @@ from harness.base.validation import validated
 from harness.baseline.judge import compared_with, first_verdict, judge, rows_lost, store_of
 from harness.checkpoint import NOTHING, Permissions, load_checkpoint
 from harness.errors import AssayError, AuditError, NotApplicableError, UsageError
-from harness.executors import make_executor
+from harness.executors import AtHand, make_executor
 from harness.gate.claim_metric import claim_metrics
 from harness.gate.decide import Policy, Verdict
 from harness.provenance.claim import TrainingRecord
@@ -68,6 +74,7 @@ def start_audit(
     command: Sequence[str] = (),
     claims: Iterable[EntryPoint] | None = None,
     scan: ScanReport | None = None,
+    model_scans: Mapping[str, ScanReport] = MappingProxyType({}),
 ) -> AuditFolder:
     """Create the audit's folder with its manifest and spec. Raises UsageError when it cannot be written.
 
@@ -76,6 +83,7 @@ def start_audit(
         command: the command line, for the manifest.
         claims: stands in for the installed entry points that verify privacy claims.
         scan: of the checkpoint's files, made before anything else; None: none was made.
+        model_scans: of the other models' files, by their source.
     """
     now = datetime.now(UTC)
     audit_id = f"{now:%Y%m%dT%H%M%SZ}-{_slug(plan.spec.title)}-{os.urandom(2).hex()}"
@@ -88,7 +96,7 @@ def start_audit(
         spec=plan.spec.canonical(),
         spec_digest=plan.spec.digest(),
         checkpoint=_checkpoint_record(plan, claims),
-        probes=tuple(_probe_record(planned) for planned in plan.probes),
+        probes=tuple(_probe_record(planned, model_scans) for planned in plan.probes),
         not_applicable=dict(plan.not_applicable),
         no_data=dict(plan.no_data),
         left_out=plan.left_out,
@@ -121,14 +129,25 @@ def resume_plan(folder: AuditFolder, found: Found | None = None, *, permissions:
     plan = make_plan(spec, found, permissions=permissions)
     if plan.info.fingerprint.digest != manifest.checkpoint.fingerprint:
         raise UsageError(f"{folder.path}: the checkpoint has changed since the audit began; start a new audit")
-    recorded = {record.name: (record.cases_digest, record.version) for record in manifest.probes}
+    recorded = {record.name: record for record in manifest.probes}
     for planned in plan.probes:
-        if recorded.get(planned.probe.name) != (planned.cases_digest, planned.probe.version):
+        before = recorded.get(planned.probe.name)
+        if before is None or (before.cases_digest, before.version) != (planned.cases_digest, planned.probe.version):
             raise UsageError(f"{folder.path}: the cases of {planned.probe.name} have changed since; start a new audit")
+        if other := _other_models(before, planned):
+            which = f"the model for {other[0]!r} of {planned.probe.name}"
+            raise UsageError(f"{folder.path}: {which} has changed since; start a new audit")
     lost = sorted(set(recorded) - {planned.probe.name for planned in plan.probes})
     if lost:
         raise UsageError(f"{folder.path}: the probe {lost[0]} no longer applies or loads; start a new audit")
     return plan
+
+
+def _other_models(before: ProbeRecord, planned: PlannedProbe) -> list[str]:
+    """Roles that have another model now, or a model where they had none, or the other way round."""
+    then = {role: record.fingerprint for role, record in before.models.items()}
+    now = {role: each.info.fingerprint.digest for role, each in planned.models.items()}
+    return sorted(role for role in {*then, *now} if then.get(role) != now.get(role))
 
 
 def run_audit(plan: AuditPlan, folder: AuditFolder, on_progress: OnProgress = lambda *_: None) -> AuditResult:
@@ -267,19 +286,24 @@ def _execute(plan: AuditPlan, folder: AuditFolder, on_progress: OnProgress) -> N
     if not any(pending):
         return
     folder.write_manifest(folder.manifest().model_copy(update={"not_applicable": dict(plan.not_applicable)}))
-    scorer = _load_scorer(plan, folder)
-    executor = make_executor(plan.spec.executor)
+    scorer, others = _load_scorer(plan, folder), OtherModels()
     deadline = time.monotonic() + 60 * plan.spec.limits.minutes if plan.spec.limits.minutes else None
     incomplete: dict[str, str] = {}
     for planned, store, cases in zip(plan.probes, stores, pending, strict=True):
         total = len(planned.cases)
         finished = total - len(cases)
         on_progress(planned.probe.name, finished, total)
-        before = replace(scorer.counts)
+        probe = planned.probe.within(others.models(scorer, planned.models), prepared_store(plan, planned, folder))
+        bound = replace(planned, probe=probe)
+        if cases and not _over(deadline) and not _prepared(plan, bound, scorer, others, folder, incomplete):
+            continue
+        executor = make_executor(plan.spec.executor, AtHand(probe, scorer, partial(others.counts, planned.models)))
+        counts = {SUBJECT: Counts()}
         try:
-            for rows in executor.run(planned.probe, scorer, cases) if not _over(deadline) else ():
-                store.append(rows)
-                finished += len(rows)
+            for part in executor.run(job_of(plan, bound, cases)) if not _over(deadline) else ():
+                store.append(part.rows)
+                counts = add_counts(counts, part.counts)
+                finished += len(part.rows)
                 on_progress(planned.probe.name, finished, total)
                 if _over(deadline):
                     break
@@ -290,7 +314,28 @@ def _execute(plan: AuditPlan, folder: AuditFolder, on_progress: OnProgress) -> N
             incomplete[planned.probe.name] = (
                 f"the limit of {plan.spec.limits.minutes:g} minutes was reached after {finished} of {total} cases"
             )
-        _record_work(folder, planned.probe.name, before, scorer.counts, incomplete)
+        _record_work(folder, planned.probe.name, counts, incomplete)
+
+
+def _prepared(
+    plan: AuditPlan,
+    bound: PlannedProbe,
+    scorer: Scorer,
+    others: OtherModels,
+    folder: AuditFolder,
+    incomplete: dict[str, str],
+) -> bool:
+    """Whether the probe could prepare; where it could not, the manifest says why, and the other probes run."""
+    try:
+        prepare(plan, bound, others.models(scorer, bound.models), others, folder)
+    except NotApplicableError as error:
+        _record_unfit(folder, bound.probe.name, str(error))
+        return False
+    except PreparationError as error:
+        incomplete[bound.probe.name] = str(error)
+        folder.write_manifest(folder.manifest().model_copy(update={"incomplete": dict(incomplete)}))
+        return False
+    return True
 
 
 def _record_unfit(folder: AuditFolder, probe: str, why: str) -> None:
@@ -305,18 +350,34 @@ def _over(deadline: float | None) -> bool:
 
 def _load_scorer(plan: AuditPlan, folder: AuditFolder) -> Scorer:
     from harness.scorer.hf import HFScorer
+    from harness.scorer.kept import KEPT_BYTES
 
     loaded = load_checkpoint(plan.info, device=plan.spec.device, dtype=plan.spec.dtype)
     manifest = folder.manifest()
     folder.write_manifest(manifest.model_copy(update={"device": loaded.device, "dtype": loaded.dtype}))
-    return HFScorer(loaded)
+    return HFScorer(loaded, keep_bytes=KEPT_BYTES)
 
 
-def _record_work(folder: AuditFolder, probe: str, before: Counts, after: Counts, incomplete: dict[str, str]) -> None:
-    fields = ("rows", "tokens", "padded_tokens", "batches", "halvings", "truncated_rows", "seconds")
-    work = WorkRecord(probe=probe, **{name: getattr(after, name) - getattr(before, name) for name in fields})
+def job_of(plan: AuditPlan, planned: PlannedProbe, cases: Sequence[Case]) -> Job:
+    """Some cases of a planned probe, for any process to take; of one that is bound, with what it has prepared."""
+    spec, probe = plan.spec, planned.probe
+    subject = JobModel(spec.checkpoint, plan.info.fingerprint.digest, spec.device, spec.dtype)
+    others = {
+        role: JobModel(each.info.source, each.info.fingerprint.digest, each.device, each.dtype)
+        for role, each in planned.models.items()
+    }
+    params = probe.params.model_dump(mode="json")
+    return Job(probe.name, probe.version, params, {SUBJECT: subject, **others}, tuple(cases), probe.kept)
+
+
+def _record_work(folder: AuditFolder, probe: str, counts: Mapping[str, Counts], incomplete: dict[str, str]) -> None:
+    """What the checkpoint did for a probe, and the other models that were asked, by role."""
+    done = {"" if role == SUBJECT else role: work_between(Counts(), each) for role, each in counts.items()}
+    work = [
+        WorkRecord(probe=probe, model=role, **each) for role, each in done.items() if not role or any(each.values())
+    ]
     manifest = folder.manifest()
-    folder.write_manifest(manifest.model_copy(update={"work": (*manifest.work, work), "incomplete": dict(incomplete)}))
+    folder.write_manifest(manifest.model_copy(update={"work": (*manifest.work, *work), "incomplete": dict(incomplete)}))
 
 
 def _mark(folder: AuditFolder, status: Status, why: str) -> None:
@@ -365,7 +426,7 @@ def _training_record(plan: AuditPlan, claims: Iterable[EntryPoint] | None) -> Tr
     return TrainingRecord.of(manifest, against_store(check, store_to_ask(plan.spec), weights, manifest.privacy.ledger))
 
 
-def _probe_record(planned: PlannedProbe) -> ProbeRecord:
+def _probe_record(planned: PlannedProbe, scans: Mapping[str, ScanReport]) -> ProbeRecord:
     probe = planned.probe
     return ProbeRecord(
         name=probe.name,
@@ -386,4 +447,5 @@ def _probe_record(planned: PlannedProbe) -> ProbeRecord:
             )
             for name, data in planned.data.items()
         },
+        models={role: each.record(scans) for role, each in planned.models.items()},
     )

@@ -1,1 +1,1 @@
-"""How far a planted secret stands out among all that might have been planted in its place, in bits."""
+"""Exposure: where a planted secret ranks among all secrets that could stand in its place."""
