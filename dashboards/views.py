@@ -155,7 +155,11 @@ def cautions(audit: Audit) -> list[Caution]:
         for probe, count in excluded.items()
     ]
     found += [
-        Caution("texts cut", work.probe, f"{work.truncated_rows} of {work.rows} texts were longer than the model reads")
+        Caution(
+            "texts cut",
+            f"{work.probe} ({work.model})" if work.model else work.probe,
+            f"{work.truncated_rows} of {work.rows} texts were longer than the model reads",
+        )
         for work in manifest.work
         if work.truncated_rows
     ]

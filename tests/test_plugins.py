@@ -51,6 +51,46 @@ def test_an_installed_plugin_runs_and_a_broken_one_is_reported(environment: dict
     assert written == f"inconclusive {folder.path.name}\n"
 
 
+def test_an_installed_probe_asks_a_second_model(environment: dict[str, str], tmp_path: Path) -> None:
+    for seed, name in enumerate(("gpt", "reference", "other")):
+        make_checkpoint(tmp_path / name, "gpt2", "causal_lm", seed=seed)
+    texts = [f"the film was number {i}" for i in range(12)]
+    pd.DataFrame({"text": texts}).to_json(tmp_path / "a.jsonl", orient="records", lines=True)
+    spec = tmp_path / "audit.yaml"
+    lines = f"checkpoint: {tmp_path / 'gpt'}\nprobes: [example/surprise]\ntracking: {{uri: 'off'}}\n"
+    lines += f"data: {{texts: {tmp_path / 'a.jsonl'}}}\noutput: {tmp_path / 'audits'}\n"
+    spec.write_text(lines)
+
+    def assay(*command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*ASSAY, *command], env=environment, capture_output=True, text=True, check=False)
+
+    without = assay("plan", str(spec))
+    assert without.returncode == 2
+    assert "no model for 'reference' (a model to compare with); give models: {reference:" in without.stderr
+    spec.write_text(f"{lines}models: {{reference: {tmp_path / 'reference'}}}\n")
+    planned = assay("plan", str(spec))
+    line = r"model +\S+/reference, .* parameters, fingerprint \w{12}, for\s+example/surprise:reference"
+    assert re.search(line, planned.stdout)
+    assert "memory     about 0.00 GiB at most for the weights of all models" in planned.stdout
+    assert re.search(r"scan +\S+/reference: ", (done := assay("run", str(spec))).stdout)
+    assert done.returncode == 3, done.stderr
+    folder = next(iter(audits_in(tmp_path / "audits")))
+    manifest = folder.manifest()
+    (record,) = (probe.models["reference"] for probe in manifest.probes)
+    assert record.scan is not None
+    assert f"{record.source}, fingerprint {record.fingerprint}" in (folder.path / "report.md").read_text()
+    worked = [(work.stage, work.model) for work in manifest.work if work.rows]
+    assert worked == [("prepare", "reference"), ("cases", ""), ("cases", "reference")]
+    rows = folder.rows("example/surprise")
+    values = {each.key: each.value for each in folder.metrics()}
+    assert values["example/surprise/gap"] == pytest.approx(rows["gap"].mean())
+    assert values["example/surprise/rare_gap"] == pytest.approx(rows.loc[rows["rare"], "gap"].mean())
+    make_checkpoint(tmp_path / "reference", "gpt2", "causal_lm", seed=7)
+    resumed = assay("resume", str(folder.path))
+    assert resumed.returncode == 2
+    assert "the model for 'reference' of example/surprise has changed since" in resumed.stderr
+
+
 def test_an_installed_request_is_answered(environment: dict[str, str], tmp_path: Path) -> None:
     folder = make_checkpoint(tmp_path / "bert", "bert", "base")
     code = f"""
@@ -69,8 +109,11 @@ print(scorer.ask([LengthRequest("a man"), EmbedRequest("a"), LengthRequest("she"
 def test_the_guide_shows_the_very_code_that_is_tested() -> None:
     guide = (HERE.parent / "docs" / "write-a-probe.md").read_text(encoding="utf-8")
     code = re.findall(r"```python\n(.*?)```", guide, flags=re.DOTALL)
-    for name in ("label_balance.py", "lengths.py"):
-        assert (HERE / "plugin_package" / "assay_plugin_example" / name).read_text(encoding="utf-8") in code
+    package = HERE / "plugin_package" / "assay_plugin_example"
+    assert (package / "label_balance.py").read_text(encoding="utf-8") in code
+    files = [path.read_text(encoding="utf-8") for path in package.glob("*.py")]
+    assert len(code) == 4
+    assert all(any(block in file for file in files) for block in code)
     toml = re.findall(r"```toml\n(.*?)```", guide, flags=re.DOTALL)
     declared = (HERE / "plugin_package" / "pyproject.toml").read_text(encoding="utf-8")
     assert len(toml) == 2

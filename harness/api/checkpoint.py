@@ -77,6 +77,11 @@ class CheckpointInfo:
     notes: tuple[str, ...] = ()
     """Sentences a reader of the report must see, e.g. why no head is offered."""
 
+    def holds(self, path: Path) -> bool:
+        """Whether a path lies in the checkpoint's folder, whose content is the checkpoint's author's."""
+        folder = self.path if self.path.is_dir() else self.path.parent
+        return path.resolve().is_relative_to(folder.resolve())
+
     def may_open(self, source: DataSource) -> bool:
         """Whether data its manifest names may be read: a file inside its own folder, or any where the user says so."""
         if self.permissions.manifest_sources:

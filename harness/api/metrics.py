@@ -31,6 +31,13 @@ class Better(StrEnum):
     NEITHER = "neither"
 
 
+class Alarm(Frozen):
+    """What no checkpoint may show, whatever a policy allows: a value beyond it contradicts a claim of the training."""
+
+    bound: float = Field(description="most that the value may be, if the claim is true")
+    reason: str = Field(min_length=1, description="one sentence: what is contradicted, and what likely caused it")
+
+
 class Metric(Frozen):
     """A measured quantity. `key` is `suite/probe/metric`; the probe fills the last part, the audit the rest."""
 
@@ -52,11 +59,14 @@ class Metric(Frozen):
     )
     slice: str = Field(default="", description="subset the metric is about, e.g. 'gender'; '' for all rows")
     note: str = Field(default="", description="why the value is missing, or a caution to print beside it")
+    alarm: Alarm | None = Field(default=None, description="set where the value blocks every release; None: no alarm")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.value is None and not self.note:
             raise ValueError(f"{self.key}: a missing value must say why in `note`")
+        if self.alarm is not None and (self.value is None or self.value <= self.alarm.bound):
+            raise ValueError(f"{self.key}: an alarm needs a value beyond {self.alarm.bound}, it is {self.value}")
         if self.low is not None and self.high is not None and self.low > self.high:
             raise ValueError(f"{self.key}: interval is reversed ({self.low} > {self.high})")
         return self

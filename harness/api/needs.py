@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
 
 
 class Need(StrEnum):
@@ -33,3 +30,11 @@ class Need(StrEnum):
 def any_of(*needs: Need) -> frozenset[Need]:
     """A requirement met by any one of `needs`."""
     return frozenset(needs)
+
+
+def lacking(needs: Iterable[frozenset[Need]], offers: frozenset[Need], who: str = "the checkpoint") -> str | None:
+    """What `who` would have to offer, and what it offers; None where it meets every group of `needs`."""
+    unmet = [" or ".join(sorted(group)) for group in needs if not group & offers]
+    if not unmet:
+        return None
+    return f"needs a {' and a '.join(unmet)}; {who} offers {', '.join(sorted(offers)) or 'nothing'}"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, cast
 
 import pandas as pd
 import pandera.pandas as pa
@@ -21,11 +22,13 @@ from harness.api.declared import (
     measure_declared,
     named_metrics,
 )
-from harness.api.needs import Need
+from harness.api.models import ModelRole, Models
+from harness.api.needs import Need, lacking
+from harness.api.prepared import Kept, Unkept
 
 if TYPE_CHECKING:
     from harness.api.case import Case
-    from harness.api.checkpoint import CheckpointInfo
+    from harness.api.checkpoint import CheckpointInfo, CheckpointSource
     from harness.api.metrics import Bounds, Metric, RowValues
     from harness.api.scorer import Scorer
     from harness.data.datasets import Dataset, DataSource
@@ -83,17 +86,22 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What `cases` may know: the checkpoint (not loaded), the seed, and the datasets by input name."""
+    """What `cases` may know: the checkpoint (not loaded), the seed, and the datasets by input name.
+
+    In `prepare`, also the cases that are planned.
+    """
 
     checkpoint: CheckpointInfo
     seed: int
     data: Mapping[str, Dataset] = field(default_factory=dict)
+    cases: Sequence[Case] = ()
 
 
 class Probe(ABC, Generic[P]):
     """One measurement. Subclasses set the class variables and implement `cases` and `run`.
 
-    An instance holds its `params`; it keeps no state between calls, so any process can run any case.
+    An instance holds its `params` and, in an audit, the `others` it asks and what it has `kept`; it keeps no state
+    between calls, so any process can run any case.
     """
 
     name: ClassVar[str]
@@ -101,6 +109,8 @@ class Probe(ABC, Generic[P]):
     about: ClassVar[About]
     needs: ClassVar[tuple[frozenset[Need], ...]]
     inputs: ClassVar[Mapping[str, Input]] = {}
+    models: ClassVar[Mapping[str, ModelRole]] = {}
+    """Other models it asks, by role; in `run` they are `self.others`."""
     chunk: ClassVar[int] = 64
     """Cases per durable part: what a crash can lose."""
     pool: ClassVar[int | None] = None
@@ -115,6 +125,23 @@ class Probe(ABC, Generic[P]):
 
     def __init__(self, params: P | None = None) -> None:
         self.params: P = params if params is not None else cast(P, self.Params())
+        self.others: Mapping[str, Scorer] = {}
+        """Scorers of the other models, by role; those that the spec or a default names. Filled in by the audit."""
+        self.kept: Kept = Unkept()
+        """What `prepare` made, on disk in an audit; outside one nothing is kept, and every call makes it again."""
+
+    def within(self, models: Models, kept: Kept | None = None) -> Self:
+        """The same probe among these models and with this store, as an audit runs it."""
+        bound = copy(self)
+        bound.others, bound.kept = models, kept or self.kept
+        return bound
+
+    def prepare(self, models: Models, plan: Plan) -> None:
+        """Work out what all cases need, by `self.kept.value`: before any case, once, resumed after a crash.
+
+        `run` asks `self.kept` for it by the same name. It may depend on params, models and data alone. Raises
+        NotApplicableError where the models turn out unfit.
+        """
 
     @abstractmethod
     def cases(self, plan: Plan) -> list[Case]:
@@ -126,6 +153,14 @@ class Probe(ABC, Generic[P]):
     @abstractmethod
     def run(self, scorer: Scorer, cases: Sequence[Case]) -> Iterable[RowDict]:
         """One row per case, in any order, matching `Row`; batches across cases."""
+
+    def roles(self) -> Mapping[str, ModelRole]:
+        """`models` under these params; override where they depend on them."""
+        return self.models
+
+    def default_models(self) -> Mapping[str, CheckpointSource]:
+        """Source of each role the spec leaves out; override where it is to be looked for. Raises NoDataError."""
+        return {role: given.default for role, given in self.roles().items() if given.default is not None}
 
     def declared(self) -> tuple[Declared, ...]:
         """`metrics` under these params; override where they depend on them."""
@@ -160,6 +195,10 @@ class Probe(ABC, Generic[P]):
         """Tokens the model will read, roughly: characters / 4; override where a case is read more than once."""
         return sum(len(value) for case in cases for value in case.data.values() if isinstance(value, str)) // 4
 
+    def model_costs(self, cases: Sequence[Case]) -> Mapping[str, int]:
+        """Tokens that each other model will read, by role; override where that is not as many as the checkpoint."""
+        return dict.fromkeys(self.roles(), self.cost(cases))
+
     @classmethod
     def bounds_of(cls, metric: str) -> Bounds | None:
         """The least and the most that a metric (last part of its key) can be; None where it has no such ends."""
@@ -174,11 +213,7 @@ class Probe(ABC, Generic[P]):
     @classmethod
     def why_not(cls, offers: frozenset[Need]) -> str | None:
         """Why the probe does not apply to a checkpoint that offers `offers`; None when it does."""
-        lacking = [" or ".join(sorted(group)) for group in cls.needs if not group & offers]
-        if not lacking:
-            return None
-        has = ", ".join(sorted(offers)) or "nothing"
-        return f"needs a {' and a '.join(lacking)}; the checkpoint offers {has}"
+        return lacking(cls.needs, offers)
 
 
 def error_row(case: Case, why: str, columns: Iterable[str] = ()) -> RowDict:

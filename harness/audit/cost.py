@@ -1,10 +1,12 @@
-"""How long an audit may take: tokens to read times operations per token over what the processor does."""
+"""What an audit takes: time, as tokens to read times operations per token over what the processor does, and memory."""
 
 from __future__ import annotations
 
 import time
 
-from harness.audit.plan import PlannedProbe
+from harness.audit.models import distinct
+from harness.audit.plan import AuditPlan, PlannedProbe
+from harness.checkpoint.hardware import ITEMSIZE
 
 SIDE = 1024
 EFFICIENCY = 0.5
@@ -25,5 +27,20 @@ def cpu_flops() -> float:
 
 
 def seconds_on_cpu(planned: PlannedProbe, parameters: int, flops: float) -> float:
-    """Order of magnitude of a probe's model time: 2 operations per parameter and token."""
-    return 2 * parameters * planned.probe.cost(planned.cases) / (EFFICIENCY * flops)
+    """Order of magnitude of a probe's model time, all its models: 2 operations per parameter and token."""
+    work = parameters * planned.probe.cost(planned.cases)
+    work += sum(planned.models[role].info.parameters * tokens for role, tokens in other_tokens(planned).items())
+    return 2 * work / (EFFICIENCY * flops)
+
+
+def other_tokens(planned: PlannedProbe) -> dict[str, int]:
+    """Tokens that each other model of a probe will read, roughly, by role."""
+    tokens = planned.probe.model_costs(planned.cases)
+    return {role: tokens.get(role, 0) for role in planned.models}
+
+
+def weight_bytes(plan: AuditPlan) -> int:
+    """Most memory that the weights of all models together take: all stay loaded; 'auto' counts as fp32, the largest."""
+    sizes = [(plan.info.parameters, plan.spec.dtype)]
+    sizes += [(each.info.parameters, each.dtype) for each in distinct(planned.models for planned in plan.probes)]
+    return sum(parameters * ITEMSIZE.get(dtype, ITEMSIZE["fp32"]) for parameters, dtype in sizes)

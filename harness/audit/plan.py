@@ -15,6 +15,7 @@ from harness.api.declared import named_metrics
 from harness.api.metrics import Bounds, Metric
 from harness.api.probe import Plan, Probe
 from harness.api.registry import Found, ProbeClass, find_probes, pick
+from harness.audit.models import Inspect, PlannedModel, check_roles, infos_of, inspector, plan_models
 from harness.audit.spec import AuditSpec, ProbeSpec
 from harness.base.hints import did_you_mean
 from harness.base.plugins import PluginError, guarded
@@ -45,6 +46,8 @@ class PlannedProbe:
     data: Mapping[str, Dataset]
     notes: Mapping[str, str] = field(default_factory=dict)
     """How labels of a dataset were read, by input name, where that is not by name."""
+    models: Mapping[str, PlannedModel] = field(default_factory=dict)
+    """Other models by role; a role that need not have one may lack."""
 
     @property
     def cases_digest(self) -> str:
@@ -84,6 +87,8 @@ def make_plan(spec: AuditSpec, found: Found | None = None, *, permissions: Permi
     found = found or find_probes()
     chosen = _chosen(spec, found)
     _check_data(spec, found)
+    check_roles(spec, found)
+    inspect = inspector()
     info = inspect_checkpoint(spec.checkpoint, permissions)
     planned: list[PlannedProbe] = []
     not_applicable: dict[str, str] = {}
@@ -94,7 +99,7 @@ def make_plan(spec: AuditSpec, found: Found | None = None, *, permissions: Permi
         try:
             why = _why_not(probe_class, info)
             if why is None:
-                planned.append(_plan_probe(spec, info, probe_class, wanted))
+                planned.append(_plan_probe(spec, info, probe_class, wanted, inspect))
             elif _needs_met(probe_class, info):
                 no_data[name] = why  # a package or resource that this machine lacks says nothing of the checkpoint
             else:
@@ -112,6 +117,7 @@ def make_plan(spec: AuditSpec, found: Found | None = None, *, permissions: Permi
         reasons = "; ".join(f"{name}: {why}" for name, why in left.items()) or "none is installed"
         about = "".join(f"; {note.removesuffix('.')}" for note in info.notes)
         raise UsageError(f"{spec.checkpoint.source}: no probe applies ({reasons}){about}")
+    _check_prepared(spec, info, planned)
     left_out = tuple(sorted(set(found.probes) - {probe_class.name for probe_class, _ in chosen}))
     return AuditPlan(spec, info, tuple(planned), not_applicable, {**found.errors, **broken}, no_data, left_out)
 
@@ -138,6 +144,18 @@ def _check_data(spec: AuditSpec, found: Found) -> None:
     if unknown:
         hint = did_you_mean(unknown[0], inputs)
         raise UsageError(f"data: no probe reads {unknown[0]!r}; they read {inputs or 'nothing'}{hint}")
+
+
+def _check_prepared(spec: AuditSpec, info: CheckpointInfo, planned: Sequence[PlannedProbe]) -> None:
+    """Raises UsageError for a folder of prepared state that may have come with a checkpoint."""
+    if spec.prepared is None:
+        return
+    for each in (info, *(one for probe in planned for one in infos_of(info, probe.models))):
+        if each.holds(spec.prepared):
+            raise UsageError(
+                f"prepared: {spec.prepared} lies in the folder of {each.source.source}, and what comes with a "
+                "checkpoint is not trusted; name another folder"
+            )
 
 
 def power_of(plan: AuditPlan, earlier: Sequence[Metric] = ()) -> list[GatePower]:
@@ -192,14 +210,18 @@ def _chosen(spec: AuditSpec, found: Found) -> list[tuple[ProbeClass, ProbeSpec]]
     for entry in wanted:
         for probe_class in pick(found, entry.name):
             named = entry.name == probe_class.name
-            if not named and (entry.params or entry.data):
-                raise UsageError(f"probes: {entry.name!r} is a suite; params and data belong to one probe, name it")
+            if not named and (entry.params or entry.data or entry.models):
+                raise UsageError(
+                    f"probes: {entry.name!r} is a suite; params, data and models belong to one probe, name it"
+                )
             if named or probe_class.name not in chosen:
                 chosen[probe_class.name] = (probe_class, entry)
     return list(chosen.values())
 
 
-def _plan_probe(spec: AuditSpec, info: CheckpointInfo, probe_class: ProbeClass, wanted: ProbeSpec) -> PlannedProbe:
+def _plan_probe(
+    spec: AuditSpec, info: CheckpointInfo, probe_class: ProbeClass, wanted: ProbeSpec, inspect: Inspect
+) -> PlannedProbe:
     own = {"seed": spec.seed} if "seed" in probe_class.Params.model_fields else {}
     params = validated(probe_class.Params, {**own, **wanted.params}, f"params of {probe_class.name}")
     probe = probe_class(params)
@@ -218,7 +240,8 @@ def _plan_probe(spec: AuditSpec, info: CheckpointInfo, probe_class: ProbeClass, 
     except DataError as error:
         raise _come_to(error, by_name=wanted.name == probe.name, given=given.keys(), read=data.keys()) from error
     limit = wanted.limit or spec.limits.cases
-    return PlannedProbe(probe, sample_cases(cases, limit, spec.seed), len(cases), data, _notes(info, data))
+    models = plan_models(spec, probe, wanted, inspect)
+    return PlannedProbe(probe, sample_cases(cases, limit, spec.seed), len(cases), data, _notes(info, data), models)
 
 
 def _come_to(error: DataError, *, by_name: bool, given: Collection[str], read: Collection[str]) -> AssayError:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shlex
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import EntryPoint
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -19,7 +20,9 @@ from harness.api.probe import Probe
 from harness.api.progress import OnProgress
 from harness.api.registry import Found
 from harness.api.scorer import Counts, Scorer
+from harness.audit.models import OtherModels, work_between
 from harness.audit.plan import AuditPlan, PlannedProbe, make_plan, metric_names
+from harness.audit.prepare import PreparationError, prepare, prepared_store
 from harness.audit.spec import AuditSpec
 from harness.audit.tracked_claim import against_store, store_to_ask
 from harness.base.files import make_folder, write_text
@@ -68,6 +71,7 @@ def start_audit(
     command: Sequence[str] = (),
     claims: Iterable[EntryPoint] | None = None,
     scan: ScanReport | None = None,
+    model_scans: Mapping[str, ScanReport] = MappingProxyType({}),
 ) -> AuditFolder:
     """Create the audit's folder with its manifest and spec. Raises UsageError when it cannot be written.
 
@@ -76,6 +80,7 @@ def start_audit(
         command: the command line, for the manifest.
         claims: stands in for the installed entry points that verify privacy claims.
         scan: of the checkpoint's files, made before anything else; None: none was made.
+        model_scans: of the other models' files, by their source.
     """
     now = datetime.now(UTC)
     audit_id = f"{now:%Y%m%dT%H%M%SZ}-{_slug(plan.spec.title)}-{os.urandom(2).hex()}"
@@ -88,7 +93,7 @@ def start_audit(
         spec=plan.spec.canonical(),
         spec_digest=plan.spec.digest(),
         checkpoint=_checkpoint_record(plan, claims),
-        probes=tuple(_probe_record(planned) for planned in plan.probes),
+        probes=tuple(_probe_record(planned, model_scans) for planned in plan.probes),
         not_applicable=dict(plan.not_applicable),
         no_data=dict(plan.no_data),
         left_out=plan.left_out,
@@ -121,14 +126,25 @@ def resume_plan(folder: AuditFolder, found: Found | None = None, *, permissions:
     plan = make_plan(spec, found, permissions=permissions)
     if plan.info.fingerprint.digest != manifest.checkpoint.fingerprint:
         raise UsageError(f"{folder.path}: the checkpoint has changed since the audit began; start a new audit")
-    recorded = {record.name: (record.cases_digest, record.version) for record in manifest.probes}
+    recorded = {record.name: record for record in manifest.probes}
     for planned in plan.probes:
-        if recorded.get(planned.probe.name) != (planned.cases_digest, planned.probe.version):
+        before = recorded.get(planned.probe.name)
+        if before is None or (before.cases_digest, before.version) != (planned.cases_digest, planned.probe.version):
             raise UsageError(f"{folder.path}: the cases of {planned.probe.name} have changed since; start a new audit")
+        if other := _other_models(before, planned):
+            which = f"the model for {other[0]!r} of {planned.probe.name}"
+            raise UsageError(f"{folder.path}: {which} has changed since; start a new audit")
     lost = sorted(set(recorded) - {planned.probe.name for planned in plan.probes})
     if lost:
         raise UsageError(f"{folder.path}: the probe {lost[0]} no longer applies or loads; start a new audit")
     return plan
+
+
+def _other_models(before: ProbeRecord, planned: PlannedProbe) -> list[str]:
+    """Roles that have another model now, or a model where they had none, or the other way round."""
+    then = {role: record.fingerprint for role, record in before.models.items()}
+    now = {role: each.info.fingerprint.digest for role, each in planned.models.items()}
+    return sorted(role for role in {*then, *now} if then.get(role) != now.get(role))
 
 
 def run_audit(plan: AuditPlan, folder: AuditFolder, on_progress: OnProgress = lambda *_: None) -> AuditResult:
@@ -270,16 +286,20 @@ def _execute(plan: AuditPlan, folder: AuditFolder, on_progress: OnProgress) -> N
         return
     folder.write_manifest(folder.manifest().model_copy(update={"not_applicable": dict(plan.not_applicable)}))
     scorer = _load_scorer(plan, folder)
-    executor = make_executor(plan.spec.executor)
+    executor, others = make_executor(plan.spec.executor), OtherModels()
     deadline = time.monotonic() + 60 * plan.spec.limits.minutes if plan.spec.limits.minutes else None
     incomplete: dict[str, str] = {}
     for planned, store, cases in zip(plan.probes, stores, pending, strict=True):
         total = len(planned.cases)
         finished = total - len(cases)
         on_progress(planned.probe.name, finished, total)
-        before = replace(scorer.counts)
+        probe = planned.probe.within(others.models(scorer, planned.models), prepared_store(plan, planned, folder))
+        bound = replace(planned, probe=probe)
+        if cases and not _over(deadline) and not _prepared(plan, bound, scorer, others, folder, incomplete):
+            continue
+        before = {"": replace(scorer.counts), **others.counts(planned.models)}
         try:
-            for rows in executor.run(planned.probe, scorer, cases) if not _over(deadline) else ():
+            for rows in executor.run(probe, scorer, cases) if not _over(deadline) else ():
                 store.append(rows)
                 finished += len(rows)
                 on_progress(planned.probe.name, finished, total)
@@ -292,7 +312,29 @@ def _execute(plan: AuditPlan, folder: AuditFolder, on_progress: OnProgress) -> N
             incomplete[planned.probe.name] = (
                 f"the limit of {plan.spec.limits.minutes:g} minutes was reached after {finished} of {total} cases"
             )
-        _record_work(folder, planned.probe.name, before, scorer.counts, incomplete)
+        after = {"": scorer.counts, **others.counts(planned.models)}
+        _record_work(folder, planned.probe.name, before, after, incomplete)
+
+
+def _prepared(
+    plan: AuditPlan,
+    bound: PlannedProbe,
+    scorer: Scorer,
+    others: OtherModels,
+    folder: AuditFolder,
+    incomplete: dict[str, str],
+) -> bool:
+    """Whether the probe could prepare; where it could not, the manifest says why, and the other probes run."""
+    try:
+        prepare(plan, bound, others.models(scorer, bound.models), others, folder)
+    except NotApplicableError as error:
+        _record_unfit(folder, bound.probe.name, str(error))
+        return False
+    except PreparationError as error:
+        incomplete[bound.probe.name] = str(error)
+        folder.write_manifest(folder.manifest().model_copy(update={"incomplete": dict(incomplete)}))
+        return False
+    return True
 
 
 def _record_unfit(folder: AuditFolder, probe: str, why: str) -> None:
@@ -314,11 +356,20 @@ def _load_scorer(plan: AuditPlan, folder: AuditFolder) -> Scorer:
     return HFScorer(loaded)
 
 
-def _record_work(folder: AuditFolder, probe: str, before: Counts, after: Counts, incomplete: dict[str, str]) -> None:
-    fields = ("rows", "tokens", "padded_tokens", "batches", "halvings", "truncated_rows", "seconds")
-    work = WorkRecord(probe=probe, **{name: getattr(after, name) - getattr(before, name) for name in fields})
+def _record_work(
+    folder: AuditFolder,
+    probe: str,
+    before: Mapping[str, Counts],
+    after: Mapping[str, Counts],
+    incomplete: dict[str, str],
+) -> None:
+    """What the checkpoint ('') did for a probe, and the other models that were asked, by role."""
+    done = {role: work_between(before[role], counts) for role, counts in after.items()}
+    work = [
+        WorkRecord(probe=probe, model=role, **each) for role, each in done.items() if not role or any(each.values())
+    ]
     manifest = folder.manifest()
-    folder.write_manifest(manifest.model_copy(update={"work": (*manifest.work, work), "incomplete": dict(incomplete)}))
+    folder.write_manifest(manifest.model_copy(update={"work": (*manifest.work, *work), "incomplete": dict(incomplete)}))
 
 
 def _mark(folder: AuditFolder, status: Status, why: str) -> None:
@@ -367,7 +418,7 @@ def _training_record(plan: AuditPlan, claims: Iterable[EntryPoint] | None) -> Tr
     return TrainingRecord.of(manifest, against_store(check, store_to_ask(plan.spec), weights, manifest.privacy.ledger))
 
 
-def _probe_record(planned: PlannedProbe) -> ProbeRecord:
+def _probe_record(planned: PlannedProbe, scans: Mapping[str, ScanReport]) -> ProbeRecord:
     probe = planned.probe
     return ProbeRecord(
         name=probe.name,
@@ -388,4 +439,5 @@ def _probe_record(planned: PlannedProbe) -> ProbeRecord:
             )
             for name, data in planned.data.items()
         },
+        models={role: each.record(scans) for role, each in planned.models.items()},
     )

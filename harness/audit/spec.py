@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from harness.api.models import Device, Dtype
 from harness.base.stores import checked_uri
 from harness.base.validation import read_yaml, validated
 from harness.checkpoint import CheckpointSource
@@ -21,12 +22,27 @@ class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class ModelSource(CheckpointSource):
+    """Another model, and how it is loaded. A plain string in YAML means `{source: ...}`."""
+
+    device: Device | None = Field(default=None, description="auto, cpu, cuda or mps; default: the audit's")
+    dtype: Dtype | None = Field(
+        default=None, description="auto, fp32, bf16 or fp16; default: the probe's, or the audit's"
+    )
+
+    @property
+    def checkpoint(self) -> CheckpointSource:
+        """Which it is, without how it is loaded."""
+        return CheckpointSource(source=self.source, revision=self.revision, base=self.base)
+
+
 class ProbeSpec(_Strict):
     """One probe with its settings, or a whole suite by name. A plain string in YAML means `{name: ...}`."""
 
     name: str = Field(description="suite/probe, or a suite for all of its probes")
     params: dict[str, Any] = Field(default_factory=dict, description="the probe's settings, see `assay probes NAME`")
     data: dict[str, DataSource] = Field(default_factory=dict, description="datasets by input name")
+    models: dict[str, ModelSource] = Field(default_factory=dict, description="other models by role")
     limit: int | None = Field(default=None, ge=1, description="at most so many cases, instead of limits.cases")
 
     @model_validator(mode="before")
@@ -73,15 +89,19 @@ class AuditSpec(_Strict):
     checkpoint: CheckpointSource = Field(description="the checkpoint, by string or mapping")
     probes: tuple[ProbeSpec, ...] = Field(default=(), description="probes and suites; empty: every one that applies")
     data: dict[str, DataSource] = Field(default_factory=dict, description="datasets for every probe, by input name")
+    models: dict[str, ModelSource] = Field(default_factory=dict, description="other models for every probe, by role")
     seed: int = Field(default=0, ge=0, lt=2**32, description="seed of sampling, attacks and bootstrap")
     limits: Limits = Field(default_factory=Limits)
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    device: Device = "auto"
+    dtype: Dtype = "auto"
     executor: Literal["local"] = Field(default="local", description="where cases run")
     tracking: Tracking = Field(default_factory=Tracking)
     reports: Reports = Field(default_factory=Reports)
     policy: Policy | None = Field(default=None, description="gates inline, or the path of a policy file")
     output: Path = Field(default=Path("audits"), description="folder of audits")
+    prepared: Path | None = Field(
+        default=None, description="folder for what probes prepare, shared by audits; default: inside each audit"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -97,8 +117,13 @@ class AuditSpec(_Strict):
         return self.name or last or "audit"
 
     def canonical(self) -> dict[str, Any]:
-        """JSON-able content with every default filled in."""
-        return self.model_dump(mode="json")
+        """JSON-able content with every default filled in; keys that are newer only where the spec sets them."""
+        content = self.model_dump(mode="json")
+        for part in (content, *content["probes"]):
+            for newer in ("models", "prepared"):
+                if not part.get(newer):
+                    part.pop(newer, None)
+        return content
 
     def digest(self) -> str:
         """sha256 of the canonical content."""

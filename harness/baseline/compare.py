@@ -238,11 +238,20 @@ def _rows_gone(work: _Work, name: str, pairs: Pairs) -> str:
 
 
 def _other_data(work: _Work, name: str) -> list[str]:
+    """Inputs, and roles of other models, in which the two audits of a probe differ."""
     ours, theirs = _record(work.manifest, name), _record(work.base_manifest, name)
     if ours is None or theirs is None:
         return []
     inputs = sorted(ours.data.keys() & theirs.data.keys())
-    return [f"{name}:{key}" for key in inputs if ours.data[key].digest != theirs.data[key].digest]
+    roles = sorted(ours.models.keys() & theirs.models.keys())
+    return [
+        *(f"{name}:{key}" for key in inputs if ours.data[key].digest != theirs.data[key].digest),
+        *(
+            f"{name}:{role} (a model beside the checkpoint)"
+            for role in roles
+            if ours.models[role].fingerprint != theirs.models[role].fingerprint
+        ),
+    ]
 
 
 def _probe(found: Found, record: ProbeRecord) -> Probe[Any]:

@@ -83,7 +83,7 @@ def run(
     more = repeats_of(plan, repeat) if repeat > 1 else []
     show_plan(plan, cost=False)
     say(f"scan       {scan.headline}")
-    folder = start_audit(plan, ["assay", *sys.argv[1:]], scan=scan)
+    folder = start_audit(plan, ["assay", *sys.argv[1:]], scan=scan, model_scans=_scan_models(plan))
     say(f"audit {folder.path.name}; if it stops: assay resume {folder.path}")
     verdict = _finish(plan, folder)
     if more:
@@ -154,6 +154,17 @@ def scan_first(checkpoint: CheckpointSource) -> ScanReport:
     except AssayError as error:
         missed = Unscanned(file=".", why=str(error)[:300])
         return ScanReport(source=checkpoint.source, kind="unknown", version=__version__, unscanned=(missed,))
+
+
+def _scan_models(plan: AuditPlan) -> dict[str, ScanReport]:
+    """A scan of each model beside the checkpoint, by its source, said in a line as the checkpoint's own is."""
+    from harness.audit.models import distinct
+
+    sources = {each.info.source.source: each.info.source for each in distinct(one.models for one in plan.probes)}
+    scans = {name: scan_first(source) for name, source in sources.items()}
+    for name, scan in scans.items():
+        say(f"scan       {name.split('#')[0]}: {scan.headline}")
+    return scans
 
 
 def _finish(plan: AuditPlan, folder: AuditFolder) -> Verdict:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from harness.api.metrics import Metric
     from harness.api.registry import Found, ProbeClass
     from harness.api.resources import ResourcePlugin
-    from harness.audit.plan import AuditPlan
+    from harness.audit.plan import AuditPlan, PlannedProbe
     from harness.audit.repeats import Repeated
     from harness.gate.decide import Verdict
     from harness.gate.power import GatePower
@@ -112,6 +112,8 @@ def show_plan(plan: AuditPlan, *, cost: bool) -> None:
     notes = {f"{name}: {note}" for planned in plan.probes for name, note in planned.notes.items()}
     for note in (*info.permissions.notes(), *info.notes, *sorted(notes)):
         say(f"           note: {note}")
+    for line in _other_models(plan):
+        say(line)
     table = _table("probe", "cases", "data")
     if cost:
         table.add_column("tokens, about", justify="right")
@@ -125,9 +127,11 @@ def show_plan(plan: AuditPlan, *, cost: bool) -> None:
             data or "its own",
         ]
         if cost:
-            cells += [f"{planned.probe.cost(planned.cases):,}", duration(_seconds(planned, info.parameters, flops))]
+            cells += [_tokens(planned), duration(_seconds(planned, info.parameters, flops))]
         table.add_row(*map(escape, cells))
     console.print(table)
+    if cost:
+        say(f"memory     {_memory(plan)}")
     for line in _own_settings(plan):
         say(line)
     for name, why in plan.not_applicable.items():
@@ -136,6 +140,35 @@ def show_plan(plan: AuditPlan, *, cost: bool) -> None:
         say(f"data or tools missing: {name}: {why}")
     for entry, why in plan.plugin_errors.items():
         fail(f"plug-in not loaded: {entry}: {why}")
+
+
+def _other_models(plan: AuditPlan) -> Iterator[str]:
+    """A line per model beside the checkpoint, with the roles it has."""
+    served: dict[str, list[str]] = {}
+    for planned in plan.probes:
+        for role, each in planned.models.items():
+            info = each.info
+            line = (
+                f"{info.source.source.split('#')[0]}, {info.parameters / 1e6:.1f} M parameters, "
+                f"fingerprint {info.fingerprint.digest[:12]}"
+            )
+            served.setdefault(line, []).append(f"{planned.probe.name}:{role}")
+    for line, roles in served.items():
+        yield f"model      {line}, for {', '.join(roles)}"
+
+
+def _tokens(planned: PlannedProbe) -> str:
+    """Tokens that the checkpoint reads, and each other model."""
+    from harness.audit.cost import other_tokens
+
+    others = "".join(f" + {tokens:,} by {role}" for role, tokens in other_tokens(planned).items())
+    return f"{planned.probe.cost(planned.cases):,}{others}"
+
+
+def _memory(plan: AuditPlan) -> str:
+    from harness.audit.cost import weight_bytes
+
+    return f"about {weight_bytes(plan) / 2**30:.2f} GiB at most for the weights of all models, and what batches take"
 
 
 def show_power(power: Sequence[GatePower]) -> None:
@@ -192,12 +225,24 @@ def show_probe(probe: ProbeClass) -> None:
         default = need.default.source.split("#")[0] if need.default else ("required" if need.required else "optional")
         columns = ", ".join(need.schema.to_schema().columns)
         say(f"  data         {name}: {need.what}; columns {columns}; default: {default}")
+    for role, asked in probe.models.items():
+        default = asked.default.source.split("#")[0] if asked.default else ("looked for" if _looks(probe) else "")
+        default = default or ("required" if asked.required else "optional")
+        needs = " and ".join(" or ".join(sorted(group)) for group in asked.needs)
+        say(f"  model        {role}: {asked.what}; {needs}; default: {default}")
     for name, field in probe.Params.model_fields.items():
         say(f"  param        {name} = {field.get_default(call_default_factory=True)!r}: {field.description or ''}")
     for key, named in named_metrics(probe.metrics).items():
         say(f"  metric       {key}: {_said(named)}")
     for name, meaning in meanings(probe.Row).items():
         say(f"  column       {name}: {meaning}")
+
+
+def _looks(probe: ProbeClass) -> bool:
+    """Whether a probe looks for models of its own where the spec names none."""
+    from harness.api.probe import Probe
+
+    return probe.default_models is not Probe.default_models
 
 
 def _said(named: Named) -> str:

@@ -41,4 +41,4 @@ def rests_on_claim(metric: str) -> bool:
 
     That is the claimed epsilon itself, and every audit of epsilon, which is read beside the claim.
     """
-    return metric == CLAIM_METRIC or (metric.startswith("privacy/") and "epsilon" in metric)
+    return metric == CLAIM_METRIC or (metric.startswith(("privacy/", "memorization/")) and "epsilon" in metric)

@@ -8,7 +8,7 @@ from datetime import date
 
 from harness.api.metrics import Metric
 from harness.base import numbers
-from harness.gate.evidence import Draft, Facts, drafts
+from harness.gate.evidence import Draft, Facts, alarmed, drafts
 from harness.gate.levels import corrected
 from harness.gate.policy import Correction, Deciding, Gate, Policy, Severity
 from harness.gate.verdict import Compared, GateResult, Outcome, Verdict, WaiverState
@@ -41,7 +41,8 @@ def decide(
     interval breaks the rule. A release passes only if every gate does, so passes need no correction for their number
     (an intersection-union test, Berger 1982); blocks are corrected if the policy says so, over the gates of the same
     severity. Any gate that blocks blocks the release; else any undecided one leaves it inconclusive; else it passes,
-    if there is a gate that counts: one that is more than information, and was measured or waived.
+    if there is a gate that counts: one that is more than information, and was measured or waived. A metric with an
+    alarm blocks whatever the policy says, and where there is none: it stands first, as a gate that nobody can waive.
 
     Args:
         policy: the rules; None, or one without gates, decides nothing.
@@ -55,9 +56,13 @@ def decide(
         claim_doubt: why that claim is not verified; '' when it is. No gate that rests on it passes otherwise.
         today: the day waivers are judged by; None: no waiver holds.
     """
+    alarms = [alarmed(metric) for metric in metrics if metric.alarm is not None]
+    named = {"policy": policy.name, "policy_digest": policy.digest()} if policy else {}
     if policy is None or not policy.all_gates:
-        named = {"policy": policy.name, "policy_digest": policy.digest()} if policy else {}
-        return Verdict(outcome=Outcome.INCONCLUSIVE, reason=NO_POLICY, **named)
+        if not alarms:
+            return Verdict(outcome=Outcome.INCONCLUSIVE, reason=NO_POLICY, **named)
+        outcome, reason = _overall(alarms)
+        return Verdict(outcome=outcome, reason=reason, gates=tuple(alarms), decided_on=today, **named)
     facts = Facts(
         metrics,
         incomplete or {},
@@ -70,14 +75,13 @@ def decide(
     )
     found = _correct([draft for gate in policy.all_gates for draft in drafts(gate, facts)], policy.correction)
     weighed = [_weigh(draft, today) for draft in found]
-    results = tuple(draft.result for draft in weighed)
+    results = (*alarms, *(draft.result for draft in weighed))
     outcome, reason = _overall(results)
     return Verdict(
         outcome=outcome,
         reason=reason,
         gates=results,
-        policy=policy.name,
-        policy_digest=policy.digest(),
+        **named,
         baseline=facts.compared.record,
         warnings=(*(draft.warning for draft in weighed if draft.warning), *facts.compared.warnings),
         decided_on=today,

@@ -99,6 +99,28 @@ def drafts(gate: Gate, facts: Facts) -> list[Draft]:
     return found or [_nothing_fits(gate, facts)]
 
 
+def alarmed(metric: Metric) -> GateResult:
+    """The gate that a metric's own alarm is, blocking."""
+    alarm = metric.alarm
+    assert alarm is not None  # the caller asked
+    value = numbers.number(metric.value, numbers.telling_digits(metric.value or 0.0, alarm.bound))
+    return GateResult(
+        gate=Gate(
+            id=f"alarm: {metric.key}", metric=metric.key, slice=metric.slice, max=alarm.bound, reason=alarm.reason
+        ),
+        outcome=Outcome.BLOCK,
+        effective=Outcome.BLOCK,
+        reason=f"{value} > {numbers.bound(alarm.bound)}: {alarm.reason}",
+        metric=metric.key,
+        slice=metric.slice,
+        value=metric.value,
+        low=metric.low,
+        high=metric.high,
+        n=metric.n,
+        fix="find the cause before anything else: no policy, waiver or severity lets this pass",
+    )
+
+
 def _nothing_fits(gate: Gate, facts: Facts) -> Draft:
     """A pattern without a metric: not applicable where that holds for every probe it is about."""
     why = f"no metric was measured that fits {_name(gate.metric, gate.slice)}"

@@ -7,12 +7,10 @@ their digests can be compared too. It is never part of a checkpoint's folder, wh
 
 from __future__ import annotations
 
-import fcntl
 import hmac
 import os
 import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from pydantic import Field, ValidationError
 from harness.base.confined import read_bytes
 from harness.base.files import make_folder, write_text
 from harness.base.frozen import Frozen
+from harness.base.lock import alone
 from harness.errors import NoDataError, UsageError
 
 KEYS_NAME = "assay_keys.json"
@@ -71,13 +70,13 @@ def read_keys(folder: Path) -> Keys | None:
 
 def own_keys(folder: Path) -> Keys:
     """The keys in `folder`, with a new one of its own where there are none. Raises UsageError as `read_keys` does."""
-    with _alone(make_folder(folder)):
+    with alone(make_folder(folder)):
         return _own_keys(folder)
 
 
 def add_keys(folder: Path, others: Mapping[str, str]) -> None:
     """Keep keys of digests from elsewhere beside the folder's own."""
-    with _alone(make_folder(folder)):
+    with alone(make_folder(folder)):
         there = _own_keys(folder)
         if not others.items() <= there.keys.items():
             _write(folder, Keys(own=there.own, keys={**others, **there.keys}))
@@ -111,14 +110,3 @@ def _own_keys(folder: Path) -> Keys:
 
 def _write(folder: Path, keys: Keys) -> None:
     write_text(folder / KEYS_NAME, keys.model_dump_json(indent=2) + "\n", private=True)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Two trainings that start at once in one folder must not draw two keys."""
-    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)

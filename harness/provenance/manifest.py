@@ -125,6 +125,17 @@ class HardeningRecord(BaseModel):
     settings: dict[str, Any] = Field(description="every setting of the hardening")
 
 
+class PlantedCanaries(BaseModel):
+    """Made-up records that were trained on among the others, each planted by a fair coin."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    count: int = Field(ge=1, description="canaries, planted or not")
+    records: int = Field(ge=0, description="records that they are; trained on and counted like any other")
+    digest: str = Field(description="content digest of all records trained on, these among them; see digest_key")
+    files: dict[str, str] = Field(description="sha256 of the files beside the checkpoint that hold them and the coins")
+
+
 class TrainingManifest(BaseModel):
     """Provenance of a trained checkpoint; lies next to its weights as `training_manifest.json`."""
 
@@ -158,10 +169,23 @@ class TrainingManifest(BaseModel):
     quantized: str | None = Field(
         default=None, description="how the base was kept in few bits while adapters were trained; null: it was not"
     )
+    canaries: PlantedCanaries | None = Field(
+        default=None, description="made-up records planted among the members, which do not count them; None: none"
+    )
     privacy: PrivacyClaim | None = Field(default=None, description="the claimed guarantee; None: trained without one")
     hardening: HardeningRecord | None = Field(
         default=None, description="how it was hardened against attacks; `config` is then that of the last round"
     )
+
+    @property
+    def trained_n(self) -> int:
+        """Records that were trained on, canaries among them."""
+        return self.members_n + (self.canaries.records if self.canaries else 0)
+
+    @property
+    def trained_digest(self) -> str:
+        """Digest of all of them; see digest_key."""
+        return self.canaries.digest if self.canaries else self.members_digest
 
 
 def read_manifest(folder: Path) -> TrainingManifest | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
@@ -76,6 +76,20 @@ class DatasetRecord(_Record):
     note: str = Field(default="", description="how its labels were read, where that is not by name")
 
 
+class ModelRecord(_Record):
+    """Another model that a probe asked, as it was planned."""
+
+    source: str
+    architecture: str
+    parameters: int
+    fingerprint: str = Field(description="sha256 over weights, config and tokenizer")
+    device: str = Field(description="as asked for")
+    dtype: str = Field(description="as asked for")
+    notes: tuple[str, ...] = ()
+    isolation: str = Field(default="", description="what confined the process that read it first")
+    scan: ScanRecord | None = Field(default=None, description="what its files hold; None: not scanned")
+
+
 class ProbeRecord(_Record):
     """A probe as it was planned."""
 
@@ -89,19 +103,23 @@ class ProbeRecord(_Record):
     available: int = Field(description="cases the data hold, before the limit")
     cases_digest: str = Field(description="sha256 over the planned case ids, in order")
     data: dict[str, DatasetRecord] = Field(description="datasets by input name")
+    models: dict[str, ModelRecord] = Field(default_factory=dict, description="other models by role")
 
 
 class WorkRecord(_Record):
-    """Model work of one process on one probe; a resumed audit has several per probe."""
+    """Work of one model and process on one probe; a resumed audit has several per probe."""
 
     probe: str
+    model: str = Field(default="", description="role of the model that did it; empty: the audited checkpoint")
+    stage: Literal["prepare", "cases"] = Field(default="cases", description="for all cases beforehand, or for some")
     rows: int
     tokens: int
     padded_tokens: int
     batches: int
     halvings: int
     truncated_rows: int
-    seconds: float
+    seconds: float = Field(description="in the model")
+    elapsed: float | None = Field(default=None, description="seconds on the clock of a preparation, all models")
 
 
 class AuditManifest(_Record):

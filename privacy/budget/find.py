@@ -181,13 +181,13 @@ def _read_plain(search: _Search, folder: Path) -> None:
     claim = manifest.privacy
     if claim is None:
         key = manifest.weights
-        search.runs.setdefault(key, Training(name, records=manifest.members_n))
+        search.runs.setdefault(key, Training(name, records=manifest.trained_n))
     elif claim.ledger in search.heads or f"damaged {name}" in search.runs:
         return
     else:
         key = f"lost {name}"
         search.runs[key] = Training(
-            name, records=manifest.members_n, trouble="its privacy ledger is missing, or is not the one it claims"
+            name, records=manifest.trained_n, trouble="its privacy ledger is missing, or is not the one it claims"
         )
     search.whole.setdefault(key, (manifest.digest_key, manifest.members_digest))
 

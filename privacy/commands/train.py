@@ -29,6 +29,10 @@ def train(
             help="For example epsilon=8,delta=auto; over the spec's own; 'off' trains without.", show_default=False
         ),
     ] = None,
+    canaries: Annotated[
+        Path | None,
+        typer.Option(help="YAML file of made-up records to plant, for an audit of what is remembered."),
+    ] = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Only say what it would spend, take and claim; nothing is written.")
     ] = False,
@@ -48,7 +52,7 @@ def train(
     from privacy.training.settings.options import load_train_spec
 
     store_of_environment()  # what is wrong with it should be heard now, not when the model is trained
-    settings = load_train_spec(spec, privacy)
+    settings = load_train_spec(spec, privacy, canaries)
     allowed = Permissions(allow_pickle, allow_remote_code)
     if plan:
         from privacy.planning import planned

@@ -114,7 +114,7 @@ def cell_rows(cell: Cell, manifest: TrainingManifest, probed: pd.DataFrame) -> p
     claim = manifest.privacy
     about = {
         **_about(cell),
-        "records": manifest.members_n,
+        "records": manifest.trained_n,
         "epsilon": claim.epsilon if claim else math.inf,
         "delta": claim.delta if claim else None,
         "accountant": claim.accountant if claim else None,

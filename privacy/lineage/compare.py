@@ -188,7 +188,7 @@ def _as_kept(asked: _Question, manifest: TrainingManifest, composed: list[Compos
     runs: list[Run | None] = [each.run for each in reversed(composed)]
     outside = _own_parts(manifest.privacy) if manifest.privacy else ()
     stages = tuple(
-        Stage(weights=manifest.weights, records=manifest.members_n, key=asked.keys.own, run=run, outside=outside)
+        Stage(weights=manifest.weights, records=manifest.trained_n, key=asked.keys.own, run=run, outside=outside)
         for run in runs or [None]
     )
     texts = asked.records.text_digests(asked.keys.own_key)

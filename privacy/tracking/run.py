@@ -71,7 +71,7 @@ def training_metrics(manifest: TrainingManifest, check: ClaimCheck) -> dict[str,
     """
     values: dict[str, float | None] = {
         "training/steps": manifest.steps,
-        "training/records": manifest.members_n,
+        "training/records": manifest.trained_n,
         "training/seconds": manifest.seconds,
         "training/peak_memory": manifest.peak_memory,
     }

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from importlib.metadata import version
 
 from harness.data.datasets import Dataset
 from harness.provenance.keys import Keys, keyed
-from harness.provenance.manifest import PrivacyClaim, TrainingManifest
+from harness.provenance.manifest import PlantedCanaries, PrivacyClaim, TrainingManifest
 from harness.record.environment import package_versions
+from privacy.canaries.store import digests
 from privacy.training.job import Job
 from privacy.training.models.memory import peak_memory
 from privacy.training.run import Trained
@@ -30,9 +32,9 @@ def make_manifest(
         base=base.source.source if base else None,
         base_fingerprint=base.fingerprint.digest if base else None,
         weights=weights,
-        members=data.members.source,
-        members_digest=digest(data.members),
-        members_n=len(data.members),
+        members=data.listed.source,
+        members_digest=digest(data.listed),
+        members_n=len(data.listed),
         non_members=held_out.source if held_out else None,
         non_members_digest=digest(held_out) if held_out else None,
         non_members_n=len(held_out) if held_out else 0,
@@ -47,5 +49,18 @@ def make_manifest(
         device=trained.device,
         versions={**package_versions(), "accelerate": version("accelerate")},
         quantized=trained.quantized,
+        canaries=_planted(job, digest),
         privacy=privacy,
+    )
+
+
+def _planted(job: Job, digest: Callable[[Dataset], str]) -> PlantedCanaries | None:
+    planted, asked = job.data.planted, job.spec.canaries
+    if planted is None or asked is None:
+        return None
+    return PlantedCanaries(
+        count=asked.count,
+        records=planted.count,
+        digest=digest(job.data.members),
+        files=digests(job.spec.output, job.spec.digest()),
     )

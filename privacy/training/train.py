@@ -10,10 +10,17 @@ from harness.checkpoint import NOTHING, CheckpointInfo, Permissions, inspect_che
 from harness.errors import UsageError
 from harness.provenance.keys import own_keys
 from privacy.training.data.load import TrainingData, load_training_data
+from privacy.training.data.planted import plant
 from privacy.training.job import Job
 from privacy.training.models.heads import new_head_note
 from privacy.training.records.result import Made, TrainResult, joined
-from privacy.training.records.save import check_output, finished_checkpoint, partial_folder, write_checkpoint
+from privacy.training.records.save import (
+    check_output,
+    finished_checkpoint,
+    keep_canaries,
+    partial_folder,
+    write_checkpoint,
+)
 from privacy.training.settings.defaults import with_defaults
 from privacy.training.settings.spec import TrainSpec
 
@@ -39,7 +46,7 @@ def train(
     AuditError when the loss stops being a number.
     """
     started = time.monotonic()
-    job = ready(spec, progress=progress, if_missing=if_missing, replace=replace, permissions=permissions)
+    job = ready(spec, progress=progress, if_missing=if_missing, replace=replace, permissions=permissions, keep=True)
     if isinstance(job, TrainResult):
         return job
     make_folder(job.spec.output.parent)
@@ -61,8 +68,12 @@ def ready(
     if_missing: bool = False,
     replace: bool = False,
     permissions: Permissions = NOTHING,
+    keep: bool = False,
 ) -> Job | TrainResult:
-    """What `train` would start, or what it would find done already. Writes nothing; see `train`."""
+    """What `train` would start, or what it would find done already; see `train`.
+
+    Writes nothing but, where `keep`, the canaries it has drawn.
+    """
     started = time.monotonic()
     base = None
     if spec.base is not None and spec.privacy is not None and not spec.label_names:
@@ -70,11 +81,13 @@ def ready(
     data = load_training_data(spec, base)
     spec = with_defaults(spec, len(data.members))
     if if_missing and not replace:
-        done = finished_checkpoint(spec, data.members.digest)
+        done = finished_checkpoint(spec, data.listed.digest)
         if done is not None:
             return TrainResult(spec.output, done, False, time.monotonic() - started, None)
     check_output(spec, replace)
     base = base or (inspect_checkpoint(spec.base, permissions) if spec.base else None)
+    if spec.canaries is not None:
+        data = plant(spec, base, data, keep=keep)
     return Job(spec, base, data, _token_limit(spec, base), progress or (lambda step, steps, loss: None), started)
 
 
@@ -107,6 +120,7 @@ def _train_plainly(job: Job, replace: bool) -> Made:
         manifest = write_checkpoint(
             folder, trained.model, trained.tokenizer, lambda weights: make_manifest(job, trained, weights)
         )
+    keep_canaries(job.spec)
     keep_history(job, lineage, keys, manifest.weights, None)
     write_step_rows(job.spec.output, trained.progress, manifest.weights)
     return Made(manifest, trained.truncated)

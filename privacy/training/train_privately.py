@@ -30,7 +30,7 @@ from privacy.training.private.sharding import check_sharding
 from privacy.training.private.total import within_total
 from privacy.training.provenance import make_manifest
 from privacy.training.records.result import Made
-from privacy.training.records.save import partial_folder, write_checkpoint
+from privacy.training.records.save import keep_canaries, partial_folder, write_checkpoint
 from privacy.training.records.step_rows import write_step_rows
 from privacy.training.run import run_private_training
 from privacy.training.settings.privacy_spec import PrivacySpec
@@ -63,6 +63,7 @@ def train_privately(job: Job, privacy: PrivacySpec, *, replace: bool) -> Made:
                 write_bytes(folder / earlier_ledger(number), ledger_bytes(each.run.header, each.run.spent))
             manifest = write_checkpoint(folder, trained.model, trained.tokenizer, make)
         run = Run(header=chain.header, spent=chain.spent, head=chain.head)
+        keep_canaries(job.spec)
         keep_history(job, lineage, keys, manifest.weights, run, _outside(job))
         write_step_rows(job.spec.output, trained.progress, manifest.weights)
         session.remove()

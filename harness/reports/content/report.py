@@ -353,6 +353,7 @@ def _settings(manifest: AuditManifest) -> list[tuple[str, str]]:
         ("tokenizer", checkpoint.tokenizer),
         *(("checkpoint note", note) for note in checkpoint.notes),
         *_datasets(manifest),
+        *_models(manifest),
         ("seed", str(manifest.seed)),
         ("device", f"{manifest.device or 'unknown'}, {manifest.dtype or 'unknown dtype'}"),
         ("versions", ", ".join(f"{name} {version}" for name, version in manifest.versions.items()) or "unknown"),
@@ -371,6 +372,19 @@ def _datasets(manifest: AuditManifest) -> list[tuple[str, str]]:
     return [
         ("dataset", f"{source}, {n} rows, digest {digest}, for {', '.join(inputs)}{f'; {note}' if note else ''}")
         for (source, digest, n, note), inputs in served.items()
+    ]
+
+
+def _models(manifest: AuditManifest) -> list[tuple[str, str]]:
+    """One entry per model beside the checkpoint, with the roles it had."""
+    served: dict[tuple[str, str, str], list[str]] = {}
+    for probe in manifest.probes:
+        for role, model in probe.models.items():
+            scan = f"; scan: {model.scan.headline}" if model.scan is not None else ""
+            served.setdefault((model.source, model.fingerprint, scan), []).append(f"{probe.name}:{role}")
+    return [
+        ("model", f"{source}, fingerprint {fingerprint}, for {', '.join(roles)}{scan}")
+        for (source, fingerprint, scan), roles in served.items()
     ]
 
 

@@ -22,6 +22,18 @@ from privacy.training.settings.spec import TrainSpec
 _UNIT = "privacy_unit"
 
 
+@dataclass(frozen=True, slots=True)
+class Planted:
+    """What canaries add to the records."""
+
+    listed: Dataset
+    """The records without them, as their source has them."""
+    labels: tuple[int, ...]
+    """Class of each planted record, classification only."""
+    count: int
+    """Planted records."""
+
+
 @dataclass(frozen=True)
 class TrainingData:
     """Members are trained on; non-members are of the same kind and are only named in the manifest."""
@@ -38,6 +50,8 @@ class TrainingData:
     """Whether each label is read by itself, whatever the other records have."""
     dropped: int = 0
     """Members left out because their label is none of the classes."""
+    planted: Planted | None = None
+    """Canaries among the members, behind all others."""
     corpus_source: DataSource | None = None
     """Other texts for the tokenizer of a fresh model; None: it learns from the members."""
 
@@ -45,8 +59,14 @@ class TrainingData:
     def corpus(self) -> list[str]:
         """What the tokenizer of a fresh model learns from; read when it is first asked for, and kept."""
         if self.corpus_source is None:
-            return [*self.texts, *(self.pairs or [])]
+            frame = self.listed.frame  # what a canary says must be learnt by training, not by the tokenizer
+            return [str(text) for name in ("text", "pair") if name in frame.columns for text in frame[name]]
         return [str(text) for text in load_dataset(self.corpus_source, Texts).frame["text"]]
+
+    @property
+    def listed(self) -> Dataset:
+        """Members as their source has them: without canaries."""
+        return self.members if self.planted is None else self.planted.listed
 
     @property
     def texts(self) -> list[str]:
@@ -62,9 +82,10 @@ class TrainingData:
     @property
     def labels(self) -> list[int]:
         """Class index of each member; classification only."""
+        listed, planted = self.listed, [] if self.planted is None else list(self.planted.labels)
         if self.fixed_labels:
-            return fixed_classes(self.members, self.label_names)
-        return self.members.labels.classes(self.label_names)
+            return fixed_classes(listed, self.label_names) + planted
+        return listed.labels.classes(self.label_names) + planted
 
 
 def load_training_data(spec: TrainSpec, base: CheckpointInfo | None = None) -> TrainingData:

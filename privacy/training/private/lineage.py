@@ -74,6 +74,6 @@ def records_of(data: TrainingData, *, corpus: bool = False) -> Records:
     """
     frame = data.members.frame
     without = frame.drop(columns="label", errors="ignore")
-    digests = frozenset({data.members.digest, frame_digest(without)})
+    digests = frozenset({data.members.digest, data.listed.digest, frame_digest(without)})
     texts = [*data.texts, *data.corpus] if corpus else data.texts
     return Records(texts, None if corpus else data.pairs, data.units, digests, data.units_as_written)

@@ -46,7 +46,7 @@ class TrainResult:
         if not self.trained:
             return f"{self.folder}: trained already with these settings on these records; nothing to do"
         manifest = self.manifest
-        cut = f", {self.truncated} of {manifest.members_n} records cut at the token limit" if self.truncated else ""
+        cut = f", {self.truncated} of {manifest.trained_n} records cut at the token limit" if self.truncated else ""
         steps = f"{self.folder}: {manifest.steps} step{'' if manifest.steps == 1 else 's'} in {self.seconds:.0f} s"
         facts = manifest.privacy.unprivatised if manifest.privacy else None
         losses = facts.losses if facts else manifest.losses

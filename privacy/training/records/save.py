@@ -20,6 +20,7 @@ from harness.checkpoint.quiet import quiet
 from harness.errors import UsageError
 from harness.provenance.keys import same_digest
 from harness.provenance.manifest import MANIFEST_NAME, PrivacyClaim, TrainingManifest, read_manifest
+from privacy.canaries.store import finish
 from privacy.training.settings.spec import TrainSpec, config_digest
 
 
@@ -130,6 +131,12 @@ def _keep_ledgers(old: Path, output: Path) -> None:
         digests = records_path(output)  # of what is replaced until its own are written
         if digests.is_file():
             shutil.copy2(digests, aside / RECORDS_NAME)
+
+
+def keep_canaries(spec: TrainSpec) -> None:
+    """Name the canaries of a finished training as those of its output; what was there before is kept aside."""
+    if spec.canaries is not None:
+        finish(spec.output, spec.digest(), lambda: replaced_folder(spec.output))
 
 
 def replaced_folder(output: Path) -> Path:

@@ -8,6 +8,7 @@ from typing import Any
 from harness.base.confined import read_bytes
 from harness.base.validation import read_yaml, validated
 from harness.errors import CheckpointError, UsageError
+from privacy.canaries.spec import load_canaries
 from privacy.training.settings.privacy_spec import PrivacySpec
 from privacy.training.settings.spec import TrainSpec
 
@@ -15,8 +16,10 @@ _NAMES_BYTES = 2**20
 _EITHER = {"epsilon": "noise_multiplier", "noise_multiplier": "epsilon"}
 
 
-def load_train_spec(path: Path, privacy: str | None = None) -> TrainSpec:
+def load_train_spec(path: Path, privacy: str | None = None, canaries: Path | None = None) -> TrainSpec:
     """The spec in `path`; keys of `privacy` replace those of its privacy section, `off` removes it.
+
+    `canaries`: a file that stands for its canaries section.
 
     Raises UsageError naming what cannot be read.
     """
@@ -32,6 +35,8 @@ def load_train_spec(path: Path, privacy: str | None = None) -> TrainSpec:
         dropped = {_EITHER[key] for key in given if key in _EITHER} - given.keys()
         kept = {key: value for key, value in before.items() if key not in dropped} if isinstance(before, dict) else {}
         values["privacy"] = validated(PrivacySpec, {**kept, **given}, "--privacy")
+    if canaries is not None:
+        values["canaries"] = load_canaries(canaries)
     return validated(TrainSpec, values, str(path))
 
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from harness.checkpoint import CheckpointSource
 from harness.data.datasets import DataSource
+from privacy.canaries.spec import CanarySpec
 from privacy.training.settings.fresh_spec import FreshModel
 from privacy.training.settings.privacy_spec import PrivacySpec
 
@@ -29,6 +30,7 @@ _LATER = (
     "averaging",
     "completions",
     "gradient_checkpointing",
+    "canaries",
 )
 
 _LATER_PRIVACY = {
@@ -99,6 +101,9 @@ class TrainSpec(BaseModel):
     precision: Literal["fp32", "bf16"] = Field(default="fp32", description="of the forward pass; weights stay fp32")
     gradient_checkpointing: bool = Field(
         default=False, description="keep no layer's inner activations, compute them twice: less memory, more time"
+    )
+    canaries: CanarySpec | None = Field(
+        default=None, description="made-up records to plant, each by a fair coin, for an audit of what is remembered"
     )
     privacy: PrivacySpec | None = Field(default=None, description="train with differential privacy")
     seed: int = Field(default=0, ge=0, lt=2**32, description="seed of order, dropout, masks and a new head")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import pandas as pd
 
 from harness.api.case import Case
+from harness.api.checkpoint import CheckpointSource
 from harness.api.declared import Declared
+from harness.api.models import ModelRole
 from harness.api.needs import Need, any_of
 from harness.api.probe import About, Input, Plan, Probe, RowDict
 from harness.api.scorer import Scorer
@@ -16,10 +18,12 @@ from harness.data.schemas import LabelledTexts
 from harness.errors import DataError, UsageError
 from suites.adversarial.attacks.columns import AttackRow
 from suites.adversarial.attacks.metrics import attack_metrics, first_error, reduction_metrics
+from suites.adversarial.attacks.models import costs_of, default_models, roles_of
 from suites.adversarial.attacks.params import AttackParams
 from suites.adversarial.attacks.run import run_attacks
 from suites.adversarial.cases import cut_cases
 from suites.adversarial.recipes import INPUT_REDUCTION, RECIPES, UNTARGETED, Goal, Recipe, targeted
+from suites.adversarial.semantics.params import SemanticsParams
 from suites.labels import class_of, true_classes
 from suites.sources import IMDB_HELD_OUT
 
@@ -47,6 +51,7 @@ class AttackProbe(Probe[AttackParams]):
         cls.name = f"adversarial/{recipe}"
         cls.version = f"2.{cls.recipe.version}"  # of the rows, and of the recipe
         cls.metrics = _metrics(cls.recipe, AttackParams())
+        cls.models = roles_of(cls.recipe, SemanticsParams())
         paper = f"{cls.recipe.paper}. {cls.recipe.differences}"
         cls.about = About(summary=cls.recipe.summary, paper=paper, cannot_tell=cls.recipe.cannot_tell)
 
@@ -78,7 +83,20 @@ class AttackProbe(Probe[AttackParams]):
             cases,
             resources=recipe.resources,
             black_box=recipe.black_box,
+            others=self.others,
         )
+
+    def roles(self) -> Mapping[str, ModelRole]:
+        """The search's sentence encoder where it has one, and a model for each measure of semantics that is taken."""
+        return roles_of(self.recipe, self.params.semantics)
+
+    def default_models(self) -> Mapping[str, CheckpointSource]:
+        """The resources, where they lie. Raises UsageError for the user's own path that is wrong."""
+        return default_models(self.roles(), self.params.semantics)
+
+    def model_costs(self, cases: Sequence[Case]) -> Mapping[str, int]:
+        """The search's encoder reads what is tried, the others each text twice."""
+        return costs_of(self.roles(), self.cost(cases), super().cost(cases))
 
     def declared(self) -> tuple[Declared, ...]:
         """Accuracy before and after, success raw and filtered, cost and change; of a reduction what is left."""

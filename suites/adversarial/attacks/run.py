@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from harness.api.case import Case
 from harness.api.probe import RowDict, error_row, excluded_row
 from harness.api.scorer import Scorer
 from harness.errors import AssayError, UsageError
+from suites.adversarial.attacks.models import built_from, instruments, load_encoder
 from suites.adversarial.attacks.params import AttackParams, SearchParams
 from suites.adversarial.attacks.result import NothingToAttackError, attacked
 from suites.adversarial.cases import case_seed, joined
-from suites.adversarial.recipes.parts import Goal, Parts, sentence_encoder
-from suites.adversarial.resources.finding import Found, ResourceMissing, find
+from suites.adversarial.recipes.parts import Goal, Parts
+from suites.adversarial.resources.finding import ResourceMissing
 from suites.adversarial.resources.textattack_env import missing
 from suites.adversarial.semantics.diff_spans import diff_spans, spans_to_json
 from suites.adversarial.semantics.measures import SemanticMeasures
@@ -45,18 +47,19 @@ def run_attacks(
     *,
     resources: Sequence[str] = (),
     black_box: bool = True,
+    others: Mapping[str, Scorer] = MappingProxyType({}),
 ) -> Iterator[RowDict]:
     """One row per case, the same whatever the other cases, as they end.
 
-    Without one of `resources`, or without gradients where the attack is not `black_box`, every row is an error that
-    says so: the audit's other probes carry on. An attack that is not `black_box` searches in this process, which has
-    the model. Raises UsageError without TextAttack.
+    A model in `others` stands in for its resource. Without one of `resources`, or without gradients where the attack is
+    not `black_box`, every row is an error that says so: the audit's other probes carry on. An attack that is not
+    `black_box` searches in this process, which has the model. Raises UsageError without TextAttack.
     """
     why = missing()
     if why is not None:
         raise UsageError(why)
     try:
-        found = look_up(resources)
+        common = {"resources": built_from(resources, others)}
     except ResourceMissing as error:
         yield from (error_row(case, str(error)) for case in cases)
         return
@@ -68,7 +71,6 @@ def run_attacks(
     from suites.adversarial.pooled.make import Setup
 
     setup = Setup(build, goal, scorer.info, params.query_budget, None if black_box else scorer)
-    common = built_from(found)
 
     def more(row: RowDict) -> RowDict:
         return {"truncated": max(0, len(scorer.encode(row["text"])) - scorer.max_tokens), **common}
@@ -81,11 +83,12 @@ def run_attacks(
         attacked,
         params,
         [case for case, read in zip(cases, reads, strict=True) if read],
-        handlers(scorer, partial(sentence_encoder, device=scorer.device)),
+        handlers(scorer, load_encoder(others, scorer.device)),
         more,
         _texts,
         workers=params.workers if black_box and may_search_apart(resources) else 0,
         ahead=black_box and scorer.device != "cpu",
+        others=others,
     )
 
 
@@ -105,16 +108,6 @@ def may_search_apart(resources: Sequence[str]) -> bool:
     return not any(name.startswith("masked-lm") for name in resources)
 
 
-def look_up(resources: Sequence[str]) -> list[Found]:
-    """What an attack is built from, which may take a download. Raises ResourceMissing."""
-    return [find(name) for name in resources]
-
-
-def built_from(resources: Sequence[Found]) -> RowDict:
-    """The column that says what an attack is built from."""
-    return {"resources": "; ".join(found.described for found in resources)}
-
-
 def pooled_rows(
     setup: Setup,
     work: Callable[[Any, Case], RowDict],
@@ -126,6 +119,7 @@ def pooled_rows(
     *,
     workers: int,
     ahead: bool,
+    others: Mapping[str, Scorer] = MappingProxyType({}),
 ) -> Iterator[RowDict]:
     """One row per case, the same whatever the other cases, as they end.
 
@@ -139,6 +133,7 @@ def pooled_rows(
         texts: the texts that are compared.
         workers: processes that search; 0: this one.
         ahead: search in this process while answers are computed; pays where that takes no core of the search's.
+        others: models of the audit by role; those that take measures are looked for where they lack.
     """
     from suites.adversarial.pooled.broker import Broker
     from suites.adversarial.pooled.make import make_attacks
@@ -155,7 +150,11 @@ def pooled_rows(
         ahead=ahead,
     )
     rows = (_row(one, more, texts) for one in ended)
-    yield from rows if params.semantics is None else _with_semantics(rows, SemanticMeasures(params.semantics), texts)
+    if params.semantics is None:
+        yield from rows
+        return
+    measures = SemanticMeasures(params.semantics, load=instruments(others, params.semantics))
+    yield from _with_semantics(rows, measures, texts)
 
 
 def _row(ended: Finished[Case, RowDict], more: Columns, texts: TextsOf) -> RowDict:

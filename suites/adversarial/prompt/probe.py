@@ -7,8 +7,7 @@ greedy decoding begins with the answer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -17,8 +16,10 @@ from pandera.typing import Series
 from pydantic import Field, field_validator
 
 from harness.api.case import Case, make_cases
+from harness.api.checkpoint import CheckpointSource
 from harness.api.columns import column
 from harness.api.declared import Declared
+from harness.api.models import ModelRole
 from harness.api.needs import Need, any_of
 from harness.api.probe import About, Input, Plan, Probe, ProbeRow, RowDict
 from harness.api.scorer import Scorer
@@ -26,13 +27,13 @@ from harness.data.datasets import DataSource
 from harness.data.schemas import EMPTY, has_text
 from harness.errors import DataError, UsageError
 from suites.adversarial.attacks.columns import SearchColumns
+from suites.adversarial.attacks.models import ROLES, built_from, costs_of, default_models, load_encoder, roles_of
 from suites.adversarial.attacks.params import SearchParams
-from suites.adversarial.attacks.run import built_from, look_up, may_search_apart, pooled_rows
+from suites.adversarial.attacks.run import may_search_apart, pooled_rows
 from suites.adversarial.prompt.answers import CHANNEL, AnswerScorer
 from suites.adversarial.prompt.attack import PromptBuild, PromptGoalName, attacked_prompt
 from suites.adversarial.prompt.metrics import prompt_metrics
 from suites.adversarial.recipes import RECIPES, UNTARGETED, Recipe
-from suites.adversarial.recipes.parts import sentence_encoder
 from suites.adversarial.resources.textattack_env import missing
 from suites.adversarial.semantics.columns import SemanticColumns
 
@@ -132,6 +133,7 @@ class Prompt(Probe[PromptParams]):
         "give. The default prompts are easy and few. A failed attack is no proof of robustness",
     )
     needs = (any_of(Need.CAUSAL_LM),)
+    models = ROLES
     inputs = {"prompts": Input(PromptAnswers, "prompts with the answers that should follow", PROMPTS)}  # noqa: RUF012
     chunk = 16
     pool = 4096
@@ -179,21 +181,34 @@ class Prompt(Probe[PromptParams]):
 
         params, recipe = self.params, self.recipe
         build = PromptBuild(recipe.build, params.goal, params.drop)
-        common = {**built_from(look_up(recipe.resources)), "recipe": f"{recipe.name} {recipe.version}"}
+        common = {"resources": built_from(recipe.resources, self.others), "recipe": f"{recipe.name} {recipe.version}"}
         yield from pooled_rows(
             Setup(build, UNTARGETED, scorer.info, params.query_budget),
             attacked_prompt,
             params,
             cases,
             {
-                **handlers(scorer, partial(sentence_encoder, device=scorer.device)),
+                **handlers(scorer, load_encoder(self.others, scorer.device)),
                 CHANNEL: AnswerScorer(scorer, params.separator),
             },
             lambda _: common,
             _texts,
             workers=params.workers if may_search_apart(recipe.resources) else 0,
             ahead=scorer.device != "cpu",
+            others=self.others,
         )
+
+    def roles(self) -> Mapping[str, ModelRole]:
+        """Those of the recipe, and of the measures of semantics that are taken."""
+        return roles_of(self.recipe, self.params.semantics)
+
+    def default_models(self) -> Mapping[str, CheckpointSource]:
+        """The resources, where they lie. Raises UsageError for the user's own path that is wrong."""
+        return default_models(self.roles(), self.params.semantics)
+
+    def model_costs(self, cases: Sequence[Case]) -> Mapping[str, int]:
+        """The search's encoder reads what is tried, the others each text twice."""
+        return costs_of(self.roles(), self.cost(cases), super().cost(cases))
 
     def declared(self) -> tuple[Declared, ...]:
         """Accuracy before and after, success raw and filtered, the paired fall of the answer's likelihood, cost."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.api.needs import Need
-from harness.api.scorer import EmbedRequest
+from harness.api.scorer import EmbedRequest, Scorer
 from harness.errors import UsageError
 from suites.adversarial.resources.finding import Found, find
 from suites.adversarial.resources.nltk_data import wordnet_reader
@@ -157,14 +157,18 @@ def word_vectors(found: Found) -> WordVectors:
 
 
 def sentence_encoder(path: str | Path | None = None, *, device: str = "auto") -> Encode:
-    """The sentence-encoder resource in memory. Raises ResourceMissing, UsageError."""
+    """The sentence-encoder resource in memory, outside an audit. Raises ResourceMissing, UsageError."""
     return _load_encoder(find("sentence-encoder", path), device)
 
 
 def _load_encoder(found: Found, device: str = "auto") -> Encode:
     from harness.scorer.hf import HFScorer
 
-    scorer = HFScorer(_loaded(found, device))
+    return encoder_of(HFScorer(_loaded(found, device)))
+
+
+def encoder_of(scorer: Scorer) -> Encode:
+    """A model as the sentence encoder of a search."""
 
     def encode(texts: Sequence[str]) -> NDArray[np.float32]:
         """Mean of the last hidden states, special tokens included, as all-MiniLM was trained."""

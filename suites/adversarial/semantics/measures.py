@@ -88,6 +88,8 @@ class SemanticMeasures:
 def load_instrument(measure: Measure, path: str | None, device: str = "auto") -> Instrument | Unmeasured:
     """The instrument of a measure, from the user's path or wherever its resource is found; loaded once per process.
 
+    Of grammar always (a tagger, or a server that takes seconds to start), of the others outside an audit only.
+
     `Unmeasured` where the resource, or what runs it, is missing or cannot be loaded. Raises UsageError where what the
     user gave is wrong.
     """
@@ -96,7 +98,7 @@ def load_instrument(measure: Measure, path: str | None, device: str = "auto") ->
     except ResourceMissing as error:
         return Unmeasured(str(error))
     try:
-        return Instrument(_READERS[measure](found, device), found.described)
+        return Instrument(_load(measure, found, device), found.described)
     except UsageError as error:
         if found.source == "user" and not isinstance(error, ResourceMissing):
             raise
@@ -114,11 +116,17 @@ def _scorer(found: Found, device: str, need: Need | None = None) -> Scorer:
     return HFScorer(load_checkpoint(info, device=device, dtype="fp32"))
 
 
-_READERS: Mapping[Measure, Callable[[Found, str], Callable[[Sequence[str]], Sequence[Any]]]] = {
-    "similarity": lambda found, device: SentenceVectors(_scorer(found, device)),
-    "grammar": lambda found, _: load_grammar(found),
-    "perplexity": lambda found, device: Perplexities(_scorer(found, device, Need.CAUSAL_LM)),
+def _load(measure: Measure, found: Found, device: str) -> Callable[[Sequence[str]], Sequence[Any]]:
+    if measure == "grammar":
+        return load_grammar(found)
+    return READERS[measure](_scorer(found, device, Need.CAUSAL_LM if measure == "perplexity" else None))
+
+
+READERS: Mapping[Measure, Callable[[Scorer], Callable[[Sequence[str]], Sequence[Any]]]] = {
+    "similarity": SentenceVectors,
+    "perplexity": Perplexities,
 }
+"""Measures that a model takes, by what reads them off it; grammar is taken by a tool that is no checkpoint."""
 
 
 def _fill_similarity(row: RowDict, first: Any, second: Any) -> str | None:

@@ -10,8 +10,8 @@ Wallace et al. 2019, with these differences:
   in the rows): a weaker search, which the row says;
 - beside it stands a control: random tokens, as many, drawn anew for every held-out text from the same pool.
 
-A row is one held-out text. The trigger of its class is found when the first such text comes, and remembered for this
-scorer; the search depends on params and search texts alone, so that a resumed audit finds it again.
+A row is one held-out text. The trigger of each class is searched before any text is read (`prepare`) and kept on disk,
+so that no case pays for it and a resumed audit goes on with the very same one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
@@ -30,6 +29,7 @@ from pydantic import Field
 
 from harness.api.case import Case, content_id, make_cases
 from harness.api.columns import column, list_column
+from harness.api.models import Models
 from harness.api.needs import Need, any_of
 from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
 from harness.api.scorer import ClassScores, Scorer, TextRequest
@@ -45,6 +45,8 @@ from suites.adversarial.trigger.search import (
     Trigger,
     find_trigger,
     random_trigger,
+    read_back,
+    to_keep,
     triggered,
 )
 from suites.adversarial.victims.writable import text_of
@@ -53,8 +55,6 @@ from suites.sources import IMDB_HELD_OUT
 from suites.words import first_words
 
 EXAMPLES = IMDB_HELD_OUT.model_copy(update={"start": 42_200, "stop": 42_500})
-_SEARCHES: WeakKeyDictionary[Scorer, dict[str, Trigger | str]] = WeakKeyDictionary()
-"""What was found, or why nothing was, by scorer and by digest of the search: repeating it would give the same."""
 
 
 class UniversalTriggerParams(ProbeParams):
@@ -161,12 +161,18 @@ class UniversalTrigger(Probe[UniversalTriggerParams]):
         held_out = [{**example, **shared} for example in examples if _key(example) not in keys]
         return [Case(case.id, {**case.data, "search_texts": searched}) for case in make_cases(held_out)]
 
+    def prepare(self, models: Models, plan: Plan) -> None:
+        """Search the trigger of each class that has a held-out text. Raises UsageError as `run` does."""
+        by_gradient, _ = self._by_gradient(models.subject)
+        self._triggers(models.subject, plan.cases, by_gradient)
+
     def run(self, scorer: Scorer, cases: Sequence[Case]) -> Iterator[RowDict]:
         """One row per held-out text. Raises UsageError where gradients are asked for and the model gives none."""
         by_gradient, why = self._by_gradient(scorer)
+        triggers = self._triggers(scorer, cases, by_gradient)
         attempts: list[_Attempt] = []
         for case in cases:
-            found = self._trigger(scorer, case.data, by_gradient)
+            found = triggers[_goal(case.data)]
             control = None if isinstance(found, str) else self._control(scorer, case, found)
             if isinstance(found, str) or control is None:
                 yield error_row(case, found if isinstance(found, str) else "no random tokens can be written as text")
@@ -231,21 +237,18 @@ class UniversalTrigger(Probe[UniversalTriggerParams]):
             raise UsageError(f"{self.name}: {why}; set search: black_box, or leave it out")
         return why is None, why
 
-    def _trigger(self, scorer: Scorer, data: Mapping[str, Any], by_gradient: bool) -> Trigger | str:
-        """The trigger of the text's class, or why there is none; each search runs once per scorer."""
-        goal = Goal(data["label"], data["target"])
-        known = _SEARCHES.setdefault(scorer, {})
-        key = content_id(
-            {
-                "goal": [goal.source, goal.target],
-                "texts": data["search_digest"],
-                "params": self.params.model_dump(mode="json"),
-                "gradient": by_gradient,
-            }
+    def _triggers(self, scorer: Scorer, cases: Sequence[Case], by_gradient: bool) -> dict[Goal, Trigger | str]:
+        """The trigger of each class among the cases, or why there is none: as kept, else searched now."""
+        texts = {_goal(case.data): case.data for case in cases}
+        return {goal: self._trigger(scorer, goal, data, by_gradient) for goal, data in texts.items()}
+
+    def _trigger(self, scorer: Scorer, goal: Goal, data: Mapping[str, Any], by_gradient: bool) -> Trigger | str:
+        name = [goal.source, goal.target, data["search_digest"], "gradient" if by_gradient else "black box"]
+        kept = self.kept.value(
+            f"trigger {json.dumps(name)}",
+            lambda: to_keep(self._search(scorer, goal, data["search_texts"], by_gradient)),
         )
-        if key not in known:
-            known[key] = self._search(scorer, goal, data["search_texts"], by_gradient)
-        return known[key]
+        return read_back(kept)
 
     def _search(
         self, scorer: Scorer, goal: Goal, texts: Sequence[Mapping[str, Any]], by_gradient: bool
@@ -331,6 +334,11 @@ def _row(
         "words_cut": case.data["words_cut"],
         "truncated": original.truncated,
     }
+
+
+def _goal(data: Mapping[str, Any]) -> Goal:
+    """What the search of a text's class is after."""
+    return Goal(data["label"], data["target"])
 
 
 def _request(data: Mapping[str, Any]) -> TextRequest:

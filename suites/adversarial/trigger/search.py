@@ -10,9 +10,9 @@ same search finds the same trigger.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
 
 import numpy as np
 
@@ -97,6 +97,23 @@ class Trigger:
     exhausted: bool
     pool: Sequence[int]
     """The tokens the search chose from."""
+
+
+def to_keep(found: Trigger | str) -> dict[str, Any]:
+    """A trigger, or why there is none, as JSON; a pool of all tokens by their number."""
+    if isinstance(found, str):
+        return {"why_none": found}
+    values = {each.name: getattr(found, each.name) for each in fields(Trigger)}
+    pool = found.pool
+    return {**values, "tokens": list(found.tokens), "pool": len(pool) if isinstance(pool, range) else list(pool)}
+
+
+def read_back(kept: Mapping[str, Any]) -> Trigger | str:
+    """What `to_keep` was given."""
+    if "why_none" in kept:
+        return str(kept["why_none"])
+    pool = kept["pool"]
+    return Trigger(**{**kept, "tokens": tuple(kept["tokens"]), "pool": range(pool) if isinstance(pool, int) else pool})
 
 
 @dataclass(frozen=True, slots=True)

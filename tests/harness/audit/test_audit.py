@@ -189,7 +189,7 @@ def test_plan_errors_are_sentences(checkpoint: Path, tmp_path: Path) -> None:
         plan(checkpoint, tmp_path, words(2), probes=[{"name": "toy/share", "params": {"x": 1}}])
     with pytest.raises(UsageError, match="no input is called 'text'; it reads"):
         plan(checkpoint, tmp_path, words(2), probes=[{"name": "toy/share", "data": {"text": "x.csv"}}])
-    with pytest.raises(UsageError, match="is a suite; params and data belong to one probe"):
+    with pytest.raises(UsageError, match="is a suite; params, data and models belong to one probe"):
         plan(checkpoint, tmp_path, words(2), probes=[{"name": "toy", "params": {"x": 1}}])
     spec = AuditSpec.model_validate({"checkpoint": str(checkpoint), "probes": ["toy/share"]})
     with pytest.raises(UsageError, match=r"toy/share: no data for 'texts' \(texts to classify\)"):

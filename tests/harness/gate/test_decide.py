@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from harness.api.metrics import Better, Metric, missing_metric
+from harness.api.metrics import Alarm, Better, Metric, missing_metric
 from harness.errors import Exit, UsageError
 from harness.gate.decide import NO_POLICY, Gate, Outcome, Policy, Verdict, decide, load_policy
 
@@ -302,3 +303,37 @@ def test_a_value_outside_its_own_interval_decides_nothing(value: float) -> None:
     found = decide(policy({"max": 0.9}), [metric(value=value)])
     assert found.outcome is Outcome.INCONCLUSIVE
     assert "outside its own interval" in found.reason
+
+
+def alarmed_metric() -> Metric:
+    return metric(2.1, 3.0, value=2.5, key="a/b/epsilon", alarm=Alarm(bound=2.0, reason="more leaks than is claimed"))
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        None,
+        policy({"max": 0.9}),
+        policy({"max": 9.0, "metric": "a/b/epsilon"}),
+        policy(
+            {
+                "max": 0.1,
+                "metric": "a/b/epsilon",
+                "severity": "info",
+                "waiver": {"until": "2099-01-01", "by": "x", "reason": "y"},
+            }
+        ),
+    ],
+)
+def test_an_alarm_blocks_whatever_the_policy_says(rules: Policy | None) -> None:
+    verdict = decide(rules, [metric(), alarmed_metric()], today=date(2026, 1, 1))
+    assert verdict.outcome is Outcome.BLOCK
+    assert verdict.exit_code == Exit.BLOCK
+    assert verdict.gates[0].gate.id == "alarm: a/b/epsilon"
+    assert "2.500 > 2: more leaks than is claimed" in verdict.reason
+    assert Verdict.model_validate_json(verdict.model_dump_json()) == verdict
+
+
+def test_an_alarm_is_beyond_its_bound() -> None:
+    with pytest.raises(ValidationError, match="an alarm needs a value beyond"):
+        metric(value=0.25, alarm=Alarm(bound=0.25, reason="equal is allowed"))

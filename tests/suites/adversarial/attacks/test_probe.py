@@ -211,11 +211,11 @@ def test_a_resource_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """For the rows and to say what is missing; the parts that an attack is built from find their own."""
     asked: list[str] = []
 
-    def counted(name: str) -> Any:
+    def counted(name: str, path: Any = None) -> Any:
         asked.append(name)
-        return find(name)
+        return find(name, path)
 
-    monkeypatch.setattr("suites.adversarial.attacks.run.find", counted)
+    monkeypatch.setattr("suites.adversarial.attacks.models.find", counted)
     attacked(TextFooler(AttackParams(semantics=None)), scorer(), cases()[:2])
     assert asked == list(RECIPES["textfooler"].resources)
 
@@ -258,7 +258,7 @@ def test_a_missing_resource_is_in_every_row_and_stops_no_other_probe(monkeypatch
     def nowhere(name: str, *_: Any, **__: Any) -> Any:
         raise ResourceMissing(f"{name}, for words in context, is missing; get it")
 
-    monkeypatch.setattr("suites.adversarial.attacks.run.find", nowhere)
+    monkeypatch.setattr("suites.adversarial.attacks.models.find", nowhere)
     rows = attacked(TextFooler(AttackParams(semantics=None)), scorer(), cases()[:2])
     assert rows["error"].tolist() == ["word-vectors, for words in context, is missing; get it"] * 2
     (metric,) = [one for one in TextFooler().measure(rows.reset_index()) if one.key == "attack_success_rate"]

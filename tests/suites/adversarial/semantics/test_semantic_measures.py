@@ -149,13 +149,13 @@ def finds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[dict[str,
             raise does["find"]
         return Found(name, tmp_path, "user" if path else does["source"], "0" * 64, "the paper's")
 
-    def reader(found: Found, device: str) -> Any:
+    def reader(measure: str, found: Found, device: str) -> Any:
         if "read" in does:
             raise does["read"]
         return lambda texts: [device for _ in texts]
 
     monkeypatch.setattr(measures, "find", find)
-    monkeypatch.setattr(measures, "_READERS", dict.fromkeys(measures.RESOURCE, reader))
+    monkeypatch.setattr(measures, "_load", reader)
     load_instrument.cache_clear()
     yield does
     load_instrument.cache_clear()

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +12,16 @@ import pytest
 
 from harness.api.case import Case
 from harness.api.lists import as_list
+from harness.api.models import Models
 from harness.api.needs import Need
 from harness.api.scorer import ClassScores, TextRequest
 from harness.errors import DataError, UsageError
+from harness.record.prepared import KeptOnDisk
 from harness.scorer.hf import HFScorer
 from harness.stats.intervals import clopper_pearson
 from harness.stats.paired import flip_regression
 from suites.adversarial.trigger.probe import EXAMPLES, UniversalTrigger, UniversalTriggerParams
+from suites.adversarial.trigger.search import Goal, Settings, Trigger, find_trigger, read_back, to_keep
 from tests.fakes import FakeScorer, by_key, dataset, make_info, plan, rows_of, values
 from tests.scoring import load
 from tests.suites.adversarial.bag import Bag
@@ -149,19 +154,39 @@ def test_every_number_of_a_row_is_that_of_the_text_it_shows() -> None:
         assert len(scorer.encode(row["control"], special=False)) == len(tokens)
 
 
-def test_a_search_runs_once_per_class_and_a_resumed_audit_repeats_it() -> None:
+def test_a_search_runs_once_per_class_and_is_kept_for_a_resumed_audit(tmp_path: Path) -> None:
     chosen = cases_of(texts())
-    probe = UniversalTrigger(UniversalTriggerParams(trigger_tokens=2))
+    plain = UniversalTrigger(UniversalTriggerParams(trigger_tokens=2))
     scorer = Bag(WEIGHTS)
+    models, known = Models(scorer), plan(INFO, examples=texts())
+    probe = plain.within(models, KeptOnDisk(tmp_path / "kept"))
+    probe.prepare(models, replace(known, cases=chosen[:10]))
+    searched = scorer.reads
     rows = list(probe.run(scorer, chosen[:10]))
     searches = sum({row["label"]: row["search_reads"] for row in rows}.values())
-    assert scorer.reads == searches + 3 * 10
-    again = list(UniversalTrigger(probe.params).run(scorer, chosen[:10]))
-    assert scorer.reads == searches + 2 * 3 * 10
-    resumed = [row for case in reversed(chosen[:10]) for row in probe.run(Bag(WEIGHTS), [case])]
-    assert rows == again == resumed[::-1]
-    other = UniversalTrigger(UniversalTriggerParams(trigger_tokens=1))
-    assert {len(row["trigger"].split()) for row in other.run(scorer, chosen[:4])} == {1}
+    assert (searched, scorer.reads) == (searches, searches + 3 * 10)
+    later = Bag(WEIGHTS)
+    resumed = plain.within(Models(later), KeptOnDisk(tmp_path / "kept"))
+    resumed.prepare(Models(later), replace(known, cases=chosen[:10]))
+    assert later.reads == 0
+    assert [row for case in chosen[:10] for row in resumed.run(later, [case])] == rows
+    assert later.reads == 3 * 10
+    assert list(plain.run(Bag(WEIGHTS), chosen[:10])) == rows, "without an audit each call searches"
+
+
+@pytest.mark.parametrize("search", ["gradient", "black_box"])
+def test_what_is_kept_of_a_search_is_all_of_it(search: str) -> None:
+    scorer, goal = Bag(WEIGHTS), Goal(0)
+    settings = Settings(2, 4, 1, 1, 1000, 0, gradient=search == "gradient")
+    requests = [TextRequest(text) for text in texts(8).query("label == 0")["text"]]
+    found = find_trigger(scorer, goal, settings, requests, [])
+    assert read_back(json.loads(json.dumps(to_keep(found)))) == replace(found, pool=read_pool(found))
+    assert read_back(to_keep("no trigger: none")) == "no trigger: none"
+
+
+def read_pool(found: Trigger) -> Sequence[int]:
+    """As it was: all tokens as a range, some as a list."""
+    return found.pool if isinstance(found.pool, range) else list(found.pool)
 
 
 def test_target_side_and_pair(tmp_path: Path) -> None:

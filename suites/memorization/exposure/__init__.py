@@ -1,0 +1,1 @@
+"""Exposure: where a planted secret ranks among all secrets that could stand in its place."""

@@ -1,0 +1,134 @@
+"""Epsilon audited by the canaries of one training: what is proven, what is not, and the alarm."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from harness.api.metrics import Metric
+from harness.api.probe import Plan
+from harness.checkpoint import CheckpointInfo, CheckpointSource, inspect_checkpoint
+from harness.errors import NoDataError, NotApplicableError, UsageError
+from privacy.audit import one_run_bound
+from privacy.canaries.store import COINS, path_of
+from suites.memorization.epsilon_audit import EpsilonAudit, EpsilonAuditParams
+from tests.privacy.toys import make_base
+from tests.suites.memorization.planted import RANDOM, SECRETS, measured, planted
+
+
+@pytest.fixture(scope="module")
+def gpt(tmp_path_factory: pytest.TempPathFactory) -> CheckpointInfo:
+    """Trained without privacy: it knows every canary."""
+    return planted(tmp_path_factory.mktemp("gpt"), "gpt2", "causal_lm", SECRETS, RANDOM, task="causal_lm")
+
+
+def rows_of(planted_: list[bool], scores: list[float], claimed: float = float("nan")) -> pd.DataFrame:
+    n = len(scores)
+    return pd.DataFrame(
+        {
+            "case_id": [f"{number:04d}" for number in range(n)],
+            "status": "ok",
+            "error": None,
+            "kind": "random-tokens",
+            "score": scores,
+            "planted": planted_,
+            "delta": 1e-5,
+            "claimed": claimed,
+        }
+    )
+
+
+def measure(rows: pd.DataFrame, **params: Any) -> dict[str, Metric]:
+    return {metric.key: metric for metric in EpsilonAudit(EpsilonAuditParams(**params)).measure(rows)}
+
+
+def test_a_model_that_knows_its_canaries_proves_a_large_epsilon(gpt: CheckpointInfo) -> None:
+    rows, metrics = measured(EpsilonAudit(), gpt)
+    assert len(rows) == 80  # those of one copy
+    assert metrics["guesses_right"].value is not None
+    assert metrics["guesses_right"].value > 0.8
+    assert metrics["epsilon_lower"].value is not None
+    assert metrics["epsilon_lower"].value > 0.8
+    assert metrics["epsilon_lower"].alarm is None  # nothing was claimed
+
+
+@pytest.mark.parametrize("kind", ["bert"])
+def test_classifiers_by_the_class_a_canary_was_planted_with(kind: str, tmp_path: Path) -> None:
+    info = planted(tmp_path, kind, "classifier", {**RANDOM, "count": 100}, epochs=40, weight_decay=0.0)
+    _, metrics = measured(EpsilonAudit(), info)
+    assert metrics["guesses_right"].low is not None
+    assert metrics["guesses_right"].low > 0.5
+
+
+def test_the_bound_is_that_of_its_counts() -> None:
+    planted_ = [True] * 100 + [False] * 100
+    scores = [1.0] * 90 + [-1.0] * 10 + [-1.0] * 90 + [1.0] * 10
+    found = measure(rows_of(planted_, scores), guessed=(1.0,))
+    expected = one_run_bound(canaries=200, guesses=200, right=180, delta=1e-5)
+    assert found["epsilon_lower"].value == expected.epsilon
+    assert found["guesses_right"].value == 0.9
+    several = measure(rows_of(planted_, scores), guessed=(0.1, 1.0))["epsilon_lower"].value
+    corrected = one_run_bound(canaries=200, guesses=200, right=180, delta=1e-5, confidence=0.975)
+    assert several == corrected.epsilon
+
+
+def test_more_than_is_claimed_is_an_alarm() -> None:
+    rng = np.random.default_rng(0)
+    planted_ = [bool(coin) for coin in rng.random(400) < 0.5]
+    scores = [float(coin) for coin in planted_]
+    found = measure(rows_of(planted_, scores, claimed=1.0))["epsilon_lower"]
+    assert found.alarm is not None
+    assert found.alarm.bound == 1.0
+    assert "a bug in the training or in its accounting" in found.alarm.reason
+    assert measure(rows_of(planted_, scores, claimed=8.0))["epsilon_lower"].alarm is None
+
+
+def test_coins_alone_raise_no_alarm() -> None:
+    rng = np.random.default_rng(1)
+    alarms = 0
+    for _ in range(200):
+        rows = rows_of([bool(coin) for coin in rng.random(200) < 0.5], list(rng.normal(size=200)), claimed=0.001)
+        alarms += measure(rows)["epsilon_lower"].alarm is not None
+    assert alarms <= 10
+
+
+def test_few_canaries_say_what_they_could_show() -> None:
+    note = measure(rows_of([True, False] * 20, [1.0, -1.0] * 20))["epsilon_lower"].note
+    assert "40 canaries could show at most" in note
+    assert "too few to tell much" in note
+
+
+def test_equal_scores_are_told_apart_by_nothing_that_knows_the_coins() -> None:
+    rows = rows_of([True] * 50 + [False] * 50, [0.0] * 100)
+    shuffled = rows.sample(frac=1, random_state=0)
+    found = [measure(each)["guesses_right"].value for each in (rows, shuffled)]
+    assert found[0] == found[1]
+
+
+def test_what_cannot_be_audited_says_why(gpt: CheckpointInfo, tmp_path: Path) -> None:
+    base = make_base(tmp_path / "plain", "gpt2", "causal_lm")
+    with pytest.raises(NotApplicableError, match="train with --canaries"):
+        EpsilonAudit().cases(Plan(inspect_checkpoint(CheckpointSource(source=str(base))), 0))
+    info = planted(tmp_path, "gpt2", "causal_lm", {**SECRETS, "repetitions": [4]}, task="causal_lm", epochs=1)
+    with pytest.raises(NoDataError, match="a claim is about one record"):
+        EpsilonAudit().cases(Plan(info, 0))
+
+
+def test_edited_coins_are_refused(tmp_path: Path) -> None:
+    info = planted(tmp_path, "gpt2", "causal_lm", RANDOM, task="causal_lm", epochs=1)
+    path = path_of(tmp_path / "trained", COINS)
+    path.write_text(path.read_text().replace("true", "false", 1))
+    with pytest.raises(UsageError, match="has been edited"):
+        measured(EpsilonAudit(), info)
+
+
+def test_missing_coins_say_who_has_them(tmp_path: Path) -> None:
+    info = planted(tmp_path, "gpt2", "causal_lm", RANDOM, task="causal_lm", epochs=1)
+    path_of(tmp_path / "trained", COINS).unlink()
+    with pytest.raises(NoDataError, match="whoever trained it has it"):
+        measured(EpsilonAudit(), replace(info))
