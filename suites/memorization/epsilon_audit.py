@@ -29,6 +29,8 @@ from suites.memorization.canary_scores import TASKS, canary_scores, less, task_o
 
 _FEW = 100
 """Canaries below which no attack shows an epsilon of 3.5: ceilings are printed beside every bound."""
+_ENOUGH = 20
+"""Canaries of a class from which on their mean is known better than one of them moves it."""
 _DELTA = 1e-5
 """Of a bound on a training that claims nothing."""
 BASE = "base"
@@ -43,8 +45,8 @@ class EpsilonAuditParams(ProbeParams):
     guessed: tuple[float, ...] = Field(
         default=GUESSED,
         min_length=1,
-        description="shares of the canaries that a guess is made for, half of each at either end; of several the best "
-        "bound counts, each at a part of the error (Bonferroni)",
+        description="shares of the canaries that a guess is made for, half of each at either end, or the upper half "
+        "alone; of all these the best bound counts, each at its part of the error (Bonferroni)",
     )
     confidence: float = Field(default=0.95, gt=0.5, lt=1, description="how often a bound like this holds, at least")
 
@@ -89,7 +91,7 @@ def _measure(guessed: Sequence[float], confidence: float, rows: Rows, named: Map
     scores, planted = _places(rows.good), rows.good["planted"].to_numpy(bool)
     delta, claimed = float(rows.good["delta"].iloc[0]), float(rows.good["claimed"].iloc[0])
     ends = [max(1, int(share * len(scores) / 2)) if len(scores) > 1 else 0 for share in guessed]
-    counts = [(end, end) for end in ends]
+    counts = [(end, below) for end in ends for below in (end, 0)]
     found = {
         bound: audit_one_run(scores, planted, counts, delta, confidence, bound)
         for bound in (Bound.ONE_RUN, Bound.ONE_RUN_GAUSSIAN)
@@ -107,11 +109,13 @@ def _measure(guessed: Sequence[float], confidence: float, rows: Rows, named: Map
 
 
 def _places(good: pd.DataFrame) -> Floats:
-    """Each canary's place among those of its kind and class, from 0 to 1: scores of two kinds cannot be compared.
+    """Each canary's place among those of its kind, from 0 to 1: scores of two kinds cannot be compared; [canaries].
 
-    Within a class what all its canaries taught the model falls away, too, and what is its own is left.
+    What all canaries of a class taught the model together is taken off first, where the class has enough to tell it.
     """
-    ranks = good.groupby(["kind", "label"], sort=False)["score"]
+    groups = good.groupby(["kind", "label"], sort=False)["score"]
+    common = groups.transform("mean").where(groups.transform("size") >= _ENOUGH, 0.0)
+    ranks = (good["score"] - common).groupby(good["kind"], sort=False)
     return ((ranks.rank(method="average") - 0.5) / ranks.transform("size")).to_numpy(np.float64)
 
 
