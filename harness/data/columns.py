@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import date, time
 from decimal import Decimal
 from typing import IO, TYPE_CHECKING, Any
@@ -76,6 +76,29 @@ def parquet_table(file: IO[bytes], wanted: Collection[str]) -> tuple[tuple[str, 
         reader = pq.ParquetFile(file, memory_map=False, read_dictionary=found)
         arrays = reader.iter_batches(_BATCH, columns=found, use_threads=False)
         return tuple(names), *_collect(arrays, found, reader.metadata.num_rows)
+    except (pa.ArrowException, OSError, MemoryError, OverflowError, ValueError) as error:
+        raise TableError(f"cannot be read as parquet ({' '.join(str(error).split())[:200]})") from error
+
+
+def parquet_batches(
+    file: IO[bytes], wanted: Collection[str], rows: int
+) -> Iterator[tuple[tuple[str, ...], dict[str, Column], int]]:
+    """The same, `rows` at a time; memory is bounded by the file's own row groups. Raises TableError."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        reader = pq.ParquetFile(file, memory_map=False)
+        names = tuple(reader.schema_arrow.names)
+        found = [name for name in names if name in wanted]
+        _check_columns(reader.schema_arrow, found)
+        seen = 0
+        for batch in reader.iter_batches(rows, columns=found, use_threads=False):
+            columns = {name: _texts(array, name, seen)[0] for name, array in zip(found, batch.columns, strict=True)}
+            yield names, columns, batch.num_rows
+            seen += batch.num_rows
+        if not seen:
+            yield names, {name: [] for name in found}, 0
     except (pa.ArrowException, OSError, MemoryError, OverflowError, ValueError) as error:
         raise TableError(f"cannot be read as parquet ({' '.join(str(error).split())[:200]})") from error
 

@@ -53,7 +53,7 @@ def read_table(path: Path, kind: str, wanted: Collection[str], *, named: bool = 
         if kind == "parquet":
             return Table(*parquet_table(file, wanted))
         stream = text_stream(file, packed=path.suffix.lower() == ".gz")
-        lines = _Lines(stream)
+        lines = Lines(stream)
         try:
             return _READERS[kind](lines, _Kept(wanted), named)
         except UnicodeDecodeError as error:
@@ -64,11 +64,17 @@ def read_table(path: Path, kind: str, wanted: Collection[str], *, named: bool = 
             raise TableError(f"cannot be read as {kind} ({error.strerror or error})") from error
 
 
-class _Lines:
-    """Lines of a text with their ends, counted, none longer than a cap; a record may take several."""
+class Lines:
+    """Lines of a text with their ends, counted, none longer than a cap; a record may take several.
 
-    def __init__(self, text: io.TextIOWrapper) -> None:
-        self._text, self._most, self._most_lines = text, capped(RECORD_BYTES), capped(DATA_LINES)
+    Args:
+        text: to be read.
+        bounded: whether the number of lines is capped too; a reader that keeps no line needs no such cap.
+    """
+
+    def __init__(self, text: io.TextIOWrapper, *, bounded: bool = True) -> None:
+        self._text, self._most = text, capped(RECORD_BYTES)
+        self._most_lines = capped(DATA_LINES) if bounded else sys.maxsize
         self._record = 0
         self.number = 0
         """Of the line last given."""
@@ -133,17 +139,16 @@ class _Kept:
         return Table(tuple(names), self.columns, self.rows)
 
 
-def _csv(lines: _Lines, kept: _Kept, named: bool) -> Table:
-    return _separated(lines, kept, csv.reader(lines, strict=True), "csv")
+def _csv(lines: Lines, kept: _Kept, named: bool) -> Table:
+    return _separated(lines, kept, separated_records(lines, "csv", kept.wanted, named=named))
 
 
-def _tsv(lines: _Lines, kept: _Kept, named: bool) -> Table:
-    reader = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE, strict=True)
-    return _separated(lines, kept, reader, "tsv", _plain_field if not named else None)
+def _tsv(lines: Lines, kept: _Kept, named: bool) -> Table:
+    return _separated(lines, kept, separated_records(lines, "tsv", kept.wanted, named=named))
 
 
-def _quoted_tsv(lines: _Lines, kept: _Kept, named: bool) -> Table:
-    return _separated(lines, kept, csv.reader(lines, delimiter="\t", strict=True), "quoted-tsv")
+def _quoted_tsv(lines: Lines, kept: _Kept, named: bool) -> Table:
+    return _separated(lines, kept, separated_records(lines, "quoted-tsv", kept.wanted, named=named))
 
 
 def _plain_field(field: str) -> bool:
@@ -151,40 +156,58 @@ def _plain_field(field: str) -> bool:
     return not (len(field) > 3 and field[0] == '"' == field[-1] and '""' in field[1:-1])
 
 
-def _separated(
-    lines: _Lines, kept: _Kept, reader: Iterator[list[str]], kind: str, check: Callable[[str], bool] | None = None
-) -> Table:
-    """Records of separated values under a header; blank lines are skipped, as csv writers end a file with them."""
+def _separated(lines: Lines, kept: _Kept, records: Iterator[list[str]]) -> Table:
+    names = next(records, None)
+    if names is None:
+        return kept.table(())
+    check_names(lines, names, kept.wanted)
+    places = [(at, kept.columns.setdefault(name, [])) for at, name in enumerate(names) if name in kept.wanted]
+    for record in records:
+        for at, column in places:
+            column.append(record[at])
+        kept.row()
+    return kept.table(names)
+
+
+_SEPARATED: Mapping[str, Mapping[str, Any]] = {
+    "csv": {},
+    "tsv": {"delimiter": "\t", "quoting": csv.QUOTE_NONE},
+    "quoted-tsv": {"delimiter": "\t"},
+}
+
+
+def separated_records(lines: Lines, kind: str, wanted: Collection[str], *, named: bool = False) -> Iterator[list[str]]:
+    """The header, then every record under it, of a csv, tsv or quoted-tsv; `named`: the user said the kind.
+
+    Blank lines are skipped, as csv writers end a file with them. Raises TableError, also where a column `wanted` of a
+    tsv is quoted.
+    """
     before = csv.field_size_limit(capped(RECORD_BYTES))
     try:
+        reader = csv.reader(lines, strict=True, **_SEPARATED[kind])
+        checked: list[int] = []
         names: list[str] | None = None
-        places: list[tuple[int, Column]] = []
         while True:
             lines.begin()
             record = _next_record(lines, reader, kind)
             if record is None:
-                return kept.table(names or ())
+                return
             if not record:
                 continue
             if names is None:
                 names = record
-                _check_names(lines, names, kept.wanted)
-                places = [
-                    (at, kept.columns.setdefault(name, [])) for at, name in enumerate(names) if name in kept.wanted
-                ]
-                continue
-            if len(record) != len(names):
+                if kind == "tsv" and not named:
+                    checked = [at for at, name in enumerate(names) if name in wanted]
+            elif len(record) != len(names):
                 lines.fail(_miscounted(record, names, kind))
-            for at, column in places:
-                if check is not None and not check(record[at]):
-                    lines.fail("a field is quoted as in csv; say format: quoted-tsv, or format: tsv to keep the marks")
-                column.append(record[at])
-            kept.row()
+            elif not all(_plain_field(record[at]) for at in checked):
+                lines.fail("a field is quoted as in csv; say format: quoted-tsv, or format: tsv to keep the marks")
+            yield record
     finally:
         csv.field_size_limit(before)
 
 
-def _next_record(lines: _Lines, reader: Iterator[list[str]], kind: str) -> list[str] | None:
+def _next_record(lines: Lines, reader: Iterator[list[str]], kind: str) -> list[str] | None:
     try:
         return next(reader, None)
     except csv.Error as error:
@@ -198,7 +221,8 @@ def _miscounted(record: Sequence[str], names: Sequence[str], kind: str) -> str:
     return f"{fields}, the header has {len(names)}; {hint.get(kind, 'correct the line')}"
 
 
-def _check_names(lines: _Lines, names: Sequence[str], wanted: Collection[str]) -> None:
+def check_names(lines: Lines, names: Sequence[str], wanted: Collection[str]) -> None:
+    """Raises TableError for a header of too many columns, or with one of those wanted twice."""
     if len(names) > capped(DATA_COLUMNS):
         lines.fail(f"{len(names):,} columns, over the cap of {capped(DATA_COLUMNS):,}; {to_raise()}")
     twice = [name for name, count in Counter(names).items() if count > 1 and (name or name in wanted)]
@@ -206,27 +230,17 @@ def _check_names(lines: _Lines, names: Sequence[str], wanted: Collection[str]) -
         lines.fail(f"the column {twice[0][:60]!r} is there twice; rename one")
 
 
-class _Literal(str):
+class Literal(str):
     """A number as it is written in JSON."""
 
     __slots__ = ()
 
 
-def _jsonl(lines: _Lines, kept: _Kept, named: bool) -> Table:
-    """Objects, one a line; a key that a line lacks is missing there. Blank lines are skipped."""
+def _jsonl(lines: Lines, kept: _Kept, named: bool) -> Table:
+    """A key that a line lacks is missing there."""
     names: dict[str, None] = {}
     most = capped(DATA_COLUMNS)
-    decoder = json.JSONDecoder(
-        object_pairs_hook=_no_key_twice, parse_float=_Literal, parse_int=_Literal, parse_constant=_no_constant
-    )
-    while True:
-        lines.begin()
-        line = next(lines, None)
-        if line is None:
-            return kept.table(tuple(names))
-        if not line.strip():
-            continue
-        record = _object(lines, decoder, line)
+    for record in json_objects(lines):
         names.update(dict.fromkeys(record))
         if len(names) > most:
             lines.fail(f"more than {most:,} different keys so far; {to_raise()}")
@@ -234,13 +248,28 @@ def _jsonl(lines: _Lines, kept: _Kept, named: bool) -> Table:
             if name in record:
                 if name not in kept.columns:
                     kept.columns[name] = [None] * kept.rows
-                kept.columns[name].append(_json_text(lines, name, record[name]))
+                kept.columns[name].append(json_text(lines, name, record[name]))
             elif name in kept.columns:
                 kept.columns[name].append(None)
         kept.row()
+    return kept.table(tuple(names))
 
 
-def _object(lines: _Lines, decoder: json.JSONDecoder, line: str) -> dict[str, Any]:
+def json_objects(lines: Lines) -> Iterator[dict[str, Any]]:
+    """The objects of a jsonl file, one a line, numbers as `Literal`; blank lines are skipped. Raises TableError."""
+    decoder = json.JSONDecoder(
+        object_pairs_hook=_no_key_twice, parse_float=Literal, parse_int=Literal, parse_constant=_no_constant
+    )
+    while True:
+        lines.begin()
+        line = next(lines, None)
+        if line is None:
+            return
+        if line.strip():
+            yield _object(lines, decoder, line)
+
+
+def _object(lines: Lines, decoder: json.JSONDecoder, line: str) -> dict[str, Any]:
     try:
         record = decoder.decode(line)
     except RecursionError:
@@ -266,8 +295,9 @@ def _no_constant(word: str) -> NoReturn:
     raise ValueError(f"{word} is no JSON; write null where a value is missing")
 
 
-def _json_text(lines: _Lines, name: str, value: Any) -> str | None:
-    if isinstance(value, _Literal):
+def json_text(lines: Lines, name: str, value: Any) -> str | None:
+    """A value of an object as text. Raises TableError where it has none."""
+    if isinstance(value, Literal):
         return str(value)
     try:
         return plain_text(value)
@@ -275,29 +305,30 @@ def _json_text(lines: _Lines, name: str, value: Any) -> str | None:
         lines.fail(f"column {name!r}: {error}")
 
 
-def _txt(lines: _Lines, kept: _Kept, named: bool) -> Table:
-    """Paragraphs, parted by lines without a visible character; a paragraph keeps its own white space and lines."""
-    paragraph: list[str] = []
+def _txt(lines: Lines, kept: _Kept, named: bool) -> Table:
     texts: Column = kept.columns.setdefault("text", [])
-
-    def end() -> None:
-        if paragraph:
-            texts.append("\n".join(paragraph))
-            paragraph.clear()
-            kept.row()
-            lines.begin()
-
-    for line in lines:
-        if line.strip():
-            paragraph.append(line.rstrip("\r\n"))
-        else:
-            end()
-            lines.begin()
-    end()
+    for paragraph in paragraphs(lines):
+        texts.append(paragraph)
+        kept.row()
     return kept.table(("text",))
 
 
-_READERS: dict[str, Callable[[_Lines, _Kept, bool], Table]] = {
+def paragraphs(lines: Lines) -> Iterator[str]:
+    """Parted by lines without a visible character; a paragraph keeps its own white space and lines."""
+    paragraph: list[str] = []
+    for line in lines:
+        if line.strip():
+            paragraph.append(line.rstrip("\r\n"))
+            continue
+        if paragraph:
+            yield "\n".join(paragraph)
+            paragraph.clear()
+        lines.begin()
+    if paragraph:
+        yield "\n".join(paragraph)
+
+
+_READERS: dict[str, Callable[[Lines, _Kept, bool], Table]] = {
     "csv": _csv,
     "tsv": _tsv,
     "quoted-tsv": _quoted_tsv,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import zlib
 from typing import IO, Any
 
@@ -12,10 +13,14 @@ from harness.data.columns import TableError
 _CHUNK = 1 << 16
 
 
-def text_stream(file: IO[bytes], *, packed: bool) -> io.TextIOWrapper:
-    """UTF-8 text of `file`, a byte order mark taken off, line ends as they are. Reading raises TableError."""
+def text_stream(file: IO[bytes], *, packed: bool, bounded: bool = True) -> io.TextIOWrapper:
+    """UTF-8 text of `file`, a byte order mark taken off, line ends as they are. Reading raises TableError.
+
+    `bounded`: no more than a cap is read; a reader that keeps nothing of a plain file needs none.
+    """
     source = _Unpacked(file) if packed else file
-    return io.TextIOWrapper(io.BufferedReader(_Counted(source), _CHUNK), "utf-8-sig", newline="")
+    most = capped(UNPACKED_BYTES) if bounded else sys.maxsize
+    return io.TextIOWrapper(io.BufferedReader(_Counted(source, most), _CHUNK), "utf-8-sig", newline="")
 
 
 class _Unpacked:
@@ -63,8 +68,8 @@ class _Unpacked:
 class _Counted(io.RawIOBase):
     """Bytes of a stream, counted."""
 
-    def __init__(self, source: IO[bytes] | _Unpacked) -> None:
-        self._source, self._most, self._taken = source, capped(UNPACKED_BYTES), 0
+    def __init__(self, source: IO[bytes] | _Unpacked, most: int) -> None:
+        self._source, self._most, self._taken = source, most, 0
 
     def readable(self) -> bool:
         return True

@@ -156,7 +156,6 @@ class Extraction(Probe[ExtractionParams]):
         TEXTS: Input(Texts, "texts that may have been trained on (default: the manifest's members)", LICENCE),
         CONTROL: Input(Texts, "texts never trained on (default: the manifest's non-members)", UNSEEN),
     }
-    chunk = 32
     metrics = _declared(None)
     nothing = _NO_WINDOW
     Params = ExtractionParams

@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 
 
 def marginal_online(inside: ArrayLike, outside: ArrayLike) -> Floats:
-    """Log of p(x) [n]: the mean of p over models that saw x, log-chances [s, n], and of that over models that did not."""
+    """Log of p(x) [n]: the mean of p over models that saw x, log-chances [s, n], and over models that did not."""
     return np.asarray(np.logaddexp(_mean(inside), _mean(outside)) - np.log(2), dtype=np.float64)
 
 

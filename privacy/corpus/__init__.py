@@ -1,0 +1,1 @@
+"""What a file of training texts holds: an exact index of its strings, and a report of what would be learnt too well."""

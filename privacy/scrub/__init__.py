@@ -1,0 +1,1 @@
+"""Takes personal data out of texts: of training data before training, and of what a model writes."""
