@@ -24,7 +24,7 @@ from harness.checkpoint import CheckpointInfo
 from harness.errors import NoDataError, NotApplicableError
 from privacy.audit import Audited, Bound, alarm, audit_independent, audit_one_run, guess
 from privacy.canaries.canary import Canary
-from privacy.canaries.store import CANARIES, COINS, open_coins, read_canaries
+from privacy.canaries.store import open_coins, read_canaries
 from suites.memorization.canary_scores import TASKS, canary_scores, less, task_of
 
 _FEW = 100
@@ -190,7 +190,7 @@ class EpsilonAudit(Probe[EpsilonAuditParams]):
         if manifest is None or manifest.canaries is None:
             raise NotApplicableError("its training planted no canaries; train with --canaries to have epsilon audited")
         task_of(plan.checkpoint)
-        canaries = read_canaries(plan.checkpoint.path, manifest.canaries.files[CANARIES]).canaries
+        canaries = read_canaries(plan.checkpoint.path, manifest.artefacts).canaries
         single = [(place, canary) for place, canary in enumerate(canaries) if canary.repetitions == 1]
         if not single:
             raise NoDataError(
@@ -208,13 +208,12 @@ class EpsilonAudit(Probe[EpsilonAuditParams]):
         info = scorer.info
         manifest = info.manifest
         assert manifest is not None
-        assert manifest.canaries is not None
         canaries = [Canary(**{name: case.data[name] for name in Canary.model_fields}) for case in cases]
         scores = canary_scores(scorer, manifest.task, canaries, info.labels)
         if BASE in self.others:
             before = canary_scores(_fit(self.others[BASE], info), manifest.task, canaries, info.labels)
             scores = [less(score, base) for score, base in zip(scores, before, strict=True)]
-        coins = open_coins(info.path, manifest.canaries.files[COINS])
+        coins = open_coins(info.path, manifest.artefacts)
         claim = manifest.privacy
         claimed = math.nan if claim is None else claim.epsilon if claim.run_epsilon is None else claim.run_epsilon
         for case, canary, score in zip(cases, canaries, scores, strict=True):
