@@ -10,6 +10,7 @@ from harness.base.plugins import Installed, installed
 from harness.errors import UsageError
 from harness.scorer.candidates import Candidates
 from harness.scorer.causal import CausalScores
+from harness.scorer.chances import Chances
 from harness.scorer.chat.render import ChatTemplate
 from harness.scorer.classes import Classes
 from harness.scorer.distributions import CausalDistributions, MaskedDistributions
@@ -28,6 +29,7 @@ OWN: tuple[AnyHandler, ...] = (
     Candidates,
     CausalDistributions,
     CausalScores,
+    Chances,
     ChatTemplate,
     Classes,
     Embeddings,
