@@ -158,7 +158,7 @@ def cautions(audit: Audit) -> list[Caution]:
         Caution(
             "texts cut",
             f"{work.probe} ({work.model})" if work.model else work.probe,
-            f"{work.truncated_rows} of {work.rows} texts were longer than the model reads",
+            f"{work.truncated_rows} of {work.rows + work.reused} texts were longer than the model reads",
         )
         for work in manifest.work
         if work.truncated_rows

@@ -35,6 +35,7 @@ from harness.errors import UsageError
 from harness.record.rows import RowStore
 
 START, CLS, SEP, MASK = 0, 1, 2, 3
+AT_ONCE = 16
 SPECIALS = ("[start]", "[cls]", "[sep]", "[mask]")
 
 LogProb = Callable[[tuple[int, ...], int], float]
@@ -209,10 +210,10 @@ def plan(info: CheckpointInfo, **data: Dataset | pd.DataFrame) -> Plan:
 
 
 def rows_of(probe: Probe[Any], scorer: Scorer, cases: Sequence[Case], folder: Path) -> pd.DataFrame:
-    """Rows as an audit reads them back: run in chunks, checked against the schema, through parquet."""
+    """Rows as an audit reads them back: run in several calls, checked against the schema, through parquet."""
     store = RowStore(folder, probe.name, probe.Row)
-    for start in range(0, len(cases), probe.chunk):
-        store.append(probe.run(scorer, cases[start : start + probe.chunk]))
+    for start in range(0, len(cases), AT_ONCE):
+        store.append(probe.run(scorer, cases[start : start + AT_ONCE]))
     return store.read()
 
 

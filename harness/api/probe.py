@@ -111,10 +111,9 @@ class Probe(ABC, Generic[P]):
     inputs: ClassVar[Mapping[str, Input]] = {}
     models: ClassVar[Mapping[str, ModelRole]] = {}
     """Other models it asks, by role; in `run` they are `self.others`."""
-    chunk: ClassVar[int] = 64
-    """Cases per durable part: what a crash can lose."""
     pool: ClassVar[int | None] = None
-    """Cases handed to one call of `run`, whose rows become durable as they come; None: as many as `chunk`."""
+    """Cases handed to one call of `run`, for one that gives rows while it works; None: as many as take the time that a
+    crash may lose (`harness.executors.pace`)."""
     metrics: ClassVar[tuple[Declared, ...]] = ()
     """What it measures, each metric declared once, as with default params. Keys are the last part of
     `suite/probe/metric`."""

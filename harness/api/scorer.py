@@ -7,7 +7,7 @@ requests that probes ask most; the others are in `harness.api.requests`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
 
@@ -25,11 +25,16 @@ A_co = TypeVar("A_co", covariant=True)
 
 
 class Request(Generic[A_co]):
-    """What is asked of a model, answered by an `A_co`. Frozen and hashable: equal requests have one answer."""
+    """What is asked of a model, answered by an `A_co`. Frozen and hashable: equal requests have one answer.
+
+    An answer may be given to several who ask the same: nobody changes it.
+    """
 
     __slots__ = ()
     heavy: ClassVar[bool] = False
     """Whether an answer is megabytes: then nobody keeps it or sends it to another process."""
+    drawn: ClassVar[bool] = False
+    """Whether equal requests get answers drawn anew, without a seed in the request: then nobody keeps them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +202,24 @@ class Counts:
     batches: int = 0
     halvings: int = 0
     truncated_rows: int = 0
+    reused: int = 0
+    """Requests answered without the model, by what it had answered before."""
     seconds: float = 0.0
     by_kind: dict[str, int] = field(default_factory=dict)
+
+    def __add__(self, other: Counts) -> Counts:
+        return self._with(other, 1)
+
+    def __sub__(self, other: Counts) -> Counts:
+        return self._with(other, -1)
+
+    def _with(self, other: Counts, sign: int) -> Counts:
+        """Each count with that of `other` added or taken off."""
+        numbers = (each.name for each in fields(self) if each.name != "by_kind")
+        made = Counts(**{name: getattr(self, name) + sign * getattr(other, name) for name in numbers})
+        kinds = dict.fromkeys((*self.by_kind, *other.by_kind))
+        made.by_kind = {kind: self.by_kind.get(kind, 0) + sign * other.by_kind.get(kind, 0) for kind in kinds}
+        return made
 
     @property
     def padding_waste(self) -> float | None:

@@ -22,7 +22,7 @@ from harness.scan.record import ScanRecord
 
 Inspect = Callable[[CheckpointSource], CheckpointInfo]
 """What is known of a checkpoint, found out once per plan."""
-_COUNTED = ("rows", "tokens", "padded_tokens", "batches", "halvings", "truncated_rows", "seconds")
+_COUNTED = ("rows", "tokens", "padded_tokens", "batches", "halvings", "truncated_rows", "reused", "seconds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +159,10 @@ class OtherModels:
     def _scorer(self, planned: PlannedModel) -> Scorer:
         if planned.key not in self._scorers:
             from harness.scorer.hf import HFScorer
+            from harness.scorer.kept import KEPT_BYTES
 
             loaded = load_checkpoint(planned.info, device=planned.device, dtype=planned.dtype)
-            self._scorers[planned.key] = HFScorer(loaded)
+            self._scorers[planned.key] = HFScorer(loaded, keep_bytes=KEPT_BYTES)
         return self._scorers[planned.key]
 
 

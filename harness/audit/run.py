@@ -9,12 +9,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import EntryPoint
 from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 
+from harness.api.case import Case
+from harness.api.job import SUBJECT, Job, JobModel, add_counts
 from harness.api.metrics import Better, Metric, missing_metric
 from harness.api.probe import Probe
 from harness.api.progress import OnProgress
@@ -32,7 +35,7 @@ from harness.base.validation import validated
 from harness.baseline.judge import compared_with, first_verdict, judge, rows_lost, store_of
 from harness.checkpoint import NOTHING, Permissions, load_checkpoint
 from harness.errors import AssayError, AuditError, NotApplicableError, UsageError
-from harness.executors import make_executor
+from harness.executors import AtHand, make_executor
 from harness.gate.claim_metric import claim_metrics
 from harness.gate.decide import Policy, Verdict
 from harness.provenance.claim import TrainingRecord
@@ -49,7 +52,7 @@ from harness.record.folder import (
     WorkRecord,
 )
 from harness.record.lock import writing
-from harness.record.rows import RowStore
+from harness.record.rows import RowStore, compact
 from harness.reports import write_reports
 from harness.scan.finding import ScanReport
 from harness.scan.record import SCAN_FILE, ScanRecord, scan_metrics
@@ -154,6 +157,8 @@ def run_audit(plan: AuditPlan, folder: AuditFolder, on_progress: OnProgress = la
     """
     with writing(folder.path), _told(folder):
         _execute(plan, folder, on_progress)
+        for planned in plan.probes:
+            compact(folder.path, planned.probe.name)
         return conclude(plan, folder)
 
 
@@ -283,8 +288,7 @@ def _execute(plan: AuditPlan, folder: AuditFolder, on_progress: OnProgress) -> N
     if not any(pending):
         return
     folder.write_manifest(folder.manifest().model_copy(update={"not_applicable": dict(plan.not_applicable)}))
-    scorer = _load_scorer(plan, folder)
-    executor, others = make_executor(plan.spec.executor), OtherModels()
+    scorer, others = _load_scorer(plan, folder), OtherModels()
     deadline = time.monotonic() + 60 * plan.spec.limits.minutes if plan.spec.limits.minutes else None
     incomplete: dict[str, str] = {}
     for planned, store, cases in zip(plan.probes, stores, pending, strict=True):
@@ -295,11 +299,13 @@ def _execute(plan: AuditPlan, folder: AuditFolder, on_progress: OnProgress) -> N
         bound = replace(planned, probe=probe)
         if cases and not _over(deadline) and not _prepared(plan, bound, scorer, others, folder, incomplete):
             continue
-        before = {"": replace(scorer.counts), **others.counts(planned.models)}
+        executor = make_executor(plan.spec.executor, AtHand(probe, scorer, partial(others.counts, planned.models)))
+        counts = {SUBJECT: Counts()}
         try:
-            for rows in executor.run(probe, scorer, cases) if not _over(deadline) else ():
-                store.append(rows)
-                finished += len(rows)
+            for part in executor.run(job_of(plan, bound, cases)) if not _over(deadline) else ():
+                store.append(part.rows)
+                counts = add_counts(counts, part.counts)
+                finished += len(part.rows)
                 on_progress(planned.probe.name, finished, total)
                 if _over(deadline):
                     break
@@ -310,8 +316,7 @@ def _execute(plan: AuditPlan, folder: AuditFolder, on_progress: OnProgress) -> N
             incomplete[planned.probe.name] = (
                 f"the limit of {plan.spec.limits.minutes:g} minutes was reached after {finished} of {total} cases"
             )
-        after = {"": scorer.counts, **others.counts(planned.models)}
-        _record_work(folder, planned.probe.name, before, after, incomplete)
+        _record_work(folder, planned.probe.name, counts, incomplete)
 
 
 def _prepared(
@@ -347,22 +352,29 @@ def _over(deadline: float | None) -> bool:
 
 def _load_scorer(plan: AuditPlan, folder: AuditFolder) -> Scorer:
     from harness.scorer.hf import HFScorer
+    from harness.scorer.kept import KEPT_BYTES
 
     loaded = load_checkpoint(plan.info, device=plan.spec.device, dtype=plan.spec.dtype)
     manifest = folder.manifest()
     folder.write_manifest(manifest.model_copy(update={"device": loaded.device, "dtype": loaded.dtype}))
-    return HFScorer(loaded)
+    return HFScorer(loaded, keep_bytes=KEPT_BYTES)
 
 
-def _record_work(
-    folder: AuditFolder,
-    probe: str,
-    before: Mapping[str, Counts],
-    after: Mapping[str, Counts],
-    incomplete: dict[str, str],
-) -> None:
-    """What the checkpoint ('') did for a probe, and the other models that were asked, by role."""
-    done = {role: work_between(before[role], counts) for role, counts in after.items()}
+def job_of(plan: AuditPlan, planned: PlannedProbe, cases: Sequence[Case]) -> Job:
+    """Some cases of a planned probe, for any process to take; of one that is bound, with what it has prepared."""
+    spec, probe = plan.spec, planned.probe
+    subject = JobModel(spec.checkpoint, plan.info.fingerprint.digest, spec.device, spec.dtype)
+    others = {
+        role: JobModel(each.info.source, each.info.fingerprint.digest, each.device, each.dtype)
+        for role, each in planned.models.items()
+    }
+    params = probe.params.model_dump(mode="json")
+    return Job(probe.name, probe.version, params, {SUBJECT: subject, **others}, tuple(cases), probe.kept)
+
+
+def _record_work(folder: AuditFolder, probe: str, counts: Mapping[str, Counts], incomplete: dict[str, str]) -> None:
+    """What the checkpoint did for a probe, and the other models that were asked, by role."""
+    done = {"" if role == SUBJECT else role: work_between(Counts(), each) for role, each in counts.items()}
     work = [
         WorkRecord(probe=probe, model=role, **each) for role, each in done.items() if not role or any(each.values())
     ]

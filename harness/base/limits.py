@@ -101,4 +101,4 @@ TRACKED_BYTES = 8 * 2**30
 TRACKED_SMALL_BYTES = 64 * 2**20
 """Its manifest, metrics or verdict. A metric takes 1 KB, and few audits have a thousand."""
 TRACKED_FILES = 100_000
-"""Its parts of rows; one is written for each `Probe.chunk` cases."""
+"""Its parts of rows; one is written about every 20 seconds (`harness.executors.pace`)."""

@@ -1,26 +1,26 @@
-"""Where cases run. An executor turns cases into rows, chunk by chunk; the audit makes each chunk durable."""
+"""Where cases run. An executor turns jobs into rows, some at a time; the audit makes them durable."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterator
+from typing import Protocol
 
-from harness.api.case import Case
-from harness.api.probe import Probe, RowDict
-from harness.api.scorer import Scorer
-from harness.executors.local import LocalExecutor
+from harness.api.job import Done, Job
+from harness.executors.bench import AtHand, Bench, FromSources
+from harness.executors.job import run_job
+from harness.executors.local import LocalExecutor, in_parts
 
-__all__ = ["Executor", "make_executor"]
+__all__ = ["AtHand", "Bench", "Executor", "FromSources", "in_parts", "make_executor", "run_job"]
 
 
 class Executor(Protocol):
-    """Runs the cases of one probe."""
+    """Runs jobs."""
 
-    def run(self, probe: Probe[Any], scorer: Scorer, cases: Sequence[Case]) -> Iterator[list[RowDict]]:
-        """One list of rows per finished chunk; exactly one row per case over all chunks."""
+    def run(self, job: Job) -> Iterator[Done]:
+        """What is finished, as it comes; exactly one row per case over all of it."""
         ...
 
 
-def make_executor(name: str) -> Executor:
+def make_executor(name: str, bench: Bench) -> Executor:
     """The executor a spec names."""
-    return {"local": LocalExecutor}[name]()
+    return {"local": LocalExecutor}[name](bench)

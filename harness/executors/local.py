@@ -1,4 +1,4 @@
-"""Runs cases in this process, one chunk after another."""
+"""Runs cases in this process: as many in a call as fill its batches, as few as a crash may lose."""
 
 from __future__ import annotations
 
@@ -6,39 +6,66 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from harness.api.case import Case
+from harness.api.job import Done, Job
 from harness.api.probe import Probe, RowDict, error_row
-from harness.api.scorer import Scorer
+from harness.api.scorer import Counts, Scorer
 from harness.errors import AssayError, AuditError
+from harness.executors.bench import Bench
+from harness.executors.pace import Pace
 
 
 class LocalExecutor:
-    """One process. A case whose probe crashes becomes an error row with the reason; the others carry on."""
+    """One process."""
 
-    def run(self, probe: Probe[Any], scorer: Scorer, cases: Sequence[Case]) -> Iterator[list[RowDict]]:
-        """Lists of at most `probe.chunk` rows, as they come; one row per case."""
-        size = probe.pool or probe.chunk
-        for start in range(0, len(cases), size):
-            yield from _parts(probe, _rows(probe, scorer, cases[start : start + size]))
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+
+    def run(self, job: Job) -> Iterator[Done]:
+        """Rows as they come with the work since those before; one row per case."""
+        probe, scorer = self._bench.probe(job), self._bench.scorer(job)
+        before = self._bench.counts(job)
+        for rows in in_parts(probe, scorer, job.cases):
+            now = self._bench.counts(job)
+            yield Done(rows, {role: counts - before.get(role, Counts()) for role, counts in now.items()})
+            before = now
 
 
-def _parts(probe: Probe[Any], rows: Iterator[RowDict]) -> Iterator[list[RowDict]]:
-    part: list[RowDict] = []
+def in_parts(
+    probe: Probe[Any], scorer: Scorer, cases: Sequence[Case], pace: Pace | None = None
+) -> Iterator[list[RowDict]]:
+    """Lists of rows, each worth at most about `pace.SECONDS` of work; one row per case.
+
+    A case whose probe crashes becomes an error row with the reason; the others carry on.
+    """
+    pace = pace or Pace()
+    waiting: list[RowDict] = []
+    start = 0
     try:
-        for row in rows:
-            part.append(row)
-            if len(part) == probe.chunk:
-                yield part
-                part = []
+        while start < len(cases):
+            if waiting and pace.is_due_first:
+                yield waiting
+                waiting = []
+                pace.written()
+            chosen = cases[start : start + (probe.pool or pace.size)]
+            start += len(chosen)
+            pace.called()
+            for row in _rows(probe, scorer, chosen):
+                waiting.append(row)
+                if probe.pool and pace.is_due:  # other probes give all rows of a call at its end
+                    yield waiting
+                    waiting = []
+                    pace.written()
+            pace.returned(len(chosen))
     except (AssayError, OSError, KeyboardInterrupt):
-        if part:
-            yield part  # the audit stops after that, with what is done
+        if waiting:
+            yield waiting  # the audit stops after that, with what is done
         raise
-    if part:
-        yield part
+    if waiting:
+        yield waiting
 
 
 def _rows(probe: Probe[Any], scorer: Scorer, cases: Sequence[Case]) -> Iterator[RowDict]:
-    """Exactly one row per case: what a crash of the probe leaves over runs case by case."""
+    """Exactly one row per case: what a crash of the probe leaves over runs in halves, down to the case that crashes."""
     left = {case.id: case for case in cases}
     try:
         yield from _checked(probe, probe.run(scorer, cases), left)
@@ -50,8 +77,11 @@ def _rows(probe: Probe[Any], scorer: Scorer, cases: Sequence[Case]) -> Iterator[
         if len(cases) == 1:
             yield error_row(cases[0], f"{type(error).__name__}: {error}")
             return
-        for case in list(left.values()):
-            yield from _rows(probe, scorer, [case])
+        rest = list(left.values())
+        middle = (len(rest) + 1) // 2
+        for half in (rest[:middle], rest[middle:]):
+            if half:
+                yield from _rows(probe, scorer, half)
         return
     if left:
         raise _at_fault(probe, f"gave no row for {len(left)} of {len(cases)} cases")

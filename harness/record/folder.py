@@ -118,6 +118,7 @@ class WorkRecord(_Record):
     batches: int
     halvings: int
     truncated_rows: int
+    reused: int = Field(default=0, description="requests that another had asked before, answered without the model")
     seconds: float = Field(description="in the model")
     elapsed: float | None = Field(default=None, description="seconds on the clock of a preparation, all models")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from harness.scorer.abilities import AnyHandler, handler_of
 from harness.scorer.engine import Engine
 from harness.scorer.gradients import InputGradients
 from harness.scorer.handler import Handler, Parts
+from harness.scorer.kept import KeptAnswers
 from harness.scorer.texts import special_ids, to_input, tokenise
 
 if TYPE_CHECKING:
@@ -25,16 +25,18 @@ class HFScorer:
     Answers do not depend on the batching: in float32 on CPU log-probabilities, logits and embeddings agree within 1e-4
     (absolute) at any batch size, and greedy tokens agree wherever the two best logits are not that close.
     A token budget is the most padded tokens of one batch; each kind of request keeps its own once memory has run out.
+    Answers are kept in `keep_bytes` of memory and given again, so the model must stay as it is; 0: none is kept.
     Not for use from two threads at once.
     """
 
-    def __init__(self, loaded: LoadedCheckpoint, *, token_budget: int | None = None) -> None:
+    def __init__(self, loaded: LoadedCheckpoint, *, token_budget: int | None = None, keep_bytes: int = 0) -> None:
         if token_budget is not None and token_budget < 1:
             raise UsageError(f"a token budget of {token_budget} is none; give at least 1")
         self._info = loaded.info
         self._engine = Engine(loaded, token_budget)
         self._parts = Parts(self._engine, loaded.info.source.source)
         self._handlers: dict[AnyHandler, Handler[Any, Any]] = {}
+        self._kept = KeptAnswers(keep_bytes)
 
     @property
     def info(self) -> CheckpointInfo:
@@ -49,10 +51,8 @@ class HFScorer:
     @property
     def counts(self) -> Counts:
         """Work done so far, all kinds together; `by_kind` has the rows of each."""
-        total = Counts(by_kind={kind: counts.rows for kind, counts in self._engine.counts.items()})
-        for counts in self._engine.counts.values():
-            for name in (field.name for field in fields(Counts) if field.name != "by_kind"):
-                setattr(total, name, getattr(total, name) + getattr(counts, name))
+        total = sum(self._engine.counts.values(), Counts())
+        total.by_kind = {kind: counts.rows for kind, counts in self._engine.counts.items()}
         return total
 
     def counts_of(self, kind: str) -> Counts:
@@ -103,8 +103,23 @@ class HFScorer:
         for handler in dict.fromkeys(by_type.values()):
             chosen = [index for index, request in enumerate(requests) if by_type[type(request)] is handler]
             with self._engine.timed(handler.kind, gradients=handler.gradients):
-                answers.update(zip(chosen, handler.run([requests[index] for index in chosen]), strict=True))
+                found = self._answered(handler, [requests[index] for index in chosen])
+            answers.update(zip(chosen, found, strict=True))
         return [answers[index] for index in range(len(requests))]
+
+    def _answered(self, handler: Handler[Any, Any], requests: Sequence[Request[A]]) -> list[A]:
+        """What is known, and the handler's answers to the rest."""
+        known = self._kept.find(requests)
+        rest = [index for index, request in enumerate(requests) if request not in known]
+        asked = [requests[index] for index in rest]
+        answered = handler.run(asked) if asked or not requests else []
+        new = dict(zip(rest, answered, strict=True))
+        self._kept.keep(asked, answered)
+        counts = self._engine.count(handler.kind)
+        counts.reused += len(requests) - len(rest)
+        again = (known[request] for request in requests if request in known)
+        counts.truncated_rows += sum(getattr(answer, "truncated", 0) > 0 for answer in again)
+        return [new[index] if index in new else known[request] for index, request in enumerate(requests)]
 
     @property
     def why_no_gradients(self) -> str | None:

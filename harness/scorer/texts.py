@@ -36,10 +36,42 @@ def tokenise(tokenizer: Any, requests: Sequence[Text], max_tokens: int) -> list[
     """A row of at most `max_tokens` per request; over-long pairs lose tokens of the longer text first."""
     rows = _call(tokenizer, requests, truncation=False)
     long = [index for index, row in enumerate(rows) if len(row.ids) > max_tokens]
-    cut = _call(tokenizer, [requests[index] for index in long], truncation=True, max_length=max_tokens)
+    cut = _cut(tokenizer, [requests[index] for index in long], [rows[index] for index in long], max_tokens)
     for index, row in zip(long, cut, strict=True):
         rows[index] = TextRow(row.ids, row.segments, len(rows[index].ids) - len(row.ids))
     return rows
+
+
+def _cut(tokenizer: Any, requests: Sequence[Text], whole: Sequence[TextRow], max_tokens: int) -> list[TextRow]:
+    """Over-long rows as the tokenizer cuts them.
+
+    Rows of single texts are cut here where that gives what the tokenizer makes of the first: it would read all again,
+    which takes as long as the first time.
+    """
+    single = [index for index, request in enumerate(requests) if request.pair is None]
+    if len(single) > 1 and tokenizer.truncation_side == "right":
+        end = _added_at_the_end(tokenizer)
+        if _call(tokenizer, [requests[single[0]]], truncation=True, max_length=max_tokens) == [
+            _shortened(whole[single[0]], max_tokens, end)
+        ]:
+            found = {index: _shortened(whole[index], max_tokens, end) for index in single}
+            pairs = [index for index in range(len(requests)) if index not in found]
+            others = _call(tokenizer, [requests[index] for index in pairs], truncation=True, max_length=max_tokens)
+            found.update(zip(pairs, others, strict=True))
+            return [found[index] for index in range(len(requests))]
+    return _call(tokenizer, requests, truncation=True, max_length=max_tokens)
+
+
+def _added_at_the_end(tokenizer: Any) -> int:
+    """How many special tokens follow a text."""
+    mask = tokenizer("a", return_special_tokens_mask=True)["special_tokens_mask"]
+    return mask[::-1].index(0) if 0 in mask else 0
+
+
+def _shortened(row: TextRow, length: int, end: int) -> TextRow:
+    """The row without the tokens before its last `end` that are too many."""
+    left, after = length - end, len(row.ids) - end
+    return TextRow(row.ids[:left] + row.ids[after:], row.segments[:left] + row.segments[after:])
 
 
 def to_rows(tokenizer: Any, requests: Sequence[Text | InputRequest], max_tokens: int) -> list[TextRow]:

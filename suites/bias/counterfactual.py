@@ -109,7 +109,6 @@ class Counterfactual(Probe[CounterfactualParams]):
             Texts, "texts whose identity words are swapped, instead of the built-in templates", required=False
         )
     }
-    chunk = 16
     metrics = (
         MeanOf(
             *("counterfactual_gap", Better.LOWER, of(lambda gap: np.minimum(gap, 1.0), "gap")),

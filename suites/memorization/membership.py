@@ -131,7 +131,6 @@ class Membership(Probe[MembershipParams]):
         MEMBERS: Input(LabelledTexts, "the training records (default: those of the training manifest)", required=False),
         NON_MEMBERS: Input(LabelledTexts, "held-out records (default: those of the training manifest)", required=False),
     }
-    chunk = 256
     Params = MembershipParams
     metrics = _declared(DEFAULT_FPRS)
     nothing = "0 members and 0 non-members were scored; both are needed"

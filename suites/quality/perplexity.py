@@ -104,7 +104,6 @@ class Perplexity(Probe[PerplexityParams]):
     )
     needs = (any_of(Need.CAUSAL_LM, Need.MASKED_LM),)
     inputs = {"texts": Input(Texts, "running text, one document per row", BBC_NEWS)}  # noqa: RUF012
-    chunk = 16
     metrics = (
         _per("token_perplexity", "tokens", CAUSAL, per_token=True),
         _per("word_perplexity", "words", CAUSAL),

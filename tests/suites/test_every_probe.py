@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from harness.api.needs import Need
 from harness.api.probe import Probe, ProbeRow
 from harness.api.registry import ProbeClass, find_probes
 from harness.audit.plan import AuditPlan, make_plan
-from harness.audit.run import measure, run_audit, start_audit
+from harness.audit.run import job_of, measure, run_audit, start_audit
 from harness.audit.spec import AuditSpec
 from harness.checkpoint import CheckpointSource, Permissions, inspect_checkpoint, load_checkpoint
+from harness.executors.bench import installed_probe
 from harness.scorer.hf import HFScorer
 from privacy.training import TrainSpec, train
 from tests.suites.adversarial.recipes.ingredients import resources
@@ -150,6 +152,8 @@ def test_without_rows_every_metric_is_missing_and_says_why(probe: ProbeClass) ->
 def test_it_runs_and_its_numbers_follow_from_its_rows(probe: ProbeClass, home: Path, tmp_path: Path) -> None:
     plan = plan_for(probe, home, tmp_path)
     (planned,) = plan.probes
+    job = pickle.loads(pickle.dumps(job_of(plan, planned, planned.cases)))
+    assert (installed_probe(find_probes(), job).params, list(job.cases)) == (planned.probe.params, planned.cases)
     result = run_audit(plan, start_audit(plan))
     rows = result.folder.rows(probe.name)
     assert set(rows["case_id"]) == {case.id for case in planned.cases}

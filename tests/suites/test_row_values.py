@@ -70,6 +70,7 @@ def extraction(windows: int) -> pd.DataFrame:
         "exact": RNG.random(N) < 0.4,
         "matched": RNG.integers(0, 50, N),
         "edit": RNG.random(N) / 5,
+        "bleu": RNG.random(N),
         "chance": RNG.random(N) / 50,
         "sampled": pd.array(RNG.integers(0, 3, N), dtype="Int64"),
         "bucket": np.where(np.arange(N) % 3 == 0, "", np.where(np.arange(N) % 4 == 0, "1 copy", "8+ copies")),

@@ -40,7 +40,6 @@ class AttackProbe(Probe[AttackParams]):
     recipe: ClassVar[Recipe]
     needs = (any_of(Need.SEQUENCE_CLASSIFIER),)
     inputs = {"examples": Input(LabelledTexts, "texts with their true labels", EXAMPLES)}  # noqa: RUF012
-    chunk = 16
     pool = 4096
     Params = AttackParams
     Row = AttackRow

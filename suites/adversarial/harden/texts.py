@@ -20,7 +20,7 @@ from harness.base.files import write_atomic
 from harness.checkpoint import CheckpointInfo, CheckpointSource, inspect_checkpoint, load_checkpoint
 from harness.data.datasets import Dataset, DataSource, frame_digest
 from harness.errors import AuditError
-from harness.executors import make_executor
+from harness.executors import in_parts
 from harness.provenance.manifest import HardeningRound
 from harness.record.rows import RowStore
 from privacy.training.data.load import TrainingData
@@ -104,7 +104,7 @@ def _attack(
         what = f"attack on training texts, round {number}"
         finished = len(cases) - len(pending)
         on_cases(what, finished, len(cases))
-        for part in make_executor("local").run(probe, _scorer(info, spec), pending):
+        for part in in_parts(probe, _scorer(info, spec), pending):
             store.append(part)
             finished += len(part)
             on_cases(what, finished, len(cases))

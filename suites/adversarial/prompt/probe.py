@@ -135,7 +135,6 @@ class Prompt(Probe[PromptParams]):
     needs = (any_of(Need.CAUSAL_LM),)
     models = ROLES
     inputs = {"prompts": Input(PromptAnswers, "prompts with the answers that should follow", PROMPTS)}  # noqa: RUF012
-    chunk = 16
     pool = 4096
     metrics = prompt_metrics(PromptParams().semantics)
     nothing = "no prompt could be attacked"

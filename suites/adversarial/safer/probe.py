@@ -146,7 +146,6 @@ class Safer(Probe[SaferParams]):
     )
     needs = (any_of(Need.SEQUENCE_CLASSIFIER),)
     inputs = {"examples": Input(LabelledTexts, "texts with their true labels", EXAMPLES)}  # noqa: RUF012
-    chunk = 4
     metrics = safer_metrics()
     nothing = "no text could be smoothed"
     Params = SaferParams

@@ -132,7 +132,6 @@ class Typos(Probe[TyposParams]):
     )
     needs = (any_of(Need.SEQUENCE_CLASSIFIER),)
     inputs = {"examples": Input(LabelledTexts, "texts with their true labels", EXAMPLES)}  # noqa: RUF012
-    chunk = 8
     metrics = typo_metrics()
     nothing = "no text could be classified"
     Params = TyposParams

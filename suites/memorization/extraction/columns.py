@@ -25,6 +25,7 @@ class ExtractionRow(ProbeRow):
     overlap: Series[float] = column("share of the suffix's tokens that were generated, anywhere", "rate", ge=0, le=1)
     logprob: Series[float] = column("log-probability of the suffix after the prefix", "nats", le=0)
     edit: Series[float] = column("edits from what was generated to the suffix, over its tokens", "rate", ge=0, le=1)
+    bleu: Series[float] = column("BLEU-4 of what was generated, smoothed, by tokens; 1: the suffix", "rate", ge=0, le=1)
     chance: Series[float] = column("chance that one sample, drawn as the params say, is the suffix", "rate", ge=0, le=1)
     sampled: Series[pd.Int64Dtype] = column("samples that are the suffix; empty: none drawn", nullable=True, ge=0)
     copies: Series[pd.Int64Dtype] = column(

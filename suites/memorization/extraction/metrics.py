@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -15,10 +16,13 @@ from harness.api.estimates import POSITIVE, UNIT, estimate
 from harness.api.metrics import Better, Metric, RowValues
 from harness.stats.differences import difference
 from harness.stats.intervals import share_reach
+from suites.memorization.continuation.chance import chance_in
+from suites.memorization.continuation.near import NEAR_BLEU
 from suites.memorization.extraction.columns import CONTROL, TEXTS
-from suites.memorization.extraction.near import NEAR
 
 Integers = NDArray[np.int64]
+NEAR_EDITS = 0.1
+"""Edits per token of the suffix up to which a continuation is near-verbatim: 5 of 50 tokens."""
 NO_WINDOW = "no window of this side was scored"
 
 
@@ -31,7 +35,8 @@ def extraction_metrics(suffix_tokens: int | None, n: int, p: float) -> tuple[Dec
     runs: dict[str, Any] = {"unit": "tokens", "bounds": most, "per_token": True}
     texts, control = _of_side(TEXTS), _of_side(CONTROL)
     likely = of(partial(_likely, n, p), "chance")
-    near = of(lambda edit: edit <= NEAR, "edit")
+    near = of(lambda edit: edit <= NEAR_EDITS, "edit")
+    alike = of(lambda bleu: bleu >= NEAR_BLEU, "bleu")
     return (
         ShareOf("extracted_share", Better.LOWER, "exact", **texts),
         ShareOf("control_share", Better.LOWER, "exact", **control),
@@ -45,6 +50,8 @@ def extraction_metrics(suffix_tokens: int | None, n: int, p: float) -> tuple[Dec
         ShareOf("np_extractable_control_share", Better.LOWER, likely, headline=False, **control),
         ShareOf("near_verbatim_share", Better.LOWER, near, headline=False, **texts),
         ShareOf("near_verbatim_control_share", Better.LOWER, near, headline=False, **control),
+        ShareOf("near_bleu_share", Better.LOWER, alike, headline=False, **texts),
+        ShareOf("near_bleu_control_share", Better.LOWER, alike, headline=False, **control),
         *_where_known(likely),
     )
 
@@ -77,9 +84,8 @@ def _of_side(side: str) -> dict[str, Any]:
 
 
 def _likely(n: int, p: float, chance: Any) -> Any:
-    """Whether one of n samples is the suffix with a chance of p: 1 - (1 - q)^n >= p (Hayes et al. 2024)."""
-    with np.errstate(divide="ignore"):  # a chance of 1
-        return -np.expm1(n * np.log1p(-np.asarray(chance, dtype=np.float64))) >= p
+    """Whether one of n samples is the suffix with a chance of p, at least."""
+    return np.array([chance_in(n, math.log(one) if one > 0 else -math.inf) >= p for one in chance], dtype=np.bool_)
 
 
 def _difference(rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:

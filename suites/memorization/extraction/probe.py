@@ -22,6 +22,7 @@ from harness.checkpoint import CheckpointInfo
 from harness.data.datasets import Dataset, DataSource, load_dataset
 from harness.data.schemas import Texts
 from suites.framing import Ids, opening
+from suites.memorization.continuation.near import bleu, edit_share
 from suites.memorization.extraction.columns import CONTROL, TEXTS, ExtractionRow
 from suites.memorization.extraction.copies import (
     COUNTED_CHARACTERS,
@@ -31,8 +32,8 @@ from suites.memorization.extraction.copies import (
     suffix_text,
     text_index,
 )
+from suites.memorization.extraction.matches import common_prefix, overlap
 from suites.memorization.extraction.metrics import NO_WINDOW, extraction_metrics
-from suites.memorization.extraction.near import common_prefix, edits, overlap
 from suites.memorization.members import MEMBERS, NON_MEMBERS, check_side, manifest_sources
 from suites.memorization.windows import cut_windows
 
@@ -105,7 +106,6 @@ class Extraction(Probe[ExtractionParams]):
         TEXTS: Input(Texts, "texts that may have been trained on (default: the manifest's members)", LICENCE),
         CONTROL: Input(Texts, "texts never trained on (default: the manifest's non-members)", UNSEEN),
     }
-    chunk = 32
     metrics = extraction_metrics(None, _DEFAULTS.n, _DEFAULTS.p)
     nothing = NO_WINDOW
     Params = ExtractionParams
@@ -263,7 +263,8 @@ class Extraction(Probe[ExtractionParams]):
             "matched": matched,
             "overlap": overlap(generation.tokens, suffix),
             "logprob": min(0.0, float(chances.logprobs.sum())),
-            "edit": edits(generation.tokens, suffix),
+            "edit": edit_share(generation.tokens, suffix),
+            "bleu": min(1.0, bleu(generation.tokens, suffix)),
             "chance": chances.chance,
             "sampled": hits if self.params.samples else None,
         }

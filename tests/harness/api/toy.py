@@ -28,7 +28,6 @@ class Toy(Probe[ProbeParams]):
     about = About("Share of label 0", "none", "anything else")
     needs = (any_of(Need.SEQUENCE_CLASSIFIER),)
     inputs = {"texts": Input(Texts, "texts to classify")}  # noqa: RUF012
-    chunk = 4
     Row = ToyRow
 
     def cases(self, plan: Plan) -> list[Case]:

@@ -15,6 +15,7 @@ from harness.audit.plan import AuditPlan, make_plan
 from harness.audit.run import AuditResult, measure, regate, resume_plan, run_audit, start_audit
 from harness.audit.spec import AuditSpec
 from harness.errors import AssayError, AuditError, UsageError
+from harness.executors import pace
 from harness.gate.decide import Policy
 from harness.record.folder import AuditFolder, Status, audits_in
 from harness.record.rows import row_parts
@@ -103,7 +104,7 @@ def test_resume_repeats_nothing_and_ends_with_the_same_metrics(
         run_audit(planned, folder)
     monkeypatch.undo()
     before = {part: part.read_bytes() for part in row_parts(folder.path, "toy/share")}
-    assert len(before) == 2
+    assert len(folder.rows("toy/share")) == 8  # of the first call; the second was interrupted
     resumed = run_audit(resume_plan(folder, FOUND), folder)
     assert {part: part.read_bytes() for part in before} == before
     assert resumed.metrics == whole.metrics
@@ -121,6 +122,28 @@ def test_resume_refuses_other_weights_and_other_data(checkpoint: Path, tmp_path:
     make_checkpoint(tmp_path / "own", "bert", "classifier", seed=2)
     with pytest.raises(UsageError, match="checkpoint has changed"):
         resume_plan(folder, FOUND)
+
+
+class Again(Toy):
+    """Asks the same texts."""
+
+    name = "toy/again"
+
+
+def test_texts_of_several_probes_are_read_once_per_audit(checkpoint: Path, tmp_path: Path) -> None:
+    data = tmp_path / "texts.jsonl"
+    pd.DataFrame({"text": words(10)}).to_json(data, orient="records", lines=True)
+    spec = {"checkpoint": str(checkpoint), "data": {"texts": str(data)}, "output": str(tmp_path / "audits")}
+    both = Found({"toy/share": Toy, "toy/again": Again}, {})
+    result = run(make_plan(AuditSpec.model_validate(spec), both))
+    work = result.folder.manifest().work
+    assert [(each.probe, each.rows, each.reused) for each in work] == [("toy/share", 10, 0), ("toy/again", 0, 10)]
+    first, second = result.metrics
+    assert (first.value, first.n) == (second.value, second.n)
+    old = json.loads(result.folder.manifest_path.read_text())
+    del old["work"][1]["reused"]  # as an older version wrote it
+    result.folder.manifest_path.write_text(json.dumps(old))
+    assert result.folder.manifest().work[1].reused == 0
 
 
 def test_the_time_limit_leaves_an_inconclusive_verdict(checkpoint: Path, tmp_path: Path) -> None:
@@ -167,6 +190,7 @@ def test_rows_are_measured_in_the_order_they_were_planned(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A bootstrap draws rows by their place: a resumed audit must give the same interval."""
+    monkeypatch.setattr(pace, "SECONDS", 0.0)
     planned = plan(checkpoint, tmp_path, words(10))
     folder = run(planned).folder
     seen: list[list[str]] = []
@@ -178,6 +202,7 @@ def test_rows_are_measured_in_the_order_they_were_planned(
     monkeypatch.setattr(Toy, "measure", look)
     measure(planned.probes[0], folder)
     parts = row_parts(folder.path, "toy/share")
+    assert len(parts) > 1
     for part, rows in zip(parts, [pd.read_parquet(part) for part in parts][::-1], strict=True):
         rows.iloc[::-1].to_parquet(part, index=False)
     measure(planned.probes[0], folder)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,11 +25,13 @@ from harness.api.scorer import EmbedRequest, Scorer, TextRequest
 from harness.audit import models as module
 from harness.audit.cost import other_tokens, seconds_on_cpu, weight_bytes
 from harness.audit.plan import AuditPlan, make_plan
-from harness.audit.run import resume_plan, run_audit, start_audit
+from harness.audit.run import job_of, resume_plan, run_audit, start_audit
 from harness.audit.spec import AuditSpec
 from harness.baseline.compare import Baseline, compare
 from harness.checkpoint import inspect_checkpoint, load_checkpoint
 from harness.errors import AuditError, NoDataError, UsageError
+from harness.executors import FromSources
+from harness.executors.local import LocalExecutor
 from harness.gate.decide import Policy
 from harness.scorer.hf import HFScorer
 from tests.fakes import FakeScorer, make_info
@@ -51,7 +55,6 @@ class Beside(Probe[ProbeParams]):
         "encoder": ModelRole((any_of(Need.EMBEDDINGS),), "vectors of texts", required=False, dtype="fp32"),
     }
     metrics = (MeanOf("gap", Better.LOWER, "gap"),)
-    chunk = 4
     Row = BesideRow
     cases = Toy.cases
 
@@ -112,6 +115,23 @@ def test_a_reference_is_asked_beside_the_checkpoint(home: Path, tmp_path: Path) 
     assert AuditSpec.model_validate(result.manifest.spec).digest() == result.manifest.spec_digest
 
 
+def test_a_job_takes_its_models_along(home: Path, tmp_path: Path) -> None:
+    planned = plan(home, tmp_path, models={"reference": str(home / "reference"), "encoder": str(home / "encoder")})
+    (probe,) = planned.probes
+    job = pickle.loads(pickle.dumps(job_of(planned, probe, probe.cases)))
+    (done,) = LocalExecutor(FromSources(FOUND)).run(job)
+    expected = logits(home / "subject") - logits(home / "reference")
+    assert [row["gap"] for row in done.rows] == pytest.approx(expected, abs=1e-4)
+    assert {role: counts.by_kind for role, counts in done.counts.items()} == {
+        "subject": {"classify": 10},
+        "reference": {"classify": 10},
+        "encoder": {"embed": 10},
+    }
+    reference = replace(job.models["reference"], source=CheckpointSource(source=str(home / "other")))
+    with pytest.raises(UsageError, match="give this machine the same checkpoint"):
+        list(LocalExecutor(FromSources(FOUND)).run(replace(job, models={**job.models, "reference": reference})))
+
+
 def test_each_model_is_loaded_once_whatever_its_roles(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,7 +149,7 @@ def test_each_model_is_loaded_once_whatever_its_roles(
     planned = plan(home, tmp_path, probes, models={"reference": str(home / "reference")})
     result = run_audit(planned, start_audit(planned))
     assert sorted(loaded) == ["encoder fp32", "reference auto"]
-    work = {(each.probe, each.model): each.rows for each in result.manifest.work}
+    work = {(each.probe, each.model): each.rows + each.reused for each in result.manifest.work}
     assert work == {
         ("toy/beside", ""): 10,
         ("toy/beside", "reference"): 20,  # which is its encoder, too

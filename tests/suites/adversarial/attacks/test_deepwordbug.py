@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -242,6 +243,17 @@ def test_the_seed_changes_the_attack_and_other_random_numbers_do_not() -> None:
     same(attacked(chosen), first)
     assert (random.random(), np.random.random()) == expected
     assert list(attacked(chosen, seed=1)["perturbed_text"]) != list(first["perturbed_text"])
+
+
+def test_a_query_is_a_query_though_its_answer_was_kept() -> None:
+    scorer = HFScorer(replace(load("bert", "classifier"), model=victim()._engine.model), keep_bytes=1 << 24)
+    first = attacked(cases()[:8], scorer)
+    read = scorer.counts.rows
+    again = attacked(cases()[:8], scorer)
+    assert scorer.counts.rows == read > 0
+    assert again["queries"].sum() > 8
+    same(first, again)
+    same(first, rows().iloc[:8])
 
 
 def test_an_exhausted_budget_is_a_failure_that_says_so() -> None:

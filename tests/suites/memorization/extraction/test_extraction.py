@@ -196,6 +196,7 @@ def table(
                 "exact": [bool(flag) for flag in flags],
                 "matched": matched[side],
                 "edit": [0.0 if flag else 1.0 for flag in flags],
+                "bleu": [1.0 if flag else 0.0 for flag in flags],
                 "chance": [1.0 if flag else 0.0 for flag in flags],
                 "sampled": pd.array([None] * len(flags), dtype="Int64"),
                 "bucket": "",
