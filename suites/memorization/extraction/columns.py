@@ -7,8 +7,7 @@ from pandera.typing import Series
 
 from harness.api.columns import column
 from harness.api.probe import ProbeRow
-
-TEXTS, CONTROL = "texts", "control"
+from suites.memorization.sides import CONTROL, TEXTS
 
 
 class ExtractionRow(ProbeRow):

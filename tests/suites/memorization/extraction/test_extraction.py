@@ -26,7 +26,8 @@ from harness.stats.differences import newcombe
 from harness.stats.intervals import clopper_pearson
 from privacy.corpus.index import build_index
 from privacy.training import train
-from suites.memorization.extraction.probe import LICENCE, UNSEEN, Extraction, ExtractionParams
+from suites.memorization.extraction.probe import Extraction, ExtractionParams
+from suites.memorization.sides import LICENCE, UNSEEN
 from suites.memorization.windows import cut_windows
 from tests.privacy.toys import BAD, GOOD, WORDS, make_base, make_spec, write_rows
 
