@@ -18,7 +18,7 @@ from harness.scorer.embed import Embeddings
 from harness.scorer.generate import GreedyDecoder
 from harness.scorer.gradients import InputGradients
 from harness.scorer.handler import Handler
-from harness.scorer.masked import MaskedScores
+from harness.scorer.masked import MaskedScores, MaskedSpans
 from harness.scorer.outputs import FollowsOrNot, MultiLabel, Regression
 from harness.scorer.sample import Sampler
 from harness.scorer.spans import SpanFinder, Tagger
@@ -38,6 +38,7 @@ OWN: tuple[AnyHandler, ...] = (
     InputGradients,
     MaskedDistributions,
     MaskedScores,
+    MaskedSpans,
     MultiLabel,
     Regression,
     Sampler,
