@@ -14,7 +14,7 @@ from harness.api.declared import Declared, MeanOf, ShareOf
 from harness.api.estimates import UNIT
 from harness.api.metrics import Better
 from harness.api.needs import Need, any_of
-from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
+from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row, ok_row
 from harness.api.requests.masked_spans import MaskedSpanRequest
 from harness.api.scorer import Scorer, TokenScores
 from harness.checkpoint import CheckpointInfo
@@ -139,13 +139,11 @@ class MaskRecovery(Probe[MaskRecoveryParams]):
 
 
 def _row(case: Case, ordered: TokenScores, together: TokenScores) -> RowDict:
-    return {
-        "case_id": case.id,
-        "status": "ok",
-        "error": None,
+    return ok_row(
+        case,
         **{name: case.data[name] for name in ("side", "document", "offset")},
-        "exact": bool(ordered.greedy.all()),
-        "together": bool(together.greedy.all()),
-        "right": float(ordered.greedy.mean()),
-        "logprob": min(0.0, float(ordered.logprobs.sum())),
-    }
+        exact=bool(ordered.greedy.all()),
+        together=bool(together.greedy.all()),
+        right=float(ordered.greedy.mean()),
+        logprob=min(0.0, float(ordered.logprobs.sum())),
+    )

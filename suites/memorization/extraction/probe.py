@@ -13,7 +13,7 @@ from harness.api.case import Case
 from harness.api.declared import Declared
 from harness.api.models import Models
 from harness.api.needs import Need, any_of
-from harness.api.probe import About, Input, Plan, Probe, ProbeParams, RowDict, error_row
+from harness.api.probe import About, Input, Plan, Probe, ProbeParams, RowDict, error_row, ok_row
 from harness.api.requests.chances import SequenceChanceRequest, SequenceChances
 from harness.api.requests.sampling import SampleRequest, Samples
 from harness.api.scorer import GenerateRequest, Generation, Scorer
@@ -223,23 +223,21 @@ class Extraction(Probe[ExtractionParams]):
         suffix = window.suffix
         matched = common_prefix(generation.tokens, suffix)
         hits = sum(sample.tokens == suffix for sample in samples.samples)
-        return {
-            "case_id": window.case.id,
-            "status": "ok",
-            "error": None,
+        return ok_row(
+            window.case,
             **{name: window.case.data[name] for name in ("side", "document", "offset")},
-            "prefix": scorer.decode(window.prompt[-self.params.prefix_tokens :]),
-            "suffix": scorer.decode(suffix),
-            "generated": generation.text,
-            "exact": matched == len(suffix),
-            "matched": matched,
-            "overlap": overlap(generation.tokens, suffix),
-            "logprob": min(0.0, float(chances.logprobs.sum())),
-            "edit": edit_share(generation.tokens, suffix),
-            "bleu": min(1.0, bleu(generation.tokens, suffix)),
-            "chance": chances.chance,
-            "sampled": hits if self.params.samples else None,
-        }
+            prefix=scorer.decode(window.prompt[-self.params.prefix_tokens :]),
+            suffix=scorer.decode(suffix),
+            generated=generation.text,
+            exact=matched == len(suffix),
+            matched=matched,
+            overlap=overlap(generation.tokens, suffix),
+            logprob=min(0.0, float(chances.logprobs.sum())),
+            edit=edit_share(generation.tokens, suffix),
+            bleu=min(1.0, bleu(generation.tokens, suffix)),
+            chance=chances.chance,
+            sampled=hits if self.params.samples else None,
+        )
 
 
 def _counted(window: _Window, copies: int | None) -> RowDict:

@@ -6,19 +6,19 @@ from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import pandas as pd
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from harness.api.case import Case, make_cases
 from harness.api.declared import By, Declared, MeanOf, ShareOf, of
 from harness.api.metrics import Better
 from harness.api.models import ModelRole
 from harness.api.needs import Need, any_of
-from harness.api.probe import About, Plan, Probe, ProbeParams, RowDict, error_row
+from harness.api.probe import About, Plan, Probe, ProbeParams, RowDict, error_row, ok_row
 from harness.api.scorer import Scorer
 from harness.errors import NotApplicableError
 from privacy.canaries.canary import Canary
 from privacy.canaries.people import form_of
-from privacy.canaries.store import CANARIES, COINS, open_coins, read_canaries
+from privacy.canaries.store import open_coins, read_canaries
 from privacy.scrub.output import OutputFilter
 from privacy.scrub.recognise import finder_for
 from suites.memorization.canary_scores import task_of
@@ -47,6 +47,12 @@ class PiiParams(ProbeParams):
     filter: Literal["off", "on"] = Field(
         default="off", description="on: what is written passes the output filter before the attacker reads it"
     )
+
+    @field_validator("filter", mode="before")
+    @classmethod
+    def _spelt(cls, value: Any) -> Any:
+        """YAML reads a bare on or off as true or false."""
+        return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -125,7 +131,7 @@ class Pii(Probe[PiiParams]):
             raise NotApplicableError("its training planted no canaries; train with --canaries to have people asked for")
         if task_of(plan.checkpoint) != "causal_lm":
             raise NotApplicableError(f"was trained as {manifest.task}, and only a causal model writes personal data")
-        listed = read_canaries(plan.checkpoint.path, manifest.canaries.files[CANARIES]).canaries
+        listed = read_canaries(plan.checkpoint.path, manifest.artefacts).canaries
         found = [(place, canary) for place, canary in enumerate(listed) if canary.kind == "pii"]
         if not found:
             raise NotApplicableError("no canary of its training is a made-up person; plant some of kind: pii")
@@ -142,24 +148,21 @@ class Pii(Probe[PiiParams]):
         """The games first; the coins are opened when all are played."""
         info = scorer.info
         assert info.manifest is not None
-        assert info.manifest.canaries is not None
         people = [self._person(case) for case in cases]
         played = self._play(scorer, people)
         base = self._play(self.others[BASE], people) if BASE in self.others else [None] * len(people)
-        coins = open_coins(info.path, info.manifest.canaries.files[COINS])
+        coins = open_coins(info.path, info.manifest.artefacts)
         for case, person, outcome, before in zip(cases, people, played, base, strict=True):
             if isinstance(outcome, str) or isinstance(before, str):
                 yield error_row(case, outcome if isinstance(outcome, str) else f"the base: {before}")
                 continue
-            yield {
-                "case_id": case.id,
-                "status": "ok",
-                "error": None,
+            yield ok_row(
+                case,
                 **_said(person, planted=coins.planted[case.data["place"]]),
-                "samples": self.params.samples,
-                "candidates": self.params.candidates,
+                samples=self.params.samples,
+                candidates=self.params.candidates,
                 **_numbers(outcome, before),
-            }
+            )
 
     def declared(self) -> tuple[Declared, ...]:
         """With the chance of guessing."""

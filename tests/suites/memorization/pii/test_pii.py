@@ -26,7 +26,7 @@ from harness.record.folder import AuditFolder
 from harness.scorer.hf import HFScorer
 from privacy.canaries.canary import Canary
 from privacy.canaries.people import another, form_of, person
-from privacy.canaries.store import CANARIES, COINS, open_coins, read_canaries
+from privacy.canaries.store import open_coins, read_canaries
 from privacy.scrub.output import OutputFilter
 from privacy.scrub.recognise import finder_for
 from suites.framing import opening
@@ -53,9 +53,8 @@ def found(gpt: CheckpointInfo) -> tuple[pd.DataFrame, dict[str, Metric]]:
 
 def listed(info: CheckpointInfo) -> tuple[tuple[Canary, ...], tuple[bool, ...]]:
     assert info.manifest is not None
-    assert info.manifest.canaries is not None
-    files = info.manifest.canaries.files
-    return read_canaries(info.path, files[CANARIES]).canaries, open_coins(info.path, files[COINS]).planted
+    artefacts = info.manifest.artefacts
+    return read_canaries(info.path, artefacts).canaries, open_coins(info.path, artefacts).planted
 
 
 def test_people_met_often_are_given_away_and_others_are_not(found: tuple[pd.DataFrame, dict[str, Metric]]) -> None:
@@ -178,3 +177,5 @@ def test_what_cannot_be_asked_is_one_sentence(tmp_path: Path) -> None:
         Pii().cases(Plan(inspect_checkpoint(CheckpointSource(source=str(base))), 0))
     with pytest.raises(ValueError, match="given: 9 of 5 candidates"):
         PiiParams(candidates=5, given=9)
+    spelt = [PiiParams.model_validate({"filter": value}).filter for value in (True, "on", False, "off")]
+    assert spelt == ["on", "on", "off", "off"]
