@@ -26,7 +26,7 @@ from harness.record.folder import DatasetRecord, ProbeRecord
 from harness.record.rows import rows_folder
 from suites.adversarial.typos.probe import Typos
 from suites.bias.counterfactual import Counterfactual
-from suites.memorization.membership import Membership
+from suites.memorization.membership.probe import Membership
 from suites.quality.classification import Classification
 from suites.quality.perplexity import Perplexity
 

@@ -20,7 +20,7 @@ from harness.scorer.hf import HFScorer
 from harness.stats.differences import advantage, advantage_interval, newcombe, rate_at_threshold
 from harness.stats.intervals import clopper_pearson
 from privacy.training import train
-from suites.memorization.membership import Membership, MembershipParams
+from suites.memorization.membership.probe import Membership, MembershipParams
 from tests.privacy.toys import make_base, make_spec, nonsense, write_rows
 
 TRUSTED = Permissions(manifest_sources=True)
