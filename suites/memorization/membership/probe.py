@@ -1,32 +1,40 @@
-"""`memorization/membership`: does a classifier's loss tell its training records from others?"""
+"""`memorization/membership`: does what a model says of a record tell that it was trained on it?"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
-from typing import ClassVar
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
 
-import numpy as np
+import pandas as pd
 from pandera.typing import Series
 from pydantic import Field, field_validator
 
-from harness.api.case import Case, make_cases, sample_cases
-from harness.api.columns import column
-from harness.api.declared import Computed, Declared, Named, Rows
-from harness.api.estimates import UNIT
-from harness.api.metrics import Better, Metric
+from harness.api.case import Case
+from harness.api.columns import column, list_column
+from harness.api.declared import Declared
+from harness.api.models import ModelRole, Models
 from harness.api.needs import Need, any_of
 from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
-from harness.api.scorer import Bools, Floats, Scorer, TextRequest
+from harness.api.scorer import Scorer
 from harness.checkpoint import CheckpointInfo
-from harness.data.datasets import Dataset, DataSource
-from harness.data.schemas import LabelledTexts
-from harness.errors import NotApplicableError
-from harness.stats.differences import advantage, advantage_interval, newcombe, rate_at_threshold
-from harness.stats.intervals import auc, auc_interval
-from suites.memorization.members import MEMBERS, NON_MEMBERS, load_side, manifest_sources
+from harness.data.datasets import DataSource
+from suites.memorization.canary_scores import task_of
+from suites.memorization.members import MEMBERS, NON_MEMBERS, manifest_sources
+from suites.memorization.membership.blind import blind_scores
+from suites.memorization.membership.ceilings import ceilings
+from suites.memorization.membership.metrics import declared_metrics
+from suites.memorization.membership.records import Records, membership_cases, whole_text
+from suites.memorization.membership.scores import Scored, Settings, check_base, class_scores, token_scores
+from suites.memorization.signals.tokens import LOWEST_SHARE
 
+BASE = "base"
 DEFAULT_FPRS = (0.01, 0.05, 0.1)
+_HEADS = any_of(Need.SEQUENCE_CLASSIFIER, Need.CAUSAL_LM, Need.MASKED_LM)
+_CHARACTERS = 4
+"""Of a token, roughly."""
+_MOST_TOKENS = 512
+"""Of a text that a plan counts: where training cuts it unless told otherwise."""
 
 
 class MembershipParams(ProbeParams):
@@ -35,6 +43,12 @@ class MembershipParams(ProbeParams):
     members: int = Field(default=500, ge=1, description="at most so many training records")
     non_members: int = Field(default=500, ge=1, description="at most so many held-out records")
     fprs: tuple[float, ...] = Field(default=DEFAULT_FPRS, description="false-positive rates not to be exceeded")
+    k: float = Field(
+        default=LOWEST_SHARE, gt=0, le=1, description="share of a text's tokens, the least likely, that Min-K% takes"
+    )
+    masked_positions: int = Field(
+        default=16, ge=1, description="tokens of a text that a masked model is asked for, each a reading of the text"
+    )
 
     @field_validator("fprs")
     @classmethod
@@ -48,91 +62,71 @@ class MembershipRow(ProbeRow):
     """One record. Its text stays out: the rows may be read by people who must not see the training data."""
 
     member: Series[bool] = column("whether the record was trained on, as the manifest says")
-    label: Series[int] = column("its class, by index", ge=0)
-    loss: Series[float] = column("-log of that class's probability", "nats", ge=0)
-    correct: Series[bool] = column("whether the model predicts that class")
-    truncated: Series[int] = column("tokens of the record that the model cannot read", "tokens", ge=0)
-
-
-def _declared(fprs: Sequence[float]) -> tuple[Declared, ...]:
-    named = (
-        Named("auc", Better.LOWER, bounds=UNIT, note="0.5: the loss tells nothing; 1: it tells every member"),
-        *(Named(_tpr_key(fpr), Better.LOWER, unit="rate") for fpr in fprs),
-        Named("advantage", Better.LOWER, bounds=UNIT, note=_ADVANTAGE_NOTE),
-        Named("accuracy_gap", Better.LOWER, bounds=(-1.0, 1.0)),
+    label: Series[pd.Int64Dtype] = column("its class, by index; empty for language models", ge=0, nullable=True)
+    loss: Series[float] = column(
+        "-log of that class's probability; of language models -log of a token's, mean over those scored", "nats", ge=0
     )
-    return (Computed(named, partial(_measure, fprs)),)
+    correct: Series[pd.BooleanDtype] = column("whether the model predicts that class", nullable=True)
+    truncated: Series[int] = column("tokens of the record that were not read", "tokens", ge=0)
+    scored: Series[pd.Int64Dtype] = column("tokens that the signals are made of", "tokens", ge=1, nullable=True)
+    log_odds: Series[float] = column("log of the odds of that class, of classifiers", "nats", nullable=True)
+    zlib: Series[float] = column("-loss over the bytes zlib makes of the text read", "nats per byte", nullable=True)
+    min_k: Series[float] = column("mean log-probability of its least likely tokens", "nats", nullable=True)
+    min_k_pp: Series[float] = column(
+        "the same, each token standardised by all that could stand there", "standard deviations", nullable=True
+    )
+    base_loss: Series[float] = column("loss before training, where the role base is given", "nats", nullable=True)
+    calibrated: Series[float] = column("how far training took the loss down", "nats", nullable=True)
+    blind: Series[float] = column(
+        "its place by its texts alone, no model asked, higher: likelier a member; empty: beyond those compared",
+        ge=0,
+        le=1,
+        nullable=True,
+    )
+    claimed: Series[float] = column("epsilon that the training claims; empty: none", nullable=True)
+    delta: Series[float] = column("delta of that claim", nullable=True)
+    ceilings: Series[object] = list_column(
+        "true-positive rates that the claim allows, at the rates of the params, in order; none without a claim",
+        of="double",
+    )
 
 
-_ADVANTAGE_NOTE = "largest TPR - FPR over all thresholds; leans upwards in small samples, the interval allows for it"
-
-
-def _measure(fprs: Sequence[float], rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
-    """AUC, TPR at fixed FPR, advantage, and the gap in accuracy."""
-    member = rows.good["member"].astype(bool)
-    ours, others = rows.good[member], rows.good[~member]
-    if ours.empty or others.empty:
-        why = f"{len(ours)} members and {len(others)} non-members were scored; both are needed"
-        yield from (each.none(why, missing=rows.missing) for each in named.values())
-        return
-    losses = ours["loss"].to_numpy(np.float64), others["loss"].to_numpy(np.float64)
-    sizes, missing = (len(ours), len(others)), rows.missing
-    value = auc(-losses[0], -losses[1])
-    yield named["auc"].value(value, auc_interval(value, *sizes), min(sizes), missing=missing)
-    for fpr in fprs:
-        yield _tpr(*losses, fpr, named[_tpr_key(fpr)], missing)
-    value = advantage(*losses)
-    yield named["advantage"].value(value, advantage_interval(value, *sizes), min(sizes), missing=missing)
-    correct = ours["correct"].to_numpy(bool), others["correct"].to_numpy(bool)
-    yield _accuracy_gap(*correct, named["accuracy_gap"], missing)
-
-
-def _tpr_key(fpr: float) -> str:
-    return f"tpr_at_fpr_{100 * fpr:g}pct"
-
-
-def _tpr(members: Floats, non_members: Floats, fpr: float, named: Named, missing: int) -> Metric:
-    """Members below the largest threshold that at most `fpr` of the non-members lie below.
-
-    The interval is of the rate at that FPR among all non-members, so it allows for where these put the threshold.
-    """
-    allowed = int(fpr * len(non_members) + 1e-9)
-    threshold = np.sort(non_members)[allowed]
-    attained = float((non_members < threshold).mean())
-    hits = int((members < threshold).sum())
-    note = f"attained FPR {attained:.4f} with {len(non_members)} non-members"
-    interval = rate_at_threshold(members, non_members, fpr)
-    return named.value(hits / len(members), interval, len(members), missing=missing, note=note)
-
-
-def _accuracy_gap(members: Bools, non_members: Bools, named: Named, missing: int) -> Metric:
-    hits, sizes = (int(members.sum()), int(non_members.sum())), (len(members), len(non_members))
-    shares = hits[0] / sizes[0], hits[1] / sizes[1]
-    note = f"accuracy {shares[0]:.4f} on members, {shares[1]:.4f} on held-out records"
-    interval = newcombe(hits[0], sizes[0], hits[1], sizes[1])
-    return named.value(shares[0] - shares[1], interval, min(sizes), missing=missing, note=note)
+_SIGNALS = ("label", "correct", "scored", "log_odds", "zlib", "min_k", "min_k_pp", "base_loss", "calibrated")
+"""Columns that some kinds of model do not have."""
 
 
 class Membership(Probe[MembershipParams]):
-    """The loss attack: a record is called a member when the model's loss on it is low."""
+    """Signals of one reading of each record, those of members held against those of non-members."""
 
     name = "memorization/membership"
+    version = "2"
     about = About(
-        summary="How well the loss of a record tells whether the classifier was trained on it.",
-        paper="Yeom et al. 2018, Privacy Risk in Machine Learning (loss attack); Carlini et al. 2022 (TPR at low FPR)",
+        summary="How well what the model says of a record tells whether it was trained on it.",
+        paper=(
+            "Yeom et al. 2018, Privacy Risk in Machine Learning (loss); Carlini et al. 2021 and 2022 (zlib, reference, "
+            "TPR at low FPR); Shi et al. 2023 (Min-K%); Zhang et al. 2024 (Min-K%++); Das et al. 2024 (blind baseline)"
+        ),
         cannot_tell=(
-            "The loss attack is weak and average-case (Carlini et al. 2022, LiRA): finding no signal is no privacy "
-            "guarantee, single records may still leak, and members and held-out records that differ in kind would "
-            "show a signal that is not memory."
+            "Attacks by one model are weak and average-case (Carlini et al. 2022, LiRA): finding no signal is no "
+            "privacy guarantee, and single records may still leak. Where members and held-out records differ in kind, "
+            "which a blind baseline looks for, a signal is not memory, and nothing is judged; a difference that it "
+            "does not find may be there."
         ),
     )
-    needs = (any_of(Need.SEQUENCE_CLASSIFIER), any_of(Need.TRAINING_MANIFEST))
+    needs = (_HEADS, any_of(Need.TRAINING_MANIFEST))
     inputs: ClassVar[dict[str, Input]] = {
-        MEMBERS: Input(LabelledTexts, "the training records (default: those of the training manifest)", required=False),
-        NON_MEMBERS: Input(LabelledTexts, "held-out records (default: those of the training manifest)", required=False),
+        MEMBERS: Input(Records, "the training records (default: those of the training manifest)", required=False),
+        NON_MEMBERS: Input(Records, "held-out records (default: those of the training manifest)", required=False),
+    }
+    models: ClassVar[dict[str, ModelRole]] = {
+        BASE: ModelRole(
+            (_HEADS,),
+            "the checkpoint that training started from: what was likely before tells no member",
+            required=False,
+        )
     }
     Params = MembershipParams
-    metrics = _declared(DEFAULT_FPRS)
+    metrics = declared_metrics(DEFAULT_FPRS)
     nothing = "0 members and 0 non-members were scored; both are needed"
     Row = MembershipRow
 
@@ -142,51 +136,76 @@ class Membership(Probe[MembershipParams]):
         return manifest_sources(checkpoint)
 
     def cases(self, plan: Plan) -> list[Case]:
-        """One case per record, with its side and class index. Raises DataError unless they are the manifest's.
+        """One case per record, with its side. Raises DataError unless they are the manifest's, and enough.
 
         Raises NotApplicableError where the manifest is of another training.
         """
+        return membership_cases(plan, {MEMBERS: self.params.members, NON_MEMBERS: self.params.non_members})
+
+    def prepare(self, models: Models, plan: Plan) -> None:
+        """The blind baseline of all records, and what the claim allows. Raises NotApplicableError for an unfit base."""
+        if BASE in models:
+            check_base(models[BASE], models.subject, plan.cases)
+        self.kept.value("blind", lambda: _blind(plan.cases, plan.seed))
         manifest = plan.checkpoint.manifest
-        if manifest is None or manifest.task != "classification":
-            raise NotApplicableError("the training manifest is not of a classification training")
-        limits = {MEMBERS: self.params.members, NON_MEMBERS: self.params.non_members}
-        chosen: list[Case] = []
-        for side, limit in limits.items():
-            dataset = load_side(plan.checkpoint, manifest, side, LabelledTexts, plan.data)
-            chosen += sample_cases(make_cases(_items(dataset, side, plan.checkpoint.labels)), limit, plan.seed)
-        return chosen
+        claim = None if manifest is None else manifest.privacy
+        self.kept.value("ceilings", lambda: ceilings(claim, self.params.fprs))
 
     def run(self, scorer: Scorer, cases: Sequence[Case]) -> Iterable[RowDict]:
-        """Loss (natural log) of each record's own class."""
-        requests = [TextRequest(case.data["text"], case.data.get("pair")) for case in cases]
-        for case, scores in zip(cases, scorer.ask(requests), strict=True):
-            if scores.error is not None:
-                yield error_row(case, scores.error)
+        """All signals of each record, by one reading."""
+        blind, allowed = self.kept.value("blind"), self.kept.value("ceilings")
+        claim = scorer.info.manifest.privacy if scorer.info.manifest is not None else None
+        epsilon = math.nan if claim is None or not math.isfinite(claim.epsilon) else claim.epsilon
+        for case, scored in zip(cases, self._scores(scorer, cases), strict=True):
+            if scored.error is not None:
+                yield error_row(case, scored.error)
                 continue
-            label = case.data["label"]
+            place = blind[case.id]
             yield {
                 "case_id": case.id,
                 "status": "ok",
                 "error": None,
                 "member": case.data["side"] == MEMBERS,
-                "label": label,
-                "loss": _loss(scores.logits, label),
-                "correct": scores.label == label,
-                "truncated": scores.truncated,
+                **dict.fromkeys(_SIGNALS),
+                **scored.columns,
+                "blind": math.nan if place is None else place,
+                "claimed": epsilon,
+                "delta": math.nan if claim is None else claim.delta,
+                "ceilings": allowed,
             }
 
     def declared(self) -> tuple[Declared, ...]:
         """With the rates asked for."""
-        return _declared(self.params.fprs)
+        return declared_metrics(self.params.fprs)
+
+    def cost(self, cases: Sequence[Case]) -> int:
+        """Tokens, roughly: characters / 4, of each text once, of a masked model's once per position asked for."""
+        total = 0
+        for case in cases:
+            tokens = max(1, len(whole_text(case.data)) // _CHARACTERS)
+            if case.data.get("task") == "masked_lm":
+                tokens = min(tokens, _MOST_TOKENS)
+                total += tokens * min(tokens, self.params.masked_positions)
+            else:
+                total += tokens
+        return total
+
+    def _scores(self, scorer: Scorer, cases: Sequence[Case]) -> list[Scored]:
+        base = self.others[BASE] if BASE in self.others else None  # noqa: SIM401, Models raises for a missing role
+        if task_of(scorer.info) == "classification":
+            return class_scores(scorer, base, cases)
+        limit = scorer.max_tokens if base is None else min(scorer.max_tokens, base.max_tokens)
+        manifest = scorer.info.manifest
+        trained: Any = None if manifest is None else manifest.config.get("max_tokens")
+        if isinstance(trained, int):  # what training cut off taught nothing
+            limit = min(limit, trained)
+        return token_scores(scorer, base, cases, Settings(limit, self.params.masked_positions, self.params.k))
 
 
-def _items(dataset: Dataset, side: str, labels: tuple[str, ...]) -> Iterable[dict[str, object]]:
-    frame = dataset.frame
-    for row, label in enumerate(dataset.labels.classes(labels)):
-        item = {"side": side, "text": frame["text"].iloc[row], "label": label}
-        yield {**item, "pair": frame["pair"].iloc[row]} if "pair" in frame.columns else item
-
-
-def _loss(logits: Floats, label: int) -> float:
-    """-log softmax(logits)[label], without overflow; never below zero."""
-    return max(0.0, float(np.logaddexp.reduce(logits) - logits[label]))
+def _blind(cases: Sequence[Case], seed: int) -> dict[str, float | None]:
+    texts = [whole_text(case.data) for case in cases]
+    labels = [str(case.data.get("label", "")) for case in cases]
+    places = blind_scores(texts, [case.data["side"] == MEMBERS for case in cases], labels, seed)
+    return {
+        case.id: None if math.isnan(place) else place for case, place in zip(cases, map(float, places), strict=True)
+    }
