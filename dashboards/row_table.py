@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from harness.base.csv_cells import csv_text
-from harness.record.rows import row_parts
+from harness.record.rows import each_part
 
 PAGE = 50
 CHOICES = 40
@@ -54,18 +54,15 @@ class RowFilter:
 
 def parts_key(audit: Path, probe: str) -> PartKey:
     """Name, size and time of every part: changes when the rows do."""
-    stats = [(path, path.stat()) for path in row_parts(audit, probe)]
-    return tuple((path.name, stat.st_size, stat.st_mtime_ns) for path, stat in stats)
+    stats = each_part(audit, probe, lambda path: (path.name, path.stat()))
+    return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
 
 
 def load_rows(audit: Path, probe: str) -> Rows:
     """Read every part that can be read."""
-    tables, damaged = [], []
-    for path in row_parts(audit, probe):
-        try:
-            tables.append(pq.read_table(path))
-        except (OSError, pa.ArrowException) as error:
-            damaged.append(f"{path.name}: {str(error).splitlines()[0]}")
+    parts = each_part(audit, probe, _read_part)
+    tables = [part for part in parts if not isinstance(part, str)]
+    damaged = [part for part in parts if isinstance(part, str)]
     if not tables:
         return Rows(pa.table({"case_id": pa.array([], pa.string())}), tuple(damaged))
     table = pa.concat_tables(_alike(tables), promote_options="permissive")
@@ -77,6 +74,16 @@ def load_rows(audit: Path, probe: str) -> Rows:
         {name: values for name in table.column_names if (values := _choices(table, name)) is not None},
         {name: span for name in _number_columns(table) if (span := _bounds(table, name)) is not None},
     )
+
+
+def _read_part(path: Path) -> Any:
+    """pyarrow.Table, or why the part cannot be read."""
+    try:
+        return pq.read_table(path)
+    except FileNotFoundError:
+        raise
+    except (OSError, pa.ArrowException) as error:
+        return f"{path.name}: {str(error).splitlines()[0]}"
 
 
 def _alike(tables: Sequence[Any]) -> list[Any]:

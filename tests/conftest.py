@@ -26,7 +26,7 @@ _HEAVY = re.compile(
     r"\b(subprocess|multiprocessing|torch|transformers|textattack|mlflow|streamlit|hypothesis|tests\.tiny|tests\.privacy\.\w+)\b"
 )
 """A test file that names one of these starts processes, makes a model, or draws hundreds of examples."""
-_LOADS_MODELS = {"suites", "hostile", "scan", "scorer", "checkpoint", "frontier", "release", "test_pdf.py"}
+_LOADS_MODELS = {"suites", "hostile", "scan", "scorer", "fakegpu", "checkpoint", "frontier", "release", "test_pdf.py"}
 """Rooms whose tests load models, draw at random, or do so through what they import."""
 
 

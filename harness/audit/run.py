@@ -52,7 +52,7 @@ from harness.record.folder import (
     WorkRecord,
 )
 from harness.record.lock import writing
-from harness.record.rows import RowStore
+from harness.record.rows import RowStore, compact
 from harness.reports import write_reports
 from harness.scan.finding import ScanReport
 from harness.scan.record import SCAN_FILE, ScanRecord, scan_metrics
@@ -157,6 +157,8 @@ def run_audit(plan: AuditPlan, folder: AuditFolder, on_progress: OnProgress = la
     """
     with writing(folder.path), _told(folder):
         _execute(plan, folder, on_progress)
+        for planned in plan.probes:
+            compact(folder.path, planned.probe.name)
         return conclude(plan, folder)
 
 

@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from harness.base.hints import did_you_mean
 from harness.base.limits import DATA_ROWS, capped, to_raise
 from harness.data.columns import TableError, arrow_table
+from harness.data.kept import Kept
 from harness.data.labels import LabelMap, Labels, fixed_class
 from harness.data.pypi import is_pypi, pypi_file
 from harness.data.schemas import EMPTY, LabelledTexts
@@ -86,26 +87,19 @@ class Dataset:
 def load_dataset(source: DataSource, schema: type[pa.DataFrameModel]) -> Dataset:
     """Read, rename, check and slice. Raises DataError naming file, row or line, column and rule."""
     columns = schema.to_schema().columns
-    given = _given_names(source, list(columns))
-    table = _read(source, frozenset(given.values()))
-    frame = _frame(table, source, {name: column.required for name, column in columns.items()}, given)
-    seen = frozenset(map(str, frame["label"].dropna().unique())) if "label" in frame else frozenset()
-    _check_label_map(source, seen)
-    if source.distinct is not None:
-        if source.distinct not in frame.columns:
-            raise DataError(f"{source.source}: distinct: no column {source.distinct!r}; it has {list(frame.columns)}")
-        frame = frame.drop_duplicates(subset=[source.distinct])
+    whole = _whole(source, {name: column.required for name, column in columns.items()})
+    _check_label_map(source, whole.seen)
+    rows = np.arange(len(whole.frame))
     if source.shuffle is not None:
-        order = np.random.default_rng(source.shuffle).permutation(len(frame))
-        frame = frame.iloc[order]
-    frame = frame.iloc[min(source.start, len(frame)) : min(source.stop or len(frame), len(frame))]
+        rows = np.random.default_rng(source.shuffle).permutation(len(rows))
+    frame = whole.frame.iloc[rows[source.start : source.stop]]
     if frame.empty:
         raise DataError(
             f"{source.source}: no rows (start={source.start}, stop={source.stop}); widen the slice or check the file"
         )
     typed = frame.assign(**{name: _typed(frame[name], columns[name].dtype) for name in frame.columns})
     checked = _check(typed, source, schema).reset_index(drop=True)
-    return Dataset(checked, source, frame_digest(checked), seen)
+    return Dataset(checked, source, frame_digest(checked), whole.seen)
 
 
 def without_other_labels(dataset: Dataset, names: Sequence[str]) -> Dataset:
@@ -139,14 +133,59 @@ def _records(frame: pd.DataFrame) -> Iterable[Mapping[Any, Any]]:
     return frame.to_dict("records")
 
 
-def _read(source: DataSource, wanted: Collection[str]) -> Table:
-    """The columns `wanted` of a source. Raises DataError."""
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """All rows of a source in their order, but for repeats; not to be changed, since others read it."""
+
+    frame: pd.DataFrame
+    seen: frozenset[str]
+    """Different labels, those of repeats too."""
+
+    def bytes(self) -> int:
+        return int(self.frame.memory_usage(deep=True).sum())
+
+
+_KEPT = Kept(_Whole.bytes)
+
+
+def _whole(source: DataSource, known: Mapping[str, bool]) -> _Whole:
+    """What a source holds, whatever its slice and shuffle. Raises DataError.
+
+    Args:
+        source: to read.
+        known: column of the schema -> whether it must be there.
+    """
+    given = _given_names(source, list(known))
+    path = _file(source)
+
+    def read() -> _Whole:
+        wanted = frozenset(given.values())
+        table = _read_hub(source, wanted) if path is None else _read_file(path, source, wanted)
+        frame = _frame(table, source, known, given)
+        seen = frozenset(map(str, frame["label"].dropna().unique())) if "label" in frame else frozenset()
+        return _Whole(_without_repeats(frame, source), seen)
+
+    if path is None:
+        return read()
+    used = source.model_dump_json(exclude={"shuffle", "start", "stop", "label_map"})
+    return _KEPT.get(path, (used, tuple(known.items())), read)
+
+
+def _without_repeats(frame: pd.DataFrame, source: DataSource) -> pd.DataFrame:
+    if source.distinct is None:
+        return frame
+    if source.distinct not in frame.columns:
+        raise DataError(f"{source.source}: distinct: no column {source.distinct!r}; it has {list(frame.columns)}")
+    return frame.drop_duplicates(subset=[source.distinct])
+
+
+def _file(source: DataSource) -> Path | None:
+    """The file that a source names, None for a data set of the hub. Raises DataError."""
     if is_pypi(source.source):
-        return _read_file(pypi_file(source.source), source, wanted)
+        return pypi_file(source.source)
     path = _path(source.source)
-    if source.format is not None or _format(path) is not None or os.path.lexists(path):
-        return _read_file(path, source, wanted)
-    return _read_hub(source, wanted)
+    is_file = source.format is not None or _format(path) is not None or os.path.lexists(path)
+    return path if is_file else None
 
 
 def _path(name: str) -> Path:

@@ -1,23 +1,29 @@
-"""The durable row store: one parquet part per chunk of cases, written atomically, readable after kill -9."""
+"""The durable row store: parquet parts, each written whole, readable after kill -9 and while they become one file.
+
+When a probe is done its many small parts become one file (`compact`), which takes the place of the oldest part before
+the others go. Until they are gone rows stand twice: who reads takes the first of each case, and begins again where a
+part that was listed has gone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
-import pandera.pandas as pa
 
-from harness.api.columns import list_columns
-from harness.api.lists import is_list
 from harness.api.probe import ProbeRow, RowDict
 from harness.base.files import make_folder, write_atomic
-from harness.errors import AuditError
+from harness.errors import AssayError, AuditError
+from harness.record.row_check import RowCheck
 
 _PART = "part-{:06d}.parquet"
-_NULLABLE = {"int64": "Int64", "bool": "boolean"}
-"""Kinds that must hold 'missing' in an error row, so that every part has the same types."""
+_FEW = 8
+"""Parts that stay as they are: each costs a reader some 3 ms, so that these are not worth writing all rows again."""
+_GROUP = 16384
+"""Rows of a row group of a compacted file: what finding one case has to read; larger ones read no faster."""
+T = TypeVar("T")
 
 
 def rows_folder(audit: Path, probe: str) -> Path:
@@ -26,8 +32,19 @@ def rows_folder(audit: Path, probe: str) -> Path:
 
 
 def row_parts(audit: Path, probe: str) -> list[Path]:
-    """Parts of a probe's rows, oldest first."""
+    """Parts of a probe's rows, oldest first; a row may stand in two of them, of which the first counts."""
     return sorted(rows_folder(audit, probe).glob("part-*.parquet"))
+
+
+def each_part(audit: Path, probe: str, read: Callable[[Path], T]) -> list[T]:
+    """What `read` makes of every part, oldest first. All of it is read again where a compaction took a part away."""
+    while True:
+        parts = row_parts(audit, probe)
+        try:
+            return [read(part) for part in parts]
+        except FileNotFoundError as error:
+            if row_parts(audit, probe) == parts:  # a link to nowhere
+                raise _damaged(rows_folder(audit, probe), error) from error
 
 
 def read_rows(audit: Path, probe: str, columns: list[str] | None = None) -> pd.DataFrame:
@@ -35,7 +52,7 @@ def read_rows(audit: Path, probe: str, columns: list[str] | None = None) -> pd.D
 
     Raises AuditError naming a damaged part.
     """
-    parts = [_read_part(path, columns) for path in row_parts(audit, probe)]
+    parts = each_part(audit, probe, lambda path: _read_part(path, columns))
     if not parts:
         return pd.DataFrame(columns=columns or ["case_id", "status", "error"])
     frame = parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
@@ -48,34 +65,39 @@ def count_rows(audit: Path, probe: str) -> int:
     """How many cases of `probe` have a row, without reading anything else. Raises AuditError naming a damaged part."""
     import pyarrow
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
-    ids = []
-    for path in row_parts(audit, probe):
-        try:
-            ids += pq.read_table(path, columns=["case_id"])["case_id"].chunks
-        except (OSError, ValueError, KeyError) as error:
-            raise _damaged(path, error) from error
+    ids = [chunk for table in each_part(audit, probe, _ids) for chunk in table["case_id"].chunks]
     return int(pc.count_distinct(pyarrow.chunked_array(ids)).as_py()) if ids else 0
 
 
+def read_cases(audit: Path, probe: str, ids: Collection[str]) -> pd.DataFrame:
+    """Rows of these cases in the order written, without reading all columns of the others; an empty frame for none.
+
+    Raises AuditError naming a damaged part.
+    """
+    found = [table for table in each_part(audit, probe, lambda path: _read_cases(path, ids)) if len(table)]
+    if not found:
+        return pd.DataFrame(columns=["case_id", "status", "error"])
+    frame = pd.concat([table.to_pandas() for table in found], ignore_index=True)
+    return pd.DataFrame(frame.drop_duplicates("case_id", ignore_index=True))
+
+
 class RowStore:
-    """Writes the rows of one probe. A part appears whole or not at all, and is never changed."""
+    """Writes the rows of one probe. A part appears whole or not at all, and is not changed but by a compaction."""
 
     def __init__(self, audit: Path, probe: str, schema: type[ProbeRow]) -> None:
         self.audit = audit
         self.probe = probe
-        self.schema = schema.to_schema()
-        self._lists = list_columns(schema)
+        self._check = RowCheck(probe, schema)
+        self._next = 0
 
-    def append(self, rows: Iterable[RowDict]) -> pd.DataFrame:
+    def append(self, rows: Iterable[RowDict]) -> None:
         """Check rows against the schema and write them as one new part. Raises AuditError on a row that breaks it."""
-        frame = self._checked(pd.DataFrame(list(rows), columns=list(self.schema.columns)))
+        table = self._check.table(list(rows))
         folder = make_folder(rows_folder(self.audit, self.probe))
         path = folder / _PART.format(self._next_part())
-        table = self._table(frame)
         write_atomic(path, lambda scratch: _write(table, scratch))
-        return frame
+        self._next += 1
 
     def read(self) -> pd.DataFrame:
         """All rows so far."""
@@ -86,50 +108,73 @@ class RowStore:
         return set(read_rows(self.audit, self.probe, ["case_id"])["case_id"])
 
     def _next_part(self) -> int:
-        parts = row_parts(self.audit, self.probe)
-        return int(parts[-1].stem.removeprefix("part-")) + 1 if parts else 0
-
-    def _table(self, frame: pd.DataFrame) -> Any:
-        """The rows as a pyarrow.Table: lists as lists, also in a part where every row is an error."""
-        import pyarrow
-
-        table = pyarrow.Table.from_pandas(frame.drop(columns=[*self._lists]), preserve_index=False)
-        for name, (item, depth) in self._lists.items():
-            kind = pyarrow.type_for_alias(item)
-            for _ in range(depth):
-                kind = pyarrow.list_(kind)
-            try:
-                values = pyarrow.array([_plain(cell) for cell in frame[name]], kind)
-            except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError) as error:
-                raise AuditError(
-                    f"{self.probe}: a row breaks the probe's own schema, column {name!r}: {error}; "
-                    "this is a fault of the probe"
-                ) from error
-            table = table.add_column(frame.columns.get_loc(name), name, values)
-        return table
-
-    def _checked(self, frame: pd.DataFrame) -> pd.DataFrame:
-        failed = frame["status"].isin(["error", "excluded"])
-        if frame.loc[failed, "error"].isna().any():
-            raise AuditError(
-                f"{self.probe}: a row of an error or an excluded case without a reason; this is a fault of the probe"
-            )
-        try:
-            good = pd.DataFrame(self.schema.validate(frame[~failed], lazy=True))
-        except pa.errors.SchemaErrors as error:
-            first = error.failure_cases.iloc[0]
-            raise AuditError(
-                f"{self.probe}: a row breaks the probe's own schema, column {first['column']!r}, "
-                f"rule {first['check']!r}, value {str(first['failure_case'])[:60]!r}; this is a fault of the probe"
-            ) from error
-        bad = frame.loc[failed, ["case_id", "status", "error"]].reindex(columns=frame.columns)
-        kinds = {name: _NULLABLE.get(str(kind), kind) for name, kind in good.dtypes.items()}
-        return pd.concat([good.astype(kinds), bad.astype(kinds)]).sort_index()
+        """One more than the newest, which is not looked for among thousands each time."""
+        if self._next == 0 or (rows_folder(self.audit, self.probe) / _PART.format(self._next)).exists():
+            parts = row_parts(self.audit, self.probe)
+            self._next = int(parts[-1].stem.removeprefix("part-")) + 1 if parts else 0
+        return self._next
 
 
-def _plain(cell: Any) -> Any:
-    """None for a cell without a value, any other as it is."""
-    return cell if is_list(cell) or not pd.isna(cell) else None
+def compact(audit: Path, probe: str) -> None:
+    """Make one file of the parts of `probe`, row for row, where they are many. Only for the process that writes them.
+
+    Killed at any moment it loses nothing; called again it goes on. Parts of different types, as an audit has that was
+    begun by an older version, stay as they are; so do damaged ones, which whoever reads them names.
+    """
+    import pyarrow.parquet as pq
+
+    parts = row_parts(audit, probe)
+    if len(parts) < 2:
+        return
+    try:
+        kept = _first_of_each([_ids(part) for part in parts])
+        is_half_done = any(keep is not None for keep in kept)
+        if len(parts) <= _FEW and not is_half_done:
+            return
+        if len({_types(pq.read_schema(part)) for part in parts}) > 1:
+            return
+        write_atomic(parts[0], lambda scratch: _write_together(parts, kept, scratch))
+    except (AssayError, OSError, ValueError, KeyError):  # a full disk, too: the rows are all there
+        return
+    for part in reversed(parts[1:]):  # the newest first: the number of the next part is above all that are left
+        part.unlink()
+
+
+def _types(schema: Any) -> tuple[tuple[str, str], ...]:
+    return tuple((item.name, str(item.type)) for item in schema)
+
+
+def _first_of_each(ids: Sequence[Any]) -> list[Any | None]:
+    """For each part which of its rows [n] no part before has; None: all."""
+    import pyarrow
+
+    again = pyarrow.concat_tables(ids)["case_id"].to_pandas().duplicated().to_numpy()
+    if not again.any():
+        return [None] * len(ids)
+    kept, start = [], 0
+    for table in ids:
+        kept.append(pyarrow.array(~again[start : start + len(table)]))
+        start += len(table)
+    return kept
+
+
+def _write_together(parts: Sequence[Path], kept: Sequence[Any | None], path: Path) -> None:
+    """The rows of all parts in row groups of `_GROUP`; no more of them is in memory than one group and one part."""
+    import pyarrow
+    import pyarrow.parquet as pq
+
+    with pq.ParquetWriter(path, pq.read_schema(parts[0])) as writer:
+        waiting: list[Any] = []
+        for part, keep in zip(parts, kept, strict=True):
+            table = pq.read_table(part)
+            waiting.append(table if keep is None else table.filter(keep))
+            if sum(map(len, waiting)) >= _GROUP:
+                together = pyarrow.concat_tables(waiting)
+                whole = len(together) // _GROUP * _GROUP
+                writer.write_table(together.slice(0, whole), row_group_size=_GROUP)
+                waiting = [together.slice(whole)]
+        if any(map(len, waiting)):
+            writer.write_table(pyarrow.concat_tables(waiting), row_group_size=_GROUP)
 
 
 def _write(table: Any, path: Path) -> None:
@@ -138,9 +183,45 @@ def _write(table: Any, path: Path) -> None:
     pq.write_table(table, path)
 
 
+def _ids(path: Path) -> Any:
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_table(path, columns=["case_id"]).select(["case_id"])
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, KeyError) as error:
+        raise _damaged(path, error) from error
+
+
+def _read_cases(path: Path, ids: Collection[str]) -> Any:
+    import pyarrow
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    wanted = pyarrow.array(list(ids), pyarrow.string())
+    here = _ids(path)["case_id"]
+    places = pc.indices_nonzero(pc.is_in(here.cast(pyarrow.string()), value_set=wanted)).to_pylist()
+    try:
+        with pq.ParquetFile(path) as file:
+            found, start = [file.schema_arrow.empty_table()], 0
+            for group in range(file.num_row_groups):
+                end = start + file.metadata.row_group(group).num_rows
+                if mine := [place - start for place in places if start <= place < end]:
+                    found.append(file.read_row_group(group).take(mine))
+                start = end
+            return pyarrow.concat_tables(found)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, KeyError) as error:
+        raise _damaged(path, error) from error
+
+
 def _read_part(path: Path, columns: list[str] | None) -> pd.DataFrame:
     try:
         return pd.read_parquet(path, columns=columns)
+    except FileNotFoundError:
+        raise
     except (OSError, ValueError) as error:  # a damaged file is pyarrow.ArrowInvalid, a ValueError
         raise _damaged(path, error) from error
 

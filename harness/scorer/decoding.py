@@ -53,8 +53,9 @@ def decode(
     engine: Engine, head: NeededPositions, prompts: Prompts, size: int, picker: Picker, stops: torch.Tensor
 ) -> Decoded:
     """At most `size` tokens after each prompt, none of them in `stops`."""
-    starts = torch.tensor([len(prompt) for prompt in prompts], device=engine.device)
-    shortest, longest = int(starts.min()), int(starts.max())
+    sizes = [len(prompt) for prompt in prompts]
+    starts = torch.tensor(sizes, device=engine.device)
+    shortest, longest = min(sizes), max(sizes)
     board = engine.padded([(*prompt, *([engine.pad] * size)) for prompt in prompts], engine.pad)
     open_rows = torch.ones_like(starts, dtype=torch.bool)
     finite = torch.ones_like(open_rows)
@@ -79,7 +80,7 @@ def decode(
         read = at
         if not open_rows.any():
             break
-    rows = zip(board.tolist(), starts.tolist(), lengths.tolist(), strict=True)
+    rows = zip(board.tolist(), sizes, lengths.tolist(), strict=True)
     tokens = [row[start : start + length] for row, start, length in rows]
     return Decoded(tokens, finite.tolist(), stopped.tolist(), read)
 

@@ -40,8 +40,8 @@ class Drawing:
         tokens = torch.zeros(len(self._rows), dtype=torch.long)
         finite = torch.ones(len(self._rows), dtype=torch.bool)
         last = torch.zeros(len(self._rows), dtype=torch.bool)
-        chosen = torch.nonzero(writing)[:, 0].tolist()
-        for at, values in zip(chosen, logits[writing].cpu().double().numpy(), strict=True):
+        chosen = torch.nonzero(writing.cpu())[:, 0]  # a device would be waited for at each of these steps
+        for at, values in zip(chosen.tolist(), logits[chosen].cpu().double().numpy(), strict=True):
             row = self._rows[at]
             largest = values.max()
             if not largest < float("inf") or not largest > float("-inf"):  # NaN, too

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from privacy.clipping.check import check_gradients
 from privacy.clipping.engine import ClippingEngine, ClippingStats
+from privacy.clipping.parameter import find_lost
 from privacy.clipping.recorder import Recorder
 from privacy.clipping.refuse import refuse_checkpointing, refuse_unknown
 from privacy.clipping.rules import Clipping, ClippingRule
@@ -59,6 +60,7 @@ class BookKeepingEngine(ClippingEngine):
 
     def _clip(self, losses: Tensor) -> ClippingStats:
         squares = self._new_squares(losses)
+        find_lost(self._recorder.gradients.values())
         for name, value in self.trained.items():
             found = self._recorder.gradients[id(value)].squared_norms()
             if found is not None:

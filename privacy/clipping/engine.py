@@ -23,11 +23,17 @@ class ClippingStats:
     norms: Tensor
     """Norms of the samples' gradients before clipping [samples]; non-finite where the gradient is."""
 
-    clipped: float | None
-    """Share of the samples with finite gradients that were made smaller; None where there is none."""
+    smaller: Tensor
+    """Samples with finite gradients that were made smaller: a number where the model is, which nobody waits for."""
 
     non_finite: int
     """Samples that contributed zero because their loss or gradient is not finite."""
+
+    @property
+    def clipped(self) -> float | None:
+        """Share of the samples with finite gradients that were made smaller; None where there is none."""
+        usable = len(self.norms) - self.non_finite
+        return float(self.smaller) / usable if usable else None
 
 
 class ClippingEngine(ABC):
@@ -94,7 +100,7 @@ class ClippingEngine(ABC):
             )
         if not samples:
             fill_sums(self.trained)
-            return ClippingStats(losses.detach(), None, 0)
+            return ClippingStats(losses.detach(), torch.zeros((), device=losses.device), 0)
         if not losses.requires_grad:
             raise ClippingError("the losses do not depend on any trained parameter; compute them with gradients on")
         with torch.autocast(losses.device.type, enabled=False):  # norms and sums are not taken in less than float32
@@ -115,9 +121,8 @@ class ClippingEngine(ABC):
         norms = squares.sum(dim=0).sqrt()
         finite = losses.detach().isfinite() & norms.isfinite()
         weights = torch.where(finite, self.rule.weights(squares), 0)
-        usable = int(finite.sum())
-        smaller = float((weights[:, finite] < 1).any(dim=0).sum()) / usable if usable else None
-        return weights, ClippingStats(norms, smaller, len(losses) - usable)
+        smaller = ((weights < 1).any(dim=0) & finite).sum()
+        return weights, ClippingStats(norms, smaller, int((~finite).sum()))
 
     def _new_squares(self, losses: Tensor) -> Tensor:
         kind = torch.promote_types(losses.dtype, torch.float32)

@@ -32,11 +32,12 @@ class OpacusHooksEngine(OpacusEngine):
         return None if formed is None else squared_norms(formed.to(sum_type(parameter))).sqrt()
 
     def _sum(self, losses: Tensor, weights: Tensor, usable: Tensor) -> None:
+        some_are_not = not usable.all()  # asked once: a device is waited for each time
         for name, value in self.trained.items():
             formed: Tensor | None = cast(Any, value).grad_sample
             if formed is not None:
                 mine = weights[self._layer[name]]
-                if not usable.all():  # zero times a gradient that is not finite would not be zero
+                if some_are_not:  # zero times a gradient that is not finite would not be zero
                     formed, mine = formed[usable], mine[usable]
                 formed = formed.to(sum_type(value))
                 _add(value, torch.einsum("b,b...->...", mine.to(formed.dtype), formed))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
@@ -36,6 +38,8 @@ class ParameterGradient:
         self._squares: Tensor | None = None
         self._mass: Tensor | None = None
         """Of `_squares`: see `Inner`."""
+        self._lost: list[int] | None = None
+        """Samples whose squared norm rounding has spoilt, once they are looked for."""
 
     def add(self, gradient: Factors | Tensor, grams: GramCache) -> None:
         """Add the gradients of one use: factors, or formed [samples, *shape]."""
@@ -63,7 +67,7 @@ class ParameterGradient:
         if self._squares is None:
             return None
         squares = self._squares.clamp(min=0)  # rounding can make it negative
-        for place in self._lost():
+        for place in self.lost():
             squares[place] = squared_norms(self._form(place).unsqueeze(0))[0]
         return squares
 
@@ -80,7 +84,7 @@ class ParameterGradient:
             formed = self._formed if samples is None else self._formed[samples]
             summed = (weights.to(formed.dtype) @ formed.flatten(1)).view(self.shape)
             return summed if total is None else total.add_(summed)
-        lost = self._lost()
+        lost = self.lost()
         if lost:
             total, weights = self._add_lost(total, weights, samples, lost)
         for factors in self._factors:
@@ -88,11 +92,17 @@ class ParameterGradient:
             total = add_weighted(total, kept, weights, self.shape)
         return total
 
-    def _lost(self) -> list[int]:
-        """Samples whose squared norm rounding has spoilt."""
+    def spoilt(self) -> Tensor | None:
+        """Whether rounding has spoilt the squared norm of each sample, [samples]; None where none can be."""
         if self._squares is None or self._mass is None:
-            return []
-        return [int(place) for place in is_lost(self._squares, self._mass, self.positions).nonzero().flatten()]
+            return None
+        return is_lost(self._squares, self._mass, self.positions)
+
+    def lost(self) -> list[int]:
+        """Samples whose squared norm rounding has spoilt; see `find_lost`."""
+        if self._lost is None:
+            find_lost([self])
+        return self._lost or []
 
     def _form(self, sample: int) -> Tensor:
         chosen = slice(sample, sample + 1)
@@ -115,4 +125,16 @@ class ParameterGradient:
     def clear(self) -> None:
         """Let the gradients go."""
         self._factors = []
-        self._formed = self._squares = self._mass = None
+        self._formed = self._squares = self._mass = self._lost = None
+
+
+def find_lost(gradients: Iterable[ParameterGradient]) -> None:
+    """Look for lost samples of all parameters at once: a device is waited for once, not once for each of them."""
+    known = []
+    for gradient in gradients:
+        gradient._lost = []
+        if (spoilt := gradient.spoilt()) is not None:
+            known.append((gradient, spoilt))
+    if known:
+        for (gradient, _), row in zip(known, torch.stack([spoilt for _, spoilt in known]).tolist(), strict=True):
+            gradient._lost = [place for place, is_spoilt in enumerate(row) if is_spoilt]

@@ -88,17 +88,21 @@ class Adaptive(Flat):
         self.rate = rate
         self.count_noise = count_noise
         """Standard deviation of the noise on the count, in records."""
-        self._centred = 0.0
+        self._within: Tensor | None = None
+        """Samples within the norm in the logical step so far, where the model is: read once a step."""
+        self._samples = 0
 
     def weights(self, squares: Tensor) -> Tensor:
         """See ClippingRule; counts the samples within the norm."""
         within = squares.sum(dim=0).sqrt() <= self.max_grad_norm  # non-finite norms are not
-        self._centred += float(within.sum()) - len(within) / 2
+        self._within = within.sum() if self._within is None else self._within + within.sum()
+        self._samples += len(within)
         return super().weights(squares)
 
     def take_count(self) -> float:
         """The centred count of the logical step so far, not yet private; the next one starts from zero."""
-        count, self._centred = self._centred, 0.0
+        count = (0.0 if self._within is None else float(self._within)) - self._samples / 2
+        self._within, self._samples = None, 0
         return count
 
     def move(self, count: float, expected_batch_size: float) -> None:

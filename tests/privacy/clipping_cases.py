@@ -121,10 +121,9 @@ def run(engine: ClippingEngine, model: nn.Module, batch: Batch, head: str) -> Cl
     samples = len(batch["labels"])
     if isinstance(engine, OneSampleEngine) and samples > 1:
         stats = [run(engine, model, take(batch, slice(place, place + 1)), head) for place in range(samples)]
-        shares = [one.clipped for one in stats if one.clipped is not None]
         return ClippingStats(
             norms=torch.cat([one.norms for one in stats]),
-            clipped=sum(shares) / len(shares) if shares else None,
+            smaller=torch.stack([one.smaller for one in stats]).sum(),
             non_finite=sum(one.non_finite for one in stats),
         )
     with engine.recording(samples):

@@ -6,10 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import pandas as pd
-
 from harness.gate.verdict import Verdict
-from harness.record.rows import row_parts
+from harness.record.rows import read_cases, read_rows
 from harness.reports.content.api import Example, Level
 from harness.reports.content.disclosure import show_row
 
@@ -21,20 +19,17 @@ def examples(
 ) -> Iterator[Example]:
     """Up to three rows of either kind of each probe, as `level` lets them be seen.
 
-    The first rows are those of the first part, so that no more of a large audit is read; they are taken whatever came
-    of them, so that none is picked to please.
+    The first rows are the first by case id, whatever came of them: neither which part of the rows was written first nor
+    what the model did picks them.
     """
     for probe in probes:
-        parts = row_parts(audit, probe)
-        if not parts:
-            continue
+        ids = sorted(read_rows(audit, probe, ["case_id"])["case_id"])
         worse = _worse(verdict, probe)
-        frames = [pd.read_parquet(part, filters=[("case_id", "in", worse)]) for part in parts] if worse else []
-        flipped = [frame for frame in frames if len(frame)]
-        first = pd.read_parquet(parts[0]).sort_values("case_id").head(PER_PROBE)
-        for frame in (*flipped, first[~first["case_id"].isin(worse)]):
-            for row in frame.to_dict("records"):
-                yield show_row(probe, {str(name): value for name, value in row.items()}, level, counts)
+        shown = [*worse, *(name for name in ids[:PER_PROBE] if name not in worse)]
+        rows = {str(row["case_id"]): row for row in read_cases(audit, probe, shown).to_dict("records")}
+        for name in shown:
+            if name in rows:
+                yield show_row(probe, {str(key): value for key, value in rows[name].items()}, level, counts)
 
 
 def _worse(verdict: Verdict, probe: str) -> list[str]:

@@ -44,13 +44,13 @@ class PlainEngine:
     def step(self, batch: LogicalBatch) -> float:
         """See StepEngine."""
         records = sum(len(part["input_ids"]) for part in batch)
-        total = 0.0
+        losses = []
         for part in batch:
             loss = self._losses(self._model, part).sum() / records
             self._accelerator.backward(loss)
-            total += loss.item()
+            losses.append(loss.detach())
         if self._max_grad_norm is not None:
             self._accelerator.clip_grad_norm_(self._model.parameters(), self._max_grad_norm)
         self._optimizer.step()
         self._optimizer.zero_grad()
-        return total
+        return float(sum(torch.stack(losses).tolist()))  # read once: a device is waited for each time

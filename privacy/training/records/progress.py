@@ -35,22 +35,35 @@ class StepTotals:
     non_finite: float = 0
     """Records that contributed zero."""
     norms: list[torch.Tensor] = field(default_factory=list)
-    """Gradient norms before clipping, of this process' records only: [records] each."""
+    """Gradient norms before clipping, of this process' records only, [records] each; on the device until settled."""
+    waiting: torch.Tensor | None = None
+    """Finite records, their losses and how many were clipped, summed where the model is."""
     started: float = field(default_factory=time.perf_counter)
 
     def add(self, losses: torch.Tensor, stats: ClippingStats) -> None:
-        """Count one micro-batch: losses [records]."""
+        """Count one micro-batch: losses [records]. Nothing is read off the device before `settle`."""
         values = losses.detach().double()
         finite = values.isfinite()
         self.drawn += len(values)
-        self.finite += int(finite.sum())
-        self.loss += float(values[finite].sum())
         self.non_finite += stats.non_finite
-        self.clipped += (stats.clipped or 0.0) * (len(values) - stats.non_finite)
-        self.norms.append(stats.norms.detach().float().cpu())
+        sums = torch.stack([finite.sum().double(), torch.where(finite, values, 0).sum(), stats.smaller.double()])
+        self.waiting = sums if self.waiting is None else self.waiting + sums
+        self.norms.append(stats.norms.detach().float())
+
+    def settle(self) -> None:
+        """Read off the device what micro-batches have left there: two copies a step, however many these are."""
+        if self.waiting is None:
+            return
+        finite, loss, clipped = self.waiting.tolist()
+        self.finite += finite
+        self.loss += loss
+        self.clipped += clipped
+        self.norms = [torch.cat(self.norms).cpu()]
+        self.waiting = None
 
     def to_tensor(self) -> torch.Tensor:
         """The sums, to be added up over processes."""
+        self.settle()
         return torch.tensor([getattr(self, name) for name in _SUMS], dtype=torch.float64)
 
     def from_tensor(self, sums: torch.Tensor) -> None:
@@ -69,9 +82,11 @@ class RunProgress:
 
     def add(self, totals: StepTotals) -> None:
         """One more step."""
+        totals.settle()
         norms, totals.norms = totals.norms, []
         self.norms += norms
         row = asdict(totals)
+        del row["waiting"]
         row["norms"] = sum(len(part) for part in norms)
         row["seconds"] = time.perf_counter() - row.pop("started")
         self.steps.append(row)

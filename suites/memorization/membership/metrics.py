@@ -16,7 +16,9 @@ from harness.api.estimates import UNIT
 from harness.api.metrics import Better, Metric
 from harness.api.scorer import Bools, Floats
 from harness.stats.differences import advantage, advantage_interval, newcombe, rate_at_threshold
-from harness.stats.intervals import Interval, auc, auc_interval
+from harness.stats.intervals import Interval, Method, auc, auc_interval
+from suites.memorization.blind.baseline import FEWEST, Blind, why_different
+from suites.memorization.membership.blind import blind_of
 
 LOSS = "loss"
 SIGNALS = ("log_odds", "zlib", "min_k", "min_k_pp", "calibrated")
@@ -27,6 +29,7 @@ _ADVANTAGE_NOTE = "largest TPR - FPR over all thresholds; leans upwards in small
 _BLIND_NOTE = "texts alone, no model; away from 0.5 members and non-members differ in kind, and nothing else is judged"
 _PERMUTED_NOTE = "control: AUC of the loss with memberships drawn by lot; 0.5 but for chance"
 _BASE_NOTE = "control: AUC of the loss before training; away from 0.5 the base knew members, or they are easier texts"
+_NO_BLIND = "too few records were compared by their texts alone, or the rows are of an older version"
 _SEED = 0
 """Of the control's lot."""
 
@@ -116,16 +119,9 @@ def _where_judgeable(make: Make) -> Make:
 
 def _why_unjudgeable(good: pd.DataFrame) -> str | None:
     """Why a signal of the model would say nothing; None where the blind baseline finds none."""
-    blind = _side(good, "blind")
-    if min(blind.sizes) == 0:
-        return None
-    value, interval = blind.area
-    if interval.low <= 0.5 <= interval.high:
-        return None
-    return (
-        "not judgeable: no model is needed to tell members from non-members, their texts alone do with AUC "
-        f"{value:.3f} [{interval.low:.3f}, {interval.high:.3f}]; draw both at random from one pool"
-    )
+    blind = _blind(good)
+    why = None if blind is None else why_different(blind)
+    return None if why is None else f"not judgeable: {why}"
 
 
 def _unjudged(metric: Metric, named: Named, why: str) -> Metric:
@@ -226,11 +222,14 @@ def _controls(rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
     if member.all() or not member.any():
         yield from _all_none(rows, named)
         return
-    blind = _side(rows.good, "blind")
-    if min(blind.sizes) == 0:
-        yield named["blind_auc"].none("rows of an older version have no blind baseline", missing=rows.missing)
+    blind = _blind(rows.good)
+    if blind is None:
+        yield named["blind_auc"].none(_NO_BLIND, missing=rows.missing)
     else:
-        yield named["blind_auc"].value(*blind.area, min(blind.sizes), missing=rows.missing)
+        few = min(blind.members, blind.non_members)
+        interval = Interval(blind.low, blind.high, Method.AUC_FOLDS)
+        note = _BLIND_NOTE if few >= FEWEST else f"{_BLIND_NOTE}; {few} a side may hide one: give {FEWEST}"
+        yield named["blind_auc"].value(blind.auc, interval, few, missing=rows.missing, note=note)
     ordered = rows.good.sort_values("case_id", ignore_index=True)
     lot = np.random.default_rng(_SEED).permutation(_member(ordered))
     losses = -ordered[LOSS].to_numpy(np.float64)
@@ -244,6 +243,14 @@ def _base(rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
         yield from _all_none(rows, named)
         return
     yield named["base_auc"].value(*side.area, min(side.sizes), missing=rows.missing)
+
+
+def _blind(good: pd.DataFrame) -> Blind | None:
+    """The blind baseline of rows; None for those of an older version, and where too few were compared."""
+    if "blind" not in good:
+        return None
+    scores, folds = (good[name].to_numpy(dtype=np.float64, na_value=np.nan) for name in ("blind", "blind_fold"))
+    return blind_of(scores, folds, _member(good))
 
 
 def _classifies(good: pd.DataFrame) -> bool:

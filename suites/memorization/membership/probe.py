@@ -21,7 +21,7 @@ from harness.checkpoint import CheckpointInfo
 from harness.data.datasets import DataSource
 from suites.memorization.canary_scores import task_of
 from suites.memorization.members import MEMBERS, NON_MEMBERS, manifest_sources
-from suites.memorization.membership.blind import blind_scores
+from suites.memorization.membership.blind import compared
 from suites.memorization.membership.ceilings import ceilings
 from suites.memorization.membership.metrics import declared_metrics
 from suites.memorization.membership.records import Records, membership_cases, whole_text
@@ -78,10 +78,11 @@ class MembershipRow(ProbeRow):
     base_loss: Series[float] = column("loss before training, where the role base is given", "nats", nullable=True)
     calibrated: Series[float] = column("how far training took the loss down", "nats", nullable=True)
     blind: Series[float] = column(
-        "its place by its texts alone, no model asked, higher: likelier a member; empty: beyond those compared",
-        ge=0,
-        le=1,
+        "score by its text alone, higher: likelier a member; empty: not compared (a copy, or beyond 1,000 a side)",
         nullable=True,
+    )
+    blind_fold: Series[pd.Int64Dtype] = column(
+        "fold that it was left out in; scores are compared within one", ge=0, nullable=True
     )
     claimed: Series[float] = column("epsilon that the training claims; empty: none", nullable=True)
     delta: Series[float] = column("delta of that claim", nullable=True)
@@ -160,7 +161,7 @@ class Membership(Probe[MembershipParams]):
             if scored.error is not None:
                 yield error_row(case, scored.error)
                 continue
-            place = blind[case.id]
+            score, fold = blind[case.id] or (math.nan, None)
             yield {
                 "case_id": case.id,
                 "status": "ok",
@@ -168,7 +169,8 @@ class Membership(Probe[MembershipParams]):
                 "member": case.data["side"] == MEMBERS,
                 **dict.fromkeys(_SIGNALS),
                 **scored.columns,
-                "blind": math.nan if place is None else place,
+                "blind": score,
+                "blind_fold": fold,
                 "claimed": epsilon,
                 "delta": math.nan if claim is None else claim.delta,
                 "ceilings": allowed,
@@ -202,10 +204,9 @@ class Membership(Probe[MembershipParams]):
         return token_scores(scorer, base, cases, Settings(limit, self.params.masked_positions, self.params.k))
 
 
-def _blind(cases: Sequence[Case], seed: int) -> dict[str, float | None]:
+def _blind(cases: Sequence[Case], seed: int) -> dict[str, tuple[float, int] | None]:
+    """Score and fold of each case, by its id."""
     texts = [whole_text(case.data) for case in cases]
-    labels = [str(case.data.get("label", "")) for case in cases]
-    places = blind_scores(texts, [case.data["side"] == MEMBERS for case in cases], labels, seed)
-    return {
-        case.id: None if math.isnan(place) else place for case, place in zip(cases, map(float, places), strict=True)
-    }
+    found = compared(texts, [case.data["side"] == MEMBERS for case in cases], seed)
+    pairs = zip(cases, found, strict=True)
+    return {case.id: None if each is None else (each.score, each.fold) for case, each in pairs}

@@ -16,7 +16,7 @@ from harness.api.lists import as_list
 from harness.api.probe import ProbeRow, error_row, excluded_row
 from harness.base.files import make_folder, write_text
 from harness.errors import AuditError, UsageError
-from harness.record.rows import RowStore, count_rows, read_rows, row_parts, rows_folder
+from harness.record.rows import RowStore, count_rows, read_cases, read_rows, row_parts, rows_folder
 
 
 class ScoreRow(ProbeRow):
@@ -175,3 +175,12 @@ def test_a_value_that_is_no_such_list_is_a_fault_of_the_probe(tmp_path: Path, vo
 def test_an_excluded_row_needs_its_reason(store: RowStore) -> None:
     with pytest.raises(AuditError, match="without a reason"):
         store.append([{**excluded_row(Case("a", {}), "x"), "error": None}])
+
+
+def test_cases_are_found_in_any_part_each_once(store: RowStore) -> None:
+    for start in range(0, 30, 10):
+        store.append([row(f"{case:02d}", float(case)) for case in range(start, start + 10)] + [row("again", start)])
+    found = read_cases(store.audit, store.probe, ["25", "again", "nowhere", "03"])
+    assert found[["case_id", "score"]].to_numpy().tolist() == [["03", 3.0], ["again", 0.0], ["25", 25.0]]
+    assert read_cases(store.audit, store.probe, []).empty
+    assert read_cases(store.audit, "no/rows", ["a"]).empty

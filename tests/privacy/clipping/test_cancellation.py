@@ -178,7 +178,7 @@ def test_only_what_cancels_is_formed() -> None:
     gradient = ParameterGradient(nn.Parameter(torch.empty(600, 600, device="meta")))
     gradient.positions = 4
     gradient._add_factors(both, GramCache())
-    assert gradient._lost() == [0]
+    assert gradient.lost() == [0]
     weights = torch.tensor([2.0, 3.0])
     formed = instantiate(both, 600)
     torch.testing.assert_close(gradient.add_weighted(None, weights), 2 * formed[0] + 3 * formed[1], rtol=1e-4, atol=0.5)

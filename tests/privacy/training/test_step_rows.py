@@ -133,8 +133,8 @@ def totals(step: int) -> StepTotals:
 def test_records_without_a_finite_gradient_are_counted_and_have_no_norm() -> None:
     progress, first = RunProgress(), totals(0)
     losses = torch.tensor([2.0, math.nan, 4.0])
-    first.add(losses, ClippingStats(torch.tensor([3.0, math.nan, 1.0]), clipped=0.5, non_finite=1))
-    first.add(torch.tensor([6.0]), ClippingStats(torch.tensor([2.0]), clipped=1.0, non_finite=0))
+    first.add(losses, ClippingStats(torch.tensor([3.0, math.nan, 1.0]), smaller=torch.tensor(1), non_finite=1))
+    first.add(torch.tensor([6.0]), ClippingStats(torch.tensor([2.0]), smaller=torch.tensor(1), non_finite=0))
     progress.add(first)
     progress.add(totals(1))
     frame = StepRow.validate(step_frame(progress))

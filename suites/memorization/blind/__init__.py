@@ -1,0 +1,1 @@
+"""What tells members from non-members without any model: words, letters, length, years."""

@@ -1,0 +1,44 @@
+"""What this suite brings to the command line: shadow models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from harness.api.commands import Command
+from harness.cli.console import say
+
+
+def shadows(
+    checkpoint: Annotated[Path, typer.Argument(help="Folder of a checkpoint with its training manifest.")],
+    count: Annotated[int, typer.Option(help="Shadow models; 16 give a first answer, 64 a good one.")] = 16,
+    mode: Annotated[
+        Literal["auto", "same", "lora", "head"],
+        typer.Option(help="What of a shadow is trained; auto: head of a classifier, lora of a language model."),
+    ] = "auto",
+    records: Annotated[
+        int | None, typer.Option(help="At most so many records of either side.", show_default=False)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the coins that say which shadow reads which record.")] = 0,
+    trust_manifest: Annotated[
+        bool, typer.Option("--trust-manifest", help="Read the files that the manifest names, wherever they lie.")
+    ] = False,
+) -> None:
+    """Train shadow models for the membership attacks LiRA and RMIA; a stopped run goes on with those missing."""
+    from suites.memorization.shadows.train import train_shadows
+
+    result = train_shadows(
+        checkpoint,
+        count=count,
+        mode=None if mode == "auto" else mode,
+        limit=records,
+        seed=seed,
+        trusted=trust_manifest,
+        on_shadow=lambda done, of: say(f"shadow {done} of {of}"),
+    )
+    say(result.sentence)
+
+
+shadows_command = Command(shadows, "assay shadows checkpoints/sentiment --count 16 --trust-manifest")

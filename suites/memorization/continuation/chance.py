@@ -1,0 +1,69 @@
+"""(n, p)-extraction: the chance that n samples hold the true suffix, from one forward pass instead of sampling.
+
+Source: Hayes et al. 2025, arXiv 2410.19482, after Carlini et al. 2023 (discoverable extraction): a suffix is
+(n, p)-extractable if 1 - (1 - p_z)^n >= p, with p_z the chance of one sample.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from harness.api.requests.sampling import SampleRequest
+from harness.scorer.filters import distribution
+
+Floats = NDArray[np.float64]
+
+
+def suffix_logprobs(logits: ArrayLike, suffix: Sequence[int], sampling: SampleRequest) -> Floats:
+    """Log-probability [t] of each of the suffix's tokens under the sampling asked for; -inf where it is filtered out.
+
+    Logits [t, vocabulary] are those after sampling.prompt and the suffix so far: the suffix is forced, so one pass has
+    them all. The very filters that sampling uses are applied. A sample ends at an end-of-sequence token, so the suffix
+    is cut there first. Raises ValueError for shapes that do not fit.
+    """
+    values = np.asarray(logits, dtype=np.float64)
+    if values.ndim != 2 or len(values) != len(suffix):
+        raise ValueError(f"logits {values.shape} of a suffix of {len(suffix)} tokens; give a row for each")
+    found = np.empty(len(suffix))
+    for position, (row, token) in enumerate(zip(values, suffix, strict=True)):
+        chance = distribution(row, sampling, (*sampling.prompt, *suffix[:position]))[token]
+        found[position] = math.log(chance) if chance > 0 else -math.inf
+    return found
+
+
+def chance_in(draws: int, logprob: float) -> float:
+    """Chance that at least one of so many samples is the suffix whose log-probability, summed over tokens, is given.
+
+    Exact for chances that 1 - (1 - p)^n would round to 0. Raises ValueError for less than no draw or a chance above 1.
+    """
+    _check(logprob)
+    if draws < 0:
+        raise ValueError(f"{draws} draws; give 0 or more")
+    if logprob == 0:
+        return float(draws > 0)
+    return -math.expm1(draws * math.log1p(-math.exp(logprob)))
+
+
+def draws_for(chance: float, logprob: float) -> float:
+    """Fewest samples that hold the suffix with at least this chance; infinite where a token of it is filtered out.
+
+    Raises ValueError for a chance that is not strictly between 0 and 1, or a log-probability above 0.
+    """
+    _check(logprob)
+    if not 0 < chance < 1:
+        raise ValueError(f"chance is {chance}; give a number above 0 and below 1")
+    if logprob == 0:
+        return 1.0
+    single = math.log1p(-math.exp(logprob))
+    if single == 0:  # below what exp can hold
+        return math.inf
+    return float(max(1, math.ceil(math.log1p(-chance) / single - 1e-9)))
+
+
+def _check(logprob: float) -> None:
+    if not logprob <= 0:
+        raise ValueError(f"a log-probability is {logprob}; it is at most 0")

@@ -1,0 +1,208 @@
+"""`memorization/shadow_attack`: LiRA and RMIA, membership by comparison with shadow models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+
+import numpy as np
+from pandera.typing import Series
+from pydantic import Field, field_validator
+from scipy.special import log_expit, logsumexp
+
+from harness.api.case import Case, make_cases
+from harness.api.columns import column
+from harness.api.declared import Computed, Declared, Named, Rows
+from harness.api.estimates import UNIT
+from harness.api.metrics import Better, Metric
+from harness.api.models import Models
+from harness.api.needs import Need, any_of
+from harness.api.probe import About, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
+from harness.api.scorer import Bools, Floats, Scorer
+from harness.checkpoint import CheckpointInfo
+from harness.errors import NotApplicableError
+from harness.provenance.keys import read_keys
+from harness.stats.differences import rate_at_threshold
+from harness.stats.intervals import auc, auc_interval
+from suites.memorization.shadows.pool import Pool, load_pool
+from suites.memorization.shadows.signal import signals
+from suites.memorization.shadows.store import Shadows, read_shadows
+from suites.memorization.signals.lira import lira_offline, lira_online
+from suites.memorization.signals.rmia import rmia
+
+ATTACKS = ("lira", "lira_offline", "rmia")
+_LEAST = 5
+"""False positives that a rate must allow: of fewer the threshold would hang on one or two records."""
+
+
+class ShadowAttackParams(ProbeParams):
+    """At which false-positive rates the attacks are read."""
+
+    fprs: tuple[float, ...] = Field(default=(0.01, 0.05), description="false-positive rates not to be exceeded")
+    gamma: float = Field(default=1.0, gt=0, description="of RMIA: how much more a record must gain than another")
+
+    @field_validator("fprs")
+    @classmethod
+    def _rates(cls, fprs: tuple[float, ...]) -> tuple[float, ...]:
+        if not all(0 < fpr < 1 for fpr in fprs) or len(set(fprs)) != len(fprs):
+            raise ValueError("different rates above 0 and below 1")
+        return fprs
+
+
+class ShadowAttackRow(ProbeRow):
+    """One record. Its text stays out."""
+
+    member: Series[bool] = column("whether the record was trained on, as the manifest says")
+    signal: Series[float] = column("log odds of its class, or mean log-probability of a token", "nats")
+    inside: Series[int] = column("shadows that saw it", ge=0)
+    outside: Series[int] = column("shadows that did not", ge=0)
+    lira: Series[float] = column("log likelihood ratio of member to non-member, from shadows of both kinds", "nats")
+    lira_offline: Series[float] = column("deviations above the shadows that did not see it")
+    rmia: Series[float] = column("share of held-out records that gain less from the model", "rate", ge=0, le=1)
+
+
+def _key(attack: str, fpr: float) -> str:
+    return f"{attack}_tpr_at_fpr_{100 * fpr:g}pct"
+
+
+def _declared(fprs: Sequence[float]) -> tuple[Declared, ...]:
+    found: list[Declared] = []
+    for attack in ATTACKS:
+        named = (
+            Named(f"{attack}_auc", Better.LOWER, bounds=UNIT, note="0.5: nothing is told; 1: every member"),
+            *(Named(_key(attack, fpr), Better.LOWER, unit="rate") for fpr in fprs),
+        )
+        found.append(Computed(named, partial(_measure, attack, fprs)))
+    return tuple(found)
+
+
+def _measure(attack: str, fprs: Sequence[float], rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
+    scores, member = rows.good[attack].to_numpy(np.float64), rows.good["member"].to_numpy(bool)
+    ours, others = scores[member], scores[~member]
+    if not len(ours) or not len(others):
+        why = f"{len(ours)} members and {len(others)} held-out records were scored; both are needed"
+        yield from (each.none(why, missing=rows.missing) for each in named.values())
+        return
+    value, sizes = auc(ours, others), (len(ours), len(others))
+    yield named[f"{attack}_auc"].value(value, auc_interval(value, *sizes), min(sizes), missing=rows.missing)
+    for fpr in fprs:
+        yield _rate(named[_key(attack, fpr)], ours, others, fpr, rows.missing)
+
+
+def _rate(named: Named, members: Floats, others: Floats, fpr: float, missing: int) -> Metric:
+    """Members above the smallest threshold that at most `fpr` of the others lie above."""
+    if fpr * len(others) < _LEAST:
+        needed = int(np.ceil(_LEAST / fpr))
+        return named.none(
+            f"{100 * fpr:g} % needs {needed} held-out records, {len(others)} were scored", missing=missing
+        )
+    allowed = int(fpr * len(others) + 1e-9)
+    threshold = np.sort(others)[len(others) - 1 - allowed]
+    attained = float((others > threshold).mean())
+    interval = rate_at_threshold(-members, -others, fpr)
+    note = f"attained FPR {attained:.4f} with {len(others)} held-out records"
+    return named.value(float((members > threshold).mean()), interval, len(members), missing=missing, note=note)
+
+
+class ShadowAttack(Probe[ShadowAttackParams]):
+    """Membership attacks that know how other models, trained alike, answer on each record."""
+
+    name = "memorization/shadow_attack"
+    about = About(
+        summary="How well LiRA and RMIA tell the records that a checkpoint was trained on.",
+        paper="Carlini et al. 2022 (LiRA); Zarifzadeh, Liu & Shokri 2024 (RMIA)",
+        cannot_tell=(
+            "Shadows that were trained more cheaply than the checkpoint (its head, or adapters, alone) say less about "
+            "it than shadows trained as it was; few shadows say less than many. No signal is no privacy guarantee, "
+            "and members that differ in kind from the held-out records would show one that is not memory."
+        ),
+    )
+    needs = (any_of(Need.SEQUENCE_CLASSIFIER, Need.CAUSAL_LM, Need.MASKED_LM), any_of(Need.TRAINING_MANIFEST))
+    Params = ShadowAttackParams
+    metrics = _declared((0.01, 0.05))
+    nothing = "no record could be scored"
+    Row = ShadowAttackRow
+
+    def cases(self, plan: Plan) -> list[Case]:
+        """One per record of the shadows. Raises NoDataError where there are none, UsageError where they are others'."""
+        shadows, pool = _shadows(plan.checkpoint)
+        items = (
+            {"place": place, "text": text, "pair": pair, "member": bool(member), "label": label}
+            for place, (text, pair, member, label) in enumerate(
+                zip(pool.texts, pool.pairs, pool.member, pool.labels or (0,) * len(pool), strict=True)
+            )
+        )
+        assert shadows.signals.shape[1] == len(pool)  # the digest of the records is that of the pool
+        return make_cases(items)
+
+    def prepare(self, models: Models, plan: Plan) -> None:
+        """The checkpoint's own signal of every record: RMIA compares each with all."""
+        manifest = plan.checkpoint.manifest
+        assert manifest is not None  # or there were no cases
+        pool = Pool(
+            tuple(case.data["text"] for case in plan.cases),
+            tuple(case.data["pair"] for case in plan.cases),
+            tuple(case.data["label"] for case in plan.cases),
+            np.array([case.data["member"] for case in plan.cases], dtype=np.bool_),
+        )
+        places = np.array([case.data["place"] for case in plan.cases])
+        self.kept.arrays("attacks", lambda: self._attacks(models.subject, plan.checkpoint, pool, places))
+
+    def run(self, scorer: Scorer, cases: Sequence[Case]) -> Iterable[RowDict]:
+        """No further question: everything was asked in `prepare`."""
+        kept = self.kept.arrays("attacks")
+        at = {int(place): number for number, place in enumerate(kept["place"])}
+        for case in cases:
+            number = at[case.data["place"]]
+            values = {name: float(kept[name][number]) for name in ("signal", *ATTACKS)}
+            if not all(np.isfinite(list(values.values()))):
+                yield error_row(
+                    case, "no signal of it under the checkpoint or a shadow, or all shadows saw it, or none"
+                )
+                continue
+            counts = {name: int(kept[name][number]) for name in ("inside", "outside")}
+            yield {"case_id": case.id, "status": "ok", "error": None, "member": case.data["member"], **values, **counts}
+
+    def declared(self) -> tuple[Declared, ...]:
+        """With the rates asked for."""
+        return _declared(self.params.fprs)
+
+    def _attacks(self, scorer: Scorer, info: CheckpointInfo, pool: Pool, places: np.ndarray) -> dict[str, np.ndarray]:
+        """Scores of every record by every attack, [records]; NaN where there is none."""
+        manifest = info.manifest
+        assert manifest is not None
+        shadows, _ = _shadows(info)
+        values, inside = shadows.signals[:, places], shadows.inside[:, places]
+        target = signals(scorer, manifest.task, pool)
+        usable = np.isfinite(target) & np.isfinite(values).all(axis=0) & inside.any(axis=0) & ~inside.all(axis=0)
+        out = {name: np.full(len(pool), np.nan) for name in ATTACKS}
+        if usable.any():
+            seen = (target[usable], values[:, usable], inside[:, usable])
+            out["lira"][usable], out["lira_offline"][usable] = lira_online(*seen), lira_offline(*seen)
+            classes = manifest.task == "classification"
+            out["rmia"][usable] = _rmia(*seen, ~pool.member[usable], self.params.gamma, odds=classes)
+        counts = {"inside": inside.sum(axis=0), "outside": (~inside).sum(axis=0)}
+        return {"place": places, "signal": target, **counts, **out}
+
+
+def _rmia(target: Floats, shadows: Floats, inside: Bools, population: Bools, gamma: float, *, odds: bool) -> Floats:
+    """Against the held-out records; p(x) is the mean of shadows that saw x and of those that did not, half each."""
+    if not population.any():
+        return np.full(len(target), np.nan)
+    logs, theirs = (log_expit(target), log_expit(shadows)) if odds else (target, shadows)
+    saw = logsumexp(theirs, axis=0, b=inside) - np.log(inside.sum(axis=0))
+    saw_not = logsumexp(theirs, axis=0, b=~inside) - np.log((~inside).sum(axis=0))
+    marginal = np.logaddexp(saw, saw_not) - np.log(2)
+    return rmia(logs, marginal, logs[population], marginal[population], gamma)
+
+
+def _shadows(info: CheckpointInfo) -> tuple[Shadows, Pool]:
+    """Those beside the checkpoint, and their records. Raises as `read_shadows` and `load_pool` do."""
+    if info.manifest is None:
+        raise NotApplicableError("needs a training manifest, which names its records")
+    shadows = read_shadows(info.path, {"weights": info.fingerprint.weights})
+    pool = load_pool(info, shadows.settings.limit, shadows.settings.seed)
+    keys = read_keys(info.path.parent)
+    if keys is not None:
+        read_shadows(info.path, {"pool": pool.digest(keys.own_key)})
+    return shadows, pool

@@ -1,0 +1,157 @@
+"""Shadow models, from training to the attacks that need them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import norm
+from typer.testing import CliRunner
+
+from harness.api.metrics import Metric
+from harness.api.models import Models
+from harness.api.probe import Plan
+from harness.checkpoint import CheckpointInfo, CheckpointSource, Permissions, inspect_checkpoint, load_checkpoint
+from harness.cli import app
+from harness.errors import NoDataError, UsageError
+from harness.record.prepared import KeptOnDisk
+from harness.scorer.hf import HFScorer
+from privacy.training import train
+from suites.memorization.shadow_attack import ShadowAttack, ShadowAttackParams
+from suites.memorization.shadows.store import read_shadows, shadow_folder, shadow_path
+from suites.memorization.shadows.train import train_shadows
+from tests.privacy.toys import make_base, make_spec, nonsense, write_rows
+
+N = 60
+
+
+@pytest.fixture(scope="module")
+def overfitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny BERT that learnt random labels by heart, with eight shadows trained as it was."""
+    folder = tmp_path_factory.mktemp("overfitted")
+    base = make_base(folder / "base", "bert", "base", dropout=False)
+    sides = {
+        name: str(write_rows(folder / f"{name}.jsonl", nonsense(N, seed))) for name, seed in (("in", 1), ("out", 2))
+    }
+    fields = {"data": sides["in"], "held_out": sides["out"], "epochs": 25, "learning_rate": 5e-3, "weight_decay": 0.0}
+    train(make_spec(folder, base, **fields))
+    train_shadows(folder / "trained", count=8, mode="same", trusted=True)
+    return folder / "trained"
+
+
+def info_of(folder: Path) -> CheckpointInfo:
+    return inspect_checkpoint(CheckpointSource(source=str(folder)), Permissions(manifest_sources=True))
+
+
+def measured(folder: Path, store: Path) -> tuple[pd.DataFrame, dict[str, Metric]]:
+    info = info_of(folder)
+    scorer = HFScorer(load_checkpoint(info, device="cpu"))
+    probe = ShadowAttack(ShadowAttackParams(fprs=(0.1,))).within(Models(scorer), KeptOnDisk(store))
+    plan = Plan(info, 0)
+    cases = probe.cases(plan)
+    probe.prepare(Models(scorer), replace(plan, cases=cases))
+    rows = pd.DataFrame(list(probe.run(scorer, cases)))
+    good = pd.DataFrame(probe.Row.validate(rows[rows["status"] == "ok"]))
+    return good, {metric.key: metric for metric in probe.measure(rows)}
+
+
+def test_shadows_tell_the_members_of_an_overfitted_model(overfitted: Path, tmp_path: Path) -> None:
+    rows, metrics = measured(overfitted, tmp_path)
+    assert rows.groupby("member").size().to_dict() == {False: N, True: N}
+    for attack in ("lira", "lira_offline", "rmia"):
+        value = metrics[f"{attack}_auc"]
+        assert value.low is not None
+        assert value.low > 0.6, attack
+    assert metrics["lira_tpr_at_fpr_10pct"].value is not None
+    assert metrics["lira_tpr_at_fpr_10pct"].value > 0.3
+
+
+def test_lira_is_that_of_its_formula(overfitted: Path, tmp_path: Path) -> None:
+    """Record by record, two normals by hand: means of the shadows of either side, variances pooled over records."""
+    rows, _ = measured(overfitted, tmp_path)
+    shadows = read_shadows(overfitted, {})
+    by_place = {case.id: case.data["place"] for case in ShadowAttack().cases(Plan(info_of(overfitted), 0))}
+
+    def pooled(seen: np.ndarray) -> float:
+        parts = [shadows.signals[seen[:, n], n] for n in range(2 * N)]
+        squares = sum(((part - part.mean()) ** 2).sum() for part in parts if len(part))
+        return float(np.sqrt(squares / sum(max(0, len(part) - 1) for part in parts)))
+
+    deviations = pooled(shadows.inside), pooled(~shadows.inside)
+    for row in rows.head(20).itertuples():
+        place = by_place[str(row.case_id)]
+        saw = shadows.inside[:, place]
+        means = shadows.signals[saw, place].mean(), shadows.signals[~saw, place].mean()
+        density = [norm.logpdf(row.signal, mean, deviation) for mean, deviation in zip(means, deviations, strict=True)]
+        assert row.lira == pytest.approx(density[0] - density[1], abs=1e-6)
+        assert row.lira_offline == pytest.approx((row.signal - means[1]) / deviations[1], abs=1e-6)
+        assert (row.inside, row.outside) == (saw.sum(), (~saw).sum())
+
+
+def test_rmia_is_that_of_its_formula(overfitted: Path, tmp_path: Path) -> None:
+    rows, _ = measured(overfitted, tmp_path)
+    shadows = read_shadows(overfitted, {})
+    by_place = {case.id: case.data["place"] for case in ShadowAttack().cases(Plan(info_of(overfitted), 0))}
+    chances = 1 / (1 + np.exp(-shadows.signals))
+    gains = {}
+    for row in rows.itertuples():
+        place = by_place[str(row.case_id)]
+        saw = shadows.inside[:, place]
+        marginal = (chances[saw, place].mean() + chances[~saw, place].mean()) / 2
+        gains[str(row.case_id)] = 1 / (1 + np.exp(-float(str(row.signal)))) / marginal
+    population = [gains[str(row.case_id)] for row in rows.itertuples() if not row.member]
+    for row in rows.head(20).itertuples():
+        expected = np.mean([gains[str(row.case_id)] / other > 1 for other in population])
+        assert row.rmia == pytest.approx(expected, abs=1.5 / len(population))
+
+
+def test_a_stopped_run_goes_on_and_makes_the_same(overfitted: Path) -> None:
+    path = shadow_path(shadow_folder(overfitted), 3)
+    before = read_shadows(overfitted, {}).signals
+    path.unlink()
+    assert train_shadows(overfitted, count=8, mode="same", trusted=True).made == 1
+    np.testing.assert_allclose(read_shadows(overfitted, {}).signals, before, atol=1e-4)
+    assert path.stat().st_mode & 0o077 == 0
+    assert not (shadow_folder(overfitted) / "work").exists()
+
+
+def test_coins_are_fair_and_each_shadow_has_its_own(overfitted: Path) -> None:
+    inside = read_shadows(overfitted, {}).inside
+    assert abs(inside.mean() - 0.5) < 0.1
+    assert len({row.tobytes() for row in inside}) == len(inside)
+
+
+def test_what_does_not_fit_is_one_sentence(overfitted: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is a shadow of other weights, records or settings"):
+        train_shadows(overfitted, count=8, mode="head", trusted=True)
+    with pytest.raises(UsageError, match="are of other weights"):
+        read_shadows(overfitted, {"weights": "0"})
+    base = make_base(tmp_path / "plain", "bert", "classifier")
+    with pytest.raises(NoDataError, match="has no shadow models"):
+        read_shadows(base, {})
+    damaged = tmp_path / "trained.shadows"
+    damaged.mkdir()
+    shadow_path(damaged, 0).write_bytes(b"nothing")
+    with pytest.raises(UsageError, match="delete it, and assay shadows makes it again"):
+        read_shadows(tmp_path / "trained", {})
+
+
+@pytest.mark.parametrize(("kind", "head", "mode"), [("gpt2", "causal_lm", "lora"), ("bert", "masked_lm", "same")])
+def test_language_models(kind: str, head: str, mode: str, tmp_path: Path) -> None:
+    base = make_base(tmp_path / "base", kind, head, dropout=False)
+    sides = {n: str(write_rows(tmp_path / f"{n}.jsonl", nonsense(30, s))) for n, s in (("in", 1), ("out", 2))}
+    fields = {"task": head, "data": sides["in"], "held_out": sides["out"], "epochs": 3}
+    train(make_spec(tmp_path, base, **fields))
+    train_shadows(tmp_path / "trained", count=3, mode=mode, trusted=True)  # type: ignore[arg-type]
+    rows, metrics = measured(tmp_path / "trained", tmp_path / "kept")
+    assert 30 <= len(rows) <= 60  # some were seen by all three, or by none
+    assert metrics["rmia_auc"].value is not None
+
+
+def test_the_command_says_what_it_made(overfitted: Path) -> None:
+    result = CliRunner().invoke(app, ["shadows", str(overfitted), "--count", "2", "--mode", "same", "--trust-manifest"])
+    assert result.exit_code == 0, result.output
+    assert "2 shadows, 0 of them new" in result.output
