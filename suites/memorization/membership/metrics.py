@@ -29,7 +29,7 @@ _ADVANTAGE_NOTE = "largest TPR - FPR over all thresholds; leans upwards in small
 _BLIND_NOTE = "texts alone, no model; away from 0.5 members and non-members differ in kind, and nothing else is judged"
 _PERMUTED_NOTE = "control: AUC of the loss with memberships drawn by lot; 0.5 but for chance"
 _BASE_NOTE = "control: AUC of the loss before training; away from 0.5 the base knew members, or they are easier texts"
-_NO_BLIND = "too few records were compared by their texts alone, or the rows are of an older version"
+_NO_BLIND = "too few records were compared by their texts alone"
 _SEED = 0
 """Of the control's lot."""
 
@@ -195,9 +195,9 @@ def _needed(fpr: float) -> int:
 
 def _ceiling(good: pd.DataFrame, place: int) -> str:
     """What the claim allows at the rate of this place; '' where nothing is claimed."""
-    if "ceilings" not in good or not len(good["ceilings"].iloc[0]):
-        return ""
     first = good.iloc[0]
+    if not len(first["ceilings"]):
+        return ""
     return (
         f"; the claim, epsilon <= {first['claimed']:.4g} at delta {first['delta']:.3g}, allows every attack at most "
         f"{first['ceilings'][place]:.4f}"
@@ -246,9 +246,7 @@ def _base(rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
 
 
 def _blind(good: pd.DataFrame) -> Blind | None:
-    """The blind baseline of rows; None for those of an older version, and where too few were compared."""
-    if "blind" not in good:
-        return None
+    """The blind baseline of rows; None where too few were compared."""
     scores, folds = (good[name].to_numpy(dtype=np.float64, na_value=np.nan) for name in ("blind", "blind_fold"))
     return blind_of(scores, folds, _member(good))
 
@@ -263,8 +261,6 @@ def _member(good: pd.DataFrame) -> Bools:
 
 def _side(good: pd.DataFrame, name: str, sign: float = 1.0) -> Side:
     """A column's values times `sign`, by side; rows that have none are left out."""
-    if name not in good:
-        return Side(np.empty(0), np.empty(0))
     values, member = sign * good[name].to_numpy(dtype=np.float64, na_value=np.nan), _member(good)
     known = ~np.isnan(values)
     return Side(values[known & member], values[known & ~member])
