@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from harness.gate.evaluate import evaluate
 from scipy.stats import norm
 
 from harness.api.metrics import Metric
@@ -19,6 +18,7 @@ from harness.checkpoint import CheckpointInfo, CheckpointSource, Permissions, in
 from harness.data.datasets import DataSource, load_dataset
 from harness.data.schemas import LabelledTexts
 from harness.errors import NoDataError, NotApplicableError, WrongDataError
+from harness.gate.decide import decide
 from harness.gate.policy import Policy
 from harness.provenance.manifest import PrivacyClaim
 from privacy.training import train
@@ -84,8 +84,8 @@ def test_a_gate_on_what_is_not_judgeable_is_inconclusive(classifier: CheckpointI
     policy = Policy.model_validate(
         {"name": "x", "gates": [{"id": "private", "metric": "memorization/membership/auc", "max": 0.99}]}
     )
-    (result,) = evaluate(policy, named).results
-    assert str(result.outcome).lower().endswith("inconclusive")
+    (result,) = decide(policy, named).gates
+    assert result.outcome == "inconclusive"
     assert "not judgeable" in result.reason
 
 
