@@ -15,7 +15,7 @@ from harness.api.columns import column, list_column
 from harness.api.declared import Declared
 from harness.api.models import ModelRole, Models
 from harness.api.needs import Need, any_of
-from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
+from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row, ok_row
 from harness.api.scorer import Scorer
 from harness.checkpoint import CheckpointInfo
 from harness.data.datasets import DataSource
@@ -162,19 +162,16 @@ class Membership(Probe[MembershipParams]):
                 yield error_row(case, scored.error)
                 continue
             score, fold = blind[case.id] or (math.nan, None)
-            yield {
-                "case_id": case.id,
-                "status": "ok",
-                "error": None,
-                "member": case.data["side"] == MEMBERS,
-                **dict.fromkeys(_SIGNALS),
-                **scored.columns,
-                "blind": score,
-                "blind_fold": fold,
-                "claimed": epsilon,
-                "delta": math.nan if claim is None else claim.delta,
-                "ceilings": allowed,
-            }
+            yield ok_row(
+                case,
+                member=case.data["side"] == MEMBERS,
+                **{**dict.fromkeys(_SIGNALS), **scored.columns},
+                blind=score,
+                blind_fold=fold,
+                claimed=epsilon,
+                delta=math.nan if claim is None else claim.delta,
+                ceilings=allowed,
+            )
 
     def declared(self) -> tuple[Declared, ...]:
         """With the rates asked for."""

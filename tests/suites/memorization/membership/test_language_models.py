@@ -189,9 +189,9 @@ def test_of_instructions_the_completion_alone_is_scored(tmp_path: Path) -> None:
     train(make_spec(tmp_path, base, **spec))
     info = info_of(tmp_path / "trained")
     probe = Membership()
-    rows, scorer = audited(probe, info, tmp_path).set_index("case_id"), loader(info.path)()
+    found, scorer = audited(probe, info, tmp_path).set_index("case_id"), loader(info.path)()
     for case in probe.cases(Plan(info, 0)):
-        assert rows.loc[case.id, "scored"] == len(scorer.encode(case.data["pair"], special=False))
+        assert found.loc[case.id, "scored"] == len(scorer.encode(case.data["pair"], special=False))
 
 
 def test_a_base_that_cannot_be_compared_is_refused(gpt: CheckpointInfo, bert: CheckpointInfo, tmp_path: Path) -> None:
