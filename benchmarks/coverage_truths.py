@@ -22,6 +22,7 @@ from harness.stats.intervals import FloatArray, Interval, Method, auc, auc_inter
 from harness.stats.paired import flip_regression, unpaired_regression
 from privacy.frontier.two_way import two_way
 from suites.adversarial.typos.metrics import worst_kind
+from suites.memorization.blind.folds import auc_over_folds
 from suites.quality.calibration import BINS, calibration_error
 from suites.quality.f1 import macro_f1
 
@@ -326,6 +327,13 @@ def _two_point_auc(rng: Rng, n: int) -> Drawn:
     return *_ends(auc_interval(value, n, n)), 0.98
 
 
+def _folded(rng: Rng, n: int) -> Drawn:
+    """Five folds of n members and n others, each scored on a scale of its own."""
+    parts = [(rng.normal(fold + 0.5, 1, n // 5), rng.normal(fold, 1, n // 5)) for fold in range(5)]
+    _, low, high = auc_over_folds(parts)
+    return low, high, float(norm.cdf(0.5 / math.sqrt(2)))
+
+
 def _advantage(rng: Rng, n: int) -> Drawn:
     ours, others = rng.normal(0, 1, n), rng.normal(0.5, 1, n)
     return *_ends(advantage_interval(advantage(ours, others), n, n)), float(2 * norm.cdf(0.25) - 1)
@@ -413,6 +421,7 @@ TRUTHS: tuple[Truth, ...] = (
     _auc_of(0.0),
     _auc_of(2.0),
     Truth(Method.AUC, "0.98, scores of two values", _two_point_auc),
+    Truth(Method.AUC_FOLDS, "normal scores 0.5 apart in each fold", _folded),
     Truth(Method.ADVANTAGE, "normal losses 0.5 apart", _advantage),
     _rate_at(0.01, 1.0),
     _rate_at(0.1, 0.0),

@@ -26,7 +26,7 @@ from harness.record.folder import DatasetRecord, ProbeRecord
 from harness.record.rows import rows_folder
 from suites.adversarial.typos.probe import Typos
 from suites.bias.counterfactual import Counterfactual
-from suites.memorization.membership import Membership
+from suites.memorization.membership.probe import Membership
 from suites.quality.classification import Classification
 from suites.quality.perplexity import Perplexity
 
@@ -167,6 +167,11 @@ def _losses(random: np.random.Generator) -> dict[str, Any]:
         "loss": random.exponential(np.where(member, 0.9, 1.0)),
         "correct": random.random(ROWS) < 0.9,
         "truncated": 0,
+        "log_odds": random.normal(np.where(member, 2.1, 2.0)),
+        "blind": random.normal(size=ROWS),
+        "blind_fold": random.integers(0, 5, ROWS),
+        "ceilings": [[] for _ in range(ROWS)],
+        **dict.fromkeys(("scored", "zlib", "min_k", "min_k_pp", "base_loss", "calibrated", "claimed", "delta"), np.nan),
     }
 
 

@@ -335,15 +335,19 @@ class Computed:
         make: how; counts `Rows.missing` where it concerns the metric.
         values: what each row adds, for those that are sums over rows; None: none is.
         columns: what `values` reads besides case_id and status.
+        about: truth values; where no row is of it none is made.
     """
 
     named: tuple[Named, ...]
     make: Make
     values: Values | None = None
     columns: tuple[str, ...] = ()
+    about: Column | None = None
 
     def measure(self, rows: Rows) -> Iterable[Metric]:
         """What the function makes."""
+        if self.about is not None and not _mask(rows.good, self.about).any():
+            return ()
         return self.make(rows, {each.key: each for each in self.named})
 
 

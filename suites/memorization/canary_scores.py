@@ -34,7 +34,9 @@ def task_of(checkpoint: CheckpointInfo) -> str:
     """The task whose head it was trained with and still has. Raises NotApplicableError where it has another head."""
     manifest = checkpoint.manifest
     if manifest is None:
-        raise NotApplicableError("needs a training manifest, which says what was planted")
+        raise NotApplicableError("needs a training manifest, which says what it was trained on")
+    if manifest.task not in TASKS:
+        raise NotApplicableError(f"was trained as {manifest.task[:40]!r}, which is no task of Assay's")
     if TASKS[manifest.task] not in checkpoint.offers:
         raise NotApplicableError(f"was trained as {manifest.task}, and that head is not there any more")
     return manifest.task
@@ -88,14 +90,14 @@ def _drawn_tokens(scorer: Scorer, task: str, canary: Canary) -> Request[Any] | s
     known = text[: len(text) - len(canary.secret or text)]
     if task == "masked_lm":
         framed = masked_frame(scorer, text)
-        start = _common(framed.tokens, masked_frame(scorer, known).tokens)
+        start = common_start(framed.tokens, masked_frame(scorer, known).tokens)
         positions = range(len(framed.before) + start, len(framed.before) + len(framed.tokens))
         whole, asked = framed.whole, tuple(positions)
         if not asked or len(whole) > scorer.max_tokens:
             return _cannot(len(whole), scorer.max_tokens)
         return MaskedRequest(whole, asked)
     lead, tokens = opening(scorer, text)
-    start = _common(tokens, opening(scorer, known)[1])
+    start = common_start(tokens, opening(scorer, known)[1])
     if not lead and start == 0:  # the first token has nothing before it
         start = 1
     if start >= len(tokens) or len(lead) + len(tokens) > scorer.max_tokens:
@@ -107,7 +109,7 @@ def _cannot(tokens: int, most: int) -> str:
     return f"the model reads {most} tokens, the canary has {tokens}" if tokens > most else "has no token to score"
 
 
-def _common(first: Ids, second: Ids) -> int:
+def common_start(first: Ids, second: Ids) -> int:
     """Tokens at the start that both have: where the drawn part begins, though it may grow together with the rest."""
     pairs = zip(first, second, strict=False)
     return next((at for at, (one, two) in enumerate(pairs) if one != two), min(len(first), len(second)))

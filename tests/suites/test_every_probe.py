@@ -64,7 +64,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Data for every input, and a checkpoint for every need."""
     home = tmp_path_factory.mktemp("every")
     frames = {
-        "examples": pd.DataFrame({"text": texts(12), "label": [i % 2 for i in range(12)]}),
+        "examples": pd.DataFrame({"text": texts(48), "label": [i % 2 for i in range(48)]}),
         "texts": pd.DataFrame({"text": texts(12)}),
         "control": pd.DataFrame({"text": [text[::-1] for text in texts(12)]}),
         "pairs": pd.DataFrame(
@@ -81,8 +81,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_checkpoint(home / "base", "bert", "base")
     make_checkpoint(home / "masked", "bert", "masked_lm")
     make_checkpoint(home / "written", "gpt2", "causal_lm")
-    rows = {"data": {"source": str(home / "examples.jsonl"), "stop": 6}}
-    rows["held_out"] = {"source": str(home / "examples.jsonl"), "start": 6}
+    rows = {"data": {"source": str(home / "examples.jsonl"), "stop": 24}}
+    rows["held_out"] = {"source": str(home / "examples.jsonl"), "start": 24}
     trained(home / "classifier", home / "base", CANARIES[:1], task="classification", label_names=["0", "1"], **rows)
     train_shadows(home / "classifier", count=4, mode="same", trusted=True)
     trained(home / "causal", home / "written", CANARIES, task="causal_lm", **rows)
@@ -204,9 +204,9 @@ def check_declared(probe: Probe[Any], rows: pd.DataFrame, metrics: list[Metric])
 
 def keys_left_out(declared: Declared, rows: pd.DataFrame) -> set[str]:
     """Metrics about another kind of model, and those of slices that need not occur."""
-    if isinstance(declared, Computed):
+    if isinstance(declared, Computed) and declared.about is None:
         return {named.key for named in declared.named if named.sliced_only}
-    return set() if declared.about is None else {declared.key}
+    return set() if declared.about is None else {named.key for named in declared.named}
 
 
 def test_sharded_cases_give_the_same_rows(probe: ProbeClass, home: Path, tmp_path: Path) -> None:

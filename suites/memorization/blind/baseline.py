@@ -75,6 +75,11 @@ def why_not_judgeable(blind: Blind) -> str | None:
     few = min(blind.members, blind.non_members)
     if few < FEWEST:
         return f"{few} records of a side are too few to rule out that members differ in kind; give at least {FEWEST}"
+    return why_different(blind)
+
+
+def why_different(blind: Blind) -> str | None:
+    """Why a signal of the model need not be memory; None: the texts alone were not told apart, however few they are."""
     if blind.low <= 0.5 <= blind.high:
         return None
     return (

@@ -349,11 +349,11 @@ def test_an_older_manifest_has_none() -> None:
 
 
 def test_membership_of_another_training_is_not_applicable() -> None:
-    from suites.memorization.membership import Membership
+    from suites.memorization.membership.probe import Membership
     from tests.fakes import make_info
     from tests.fakes import plan as plan_of
 
-    with pytest.raises(NotApplicableError, match="not of a classification training"):
+    with pytest.raises(NotApplicableError, match="needs a training manifest"):
         Membership().cases(plan_of(make_info(Need.SEQUENCE_CLASSIFIER)))
 
 

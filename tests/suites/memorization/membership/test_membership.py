@@ -4,6 +4,7 @@ import itertools
 import math
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
@@ -12,16 +13,16 @@ from scipy.stats import binom, norm
 
 from harness.api.metrics import Metric
 from harness.api.probe import Plan
-from harness.checkpoint import CheckpointInfo, CheckpointSource, Permissions, inspect_checkpoint, load_checkpoint
+from harness.checkpoint import CheckpointInfo, CheckpointSource, Permissions, inspect_checkpoint
 from harness.data.datasets import DataSource, load_dataset
 from harness.data.schemas import LabelledTexts
 from harness.errors import DataError
-from harness.scorer.hf import HFScorer
 from harness.stats.differences import advantage, advantage_interval, newcombe, rate_at_threshold
 from harness.stats.intervals import clopper_pearson
 from privacy.training import train
-from suites.memorization.membership import Membership, MembershipParams
+from suites.memorization.membership.probe import Membership, MembershipParams, MembershipRow
 from tests.privacy.toys import make_base, make_spec, nonsense, write_rows
+from tests.suites.memorization.membership.scored import audited
 
 TRUSTED = Permissions(manifest_sources=True)
 """The records lie beside the checkpoint, as after a training of one's own."""
@@ -47,8 +48,8 @@ def info_of(folder: Path) -> CheckpointInfo:
 
 
 def rows_of(probe: Membership, info: CheckpointInfo) -> pd.DataFrame:
-    scorer = HFScorer(load_checkpoint(info, device="cpu"))
-    return pd.DataFrame(list(probe.run(scorer, probe.cases(Plan(info, 0)))))
+    with TemporaryDirectory() as folder:
+        return audited(probe, info, Path(folder))
 
 
 def by_key(metrics: list[Metric]) -> dict[str, Metric]:
@@ -139,7 +140,9 @@ def table(members: list[float], others: list[float]) -> pd.DataFrame:
             "loss": losses,
             "correct": [loss < 0.7 for loss in losses],
             "truncated": 0,
-        }
+            "ceilings": [[] for _ in losses],
+        },
+        columns=list(MembershipRow.to_schema().columns),
     )
 
 
@@ -191,7 +194,9 @@ def test_error_rows_are_missing_not_zero() -> None:
 
 def test_one_side_alone_gives_no_number() -> None:
     metrics = Membership().measure(table([0.1, 0.2], []))
-    assert len(metrics) == 6
+    assert [metric.key for metric in metrics[:6]] == [
+        *("auc", "tpr_at_fpr_1pct", "tpr_at_fpr_5pct", "tpr_at_fpr_10pct", "advantage", "accuracy_gap"),
+    ]
     assert all(metric.value is None and "both are needed" in metric.note for metric in metrics)
 
 

@@ -1,0 +1,1 @@
+"""Membership: whether what a model says of a record tells that it was trained on it."""

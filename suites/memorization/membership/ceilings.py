@@ -1,0 +1,53 @@
+"""What a claimed guarantee allows an attack on membership to reach, beside what it did reach."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from harness.provenance.manifest import EarlierRun, PrivacyClaim
+from privacy.accounting import AccountingError, Mechanism
+from privacy.audit import true_positive_ceiling
+from privacy.sampling.bins import BallsInBinsSampling
+
+_LEAST_NOISE = 0.3
+_MOST_RELEASES = 100_000
+"""Beyond these the accountant may take minutes, and a checkpoint may claim any number; the claim's epsilon is used."""
+
+
+def ceilings(claim: PrivacyClaim | None, false_positive_rates: Sequence[float]) -> list[float]:
+    """Highest true-positive rate [k] at each false-positive rate [k]; empty where nothing is claimed.
+
+    By the claimed mechanisms where all their numbers are in the claim and small, and never above what its epsilon and
+    delta allow alone.
+    """
+    if claim is None or not math.isfinite(claim.epsilon):
+        return []
+    plain = [_by_epsilon(claim.epsilon, claim.delta, rate) for rate in false_positive_rates]
+    mechanisms = _mechanisms(claim)
+    if mechanisms is None:
+        return plain
+    try:
+        exact = true_positive_ceiling(mechanisms, false_positive_rates)
+    except AccountingError:
+        return plain
+    return [min(pair) for pair in zip(plain, map(float, exact), strict=True)]
+
+
+def _by_epsilon(epsilon: float, delta: float, rate: float) -> float:
+    """Kairouz, Oh & Viswanath 2015, theorem 2.1, at one epsilon."""
+    growth = math.exp(min(epsilon, 700.0))
+    return min(1.0, growth * rate + delta, 1 - (1 - delta - rate) / growth)
+
+
+def _mechanisms(claim: PrivacyClaim) -> list[Mechanism] | None:
+    """What the claim and the trainings before it released; None where it does not say all, or too much to compute."""
+    runs: tuple[PrivacyClaim | EarlierRun, ...] = (claim, *claim.earlier)
+    if any(run.max_batch is not None or run.sampling == BallsInBinsSampling.label for run in runs):
+        return None
+    if any(run.noise_multiplier < _LEAST_NOISE or run.compositions > _MOST_RELEASES for run in runs):
+        return None
+    try:
+        return [Mechanism(run.noise_multiplier, run.sample_rate, run.compositions, run.group) for run in runs]
+    except AccountingError:
+        return None

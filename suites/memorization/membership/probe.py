@@ -1,0 +1,209 @@
+"""`memorization/membership`: does what a model says of a record tell that it was trained on it?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
+
+import pandas as pd
+from pandera.typing import Series
+from pydantic import Field, field_validator
+
+from harness.api.case import Case
+from harness.api.columns import column, list_column
+from harness.api.declared import Declared
+from harness.api.models import ModelRole, Models
+from harness.api.needs import Need, any_of
+from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row, ok_row
+from harness.api.scorer import Scorer
+from harness.checkpoint import CheckpointInfo
+from harness.data.datasets import DataSource
+from suites.memorization.canary_scores import task_of
+from suites.memorization.members import MEMBERS, NON_MEMBERS, manifest_sources
+from suites.memorization.membership.blind import compared
+from suites.memorization.membership.ceilings import ceilings
+from suites.memorization.membership.metrics import declared_metrics
+from suites.memorization.membership.records import Records, membership_cases, whole_text
+from suites.memorization.membership.scores import Scored, Settings, check_base, class_scores, token_scores
+from suites.memorization.signals.tokens import LOWEST_SHARE
+
+BASE = "base"
+DEFAULT_FPRS = (0.01, 0.05, 0.1)
+_HEADS = any_of(Need.SEQUENCE_CLASSIFIER, Need.CAUSAL_LM, Need.MASKED_LM)
+_CHARACTERS = 4
+"""Of a token, roughly."""
+_MOST_TOKENS = 512
+"""Of a text that a plan counts: where training cuts it unless told otherwise."""
+
+
+class MembershipParams(ProbeParams):
+    """How many records are scored, and at which false-positive rates the attack is read."""
+
+    members: int = Field(default=500, ge=1, description="at most so many training records")
+    non_members: int = Field(default=500, ge=1, description="at most so many held-out records")
+    fprs: tuple[float, ...] = Field(default=DEFAULT_FPRS, description="false-positive rates not to be exceeded")
+    k: float = Field(
+        default=LOWEST_SHARE, gt=0, le=1, description="share of a text's tokens, the least likely, that Min-K% takes"
+    )
+    masked_positions: int = Field(
+        default=16, ge=1, description="tokens of a text that a masked model is asked for, each a reading of the text"
+    )
+
+    @field_validator("fprs")
+    @classmethod
+    def _rates(cls, fprs: tuple[float, ...]) -> tuple[float, ...]:
+        if not all(0 <= fpr < 1 for fpr in fprs) or len(set(fprs)) != len(fprs):
+            raise ValueError("different rates of at least 0 and below 1")
+        return fprs
+
+
+class MembershipRow(ProbeRow):
+    """One record. Its text stays out: the rows may be read by people who must not see the training data."""
+
+    member: Series[bool] = column("whether the record was trained on, as the manifest says")
+    label: Series[pd.Int64Dtype] = column("its class, by index; empty for language models", ge=0, nullable=True)
+    loss: Series[float] = column(
+        "-log of that class's probability; of language models -log of a token's, mean over those scored", "nats", ge=0
+    )
+    correct: Series[pd.BooleanDtype] = column("whether the model predicts that class", nullable=True)
+    truncated: Series[int] = column("tokens of the record that were not read", "tokens", ge=0)
+    scored: Series[pd.Int64Dtype] = column("tokens that the signals are made of", "tokens", ge=1, nullable=True)
+    log_odds: Series[float] = column("log of the odds of that class, of classifiers", "nats", nullable=True)
+    zlib: Series[float] = column("-loss over the bytes zlib makes of the text read", "nats per byte", nullable=True)
+    min_k: Series[float] = column("mean log-probability of its least likely tokens", "nats", nullable=True)
+    min_k_pp: Series[float] = column(
+        "the same, each token standardised by all that could stand there", "standard deviations", nullable=True
+    )
+    base_loss: Series[float] = column("loss before training, where the role base is given", "nats", nullable=True)
+    calibrated: Series[float] = column("how far training took the loss down", "nats", nullable=True)
+    blind: Series[float] = column(
+        "score by its text alone, higher: likelier a member; empty: not compared (a copy, or beyond 1,000 a side)",
+        nullable=True,
+    )
+    blind_fold: Series[pd.Int64Dtype] = column(
+        "fold that it was left out in; scores are compared within one", ge=0, nullable=True
+    )
+    claimed: Series[float] = column("epsilon that the training claims; empty: none", nullable=True)
+    delta: Series[float] = column("delta of that claim", nullable=True)
+    ceilings: Series[object] = list_column(
+        "true-positive rates that the claim allows, at the rates of the params, in order; none without a claim",
+        of="double",
+    )
+
+
+_SIGNALS = ("label", "correct", "scored", "log_odds", "zlib", "min_k", "min_k_pp", "base_loss", "calibrated")
+"""Columns that some kinds of model do not have."""
+
+
+class Membership(Probe[MembershipParams]):
+    """Signals of one reading of each record, those of members held against those of non-members."""
+
+    name = "memorization/membership"
+    version = "2"
+    about = About(
+        summary="How well what the model says of a record tells whether it was trained on it.",
+        paper=(
+            "Yeom et al. 2018, Privacy Risk in Machine Learning (loss); Carlini et al. 2021 and 2022 (zlib, reference, "
+            "TPR at low FPR); Shi et al. 2023 (Min-K%); Zhang et al. 2024 (Min-K%++); Das et al. 2024 (blind baseline)"
+        ),
+        cannot_tell=(
+            "Attacks by one model are weak and average-case (Carlini et al. 2022, LiRA): finding no signal is no "
+            "privacy guarantee, and single records may still leak. Where members and held-out records differ in kind, "
+            "which a blind baseline looks for, a signal is not memory, and nothing is judged; a difference that it "
+            "does not find may be there."
+        ),
+    )
+    needs = (_HEADS, any_of(Need.TRAINING_MANIFEST))
+    inputs: ClassVar[dict[str, Input]] = {
+        MEMBERS: Input(Records, "the training records (default: those of the training manifest)", required=False),
+        NON_MEMBERS: Input(Records, "held-out records (default: those of the training manifest)", required=False),
+    }
+    models: ClassVar[dict[str, ModelRole]] = {
+        BASE: ModelRole(
+            (_HEADS,),
+            "the checkpoint that training started from: what was likely before tells no member",
+            required=False,
+        )
+    }
+    Params = MembershipParams
+    metrics = declared_metrics(DEFAULT_FPRS)
+    nothing = "0 members and 0 non-members were scored; both are needed"
+    Row = MembershipRow
+
+    @classmethod
+    def default_data(cls, checkpoint: CheckpointInfo) -> dict[str, DataSource]:
+        """Both sides as the training manifest names them."""
+        return manifest_sources(checkpoint)
+
+    def cases(self, plan: Plan) -> list[Case]:
+        """One case per record, with its side. Raises DataError unless they are the manifest's, and enough.
+
+        Raises NotApplicableError where the manifest is of another training.
+        """
+        return membership_cases(plan, {MEMBERS: self.params.members, NON_MEMBERS: self.params.non_members})
+
+    def prepare(self, models: Models, plan: Plan) -> None:
+        """The blind baseline of all records, and what the claim allows. Raises NotApplicableError for an unfit base."""
+        if BASE in models:
+            check_base(models[BASE], models.subject, plan.cases)
+        self.kept.value("blind", lambda: _blind(plan.cases, plan.seed))
+        manifest = plan.checkpoint.manifest
+        claim = None if manifest is None else manifest.privacy
+        self.kept.value("ceilings", lambda: ceilings(claim, self.params.fprs))
+
+    def run(self, scorer: Scorer, cases: Sequence[Case]) -> Iterable[RowDict]:
+        """All signals of each record, by one reading."""
+        blind, allowed = self.kept.value("blind"), self.kept.value("ceilings")
+        claim = scorer.info.manifest.privacy if scorer.info.manifest is not None else None
+        epsilon = math.nan if claim is None or not math.isfinite(claim.epsilon) else claim.epsilon
+        for case, scored in zip(cases, self._scores(scorer, cases), strict=True):
+            if scored.error is not None:
+                yield error_row(case, scored.error)
+                continue
+            score, fold = blind[case.id] or (math.nan, None)
+            yield ok_row(
+                case,
+                member=case.data["side"] == MEMBERS,
+                **{**dict.fromkeys(_SIGNALS), **scored.columns},
+                blind=score,
+                blind_fold=fold,
+                claimed=epsilon,
+                delta=math.nan if claim is None else claim.delta,
+                ceilings=allowed,
+            )
+
+    def declared(self) -> tuple[Declared, ...]:
+        """With the rates asked for."""
+        return declared_metrics(self.params.fprs)
+
+    def cost(self, cases: Sequence[Case]) -> int:
+        """Tokens, roughly: characters / 4, of each text once, of a masked model's once per position asked for."""
+        total = 0
+        for case in cases:
+            tokens = max(1, len(whole_text(case.data)) // _CHARACTERS)
+            if case.data.get("task") == "masked_lm":
+                tokens = min(tokens, _MOST_TOKENS)
+                total += tokens * min(tokens, self.params.masked_positions)
+            else:
+                total += tokens
+        return total
+
+    def _scores(self, scorer: Scorer, cases: Sequence[Case]) -> list[Scored]:
+        base = self.others[BASE] if BASE in self.others else None  # noqa: SIM401, Models raises for a missing role
+        if task_of(scorer.info) == "classification":
+            return class_scores(scorer, base, cases)
+        limit = scorer.max_tokens if base is None else min(scorer.max_tokens, base.max_tokens)
+        manifest = scorer.info.manifest
+        trained: Any = None if manifest is None else manifest.config.get("max_tokens")
+        if isinstance(trained, int):  # what training cut off taught nothing
+            limit = min(limit, trained)
+        return token_scores(scorer, base, cases, Settings(limit, self.params.masked_positions, self.params.k))
+
+
+def _blind(cases: Sequence[Case], seed: int) -> dict[str, tuple[float, int] | None]:
+    """Score and fold of each case, by its id."""
+    texts = [whole_text(case.data) for case in cases]
+    found = compared(texts, [case.data["side"] == MEMBERS for case in cases], seed)
+    pairs = zip(cases, found, strict=True)
+    return {case.id: None if each is None else (each.score, each.fold) for case, each in pairs}
