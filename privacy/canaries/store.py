@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from random import SystemRandom
 from typing import TypeVar
@@ -68,14 +68,17 @@ def finish(output: Path, digest: str, aside: Callable[[], Path]) -> None:
         unfinished.rename(final)
 
 
-def read_canaries(output: Path, digest: str) -> Canaries:
-    """The list of the training that made `output`, whose file has this digest. Raises NoDataError, UsageError."""
-    return _read(_found(output, CANARIES, digest), Canaries)
+def read_canaries(output: Path, files: Mapping[str, str]) -> Canaries:
+    """The list of the training that made `output`; `files`: digests in its manifest. Raises NoDataError, UsageError."""
+    return _read(_found(output, CANARIES, files), Canaries)
 
 
-def open_coins(output: Path, digest: str) -> Coins:
+def open_coins(output: Path, files: Mapping[str, str]) -> Coins:
     """The coins; to be called once guesses are made. Raises NoDataError, UsageError."""
-    return _read(_found(output, COINS, digest), Coins)
+    coins = _read(_found(output, COINS, files), Coins)
+    if coins.canaries != files.get(CANARIES):
+        raise UsageError(f"{path_of(output, COINS)}: belongs to other canaries than its manifest names; restore both")
+    return coins
 
 
 def file_digest(text: str) -> str:
@@ -89,8 +92,10 @@ def digests(output: Path, spec_digest: str) -> dict[str, str]:
     return {what: file_digest(path.read_text(encoding="utf-8")) for what, path in paths.items()}
 
 
-def _found(output: Path, what: str, digest: str) -> Path:
+def _found(output: Path, what: str, files: Mapping[str, str]) -> Path:
     """Also where a kill came between the checkpoint's renaming and theirs."""
+    if what not in files:
+        raise NoDataError(f"{output}: its training manifest names no file of its {what}; restore the manifest")
     candidates = [
         path_of(output, what),
         *sorted(output.parent.glob(f"{_escaped(output.name)}.unfinished-*.{what}.json")),
@@ -102,7 +107,7 @@ def _found(output: Path, what: str, digest: str) -> Path:
             "there, whoever trained it has it"
         )
     for path in there:
-        if file_digest(_content(path)) == digest:
+        if file_digest(_content(path)) == files[what]:
             return path
     raise UsageError(f"{there[0]}: has been edited since the training, or belongs to another; restore it")
 

@@ -21,7 +21,7 @@ from harness.api.scorer import Floats, Scorer
 from harness.errors import NotApplicableError
 from privacy.canaries.canary import Canary
 from privacy.canaries.patterns import draw, every, space
-from privacy.canaries.store import CANARIES, COINS, open_coins, read_canaries
+from privacy.canaries.store import open_coins, read_canaries
 from suites.memorization.canary_scores import task_of
 from suites.memorization.exposure.bits import Exposed, Extrapolated, exact, extrapolated, sampled
 from suites.memorization.exposure.candidates import causal_totals, masked_totals
@@ -145,7 +145,7 @@ class Exposure(Probe[ExposureParams]):
             raise NotApplicableError("its training planted no canaries; train with --canaries to have secrets ranked")
         if task_of(plan.checkpoint) == "classification":
             raise NotApplicableError("a classifier gives texts no probability, so secrets cannot be ranked")
-        listed = read_canaries(plan.checkpoint.path, manifest.canaries.files[CANARIES]).canaries
+        listed = read_canaries(plan.checkpoint.path, manifest.canaries.files).canaries
         found = [(place, canary) for place, canary in enumerate(listed) if canary.pattern is not None]
         if not found:
             raise NotApplicableError("no canary of its training is a secret of a pattern; plant some of kind: secret")
@@ -169,7 +169,7 @@ class Exposure(Probe[ExposureParams]):
         assert info.manifest is not None
         assert info.manifest.canaries is not None
         found = [(case, self._row(scorer, case, info.manifest.task == "masked_lm")) for case in cases]
-        coins = open_coins(info.path, info.manifest.canaries.files[COINS])
+        coins = open_coins(info.path, info.manifest.canaries.files)
         for case, row in found:
             if isinstance(row, str):
                 yield error_row(case, row)
