@@ -12,9 +12,9 @@ from harness.api.metrics import Better, Metric
 from harness.api.probe import Probe
 from harness.api.registry import Found, find_probes
 from harness.base.validation import validated
-from harness.baseline.pairs import Key, Pairs, Rule, compare_measured, compare_values, pair
+from harness.baseline.pairs import DEFAULT_LEVEL, Key, Pairs, Rule, compare_measured, compare_values, pair
 from harness.errors import UsageError
-from harness.gate.policy import Gate, Policy
+from harness.gate.policy import Evidence, Policy
 from harness.gate.verdict import BaselineRecord, Compared, Comparison
 from harness.record.folder import AuditFolder, AuditManifest, ProbeRecord, Status
 
@@ -82,24 +82,33 @@ def compare(
 
     Raises UsageError where the baseline is no finished audit, or measured other data and that is not allowed.
     """
-    record = baseline.folder.manifest()
-    if record.status is not Status.FINISHED:
-        raise UsageError(f"baseline {baseline.ref}: the audit is {record.status}, not finished")
-    work = _Work(folder, folder.manifest(), baseline.folder, record, folder.metrics(), baseline.folder.metrics())
-    wanted = _wanted(policy, work.metrics)
-    other = sorted({place for probe in wanted for place in _other_data(work, probe)})
-    if other and not allow_other_data:
-        raise UsageError(
-            f"baseline {baseline.ref}: its data for {other[0]} differ (another digest), so its rows are no pairs of "
-            "these; audit the baseline on the same data, or pass --allow-other-data to pair what both have"
-        )
-    found = found or find_probes()
-    comparisons = {}
-    for probe, asked in wanted.items():
-        comparisons.update(_compare_probe(work, probe, asked, found))
-    return Compared(
-        _identity(baseline, record, other), comparisons, warnings=tuple(_warnings(work, comparisons, other))
-    )
+    work = _work(folder, baseline)
+    asked = _asked_by(policy, work)
+    other = _checked_data(work, baseline, asked, allow_other_data)
+    comparisons = _compared(work, asked, found or find_probes())
+    identity = _identity(baseline, work.base_manifest, other)
+    return Compared(identity, comparisons, warnings=tuple(_warnings(work, comparisons, other)))
+
+
+def compare_metrics(
+    metrics: Sequence[Metric],
+    folder: AuditFolder,
+    baseline: Baseline,
+    *,
+    level: float = DEFAULT_LEVEL,
+    found: Found | None = None,
+) -> list[Comparison]:
+    """Each of these metrics of the audit in `folder`, paired by case with the baseline; in their order.
+
+    A metric is compared in the direction that it names as better, whichever audit it came from. Raises UsageError as
+    `compare` does.
+    """
+    work = _work(folder, baseline)
+    rule = Rule(margin=0.0, level=level, test=Evidence().test, draws=Evidence().draws)
+    asked = [_Asked(("", metric.key, metric.slice), metric, rule) for metric in metrics]
+    _checked_data(work, baseline, asked, allowed=False)
+    comparisons = _compared(work, asked, found or find_probes())
+    return [comparisons[each.key] for each in asked]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,36 +121,80 @@ class _Work:
     base_metrics: list[Metric] = field(default_factory=list)
 
 
-_Asked = list[tuple[Gate, Metric]]
+_Key = tuple[str, str, str]
+"""Id of the gate that asks ('' for none), key and slice of the metric."""
 
 
-def _wanted(policy: Policy, metrics: Sequence[Metric]) -> dict[str, _Asked]:
-    """Gates with a baseline and the metrics they are about, by probe."""
-    wanted: dict[str, _Asked] = {}
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A metric to be compared, and how; without a rule, why not."""
+
+    key: _Key
+    metric: Metric
+    rule: Rule | None
+    why: str = ""
+
+    @property
+    def probe(self) -> str:
+        return self.metric.key.rpartition("/")[0]
+
+
+def _work(folder: AuditFolder, baseline: Baseline) -> _Work:
+    record = baseline.folder.manifest()
+    if record.status is not Status.FINISHED:
+        raise UsageError(f"baseline {baseline.ref}: the audit is {record.status}, not finished")
+    return _Work(folder, folder.manifest(), baseline.folder, record, folder.metrics(), baseline.folder.metrics())
+
+
+def _asked_by(policy: Policy, work: _Work) -> list[_Asked]:
+    """What the gates with a baseline compare."""
+    asked = []
     for gate in policy.gates:
-        for metric in metrics if gate.baseline is not None else ():
+        for metric in work.metrics if gate.baseline is not None else ():
             if gate.covers(metric.key, metric.slice):
-                wanted.setdefault(metric.key.rpartition("/")[0], []).append((gate, metric))
-    return wanted
+                rule = Rule.of(gate, _value_there(work, metric))
+                is_share = gate.baseline is not None and gate.baseline.relative
+                why = "a share of a value with a target is no margin; give it in units"
+                why = _NO_SHARE if rule is None else why if is_share and metric.better is Better.TARGET else ""
+                asked.append(_Asked((gate.id, metric.key, metric.slice), metric, rule, why))
+    return asked
 
 
-def _compare_probe(work: _Work, name: str, asked: _Asked, found: Found) -> dict[tuple[str, str, str], Comparison]:
-    out: dict[tuple[str, str, str], Comparison] = {}
-    keys: dict[tuple[str, str, str], tuple[Metric, Rule]] = {}
-    record, why = _record(work.manifest, name), _incomparable(work, name, found)
-    for gate, metric in asked:
-        key = gate.id, metric.key, metric.slice
-        rule = Rule.of(gate, _value_there(work, metric))
-        if rule is None or record is None or why:
-            out[key] = _none(metric, rule, why or _NO_SHARE)
-        elif gate.baseline is not None and gate.baseline.relative and metric.better is Better.TARGET:
-            out[key] = _none(metric, rule, "a share of a value with a target is no margin; give it in units")
+def _checked_data(work: _Work, baseline: Baseline, asked: Sequence[_Asked], allowed: bool) -> list[str]:
+    """Inputs of the probes asked about that differ. Raises UsageError where there are some and that is not allowed."""
+    other = sorted({place for probe in {each.probe for each in asked} for place in _other_data(work, probe)})
+    if other and not allowed:
+        raise UsageError(
+            f"baseline {baseline.ref}: its data for {other[0]} differ (another digest), so its rows are no pairs of "
+            "these; audit the baseline on the same data, or pass --allow-other-data to pair what both have"
+        )
+    return other
+
+
+def _compared(work: _Work, asked: Sequence[_Asked], found: Found) -> dict[_Key, Comparison]:
+    by_probe: dict[str, list[_Asked]] = {}
+    for each in asked:
+        by_probe.setdefault(each.probe, []).append(each)
+    comparisons: dict[_Key, Comparison] = {}
+    for probe, mine in by_probe.items():
+        comparisons.update(_compare_probe(work, probe, mine, found))
+    return comparisons
+
+
+def _compare_probe(work: _Work, name: str, asked: Sequence[_Asked], found: Found) -> dict[_Key, Comparison]:
+    out: dict[_Key, Comparison] = {}
+    keys: dict[_Key, tuple[Metric, Rule]] = {}
+    record, incomparable = _record(work.manifest, name), _incomparable(work, name, found)
+    for each in asked:
+        why = incomparable or each.why
+        if each.rule is None or record is None or why:
+            out[each.key] = _none(each.metric, each.rule, why)
         else:
-            keys[key] = metric, rule
+            keys[each.key] = each.metric, each.rule
     if not keys or record is None:
         return out
     probe = _probe(found, record)
-    rest: dict[tuple[str, str, str], tuple[Metric, Rule]] = {}
+    rest: dict[_Key, tuple[Metric, Rule]] = {}
     pairs = _read(work, probe, probe.value_columns(metric.key.rpartition("/")[2] for metric, _ in keys.values()))
     gone = _rows_gone(work, name, pairs)
     if gone:
@@ -169,9 +222,7 @@ def _by_values(probe: Probe[Any], metric: Metric, rule: Rule, pairs: Pairs) -> C
     return None if ours is None or theirs is None else compare_values(metric, pairs, ours, theirs, rule)
 
 
-def _by_measure(
-    work: _Work, probe: Probe[Any], rest: Mapping[tuple[str, str, str], tuple[Metric, Rule]]
-) -> dict[tuple[str, str, str], Comparison]:
+def _by_measure(work: _Work, probe: Probe[Any], rest: Mapping[_Key, tuple[Metric, Rule]]) -> dict[_Key, Comparison]:
     if not rest:
         return {}
     pairs = _read(work, probe, ())

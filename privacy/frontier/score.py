@@ -12,6 +12,7 @@ from harness.audit.run import resume_plan, run_audit, start_audit
 from harness.audit.spec import AuditSpec, ProbeSpec, Tracking
 from harness.checkpoint import CheckpointSource
 from harness.errors import AuditError, UsageError
+from harness.record.events import progress_reader
 from harness.record.folder import AuditFolder, Status, audits_in
 from privacy.frontier.grid import Cell
 
@@ -38,7 +39,7 @@ def score(cell: Cell, weights: str, audits: Path, on_progress: OnProgress) -> pd
     folder, plan = _begun(spec) or (None, make_plan(spec))
     folder = folder or start_audit(plan, ["assay", "frontier"])
     if folder.manifest().status is not Status.FINISHED:
-        run_audit(plan, folder, on_progress)
+        run_audit(plan, folder, progress_reader(folder.path, on_progress))
     if folder.manifest().checkpoint.weights != weights:
         raise AuditError(f"{cell.spec.output}: its weights changed while it was scored; run the frontier again")
     return folder.rows(probe_of(cell.spec.task))

@@ -16,8 +16,9 @@ from harness.api.metrics import Metric
 from harness.api.needs import Need
 from harness.api.probe import Probe, ProbeRow
 from harness.api.registry import ProbeClass, find_probes
+from harness.audit.measure import measure
 from harness.audit.plan import AuditPlan, make_plan
-from harness.audit.run import job_of, measure, run_audit, start_audit
+from harness.audit.run import job_of, run_audit, start_audit
 from harness.audit.spec import AuditSpec
 from harness.checkpoint import CheckpointSource, Permissions, inspect_checkpoint, load_checkpoint
 from harness.executors.bench import installed_probe

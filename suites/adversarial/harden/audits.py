@@ -13,6 +13,7 @@ from harness.audit.run import resume_plan, run_audit, start_audit
 from harness.audit.spec import AuditSpec
 from harness.base.validation import validated
 from harness.errors import AuditError, UsageError
+from harness.record.events import progress_reader
 from harness.record.folder import AuditFolder, Status, audits_in
 from suites.adversarial.harden.spec import HardenSpec
 
@@ -51,7 +52,7 @@ def run_audits(spec: AuditSpec, weights: str, on_cases: OnProgress) -> Audited:
     folder, plan = _begun(spec) or (None, make_plan(spec))
     folder = folder or start_audit(plan, ["assay", "harden"])
     if folder.manifest().status is not Status.FINISHED:
-        run_audit(plan, folder, on_cases)
+        run_audit(plan, folder, progress_reader(folder.path, on_cases))
     if folder.manifest().checkpoint.weights != weights:
         raise AuditError(f"{spec.checkpoint.source}: its weights changed while it was audited; harden again")
     return Audited(folder, plan)

@@ -13,12 +13,13 @@ import pytest
 
 from harness.checkpoint import CheckpointSource, inspect_checkpoint
 from harness.errors import DataError, NoDataError, UsageError
+from harness.provenance.artefacts import digest_of
 from harness.provenance.manifest import TrainingManifest, read_manifest
 from privacy.canaries.canary import Canaries, Coins
 from privacy.canaries.make import Surroundings, make_canaries
 from privacy.canaries.patterns import fits
 from privacy.canaries.spec import CanarySpec, load_canaries
-from privacy.canaries.store import COINS, digests, drawn, open_coins, path_of, read_canaries
+from privacy.canaries.store import COINS, canary_artefacts, drawn, open_coins, path_of, read_canaries
 from privacy.publication import publish
 from privacy.training import train
 from privacy.training.data.load import load_training_data
@@ -130,7 +131,7 @@ def test_the_digest_of_a_plain_training_tells_no_coin(gpt: Path, tmp_path: Path)
     train(spec)
     said = manifest_of(spec.output).canaries
     assert said is not None
-    canaries, data = read_canaries(spec.output, said.files), load_training_data(spec)
+    canaries, data = read_canaries(spec.output, manifest_of(spec.output).artefacts), load_training_data(spec)
     salted = Coins(canaries="", salt="", planted=())
     tried = {
         with_planted(data, canaries, salted.model_copy(update={"planted": planted})).members.digest
@@ -140,22 +141,14 @@ def test_the_digest_of_a_plain_training_tells_no_coin(gpt: Path, tmp_path: Path)
     assert said.digest not in tried
 
 
-def test_odd_files_of_a_manifest_are_one_sentence(tmp_path: Path) -> None:
+def test_coins_belong_to_the_canaries_that_the_manifest_names(tmp_path: Path) -> None:
     made = make_canaries(spec_of({"kind": "pii", "count": 5}), around(), Random(0))
     drawn(tmp_path / "out", "d", lambda: made, keep=True)
-    files = digests(tmp_path / "out", "d")
-    with pytest.raises(NoDataError, match="names no file of its canaries"):
-        read_canaries(tmp_path / "out", {})
-    with pytest.raises(NoDataError, match="names no file of its coins"):
-        open_coins(tmp_path / "out", {"canaries": files["canaries"]})
+    left = canary_artefacts(tmp_path / "out", "d")
+    assert len(open_coins(tmp_path / "out", left).planted) == 5
+    others = [each.model_copy(update={"digest": "0" * 64}) if each.name == "canaries" else each for each in left]
     with pytest.raises(UsageError, match="belongs to other canaries"):
-        open_coins(tmp_path / "out", {**files, "canaries": "0" * 64})
-    assert len(open_coins(tmp_path / "out", files).planted) == 5
-    path = path_of(tmp_path / "out", COINS, "d")
-    path.rename(tmp_path / "elsewhere")
-    path.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(UsageError, match="cannot be read"):
-        open_coins(tmp_path / "out", files)
+        open_coins(tmp_path / "out", others)
 
 
 def test_mislabelled_records_have_another_class(tmp_path: Path) -> None:
@@ -282,8 +275,8 @@ def test_a_plain_training_says_what_it_planted(gpt: Path, tmp_path: Path) -> Non
     said = manifest.canaries
     assert said is not None
     assert said.count == 20
-    coins = open_coins(spec.output, said.files)
-    canaries = read_canaries(spec.output, said.files)
+    coins = open_coins(spec.output, manifest.artefacts)
+    canaries = read_canaries(spec.output, manifest.artefacts)
     chosen = [c for c, yes in zip(canaries.canaries, coins.planted, strict=True) if yes]
     assert said.records == sum(canary.repetitions for canary in chosen)
     assert (manifest.members_n, manifest.trained_n) == (32, 32 + said.records)
@@ -293,11 +286,26 @@ def test_a_plain_training_says_what_it_planted(gpt: Path, tmp_path: Path) -> Non
     assert not any(canary.text in inside for canary in canaries.canaries)
     assert not train(spec, if_missing=True).trained  # found done, whatever the coins were
     train(spec, replace=True)
-    new = manifest_of(spec.output).canaries
-    assert new is not None
-    assert new.files["coins"] != said.files["coins"]
+    assert open_coins(spec.output, manifest_of(spec.output).artefacts) != coins
+    with pytest.raises(UsageError, match="has been edited since the training, or belongs to another"):
+        open_coins(spec.output, manifest.artefacts)
     (aside,) = tmp_path.glob("trained.replaced.*")
-    assert open_coins(aside / "trained", said.files) == coins
+    assert open_coins(aside / "trained", manifest.artefacts) == coins
+
+
+def test_a_manifest_from_before_artefacts_is_read(tmp_path: Path, gpt: Path) -> None:
+    write_rows(tmp_path / "texts.jsonl", opinions(32, seed=4))
+    asked = {"canaries": [{"kind": "secret", "count": 4}]}
+    spec = make_spec(tmp_path, gpt, task="causal_lm", data=str(tmp_path / "texts.jsonl"), epochs=1, canaries=asked)
+    train(spec)
+    new = manifest_of(spec.output)
+    values = json.loads(new.model_dump_json())
+    files = {each["name"]: each["digest"] for each in values.pop("artefacts") if each["name"] != "records"}
+    values["canaries"]["files"] = files
+    old = TrainingManifest.model_validate_json(json.dumps(values))
+    assert old.canaries == new.canaries
+    assert set(old.artefacts) == {each for each in new.artefacts if each.readers == "audit"}
+    assert read_canaries(spec.output, old.artefacts) == read_canaries(spec.output, new.artefacts)
 
 
 def test_a_private_training_counts_them_and_its_claim_is_verified(base: Path, tmp_path: Path) -> None:
@@ -325,16 +333,21 @@ def test_a_private_training_counts_them_and_its_claim_is_verified(base: Path, tm
 def test_files_that_are_edited_or_missing_are_one_sentence(what: str, tmp_path: Path) -> None:
     made = make_canaries(spec_of({"kind": "pii", "count": 5}), around(), Random(0))
     drawn(tmp_path / "out", "d", lambda: made, keep=True)
+    left = canary_artefacts(tmp_path / "out", "d")
     read = {"canaries": read_canaries, "coins": open_coins}[what]
+    read(tmp_path / "out", left)  # where a kill left them under the name of the unfinished training
     path = path_of(tmp_path / "out", what, "d")
-    with pytest.raises(UsageError, match="has been edited since the training"):
-        read(tmp_path / "out", {"canaries": "0" * 64, "coins": "0" * 64})
     path.write_bytes(b"\xff\xfe")
+    with pytest.raises(UsageError, match="has been edited since the training"):
+        read(tmp_path / "out", left)
+    forged = [each.model_copy(update={"digest": digest_of(path)}) for each in left]
     with pytest.raises(UsageError, match="cannot be read as text"):
-        read(tmp_path / "out", {"canaries": "0" * 64, "coins": "0" * 64})
+        read(tmp_path / "out", forged)
     path.unlink()
     with pytest.raises(NoDataError, match="is not beside it"):
-        read(tmp_path / "out", {"canaries": "0" * 64, "coins": "0" * 64})
+        read(tmp_path / "out", left)
+    with pytest.raises(NoDataError, match="its training left no artefact"):
+        read(tmp_path / "out", ())
 
 
 def test_coins_of_other_canaries_are_refused(tmp_path: Path) -> None:

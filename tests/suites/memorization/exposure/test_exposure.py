@@ -53,8 +53,8 @@ def test_ranks_equal_those_of_single_forward_passes(
     manifest = gpt.manifest
     assert manifest is not None
     assert manifest.canaries is not None
-    canaries = read_canaries(gpt.path, manifest.canaries.files).canaries
-    coins = open_coins(gpt.path, manifest.canaries.files)
+    canaries = read_canaries(gpt.path, manifest.artefacts).canaries
+    coins = open_coins(gpt.path, manifest.artefacts)
     scorer = HFScorer(load_checkpoint(gpt, device="cpu"))
     cases = Exposure().cases(Plan(gpt, 0))
     rows = found[0].set_index("case_id")
@@ -94,7 +94,7 @@ def test_rows_tell_no_secret(gpt: CheckpointInfo, found: tuple[pd.DataFrame, dic
     assert manifest is not None
     assert manifest.canaries is not None
     text = found[0].drop(columns=["case_id"]).to_csv()
-    canaries = read_canaries(gpt.path, manifest.canaries.files).canaries
+    canaries = read_canaries(gpt.path, manifest.artefacts).canaries
     assert not any(canary.text in text for canary in canaries)
 
 
