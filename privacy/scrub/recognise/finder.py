@@ -28,6 +28,12 @@ _IS_ODD = re.compile(f"[{_INVISIBLE}{''.join(map(chr, _LOOK_ALIKE))}]")
 Spans = Iterable[tuple[int, int]]
 
 
+def as_read(text: str) -> str:
+    """`text` as a reader sees it: without what is invisible, look-alikes as the letters they look like."""
+    seen = "".join(letter for letter in text if letter not in _INVISIBLE)
+    return seen.translate(_WIDE).translate(_LOOK_ALIKE)
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Found:
     """A value in a text: characters `start` to before `end`."""
@@ -88,8 +94,9 @@ class Finder:
         found = self._found(plain)
         if not plain.isascii() and _IS_ODD.search(plain):  # besides: a dash may also end what it would lengthen
             places = [at for at, letter in enumerate(plain) if letter not in _INVISIBLE]
-            seen = "".join(plain[at] for at in places).translate(_LOOK_ALIKE)
-            found += [Found(places[one.start], places[one.end - 1] + 1, one.kind) for one in self._found(seen)]
+            found += [
+                Found(places[one.start], places[one.end - 1] + 1, one.kind) for one in self._found(as_read(plain))
+            ]
         return _apart([_before_blank(plain, one) for one in found]) if found else []
 
     def _found(self, text: str) -> list[Found]:

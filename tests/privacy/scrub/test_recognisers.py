@@ -24,6 +24,7 @@ from privacy.scrub.recognise.checks import (
 )
 from privacy.scrub.recognise.finder import Recogniser
 from privacy.scrub.recognise.presidio import model_for, people
+from privacy.scrub.replace import Pseudonyms
 from tests.privacy.scrub.labelled import CHINESE, ENGLISH, unmarked
 
 
@@ -123,6 +124,16 @@ def test_a_name_that_takes_in_a_placeholder_ends_before_it() -> None:
 def test_letters_that_look_like_others_or_like_nothing_hide_no_value(text: str, value: str) -> None:
     found = finder_for(names="off").find(text)
     assert [text[one.start : one.end] for one in found] == [value]
+
+
+def test_a_value_has_one_pseudonym_however_it_is_written() -> None:
+    name = Pseudonyms(b"key", remember=False)
+    for kind, values in {
+        "EMAIL": ("alice@example.com", "alice@\u200bexample.com", "ａｌｉｃｅ＠ｅｘａｍｐｌｅ．ｃｏｍ"),
+        "IBAN": ("GB82 WEST 1234 5698 7654 32", "ＧＢ82 WEST\u202f1234 5698 7654 32"),
+        "PHONE": ("212-555-0123", "212\u2011555\u20110123"),
+    }.items():
+        assert len({name(kind, value) for value in values}) == 1
 
 
 def test_a_dash_after_a_value_ends_it() -> None:
