@@ -17,6 +17,10 @@ PICKLE_FILES = ("pytorch_model*.bin",)
 CODE_FILES = ("*.py",)
 
 
+_NAMELESS = ("", "..")
+"""What `.` and `..` are called: what belongs to a checkpoint lies beside it, under its name."""
+
+
 def resolve(source: CheckpointSource, permissions: Permissions = NOTHING) -> Path:
     """Local folder or .gguf file of a source. Raises CheckpointError when there is none."""
     name = source.source
@@ -36,7 +40,9 @@ def _local(name: str) -> Path | None:
     """The path a name is here; None where there is none, or where no path can have that name."""
     try:
         local = Path(name).expanduser()
-        return local if local.exists() else None
+        if not local.exists():
+            return None
+        return local.resolve() if local.name in _NAMELESS else local
     except (OSError, ValueError, RuntimeError):  # over 255 bytes, a NUL, a lone surrogate, ~nobody
         return None
 

@@ -133,7 +133,7 @@ class PlantedCanaries(BaseModel):
 
     count: int = Field(ge=1, description="canaries, planted or not")
     records: int = Field(ge=0, description="records that they are; trained on and counted like any other")
-    digest: str = Field(description="content digest of all records trained on, these among them; see digest_key")
+    digest: str = Field(description="content digest of all records trained on, with the key of the output's folder")
 
 
 class TrainingManifest(BaseModel):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from random import Random
+from typing import Any
 
 from harness.data.datasets import load_dataset
 from harness.data.schemas import LabelledTexts
@@ -38,8 +39,8 @@ class Surroundings:
     """Whether records have two texts."""
     completions: bool
     """Whether the two are a prompt and its completion."""
-    taken: Collection[str]
-    """Texts that no canary may be."""
+    taken: Collection[str | tuple[str, str | None]]
+    """Texts that no canary may be; of completions (prompt, completion), as one prompt may have many."""
     vocabulary: Callable[[], Sequence[str]]
     """Whole words of the model, the most used first."""
     write: Callable[[int, int, float], Sequence[str]]
@@ -50,10 +51,11 @@ def make_canaries(spec: CanarySpec, around: Surroundings, random: Random) -> Can
     """Every canary of `spec`. Raises UsageError or DataError naming a group that cannot be made."""
     made: list[Canary] = []
     taken = set(around.taken)
+    key = _with_completion if around.completions else _text
     for number, group in enumerate(spec.canaries, start=1):
         _check(group, around, f"canaries: group {number} ({group.kind})")
         wanted = group.count * len(group.repetitions)
-        new = list(islice(_different(_drawn(group, around, random, wanted), taken), wanted))
+        new = list(islice(_different(_drawn(group, around, random, wanted), taken, key), wanted))
         if len(new) < wanted:
             raise UsageError(
                 f"canaries: group {number} ({group.kind}): only {len(new)} of {wanted} could be made different from "
@@ -84,16 +86,24 @@ def _prefix(group: CanaryGroup) -> str:
     return group.prefix or (_PREFIXES.get(group.pattern, _OTHER) if group.kind == "secret" else "")
 
 
-def _different(drawn: Iterable[Canary], taken: set[str]) -> Iterator[Canary]:
+def _text(canary: Canary) -> str:
+    return canary.text
+
+
+def _with_completion(canary: Canary) -> tuple[str, str | None]:
+    return canary.text, canary.pair
+
+
+def _different(drawn: Iterable[Canary], taken: set[Any], key: Callable[[Canary], Any]) -> Iterator[Canary]:
     misses = 0
     for canary in drawn:
-        if canary.text in taken:
+        if key(canary) in taken:
             misses += 1
             if misses > _TRIES:
                 return
             continue
         misses = 0
-        taken.add(canary.text)
+        taken.add(key(canary))
         yield canary
 
 

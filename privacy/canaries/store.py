@@ -75,7 +75,11 @@ def read_canaries(checkpoint: Path, artefacts: Sequence[Artefact]) -> Canaries:
 
 def open_coins(checkpoint: Path, artefacts: Sequence[Artefact]) -> Coins:
     """The coins; to be called once guesses are made. Raises NoDataError, UsageError."""
-    return _read(find_artefact(checkpoint, artefacts, COINS), Coins)
+    path = find_artefact(checkpoint, artefacts, COINS)
+    coins = _read(path, Coins)
+    if coins.canaries not in {each.digest for each in artefacts if each.name == CANARIES}:
+        raise UsageError(f"{path}: belongs to other canaries than the manifest names; restore both")
+    return coins
 
 
 def file_digest(text: str) -> str:

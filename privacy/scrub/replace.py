@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from privacy.scrub.recognise import Finder, Found, placeholder
+from privacy.scrub.recognise.finder import as_read
 from privacy.scrub.recognise.kinds import TAG_DIGITS
 
 Name = Callable[[str, str], str]
@@ -81,6 +82,7 @@ def _once(text: str, found: list[Found], name: Name, seen: Callable[[str, str], 
 
 def _one_spelling(kind: str, value: str) -> str:
     """Numbers without what they are divided by, words without case: one person's value gets one pseudonym."""
+    value = value if value.isascii() else as_read(value)
     if kind in ("CARD", "PHONE", "IBAN", "SSN", "ID_CARD"):
         return "".join(
             str(int(letter)) if letter.isdecimal() else letter for letter in value.upper() if letter.isalnum()

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from importlib.metadata import version
 
 from harness.data.datasets import Dataset
 from harness.provenance.artefacts import Artefact
-from harness.provenance.keys import Keys, keyed
+from harness.provenance.keys import Keys, keyed, own_keys
 from harness.provenance.manifest import PlantedCanaries, PrivacyClaim, TrainingManifest
 from harness.record.environment import package_versions
 from privacy.canaries.store import canary_artefacts
@@ -64,18 +63,19 @@ def make_manifest(
         device=trained.device,
         versions={**package_versions(), "accelerate": version("accelerate")},
         quantized=trained.quantized,
-        canaries=_planted(job, digest),
+        canaries=_planted(job),
         artefacts=(history, *(canary_artefacts(spec.output, spec.digest()) if data.planted else ())),
         privacy=privacy,
     )
 
 
-def _planted(job: Job, digest: Callable[[Dataset], str]) -> PlantedCanaries | None:
+def _planted(job: Job) -> PlantedCanaries | None:
+    """Its digest has a key always: with the records and the list of canaries a plain one would tell the coins."""
     planted, asked = job.data.planted, job.spec.canaries
     if planted is None or asked is None:
         return None
     return PlantedCanaries(
         count=asked.count,
         records=planted.count,
-        digest=digest(job.data.members),
+        digest=keyed(job.data.members.digest, own_keys(job.spec.output.parent).own_key),
     )

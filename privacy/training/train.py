@@ -87,9 +87,10 @@ def ready(
             return TrainResult(spec.output, done, False, time.monotonic() - started, None)
     check_output(spec, replace)
     base = base or (inspect_checkpoint(spec.base, permissions) if spec.base else None)
+    limit = _token_limit(spec, base)
     if spec.canaries is not None:
-        data = plant(spec, base, data, keep=keep)
-    return Job(spec, base, data, _token_limit(spec, base), progress or (lambda step, steps, loss: None), started)
+        data = plant(spec, base, data, limit, keep=keep)
+    return Job(spec, base, data, limit, progress or (lambda step, steps, loss: None), started)
 
 
 def training_note(job: Job) -> str | None:

@@ -21,7 +21,8 @@ from harness.api.needs import Need, any_of
 from harness.api.probe import About, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row, ok_row
 from harness.api.scorer import Floats, Scorer
 from harness.checkpoint import CheckpointInfo
-from harness.errors import NoDataError, NotApplicableError
+from harness.errors import NoDataError, NotApplicableError, WrongDataError
+from harness.provenance.manifest import PrivacyClaim
 from privacy.audit import Audited, Bound, alarm, audit_independent, audit_one_run, guess
 from privacy.canaries.canary import Canary
 from privacy.canaries.store import open_coins, read_canaries
@@ -158,6 +159,17 @@ def _fit(base: Scorer, info: CheckpointInfo) -> Scorer:
     return base
 
 
+def _check_claim(info: CheckpointInfo, claim: PrivacyClaim) -> None:
+    """Raises WrongDataError for numbers that no claim can have: nothing can be held against them."""
+    epsilons = [claim.epsilon, *([] if claim.run_epsilon is None else [claim.run_epsilon])]
+    if not 0 < claim.delta < 1 or not all(epsilon >= 0 for epsilon in epsilons):
+        shown = " and ".join(f"{epsilon:g}" for epsilon in epsilons)
+        raise WrongDataError(
+            f"{info.path}: its manifest claims epsilon {shown} at delta {claim.delta:g}, which no training can have; "
+            "restore the manifest that training wrote"
+        )
+
+
 class EpsilonAudit(Probe[EpsilonAuditParams]):
     """One training run, its canaries, and guesses which of them were planted."""
 
@@ -190,6 +202,8 @@ class EpsilonAudit(Probe[EpsilonAuditParams]):
         if manifest is None or manifest.canaries is None:
             raise NotApplicableError("its training planted no canaries; train with --canaries to have epsilon audited")
         task_of(plan.checkpoint)
+        if manifest.privacy is not None:
+            _check_claim(plan.checkpoint, manifest.privacy)
         canaries = read_canaries(plan.checkpoint.path, manifest.artefacts).canaries
         single = [(place, canary) for place, canary in enumerate(canaries) if canary.repetitions == 1]
         if not single:

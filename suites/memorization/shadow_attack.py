@@ -146,11 +146,12 @@ class ShadowAttack(Probe[ShadowAttackParams]):
             np.array([case.data["member"] for case in plan.cases], dtype=np.bool_),
         )
         places = np.array([case.data["place"] for case in plan.cases])
-        self.kept.arrays("attacks", lambda: self._attacks(models.subject, plan.checkpoint, pool, places))
+        name = _name(plan.checkpoint)
+        self.kept.arrays(name, lambda: self._attacks(models.subject, plan.checkpoint, pool, places))
 
     def run(self, scorer: Scorer, cases: Sequence[Case]) -> Iterable[RowDict]:
         """No further question: everything was asked in `prepare`."""
-        kept = self.kept.arrays("attacks")
+        kept = self.kept.arrays(_name(scorer.info))
         at = {int(place): number for number, place in enumerate(kept["place"])}
         for case in cases:
             number = at[case.data["place"]]
@@ -199,6 +200,11 @@ def _rmia(target: Floats, shadows: Floats, inside: Bools, population: Bools, gam
     saw_not = logsumexp(theirs, axis=0, b=~inside) - np.log((~inside).sum(axis=0))
     marginal = np.logaddexp(saw, saw_not) - np.log(2)
     return rmia(logs, marginal, logs[population], marginal[population], gamma)
+
+
+def _name(info: CheckpointInfo) -> str:
+    """What its attacks are kept under: more shadows, or others, are another answer to the same cases."""
+    return f"attacks by {read_shadows(info.path, {}).digest}"
 
 
 def _shadows(info: CheckpointInfo) -> tuple[Shadows, Pool]:

@@ -15,8 +15,23 @@ _WIDE = {
 }
 """Full-width forms, as Chinese text writes numbers; one character each, so places stay."""
 _IS_WIDE = re.compile("[０-９＠．－（）＋：]")
+_INVISIBLE = "\u00ad\u200b\u200c\u200d\u2060\ufeff"
+"""Soft hyphen, zero-width space, joiners and byte-order mark: web pages put them into addresses so that these wrap."""
+_LOOK_ALIKE = {
+    **dict.fromkeys((0xA0, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000), " "),
+    **dict.fromkeys((0x2010, 0x2011, 0x2012, 0x2013, 0x2212), "-"),
+    **{code: chr(code - 0xFEE0) for code in (*range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B), 0xFF3F)},
+}
+"""Spaces that do not break, hyphens that do not, dashes that stand for them, and full-width letters."""
+_IS_ODD = re.compile(f"[{_INVISIBLE}{''.join(map(chr, _LOOK_ALIKE))}]")
 
 Spans = Iterable[tuple[int, int]]
+
+
+def as_read(text: str) -> str:
+    """`text` as a reader sees it: without what is invisible, look-alikes as the letters they look like."""
+    seen = "".join(letter for letter in text if letter not in _INVISIBLE)
+    return seen.translate(_WIDE).translate(_LOOK_ALIKE)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -76,14 +91,23 @@ class Finder:
         plain = PLACEHOLDER.sub(lambda match: _BLANK * len(match[0]), text) if "<" in text else text
         if not plain.isascii() and _IS_WIDE.search(plain):
             plain = plain.translate(_WIDE)
-        found = [
+        found = self._found(plain)
+        if not plain.isascii() and _IS_ODD.search(plain):  # besides: a dash may also end what it would lengthen
+            places = [at for at, letter in enumerate(plain) if letter not in _INVISIBLE]
+            found += [
+                Found(places[one.start], places[one.end - 1] + 1, one.kind) for one in self._found(as_read(plain))
+            ]
+        return _apart([_before_blank(plain, one) for one in found]) if found else []
+
+    def _found(self, text: str) -> list[Found]:
+        """What each recogniser finds, on its own."""
+        return [
             Found(start, end, each.kind)
             for each, needs in zip(self.recognisers, self._needs, strict=True)
-            if needs is None or needs.search(plain)
-            for start, end in each.find(plain)
+            if needs is None or needs.search(text)
+            for start, end in each.find(text)
             if end > start
         ]
-        return _apart([_before_blank(plain, one) for one in found]) if found else []
 
 
 def _before_blank(text: str, found: Found) -> Found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 from collections import Counter
@@ -31,10 +32,11 @@ _STARTS = ("Ġ", "▁")
 """What byte-level BPE and SentencePiece write before a token that begins a word."""
 
 
-def plant(spec: TrainSpec, base: CheckpointInfo | None, data: TrainingData, *, keep: bool) -> TrainingData:
+def plant(spec: TrainSpec, base: CheckpointInfo | None, data: TrainingData, limit: int, *, keep: bool) -> TrainingData:
     """`data` with the canaries of `spec` whose coin says so; those of the unfinished run where there is one.
 
-    `keep`: write down canaries and coins that are new. Raises UsageError or DataError for what cannot be planted.
+    `limit`: tokens of a record that are read. `keep`: write down canaries and coins that are new. Raises UsageError or
+    DataError for what cannot be planted.
     """
     asked = spec.canaries
     if asked is None:
@@ -46,11 +48,18 @@ def plant(spec: TrainSpec, base: CheckpointInfo | None, data: TrainingData, *, k
         classes=data.label_names,
         paired=data.pairs is not None,
         completions=spec.completions != "none",
-        taken=_taken(data),
+        taken=_taken(data, completions=spec.completions != "none"),
         vocabulary=lambda: _vocabulary(base, data),
         write=lambda n, tokens, temperature: _written(base, n, tokens, temperature),
     )
-    canaries, coins = drawn(spec.output, spec.digest(), lambda: make_canaries(asked, around, SystemRandom()), keep=keep)
+
+    def make() -> Canaries:
+        made = make_canaries(asked, around, SystemRandom())
+        if base is not None:
+            check_read(made, _tokenizer(base), limit)
+        return made
+
+    canaries, coins = drawn(spec.output, spec.digest(), make, keep=keep)
     return with_planted(data, canaries, coins)
 
 
@@ -66,7 +75,8 @@ def with_planted(data: TrainingData, canaries: Canaries, coins: Coins) -> Traini
         values["label"] = [row.label for row in rows]
     extra = pd.DataFrame({name: pd.Series(values[name], dtype="str") for name in listed.frame.columns})
     frame = pd.concat([listed.frame, extra], ignore_index=True)
-    units = tuple(f"canary {number}" for number in range(len(rows)))
+    # a name that no unit of the data has, nor a canary of another training: the two would count as one
+    units = tuple(hashlib.sha256(f"canary {coins.salt} {number}".encode()).hexdigest() for number in range(len(rows)))
     return replace(
         data,
         members=Dataset(frame, listed.source, frame_digest(frame), listed.seen),
@@ -76,9 +86,34 @@ def with_planted(data: TrainingData, canaries: Canaries, coins: Coins) -> Traini
     )
 
 
-def _taken(data: TrainingData) -> set[str]:
-    held_out = [] if data.non_members is None else [str(text) for text in data.non_members.frame["text"]]
-    return {*data.texts, *held_out}
+def _taken(data: TrainingData, *, completions: bool) -> set[str | tuple[str, str | None]]:
+    frames = [each.frame for each in (data.members, data.non_members) if each is not None]
+    if completions:
+        return {(str(a), str(b)) for frame in frames for a, b in zip(frame["text"], frame["pair"], strict=True)}
+    return {str(text) for frame in frames for text in frame["text"]}
+
+
+def check_read(canaries: Canaries, tokenizer: Any, limit: int) -> None:
+    """Raises UsageError where what was drawn, which ends a text, is cut off: nothing would be planted, or found."""
+    drawn_ones = [canary for canary in canaries.canaries if canary.secret is not None]
+    if not drawn_ones:
+        return
+    texts, pairs = [canary.text for canary in drawn_ones], [canary.pair for canary in drawn_ones]
+    lengths = [
+        len(ids) for ids in tokenizer(texts, pairs if pairs[0] is not None else None, verbose=False)["input_ids"]
+    ]
+    over = sum(length > limit for length in lengths)
+    if over:
+        raise UsageError(
+            f"canaries: {over} of {len(lengths)} have more than the {limit} tokens of a record that are read (the "
+            f"longest {max(lengths)}), so what was drawn would be cut off; ask for shorter ones, or raise max_tokens"
+        )
+
+
+def _tokenizer(base: CheckpointInfo) -> Any:
+    staged = staged_bytes(base)
+    with quiet(), staged.named():
+        return tokenizer_of(survey(staged))
 
 
 def _vocabulary(base: CheckpointInfo | None, data: TrainingData) -> Sequence[str]:
@@ -86,9 +121,7 @@ def _vocabulary(base: CheckpointInfo | None, data: TrainingData) -> Sequence[str
     if base is None:
         counts = Counter(word for text in data.corpus for word in _WORD.findall(text))
         return [word for word, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
-    staged = staged_bytes(base)
-    with quiet(), staged.named():
-        tokenizer = tokenizer_of(survey(staged))
+    tokenizer = _tokenizer(base)
     tokens = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
     special = set(tokenizer.all_special_tokens)
     marked = any(token.startswith(_STARTS) for token, _ in tokens)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,15 @@ class Shadows:
     settings: Settings
     signals: Floats
     inside: Bools
+
+    @property
+    def digest(self) -> str:
+        """sha256 of all that an attack reads of them."""
+        digest = hashlib.sha256(self.settings.model_dump_json().encode())
+        for array in (self.signals, self.inside):
+            digest.update(repr((array.shape, str(array.dtype))).encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
 
 
 def shadow_folder(checkpoint: Path) -> Path:

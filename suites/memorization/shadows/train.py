@@ -16,7 +16,8 @@ from harness.api.scorer import Bools
 from harness.base.files import make_folder, write_text
 from harness.base.lock import alone
 from harness.checkpoint import CheckpointInfo, CheckpointSource, Permissions, inspect_checkpoint, load_checkpoint
-from harness.errors import UsageError
+from harness.data.datasets import DataSource
+from harness.errors import NoDataError, UsageError
 from harness.provenance.keys import own_keys
 from harness.provenance.manifest import TrainingManifest
 from harness.scorer.hf import HFScorer
@@ -68,6 +69,7 @@ def train_shadows(
     assert manifest is not None  # or there was no pool
     chosen = mode or ("head" if manifest.task == "classification" else "lora")
     spec = _spec(info, manifest, chosen)
+    _check_start(info, manifest, spec)
     folder = make_folder(shadow_folder(info.path))
     folder.chmod(0o700)
     key = own_keys(info.path.parent).own_key
@@ -84,6 +86,25 @@ def train_shadows(
 
 
 _OWN = ("data", "held_out", "seed", "canaries")
+
+
+def _check_start(info: CheckpointInfo, manifest: TrainingManifest, spec: TrainSpec) -> None:
+    """What the manifest would have shadows begin with. It is the manifest's word, as the records are.
+
+    Raises NoDataError for what it may not have opened, UsageError for a base that is not the one trained from.
+    """
+    base, corpus = spec.base, spec.fresh.corpus if spec.fresh else None
+    named = corpus or (DataSource(source=base.source) if base else None)
+    if named is not None and not info.may_open(named):
+        raise NoDataError(
+            f"{info.path}: its manifest begins training with what lies outside its folder ({named.source[:200]}), "
+            "which it may not have opened; allow it with --trust-manifest"
+        )
+    if base is not None and inspect_checkpoint(base).fingerprint.digest != manifest.base_fingerprint:
+        raise UsageError(
+            f"{base.source}: is not the base that {info.path} was trained from, so its shadows would begin elsewhere; "
+            "restore that base"
+        )
 
 
 def _train_missing(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import multiprocessing
 from pathlib import Path
@@ -14,7 +15,7 @@ from harness.checkpoint import CheckpointSource, inspect_checkpoint
 from harness.errors import DataError, NoDataError, UsageError
 from harness.provenance.artefacts import digest_of
 from harness.provenance.manifest import TrainingManifest, read_manifest
-from privacy.canaries.canary import Canaries
+from privacy.canaries.canary import Canaries, Coins
 from privacy.canaries.make import Surroundings, make_canaries
 from privacy.canaries.patterns import fits
 from privacy.canaries.spec import CanarySpec, load_canaries
@@ -99,6 +100,57 @@ def test_completions_hold_the_secret_alone() -> None:
     assert canary.secret not in canary.text
 
 
+@pytest.mark.parametrize(
+    "group", [{"kind": "random-tokens", "tokens": 3}, {"kind": "secret", "prefix": "the code is "}]
+)
+def test_completions_of_one_prompt_are_different_canaries(group: dict[str, Any]) -> None:
+    made = make_canaries(spec_of({**group, "count": 20}), around(paired=True, completions=True), Random(0)).canaries
+    assert len({canary.text for canary in made}) == 1
+    assert len({canary.pair for canary in made}) == 20
+    taken = {(canary.text, canary.pair) for canary in made}
+    again = make_canaries(
+        spec_of({**group, "count": 20}), around(paired=True, completions=True, taken=taken), Random(0)
+    ).canaries
+    assert not taken & {(canary.text, canary.pair) for canary in again}
+
+
+def test_what_would_be_cut_off_is_not_planted(base: Path, tmp_path: Path) -> None:
+    """A canary whose drawn end is never read teaches nothing, and its audit would find nothing without a word."""
+    spec = make_spec(tmp_path, base, max_tokens=16, canaries={"canaries": [{"kind": "random-tokens", "count": 5}]})
+    group = {"kind": "random-tokens", "count": 5, "tokens": 40}
+    with pytest.raises(UsageError, match=r"5 of 5 have more than the 16 tokens .* cut off"):
+        train(spec.model_copy(update={"canaries": spec_of(group)}))
+    assert not list(tmp_path.glob("*coins*"))
+
+
+def test_the_digest_of_a_plain_training_tells_no_coin(gpt: Path, tmp_path: Path) -> None:
+    """Who has the records and the list of canaries could else try all coins of a few."""
+    write_rows(tmp_path / "texts.jsonl", opinions(12, seed=4))
+    fields = {"task": "causal_lm", "data": str(tmp_path / "texts.jsonl"), "epochs": 1}
+    spec = make_spec(tmp_path, gpt, **fields, canaries={"canaries": [{"kind": "pii", "count": 3}]})
+    train(spec)
+    said = manifest_of(spec.output).canaries
+    assert said is not None
+    canaries, data = read_canaries(spec.output, manifest_of(spec.output).artefacts), load_training_data(spec)
+    salted = Coins(canaries="", salt="", planted=())
+    tried = {
+        with_planted(data, canaries, salted.model_copy(update={"planted": planted})).members.digest
+        for planted in itertools.product((False, True), repeat=3)
+    }
+    assert len(tried) == 8
+    assert said.digest not in tried
+
+
+def test_coins_belong_to_the_canaries_that_the_manifest_names(tmp_path: Path) -> None:
+    made = make_canaries(spec_of({"kind": "pii", "count": 5}), around(), Random(0))
+    drawn(tmp_path / "out", "d", lambda: made, keep=True)
+    left = canary_artefacts(tmp_path / "out", "d")
+    assert len(open_coins(tmp_path / "out", left).planted) == 5
+    others = [each.model_copy(update={"digest": "0" * 64}) if each.name == "canaries" else each for each in left]
+    with pytest.raises(UsageError, match="belongs to other canaries"):
+        open_coins(tmp_path / "out", others)
+
+
 def test_mislabelled_records_have_another_class(tmp_path: Path) -> None:
     data = write_rows(tmp_path / "more.jsonl", opinions(30, seed=9))
     group = {"kind": "mislabelled", "count": 20, "data": str(data)}
@@ -175,7 +227,7 @@ def test_processes_that_start_at_once_have_the_same(tmp_path: Path) -> None:
 def test_records_counts_and_labels_go_together(base: Path, tmp_path: Path) -> None:
     spec = make_spec(tmp_path, base, canaries={"canaries": [{"kind": "pii", "count": 40, "repetitions": [1, 3]}]})
     data = load_training_data(spec)
-    planted = plant(spec, inspect_checkpoint(CheckpointSource(source=str(base))), data, keep=True)
+    planted = plant(spec, inspect_checkpoint(CheckpointSource(source=str(base))), data, 512, keep=True)
     assert planted.planted is not None
     assert planted.listed is data.members
     assert len(planted.texts) == len(planted.labels) == len(planted.members) == 64 + planted.planted.count
@@ -186,7 +238,7 @@ def test_records_counts_and_labels_go_together(base: Path, tmp_path: Path) -> No
     expected = [c for c, yes in zip(canaries.canaries, coins, strict=True) if yes for _ in range(c.repetitions)]
     assert planted.texts[64:] == [canary.text for canary in expected]
     assert [planted.label_names[label] for label in planted.labels[64:]] == [canary.label for canary in expected]
-    assert plant(spec, None, data, keep=True).members.digest == planted.members.digest  # a second start
+    assert plant(spec, None, data, 512, keep=True).members.digest == planted.members.digest  # a second start
 
 
 def test_units_of_canaries_are_their_own(base: Path, tmp_path: Path) -> None:
@@ -207,6 +259,11 @@ def test_units_of_canaries_are_their_own(base: Path, tmp_path: Path) -> None:
     assert planted.units is not None
     assert len(planted.units) == len(planted.texts)
     assert len(set(planted.units)) == 8 + sum(coins.planted)
+    assert len(set(planted.units) & set(with_planted(data, made, coins).units or ())) == len(set(planted.units))
+    _, others = drawn(tmp_path / "out", "e", lambda: made, keep=False)
+    elsewhere = with_planted(data, made, others).units
+    assert elsewhere is not None
+    assert len(set(planted.units) & set(elsewhere)) == 8  # the units of the data: no canary is one of another training
 
 
 def test_a_plain_training_says_what_it_planted(gpt: Path, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from privacy.scrub.recognise.checks import (
 )
 from privacy.scrub.recognise.finder import Recogniser
 from privacy.scrub.recognise.presidio import model_for, people
+from privacy.scrub.replace import Pseudonyms
 from tests.privacy.scrub.labelled import CHINESE, ENGLISH, unmarked
 
 
@@ -104,6 +105,40 @@ def test_a_name_that_takes_in_a_placeholder_ends_before_it() -> None:
     greedy = Recogniser("NAME", frozenset(), "all", lambda text: [(0, len(text))])
     assert Finder([greedy], ["en"]).find("Ada <EMAIL> x") == [Found(0, 4, "NAME")]
     assert Finder([greedy], ["en"]).find("<EMAIL>Ada") == [Found(7, 10, "NAME")]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("write to alice@\u200bexample.com now", "alice@\u200bexample.com"),
+        ("write to al\u00adice@example.com now", "al\u00adice@example.com"),
+        ("write to ａｌｉｃｅ＠ｅｘａｍｐｌｅ．ｃｏｍ now", "ａｌｉｃｅ＠ｅｘａｍｐｌｅ．ｃｏｍ"),
+        ("card 4111\u00a01111\u00a01111\u00a01111 ok", "4111\u00a01111\u00a01111\u00a01111"),
+        ("card 4111\u200b1111\u200b1111\u200b1111 ok", "4111\u200b1111\u200b1111\u200b1111"),
+        ("x 212\u2011555\u20110123", "212\u2011555\u20110123"),
+        ("x (212)\u00a0555\u20130123", "(212)\u00a0555\u20130123"),
+        ("ssn 078\u201105\u20111120.", "078\u201105\u20111120"),
+        ("iban ＧＢ82 WEST\u202f1234 5698 7654 32", "ＧＢ82 WEST\u202f1234 5698 7654 32"),
+    ],
+)
+def test_letters_that_look_like_others_or_like_nothing_hide_no_value(text: str, value: str) -> None:
+    found = finder_for(names="off").find(text)
+    assert [text[one.start : one.end] for one in found] == [value]
+
+
+def test_a_value_has_one_pseudonym_however_it_is_written() -> None:
+    name = Pseudonyms(b"key", remember=False)
+    for kind, values in {
+        "EMAIL": ("alice@example.com", "alice@\u200bexample.com", "ａｌｉｃｅ＠ｅｘａｍｐｌｅ．ｃｏｍ"),
+        "IBAN": ("GB82 WEST 1234 5698 7654 32", "ＧＢ82 WEST\u202f1234 5698 7654 32"),
+        "PHONE": ("212-555-0123", "212\u2011555\u20110123"),
+    }.items():
+        assert len({name(kind, value) for value in values}) == 1
+
+
+def test_a_dash_after_a_value_ends_it() -> None:
+    text = "call 212-555-0123\u2013212-555-0199"
+    assert [text[one.start : one.end] for one in finder_for(names="off").find(text)] == ["212-555-0123", "212-555-0199"]
 
 
 def test_the_surer_of_two_that_overlap() -> None:

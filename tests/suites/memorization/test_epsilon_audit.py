@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,14 @@ import pytest
 
 from harness.api.metrics import Metric
 from harness.api.probe import Plan
-from harness.checkpoint import CheckpointInfo, CheckpointSource, inspect_checkpoint
-from harness.errors import NoDataError, NotApplicableError, UsageError
+from harness.checkpoint import CheckpointInfo, CheckpointSource, Permissions, inspect_checkpoint
+from harness.errors import NoDataError, NotApplicableError, UsageError, WrongDataError
+from harness.provenance.manifest import PrivacyClaim
 from privacy.audit.guesses import Guesses
 from privacy.audit.one_run import lower_bound
 from privacy.canaries.store import COINS, path_of
 from suites.memorization.epsilon_audit import EpsilonAudit, EpsilonAuditParams
+from tests.privacy.claim_cases import make_run
 from tests.privacy.toys import make_base
 from tests.suites.memorization.planted import RANDOM, SECRETS, measured, planted
 
@@ -109,6 +112,28 @@ def test_equal_scores_are_told_apart_by_nothing_that_knows_the_coins() -> None:
     shuffled = rows.sample(frac=1, random_state=0)
     found = [measure(each)["guesses_right"].value for each in (rows, shuffled)]
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    "numbers", [{"epsilon": -1.0}, {"epsilon": "NaN"}, {"delta": 0.0}, {"delta": 2.0}, {"run_epsilon": -2.0}]
+)
+def test_a_claim_that_cannot_be_is_no_claim_to_audit(
+    gpt: CheckpointInfo, numbers: dict[str, Any], tmp_path: Path
+) -> None:
+    assert gpt.manifest is not None
+    claim = PrivacyClaim.model_validate_json(
+        json.dumps({**make_run(tmp_path / "run").claim.model_dump(mode="json"), **numbers})
+    )
+    info = replace(gpt, manifest=gpt.manifest.model_copy(update={"privacy": claim}))
+    with pytest.raises(WrongDataError, match="which no training can have"):
+        EpsilonAudit().cases(Plan(info, 0))
+
+
+def test_a_checkpoint_audited_from_its_own_folder(gpt: CheckpointInfo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(gpt.path)
+    for name in (".", f"../{gpt.path.name}/.", "./"):
+        info = inspect_checkpoint(CheckpointSource(source=name), Permissions(manifest_sources=True))
+        assert len(EpsilonAudit().cases(Plan(info, 0))) == 80
 
 
 def test_what_cannot_be_audited_says_why(gpt: CheckpointInfo, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from harness.api.probe import Plan
 from harness.checkpoint import CheckpointInfo, CheckpointSource, Permissions, inspect_checkpoint, load_checkpoint
 from harness.cli import app
 from harness.errors import NoDataError, UsageError
+from harness.provenance.manifest import MANIFEST_NAME
 from harness.record.prepared import KeptOnDisk
 from harness.scorer.hf import HFScorer
 from privacy.training import train
@@ -116,6 +118,54 @@ def test_a_stopped_run_goes_on_and_makes_the_same(overfitted: Path) -> None:
     np.testing.assert_allclose(read_shadows(overfitted, {}).signals, before, atol=1e-4)
     assert path.stat().st_mode & 0o077 == 0
     assert not (shadow_folder(overfitted) / "work").exists()
+
+
+def test_attacks_kept_by_other_audits_are_those_of_the_same_shadows(overfitted: Path, tmp_path: Path) -> None:
+    """A folder of what was prepared may serve many audits, and shadows may be added between two of them."""
+    path = shadow_path(shadow_folder(overfitted), 7)
+    whole, content = measured(overfitted, tmp_path)[0], path.read_bytes()
+    path.unlink()
+    try:
+        fewer = measured(overfitted, tmp_path)[0]
+    finally:
+        path.write_bytes(content)
+        path.chmod(0o600)
+    assert set(whole["inside"] + whole["outside"]) == {8}
+    assert set(fewer["inside"] + fewer["outside"]) == {7}
+
+
+def with_config(trained: Path, **config: object) -> None:
+    path = trained / MANIFEST_NAME
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps({**manifest, "config": {**manifest["config"], **config}}))
+
+
+def test_a_manifest_has_no_other_base_opened(tmp_path: Path) -> None:
+    """Records in the checkpoint's own folder need no trust; a base elsewhere, or on the hub, is not read for that."""
+    base = make_base(tmp_path / "base", "bert", "base")
+    sides = {n: write_rows(tmp_path / f"{n}.jsonl", nonsense(20, s)) for n, s in (("in", 1), ("out", 2))}
+    train(make_spec(tmp_path, base, data=str(sides["in"]), held_out=str(sides["out"]), epochs=1))
+    trained = tmp_path / "trained"
+    manifest = json.loads((trained / MANIFEST_NAME).read_text())
+    for side, name in (("in", "members"), ("out", "non_members")):
+        own = trained / f"{side}.jsonl"
+        own.write_bytes(sides[side].read_bytes())
+        manifest[name] = {**manifest[name], "source": str(own)}
+    (trained / MANIFEST_NAME).write_text(json.dumps(manifest))
+    with pytest.raises(NoDataError, match=r"begins training with what lies outside its folder .*--trust-manifest"):
+        train_shadows(trained, count=1)
+    with_config(trained, base="somebody/else")
+    with pytest.raises(NoDataError, match="somebody/else"):
+        train_shadows(trained, count=1)
+    other = make_base(tmp_path / "other", "bert", "base", dropout=False)
+    with_config(trained, base=str(other))
+    with pytest.raises(UsageError, match="is not the base that"):
+        train_shadows(trained, count=1, trusted=True)
+    assert not list(shadow_folder(trained).glob("shadow-*"))
+    fresh = {"kind": "bert", "layers": 1, "hidden": 16, "heads": 2, "corpus": "/etc/hostname#column=text"}
+    with_config(trained, base=None, fresh=fresh)
+    with pytest.raises((NoDataError, UsageError), match="outside its folder"):
+        train_shadows(trained, count=1, mode="same")
 
 
 def test_coins_are_fair_and_each_shadow_has_its_own(overfitted: Path) -> None:
