@@ -23,6 +23,7 @@ from harness.campaign.result import MARKDOWN, RESULT, CampaignReport
 from harness.campaign.run import run_campaign
 from harness.campaign.spec import CampaignSpec, load_campaign
 from harness.campaign.table import markdown, terminal
+from harness.cli import main
 from harness.errors import AuditError, UsageError
 from harness.record.folder import AuditFolder, Status, audits_in
 from harness.stats.paired import mcnemar
@@ -279,3 +280,20 @@ def test_a_broken_audit_of_one_cell_does_not_stop_the_others(home: Path, tmp_pat
     assert report.failed[0].failed.startswith("RuntimeError: the disk is odd")
     assert "\x1b" not in report.failed[0].failed
     shutil.rmtree(tmp_path / "out")
+
+
+def test_validate_tells_a_campaign_spec_and_ends_with_2_where_it_is_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "campaign.yaml"
+    content = {"checkpoints": {"before": "x", "after": "y"}, "audit": {"probes": [PROBE]}}
+    for reference, code, said in (
+        ("after", 0, "a valid campaign spec of 2 checkpoints against after"),
+        ("a", 2, "no name"),
+    ):
+        path.write_text(json.dumps({**content, "reference": reference}))
+        monkeypatch.setattr(sys, "argv", ["assay", "validate", str(path)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == code
+        assert said in "".join(capsys.readouterr())
