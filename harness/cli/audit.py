@@ -83,7 +83,7 @@ def run(
     more = repeats_of(plan, repeat) if repeat > 1 else []
     show_plan(plan, cost=False)
     say(f"scan       {scan.headline}")
-    folder = start_audit(plan, ["assay", *sys.argv[1:]], scan=scan, model_scans=_scan_models(plan))
+    folder = start_audit(plan, ["assay", *sys.argv[1:]], scan=scan, model_scans=scan_models(plan))
     say(f"audit {folder.path.name}; if it stops: assay resume {folder.path}")
     verdict = _finish(plan, folder)
     if more:
@@ -156,7 +156,7 @@ def scan_first(checkpoint: CheckpointSource) -> ScanReport:
         return ScanReport(source=checkpoint.source, kind="unknown", version=__version__, unscanned=(missed,))
 
 
-def _scan_models(plan: AuditPlan) -> dict[str, ScanReport]:
+def scan_models(plan: AuditPlan) -> dict[str, ScanReport]:
     """A scan of each model beside the checkpoint, by its source, said in a line as the checkpoint's own is."""
     from harness.audit.models import distinct
 

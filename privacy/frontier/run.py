@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +12,9 @@ import pandas as pd
 from harness.api.progress import Watch
 from harness.api.registry import find_probes, pick
 from harness.base.files import write_text
-from harness.base.loglines import plain
-from harness.base.numbers import duration
+from harness.campaign.cells import Failure, Work, each_cell
 from harness.checkpoint import inspect_checkpoint
-from harness.errors import AssayError, AuditError, UsageError
+from harness.errors import AuditError, UsageError
 from privacy.frontier.folder import open_folder
 from privacy.frontier.grid import Cell, Grid
 from privacy.frontier.measure import Frontier, measure
@@ -77,22 +75,13 @@ def _check(grid: Grid) -> None:
 
 def _cells(grid: Grid, watch: Watch) -> Iterator[pd.DataFrame]:
     """Rows of each cell, one cell after the other."""
-    seconds: list[float] = []
-    for index, cell in enumerate(grid.cells, start=1):
-        place = f"{index} of {len(grid.cells)}: {cell.name}"
-        watch.say(f"{place}{_left(seconds, len(grid.cells) - index + 1)}")
-        started = time.monotonic()
-        try:
-            rows, trained = _cell(cell, grid.output / AUDITS, watch)
-        except Exception as error:  # whatever it is, hours of other cells must not be lost to it
-            reason = plain(error if isinstance(error, AssayError) else f"{type(error).__name__}: {error}")
-            watch.say(f"{place}: failed: {reason}")
-            yield failed_row(cell, reason)
-            continue
-        if trained:
-            seconds.append(time.monotonic() - started)
-        watch.say(f"{place}: {outcome(rows)}{'' if trained else ', trained before'}")
-        yield rows
+
+    def work(cell: Cell) -> tuple[pd.DataFrame, Work]:
+        rows, trained = _cell(cell, grid.output / AUDITS, watch)
+        return rows, Work(f"{outcome(rows)}{'' if trained else ', trained before'}", trained)
+
+    for cell, made in each_cell(grid.cells, lambda cell: cell.name, work, watch.say):
+        yield failed_row(cell, made.reason) if isinstance(made, Failure) else made
 
 
 def _cell(cell: Cell, audits: Path, watch: Watch) -> tuple[pd.DataFrame, bool]:
@@ -102,8 +91,3 @@ def _cell(cell: Cell, audits: Path, watch: Watch) -> tuple[pd.DataFrame, bool]:
     with watch.cases() as on_progress:
         probed = score(cell, result.manifest.weights, audits, on_progress)
     return cell_rows(cell, result.manifest, probed), result.trained
-
-
-def _left(seconds: list[float], cells: int) -> str:
-    """How long it may still take, by the mean of the cells trained so far."""
-    return f", about {duration(cells * sum(seconds) / len(seconds))} left" if seconds else ""

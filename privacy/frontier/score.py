@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from harness.api.progress import OnProgress
-from harness.audit.plan import AuditPlan, make_plan
-from harness.audit.run import resume_plan, run_audit, start_audit
+from harness.audit.run import start_audit
 from harness.audit.spec import AuditSpec, ProbeSpec, Tracking
+from harness.campaign.audited import audited, check_weights
 from harness.checkpoint import CheckpointSource
-from harness.errors import AuditError, UsageError
-from harness.record.events import progress_reader
-from harness.record.folder import AuditFolder, Status, audits_in
 from privacy.frontier.grid import Cell
 
 AUDITS = "audits"
@@ -35,14 +33,10 @@ def score(cell: Cell, weights: str, audits: Path, on_progress: OnProgress) -> pd
 
     Raises AuditError where other weights than these were scored.
     """
-    spec = _audit_spec(cell, audits)
-    folder, plan = _begun(spec) or (None, make_plan(spec))
-    folder = folder or start_audit(plan, ["assay", "frontier"])
-    if folder.manifest().status is not Status.FINISHED:
-        run_audit(plan, folder, progress_reader(folder.path, on_progress))
-    if folder.manifest().checkpoint.weights != weights:
-        raise AuditError(f"{cell.spec.output}: its weights changed while it was scored; run the frontier again")
-    return folder.rows(probe_of(cell.spec.task))
+    start = partial(start_audit, command=["assay", "frontier"])
+    made = audited(_audit_spec(cell, audits), start, on_progress)
+    check_weights(made, weights, "scored; run the frontier again")
+    return made.folder.rows(probe_of(cell.spec.task))
 
 
 def _audit_spec(cell: Cell, audits: Path) -> AuditSpec:
@@ -57,14 +51,3 @@ def _audit_spec(cell: Cell, audits: Path) -> AuditSpec:
         tracking=Tracking(uri="off"),
         output=audits,
     )
-
-
-def _begun(spec: AuditSpec) -> tuple[AuditFolder, AuditPlan] | None:
-    """The latest audit of the same checkpoint on the same cases, with its plan."""
-    for folder in audits_in(spec.output):
-        try:
-            if folder.manifest().spec_digest == spec.digest():
-                return folder, resume_plan(folder)
-        except UsageError:  # damaged, or the checkpoint or the held-out records have changed since
-            continue
-    return None

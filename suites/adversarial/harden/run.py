@@ -17,11 +17,12 @@ from collections.abc import Iterator, Mapping
 from harness.api.progress import Watch
 from harness.audit.plan import make_plan
 from harness.base.files import write_text
+from harness.campaign.audited import Audited
 from harness.errors import DataError, UsageError
 from harness.provenance.manifest import TrainingManifest
 from harness.record.environment import package_versions
 from privacy.training.data.load import TrainingData, load_training_data
-from suites.adversarial.harden.audits import Audited, audit_spec, run_audits
+from suites.adversarial.harden.audits import audit_spec, run_audits
 from suites.adversarial.harden.compare import changes, not_by_row
 from suites.adversarial.harden.folder import HardeningFolder, open_folder
 from suites.adversarial.harden.result import (

@@ -9,8 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.base.numbers import interval, number, percent
+from harness.campaign.changes import Change
 from harness.reports.formats.markdown import text
-from suites.adversarial.harden.result import Change, Comparison, HardeningReport
+from suites.adversarial.harden.result import Comparison, HardeningReport
 
 _ENDS = {"after_attack_accuracy": "bought (accuracy under attack)", "accuracy": "cost (accuracy on clean texts)"}
 """Last parts of the keys of the metrics that say what was bought, and what it cost."""

@@ -11,11 +11,12 @@ import pytest
 from harness.api.declared import ShareOf
 from harness.api.metrics import Better, Metric
 from harness.audit.run import regate
-from harness.baseline.compare import compare, find_baseline
+from harness.baseline.compare import Baseline, compare, compare_metrics, find_baseline
 from harness.baseline.judge import first_verdict
 from harness.baseline.pairs import LISTED, Pairs, Rule, compare_measured, compare_values, pair
 from harness.errors import AuditError, UsageError
 from harness.gate.decide import Outcome, Policy
+from harness.gate.policy import BaselineRule, Gate
 from harness.gate.verdict import Comparison
 from harness.provenance.claim import ClaimRecord, TrainingRecord
 from harness.record.folder import AuditFolder, Status
@@ -349,3 +350,23 @@ def test_a_case_excluded_on_one_side_is_no_pair_and_is_said(tmp_path: Path) -> N
     assert (measured.excluded, measured.unusable) == (2, 0)
     outcome = compare(policy(), new, find_baseline(str(old.path), tmp_path))
     assert f"{NAME}: it does not apply to 2 of the cases that both have, which were left out" in outcome.warnings
+
+
+def test_metrics_compared_without_a_policy_are_those_that_gates_compare(tmp_path: Path) -> None:
+    ours = make_audit(tmp_path / "a", answers(400, 0.8, 0))
+    theirs = make_audit(tmp_path / "b", answers(400, 0.7, 1))
+    metrics = [each for each in ours.metrics() if each.headline and not each.slice]
+    gates = tuple(Gate(id=each.key, metric=each.key, baseline=BaselineRule()) for each in metrics)
+    by_gate = compare(Policy(name="p", gates=gates), ours, Baseline(theirs, "b")).comparisons
+    found = compare_metrics(metrics[::-1], ours, Baseline(theirs, "b"))
+    assert [each.metric for each in found] == [each.key for each in metrics[::-1]]
+    assert found == [by_gate[each.key, each.key, ""] for each in metrics[::-1]]
+    assert any(each.flips is not None for each in found)
+    assert compare_metrics([], ours, Baseline(theirs, "b")) == []
+
+
+def test_metrics_of_other_data_are_no_pairs(tmp_path: Path) -> None:
+    ours = make_audit(tmp_path / "a", answers(40, 0.8, 0))
+    theirs = make_audit(tmp_path / "b", answers(40, 0.8, 1), digest="e" * 64)
+    with pytest.raises(UsageError, match="its data for quality/classification:examples differ"):
+        compare_metrics(ours.metrics(), ours, Baseline(theirs, "b"))

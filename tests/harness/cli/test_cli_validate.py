@@ -59,7 +59,10 @@ def test_each_kind_is_known(
     ("values", "why"),
     [
         ("", "empty; it must hold a mapping of keys"),
-        ({"hello": 1}, "neither an audit spec (key checkpoint), a policy (key gates), a hardening spec"),
+        (
+            {"hello": 1},
+            "neither an audit spec (key checkpoint), a policy (key gates), a campaign spec (key checkpoints), a harden",
+        ),
         ({"checkpiont": "x"}, "unknown key 'checkpiont'; did you mean 'checkpoint'?"),
         ({**AUDIT, "gates": []}, "unknown key 'gates'"),
         ({**AUDIT, "policy": "nowhere.yaml"}, "{file}: nowhere.yaml: no such file"),
@@ -108,7 +111,7 @@ def test_schemas_are_exported(capsys: pytest.CaptureFixture[str], name: str) -> 
 
 def test_there_is_no_other_schema(capsys: pytest.CaptureFixture[str]) -> None:
     assert validate("--schema", "verdict") == 2
-    assert "--schema verdict: choose one of audit, policy, harden, train" in capsys.readouterr().err
+    assert "--schema verdict: choose one of audit, policy, campaign, harden, train" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import math
 import pytest
 
 from harness.api.metrics import Better, Metric
+from harness.campaign.changes import change, two_sided
 from harness.gate.verdict import Comparison, Flips
-from suites.adversarial.harden.compare import change, two_sided
 
 
 @pytest.mark.parametrize("worse", range(7))

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from harness.api.progress import Watch
+from harness.campaign.changes import Change
 from harness.checkpoint import CheckpointSource, inspect_checkpoint
 from harness.data.datasets import load_dataset
 from harness.data.schemas import LabelledTexts
@@ -20,7 +21,6 @@ from harness.record.folder import AuditFolder
 from harness.record.rows import read_rows
 from privacy.training import train
 from suites.adversarial.harden import HardeningResult, HardenSpec, run_hardening
-from suites.adversarial.harden.result import Change
 from suites.adversarial.harden.table import markdown
 from suites.adversarial.harden.texts import chosen
 from tests.privacy.toys import opinions

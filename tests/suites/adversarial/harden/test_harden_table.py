@@ -7,8 +7,9 @@ from typing import Any
 
 from rich.console import Console
 
+from harness.campaign.changes import Change
 from harness.provenance.manifest import HardeningRecord, HardeningRound
-from suites.adversarial.harden.result import Change, Checkpoint, Comparison, HardeningReport
+from suites.adversarial.harden.result import Checkpoint, Comparison, HardeningReport
 from suites.adversarial.harden.table import markdown, summary, terminal
 
 BOUGHT = Change(
