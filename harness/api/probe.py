@@ -215,6 +215,11 @@ class Probe(ABC, Generic[P]):
         return lacking(cls.needs, offers)
 
 
+def ok_row(case: Case, /, **columns: Any) -> RowDict:
+    """A row with the columns that the probe measured; which case it is of, and that it is ok, cannot be among them."""
+    return {**columns, "case_id": case.id, "status": "ok", "error": None}
+
+
 def error_row(case: Case, why: str, columns: Iterable[str] = ()) -> RowDict:
     """A row that says why the case gave no result; every other column of the probe is empty."""
     return {**dict.fromkeys(columns), "case_id": case.id, "status": "error", "error": why}

@@ -18,7 +18,7 @@ from harness.api.declared import Computed, Declared, Named, Rows
 from harness.api.metrics import Alarm, Better, Metric
 from harness.api.models import ModelRole
 from harness.api.needs import Need, any_of
-from harness.api.probe import About, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
+from harness.api.probe import About, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row, ok_row
 from harness.api.scorer import Floats, Scorer
 from harness.checkpoint import CheckpointInfo
 from harness.errors import NoDataError, NotApplicableError
@@ -217,18 +217,16 @@ class EpsilonAudit(Probe[EpsilonAuditParams]):
             if score.value is None:
                 yield error_row(case, score.error or "no score")
                 continue
-            yield {
-                "case_id": case.id,
-                "status": "ok",
-                "error": None,
-                "kind": canary.kind,
-                "label": canary.label or "",
-                "score": score.value,
-                "calibrated": BASE in self.others,
-                "planted": coins.planted[case.data["place"]],
-                "delta": claim.delta if claim else _DELTA,
-                "claimed": claimed if math.isfinite(claimed) else math.nan,
-            }
+            yield ok_row(
+                case,
+                kind=canary.kind,
+                label=canary.label or "",
+                score=score.value,
+                calibrated=BASE in self.others,
+                planted=coins.planted[case.data["place"]],
+                delta=claim.delta if claim else _DELTA,
+                claimed=claimed if math.isfinite(claimed) else math.nan,
+            )
 
     def declared(self) -> tuple[Declared, ...]:
         """With the guesses and confidence asked for."""

@@ -19,7 +19,7 @@ from harness.api.declared import Computed, Declared, MeanOf, Named, Rows, ShareO
 from harness.api.estimates import POSITIVE, UNIT, estimate
 from harness.api.metrics import Better, Metric, RowValues
 from harness.api.needs import Need, any_of
-from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
+from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row, ok_row
 from harness.api.scorer import GenerateRequest, Generation, Scorer, TokenRequest, TokenScores
 from harness.checkpoint import CheckpointInfo
 from harness.data.datasets import Dataset, DataSource, load_dataset
@@ -233,19 +233,17 @@ class Extraction(Probe[ExtractionParams]):
         scores: TokenScores,
     ) -> RowDict:
         matched = _common_prefix(generation.tokens, suffix)
-        return {
-            "case_id": case.id,
-            "status": "ok",
-            "error": None,
+        return ok_row(
+            case,
             **{name: case.data[name] for name in ("side", "document", "offset")},
-            "prefix": scorer.decode(prompt[-self.params.prefix_tokens :]),
-            "suffix": scorer.decode(suffix),
-            "generated": generation.text,
-            "exact": matched == len(suffix),
-            "matched": matched,
-            "overlap": _overlap(generation.tokens, suffix),
-            "logprob": min(0.0, float(scores.logprobs.sum())),
-        }
+            prefix=scorer.decode(prompt[-self.params.prefix_tokens :]),
+            suffix=scorer.decode(suffix),
+            generated=generation.text,
+            exact=matched == len(suffix),
+            matched=matched,
+            overlap=_overlap(generation.tokens, suffix),
+            logprob=min(0.0, float(scores.logprobs.sum())),
+        )
 
 
 def _is_text_file(source: DataSource) -> bool:

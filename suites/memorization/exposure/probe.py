@@ -16,7 +16,7 @@ from harness.api.columns import column
 from harness.api.declared import By, Declared, MeanOf, ShareOf, of
 from harness.api.metrics import Better
 from harness.api.needs import Need, any_of
-from harness.api.probe import About, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
+from harness.api.probe import About, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row, ok_row
 from harness.api.scorer import Floats, Scorer
 from harness.errors import NotApplicableError
 from privacy.canaries.canary import Canary
@@ -202,24 +202,22 @@ class Exposure(Probe[ExposureParams]):
 def _measured(
     case: Case, canary: Canary, count: int, exposed: Exposed, totals: Floats, beyond: Extrapolated, *, is_exact: bool
 ) -> RowDict:
-    return {
-        "case_id": case.id,
-        "status": "ok",
-        "error": None,
-        "repetitions": canary.repetitions,
-        "pattern": canary.pattern,
-        "log2_space": math.log2(count),
-        "references": len(totals) - 1,
-        "rank": exposed.rank,
-        "exposure": exposed.bits,
-        "is_exact": is_exact,
-        "found": exposed.rank == 1,
-        "logprob": float(totals[0]),
-        "extrapolated": np.nan if beyond.bits is None else beyond.bits,
-        "extrapolated_low": np.nan if beyond.low is None else beyond.low,
-        "extrapolated_high": np.nan if beyond.high is None else beyond.high,
-        "fit": beyond.p,
-    }
+    return ok_row(
+        case,
+        repetitions=canary.repetitions,
+        pattern=canary.pattern,
+        log2_space=math.log2(count),
+        references=len(totals) - 1,
+        rank=exposed.rank,
+        exposure=exposed.bits,
+        is_exact=is_exact,
+        found=exposed.rank == 1,
+        logprob=float(totals[0]),
+        extrapolated=np.nan if beyond.bits is None else beyond.bits,
+        extrapolated_low=np.nan if beyond.low is None else beyond.low,
+        extrapolated_high=np.nan if beyond.high is None else beyond.high,
+        fit=beyond.p,
+    )
 
 
 def _canary(case: Case) -> Canary:
