@@ -114,6 +114,8 @@ class Probe(ABC, Generic[P]):
     pool: ClassVar[int | None] = None
     """Cases handed to one call of `run`, for one that gives rows while it works; None: as many as take the time that a
     crash may lose (`harness.executors.pace`)."""
+    compared_over: ClassVar[tuple[str, ...]] = ()
+    """Params that an audit and its baseline may differ in: those that a comparison is made to tell the effect of."""
     metrics: ClassVar[tuple[Declared, ...]] = ()
     """What it measures, each metric declared once, as with default params. Keys are the last part of
     `suite/probe/metric`."""
