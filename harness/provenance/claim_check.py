@@ -11,8 +11,9 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Protocol, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from harness.base.frozen import FrozenMaybeInfinite
 from harness.base.plugins import load
 from harness.provenance.manifest import TrainingManifest
 
@@ -21,10 +22,8 @@ _LONGEST = 400
 """Characters of a reason: an exception of a plug-in may quote a whole file."""
 
 
-class ClaimCheck(BaseModel):
+class ClaimCheck(FrozenMaybeInfinite):
     """What came of recomputing a claim. It proves that its numbers follow from each other, not who wrote them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
     verified: bool = Field(default=False, description="whether the claim follows from the ledger beside the weights")
     reason: str = Field(default="this audit did not verify it", description="why it is not verified; '' when it is")

@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from harness.base.frozen import Frozen, FrozenMaybeInfinite
 from harness.data.datasets import DataSource
 from harness.errors import CheckpointError
 from harness.provenance.artefacts import Artefact
@@ -17,10 +18,8 @@ _MAX_BYTES = 16 * 2**20
 """A manifest with the losses of 100,000 epochs has 2 MB."""
 
 
-class Unprivatised(BaseModel):
+class Unprivatised(FrozenMaybeInfinite):
     """Facts about a private run that noise does not protect: releasing them releases something about the records."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
     losses: tuple[float | None, ...] = Field(description="mean record loss of each epoch, nats; None: no record drawn")
     clipped: float | None = Field(description="share of the records drawn whose gradient was made smaller")
@@ -29,10 +28,8 @@ class Unprivatised(BaseModel):
     drawn: int = Field(description="records drawn, over all steps")
 
 
-class EarlierRun(BaseModel):
+class EarlierRun(FrozenMaybeInfinite):
     """A private training that the checkpoint goes back to and that read records of this one: its budget counts too."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
     ledger: str = Field(description="hash of the last line of its ledger, which lies beside the weights")
     shared: int = Field(description="units of this training that it read as well")
@@ -46,10 +43,8 @@ class EarlierRun(BaseModel):
     compositions: int = Field(description="noisy releases of a record, as the accountant counted them")
 
 
-class PrivacyClaim(BaseModel):
+class PrivacyClaim(FrozenMaybeInfinite):
     """The guarantee a checkpoint was trained with: everything needed to recompute it, and what it leaves out."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
     epsilon: float = Field(description="upper bound claimed; inf: no guarantee")
     epsilon_lower: float | None = Field(description="lower end of the same accountant, where it gives one")
@@ -94,10 +89,8 @@ class PrivacyClaim(BaseModel):
     unprivatised: Unprivatised | None = Field(description="null: left out when the checkpoint was published")
 
 
-class HardeningRound(BaseModel):
+class HardeningRound(Frozen):
     """One attack on training texts, and what was trained on after it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     number: int = Field(ge=1)
     attacked: int = Field(ge=0, description="training texts attacked")
@@ -111,10 +104,8 @@ class HardeningRound(BaseModel):
     texts_digest: str = Field(description="content digest of all texts trained on in this round")
 
 
-class HardeningRecord(BaseModel):
+class HardeningRecord(Frozen):
     """How a checkpoint was hardened against attacks."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     method: str = Field(description="augment or a2t")
     recipe: str = Field(description="the attack")
@@ -126,20 +117,16 @@ class HardeningRecord(BaseModel):
     settings: dict[str, Any] = Field(description="every setting of the hardening")
 
 
-class PlantedCanaries(BaseModel):
+class PlantedCanaries(Frozen):
     """Made-up records that were trained on among the others, each planted by a fair coin."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     count: int = Field(ge=1, description="canaries, planted or not")
     records: int = Field(ge=0, description="records that they are; trained on and counted like any other")
     digest: str = Field(description="content digest of all records trained on, with the key of the output's folder")
 
 
-class TrainingManifest(BaseModel):
+class TrainingManifest(Frozen):
     """Provenance of a trained checkpoint; lies next to its weights as `training_manifest.json`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     task: str = Field(description="classification, masked_lm or causal_lm")
     objective: str | None = Field(default=None, description="loss that was minimised, e.g. masked_lm+sentence_order")

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
+from pydantic import Field, TypeAdapter, field_validator
 
 from harness.api.metrics import Metric
 from harness.base.confined import is_there
 from harness.base.files import make_folder, write_text
+from harness.base.frozen import Frozen
 from harness.base.reading import is_folder, read_record
 from harness.base.stores import clean_note, without_secrets
 from harness.base.validation import validated
@@ -44,11 +45,7 @@ class Status(StrEnum):
     FAILED = "failed"
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class CheckpointRecord(_Record):
+class CheckpointRecord(Frozen):
     """The audited checkpoint."""
 
     source: str
@@ -67,7 +64,7 @@ class CheckpointRecord(_Record):
     training: TrainingRecord | None = Field(default=None, description="None: no training manifest belongs to it")
 
 
-class DatasetRecord(_Record):
+class DatasetRecord(Frozen):
     """A dataset as it was used."""
 
     source: dict[str, Any] = Field(description="the DataSource, as given or defaulted")
@@ -76,7 +73,7 @@ class DatasetRecord(_Record):
     note: str = Field(default="", description="how its labels were read, where that is not by name")
 
 
-class ModelRecord(_Record):
+class ModelRecord(Frozen):
     """Another model that a probe asked, as it was planned."""
 
     source: str
@@ -90,7 +87,7 @@ class ModelRecord(_Record):
     scan: ScanRecord | None = Field(default=None, description="what its files hold; None: not scanned")
 
 
-class ProbeRecord(_Record):
+class ProbeRecord(Frozen):
     """A probe as it was planned."""
 
     name: str
@@ -106,7 +103,7 @@ class ProbeRecord(_Record):
     models: dict[str, ModelRecord] = Field(default_factory=dict, description="other models by role")
 
 
-class WorkRecord(_Record):
+class WorkRecord(Frozen):
     """Work of one model and process on one probe; a resumed audit has several per probe."""
 
     probe: str
@@ -123,7 +120,7 @@ class WorkRecord(_Record):
     elapsed: float | None = Field(default=None, description="seconds on the clock of a preparation, all models")
 
 
-class AuditManifest(_Record):
+class AuditManifest(Frozen):
     """What ran, on what, with which settings; enough to run it again."""
 
     audit_id: str
@@ -166,7 +163,7 @@ class AuditManifest(_Record):
         return without_secrets(command)
 
 
-class Decision(_Record):
+class Decision(Frozen):
     """A verdict given after the audit's own, under the policy that gave it."""
 
     decided_at: str = Field(description="UTC, ISO 8601")

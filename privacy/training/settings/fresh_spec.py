@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from harness.base.frozen import Frozen
 from harness.data.datasets import DataSource
 
 
-class FreshModel(BaseModel):
+class FreshModel(Frozen):
     """Random weights, pre-layer-norm, and a tokenizer trained on a corpus: WordPiece for bert, BPE for gpt."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["bert", "gpt"] = Field(description="bert reads in both directions, gpt from left to right")
     layers: int = Field(default=4, ge=1, description="transformer layers")

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from harness.base.frozen import Frozen
 
 _FEWEST_BANDS = 2
 """Noise over one step is independent."""
 
 
-class PrivacySpec(BaseModel):
+class PrivacySpec(Frozen):
     """Differential privacy by per-sample clipping and Gaussian noise (Abadi et al. 2016)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    epsilon: float | None = Field(default=None, gt=0, allow_inf_nan=False, description="target; the noise is computed")
+    epsilon: float | None = Field(default=None, gt=0, description="target; the noise is computed")
     noise_multiplier: float | None = Field(
-        default=None, ge=0, allow_inf_nan=False, description="noise over clipping norm, instead of epsilon"
+        default=None, ge=0, description="noise over clipping norm, instead of epsilon"
     )
     total_epsilon: float | None = Field(
-        default=None, gt=0, allow_inf_nan=False, description="all trainings on the same records together, at most"
+        default=None, gt=0, description="all trainings on the same records together, at most"
     )
     delta: float | Literal["auto"] = Field(default="auto", description="auto: 1 / (10 x privacy units)")
     accountant: Literal["prv", "pld", "rdp"] = Field(default="prv", description="whose upper bound is claimed")
     clipping: Literal["flat", "per-layer", "automatic", "adaptive"] = Field(default="flat", description="the rule")
-    max_grad_norm: float = Field(default=0.1, gt=0, allow_inf_nan=False, description="norm each record is clipped to")
+    max_grad_norm: float = Field(default=0.1, gt=0, description="norm each record is clipped to")
     engine: Literal["book-keeping", "one-sample", "opacus-hooks", "opacus-ghost"] = Field(
         default="book-keeping", description="how per-sample gradients are clipped; all give the same sums"
     )

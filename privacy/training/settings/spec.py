@@ -7,8 +7,9 @@ import json
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from harness.base.frozen import Frozen
 from harness.checkpoint import CheckpointSource
 from harness.data.datasets import DataSource
 from privacy.canaries.spec import CanarySpec
@@ -44,10 +45,8 @@ _LATER_PRIVACY = {
 """Keys of `privacy` that older trainings did not have, with what they mean when left out."""
 
 
-class LoraSpec(BaseModel):
+class LoraSpec(Frozen):
     """Low-rank adapters (Hu et al. 2021) on frozen weights; merged into them when the checkpoint is written."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     rank: int = Field(default=8, ge=1, description="rank r of the update")
     alpha: float = Field(default=16, gt=0, description="the update is scaled by alpha / r")
@@ -55,10 +54,8 @@ class LoraSpec(BaseModel):
     quantization: Quantization = Field(default="none", description="how the base's frozen linear layers are kept")
 
 
-class TrainSpec(BaseModel):
+class TrainSpec(Frozen):
     """One fine-tuning run. With privacy, and of a head, what is left open is filled in by the number of records."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     base: CheckpointSource | None = Field(default=None, description="checkpoint to start from, by string or mapping")
     fresh: FreshModel | None = Field(default=None, description="make a model from scratch instead of `base`")

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from harness.base.frozen import Frozen
 from harness.base.validation import read_yaml, validated
 from privacy.training import TrainSpec
 from privacy.training.settings.options import load_train_spec
@@ -29,10 +30,8 @@ _PRIVATE = (
 )
 
 
-class HardenSpec(BaseModel):
+class HardenSpec(Frozen):
     """One hardening."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     train: TrainSpec = Field(description="training of the classifier, inline or the path of a training spec")
     method: Literal["augment", "a2t"] = Field(

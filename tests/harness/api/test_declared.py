@@ -120,6 +120,12 @@ def test_what_it_is_not_about_is_left_out_and_what_does_not_count_is_missing() -
     assert (found.value, found.note, found.missing) == (None, "no c", 2)
 
 
+def test_a_computation_about_no_row_is_not_made() -> None:
+    named = Named("c", Better.LOWER)
+    assert measured(Computed((named,), lambda *_: [named.none("x")], about=equal("kind", "c")), frame()) == {}
+    assert list(measured(Computed((named,), lambda *_: [named.none("x")], about=equal("kind", "a")), frame())) == [""]
+
+
 METRICS: tuple[Any, ...] = (
     MeanOf("mean", Better.LOWER, "x", over=equal("kind", "a"), clusters="family"),
     MeanOf("plain", Better.LOWER, "x"),

@@ -10,7 +10,7 @@ from pandera.typing import Series
 from harness.api.case import Case, make_cases
 from harness.api.metrics import Better, Metric, missing_metric
 from harness.api.needs import Need, any_of
-from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict
+from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, ok_row
 from harness.api.scorer import Scorer, TextRequest
 from harness.data.schemas import Texts
 from harness.errors import AssayError
@@ -38,7 +38,7 @@ class Toy(Probe[ProbeParams]):
             self._obey(case.data["text"])
         answers = scorer.ask([TextRequest(case.data["text"]) for case in cases])
         for case, answer in zip(cases, answers, strict=True):
-            yield {"case_id": case.id, "status": "ok", "error": None, "predicted": answer.label}
+            yield ok_row(case, predicted=answer.label)
 
     def _obey(self, text: str) -> None:
         if "crash" in text:

@@ -91,17 +91,19 @@ def test_kill_9_then_resume(spec: Path, whole: AuditFolder, tmp_path: Path, part
     folder = stop_at(start(spec, tmp_path), tmp_path, parts, signal.SIGKILL)
     assert folder.verdict() is None
     assert folder.manifest().status is Status.RUNNING
-    finished = {part: (part.read_bytes(), part.stat().st_mtime_ns) for part in row_parts(folder.path, PROBE)}
-    done = len(folder.rows(PROBE))
-    assert parts <= len(finished) < CASES // LOST, "killed too late to prove anything"
+    before = folder.rows(PROBE)
+    done = len(before)
+    assert parts <= len(row_parts(folder.path, PROBE)) < CASES // LOST, "killed too late to prove anything"
     code = subprocess.run([*ASSAY, "resume", str(folder.path)], capture_output=True, check=False).returncode
     assert code == 3  # no policy
-    assert {part: (part.read_bytes(), part.stat().st_mtime_ns) for part in finished} == finished
+    assert len(row_parts(folder.path, PROBE)) == 1  # as many as the audit left become one
     assert measured(folder) == measured(whole)
     assert sum(work.rows for work in folder.manifest().work) == CASES - done
     rows = folder.rows(PROBE)
     assert rows["case_id"].is_unique
     assert len(rows) == CASES
+    if done:
+        pd.testing.assert_frame_equal(rows[:done], before)
 
 
 @pytest.mark.slow
