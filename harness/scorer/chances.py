@@ -88,6 +88,8 @@ def log_chances(
     """
     if logits.device.type == "mps":  # has no float64
         logits, at, token = logits.cpu(), at.cpu(), token.cpu()
+    if 0 < top_k < logits.shape[-1] and top_p == 1.0:
+        return _of_likeliest(logits, at, token, temperature, top_k)
     scores = logits.double() / temperature
     if 0 < top_k < scores.shape[-1]:
         least = scores.topk(top_k, sorted=False).values.min(-1, keepdim=True).values
@@ -98,6 +100,19 @@ def log_chances(
         out[..., -1] = False
         scores = scores.masked_fill(torch.zeros_like(out).scatter(-1, order, out), float("-inf"))
     return scores[at, token] - scores.logsumexp(-1)[at]
+
+
+def _of_likeliest(
+    logits: torch.Tensor, at: torch.Tensor, token: torch.Tensor, temperature: float, top_k: int
+) -> torch.Tensor:
+    """The same under top-k alone: only what is kept becomes float64, a fraction of a vocabulary."""
+    kept = logits.topk(top_k, sorted=False).values
+    least = kept.min(-1, keepdim=True).values
+    more = (logits == least).sum(-1) - (kept == least).sum(-1)  # equals of the least that top-k left out
+    whole = (kept.double() / temperature).logsumexp(-1)
+    whole = torch.logaddexp(whole, more.double().log() + least[:, 0].double() / temperature)
+    own = logits[at, token]
+    return (own.double() / temperature - whole[at]).masked_fill(own < least[at, 0], float("-inf"))
 
 
 def _refuse(settings: Settings) -> str | None:
