@@ -9,7 +9,8 @@ from pathlib import Path
 from harness.api.metrics import Metric
 from harness.errors import AssayError
 from harness.gate.decide import Verdict
-from harness.record.folder import AuditFolder, AuditManifest
+from harness.record.events import Event, read_events
+from harness.record.folder import AuditFolder, AuditManifest, Status
 from harness.tracking.fetch import TrackedAudit, fetch_audit
 
 
@@ -22,6 +23,8 @@ class Audit:
     metrics: tuple[Metric, ...]
     verdict: Verdict | None
     tracking: dict[str, str]
+    events: tuple[Event, ...] = ()
+    """Of one that is not finished: how far it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,16 @@ def open_audit(entry: Entry, uri: str | None) -> Audit:
 
 
 def _read(folder: AuditFolder) -> Audit:
-    return Audit(folder.path, folder.manifest(), tuple(folder.metrics()), folder.verdict(), _tracking(folder))
+    manifest = folder.manifest()
+    events = () if manifest.status is Status.FINISHED else _events(folder)
+    return Audit(folder.path, manifest, tuple(folder.metrics()), folder.verdict(), _tracking(folder), events)
+
+
+def _events(folder: AuditFolder) -> tuple[Event, ...]:
+    try:
+        return tuple(read_events(folder.path))
+    except AssayError:  # what is no file of events tells nothing; the audit is in its rows
+        return ()
 
 
 def _tracking(folder: AuditFolder) -> dict[str, str]:

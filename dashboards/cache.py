@@ -15,7 +15,7 @@ from harness.record.folder import AuditFolder, audits_in
 from harness.tracking.fetch import TrackedAudit, tracked_audits
 from harness.tracking.session import TrackingError
 
-_FILES = ("manifest.json", "metrics.json", "verdict.json", "tracking.json")
+_FILES = ("manifest.json", "metrics.json", "verdict.json", "tracking.json", "events.jsonl")
 
 
 def entries(settings: Settings) -> tuple[list[Entry], str]:

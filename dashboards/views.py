@@ -17,6 +17,7 @@ from harness.api.metrics import Metric
 from harness.base import numbers
 from harness.base.stores import shown_uri
 from harness.gate.decide import GateResult, Outcome, Verdict
+from harness.record.events import Event, MetricSoFar, Progress
 from harness.reports import report_input
 from harness.reports.content import report as content
 from harness.reports.content.api import ReportInput
@@ -110,6 +111,18 @@ def baseline_table(audit: Audit) -> pd.DataFrame:
             for _, comparison in content.comparisons(as_report(audit))
         ],
     )
+
+
+def running(events: Iterable[Event]) -> list[str]:
+    """How far the probes of an unfinished audit are, with the latest of each metric; one line each."""
+    probes: dict[str, str] = {}
+    metrics: dict[str, str] = {}
+    for event in events:
+        if isinstance(event, Progress):
+            probes[event.probe] = f"{event.probe}: {event.done} of {event.total} cases, {event.at[:19]} UTC"
+        elif isinstance(event, MetricSoFar):
+            metrics[event.metric] = f"{event.metric}: {numbers.number(event.value)} so far, over {event.n}"
+    return [*probes.values(), *metrics.values()]
 
 
 def counted(result: GateResult) -> str:

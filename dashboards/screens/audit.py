@@ -38,6 +38,8 @@ def _verdict(audit: Audit) -> None:
             views.plain(f"{manifest.status}: {manifest.why or 'no verdict yet'}. If it has stopped, go on with:")
         )
         st.code(shlex.join(["assay", "resume", str(audit.folder)]), language="shell")
+        for line in views.running(audit.events):
+            st.text(views.plain(line))
     if verdict is None:
         return
     box = {Outcome.PASS: st.success, Outcome.BLOCK: st.error, Outcome.INCONCLUSIVE: st.warning}[verdict.outcome]

@@ -114,6 +114,8 @@ class Probe(ABC, Generic[P]):
     pool: ClassVar[int | None] = None
     """Cases handed to one call of `run`, for one that gives rows while it works; None: as many as take the time that a
     crash may lose (`harness.executors.pace`)."""
+    compared_over: ClassVar[tuple[str, ...]] = ()
+    """Params that an audit and its baseline may differ in: those that a comparison is made to tell the effect of."""
     metrics: ClassVar[tuple[Declared, ...]] = ()
     """What it measures, each metric declared once, as with default params. Keys are the last part of
     `suite/probe/metric`."""
@@ -213,6 +215,11 @@ class Probe(ABC, Generic[P]):
     def why_not(cls, offers: frozenset[Need]) -> str | None:
         """Why the probe does not apply to a checkpoint that offers `offers`; None when it does."""
         return lacking(cls.needs, offers)
+
+
+def ok_row(case: Case, /, **columns: Any) -> RowDict:
+    """A row of a case that was measured; `columns` are the probe's own. A column that is given twice is a TypeError."""
+    return {**columns, "case_id": case.id, "status": "ok", "error": None}
 
 
 def error_row(case: Case, why: str, columns: Iterable[str] = ()) -> RowDict:

@@ -5,31 +5,28 @@ from __future__ import annotations
 import os
 import shlex
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import EntryPoint
 from types import MappingProxyType
-from typing import Any
-
-import pandas as pd
 
 from harness.api.case import Case
 from harness.api.job import SUBJECT, Job, JobModel, add_counts
-from harness.api.metrics import Better, Metric, missing_metric
-from harness.api.probe import Probe
-from harness.api.progress import OnProgress
+from harness.api.metrics import Metric
 from harness.api.registry import Found
 from harness.api.scorer import Counts, Scorer
+from harness.audit.measure import measure, missing_metrics
 from harness.audit.models import OtherModels, work_between
-from harness.audit.plan import AuditPlan, PlannedProbe, make_plan, metric_names
+from harness.audit.plan import AuditPlan, PlannedProbe, make_plan
 from harness.audit.prepare import PreparationError, prepare, prepared_store
+from harness.audit.so_far import SoFar
 from harness.audit.spec import AuditSpec
 from harness.audit.tracked_claim import against_store, store_to_ask
 from harness.base.files import make_folder, write_text
-from harness.base.plugins import PluginError, guarded
+from harness.base.plugins import PluginError
 from harness.base.strict_yaml import dump_yaml
 from harness.base.validation import validated
 from harness.baseline.judge import compared_with, first_verdict, judge, rows_lost, store_of
@@ -42,6 +39,7 @@ from harness.provenance.claim import TrainingRecord
 from harness.provenance.claim_check import UNCHECKED, check_claim
 from harness.record.commit import git_commit
 from harness.record.environment import package_versions
+from harness.record.events import EventLog
 from harness.record.folder import (
     AuditFolder,
     AuditManifest,
@@ -110,6 +108,7 @@ def start_audit(
         manifest = with_scan(folder, manifest, scan)
     write_text(folder.path / "spec.yaml", dump_yaml(plan.spec.canonical()))
     folder.write_manifest(manifest)
+    EventLog(folder.path).planned({planned.probe.name: len(planned.cases) for planned in plan.probes})
     return folder
 
 
@@ -150,37 +149,40 @@ def _other_models(before: ProbeRecord, planned: PlannedProbe) -> list[str]:
     return sorted(role for role in {*then, *now} if then.get(role) != now.get(role))
 
 
-def run_audit(plan: AuditPlan, folder: AuditFolder, on_progress: OnProgress = lambda *_: None) -> AuditResult:
+def run_audit(plan: AuditPlan, folder: AuditFolder, woken: Callable[[], object] = lambda: None) -> AuditResult:
     """Run what has no row yet, then measure and decide. On any failure the manifest says why, and rows stay.
 
-    Raises UsageError where another process works on the audit.
+    `woken` is called after each event that is added to the folder's, see harness.record.events.progress_reader. Raises
+    UsageError where another process works on the audit.
     """
-    with writing(folder.path), _told(folder):
-        _execute(plan, folder, on_progress)
+    log = EventLog(folder.path, woken)
+    with writing(folder.path), _told(folder, log):
+        _execute(plan, folder, log)
         for planned in plan.probes:
             compact(folder.path, planned.probe.name)
-        return conclude(plan, folder)
+        return conclude(plan, folder, log)
 
 
 @contextmanager
-def _told(folder: AuditFolder) -> Iterator[None]:
+def _told(folder: AuditFolder, log: EventLog) -> Iterator[None]:
     """Whatever ends the work inside, the manifest says so before it is raised."""
     try:
         yield
     except KeyboardInterrupt:
-        _mark(folder, Status.INTERRUPTED, "interrupted by the user")
+        _stopped(folder, log, Status.INTERRUPTED, "interrupted by the user")
         raise
     except Exception as error:  # recorded, then raised again
-        _mark(folder, Status.FAILED, f"{type(error).__name__}: {error}")
+        _stopped(folder, log, Status.FAILED, f"{type(error).__name__}: {error}")
         raise
     except BaseException as error:  # sys.exit in a plug-in, a panic in a Rust library
         why = f"something it called ended it: {type(error).__name__}: {error}"
-        _mark(folder, Status.FAILED, why)
+        _stopped(folder, log, Status.FAILED, why)
         raise AuditError(f"{folder.path.name}: {why}; what is finished is kept") from error
 
 
-def conclude(plan: AuditPlan, folder: AuditFolder) -> AuditResult:
+def conclude(plan: AuditPlan, folder: AuditFolder, log: EventLog | None = None) -> AuditResult:
     """Measure rows, decide, write the reports. Needs no model."""
+    log = log or EventLog(folder.path)
     recorded = folder.manifest()
     metrics: list[Metric] = []
     unmeasured: dict[str, str] = {}
@@ -188,16 +190,18 @@ def conclude(plan: AuditPlan, folder: AuditFolder) -> AuditResult:
         name = planned.probe.name
         try:
             metrics += (
-                _missing(planned.probe, f"not applicable: {recorded.not_applicable[name]}")
+                missing_metrics(planned.probe, f"not applicable: {recorded.not_applicable[name]}")
                 if name in recorded.not_applicable
                 else measure(planned, folder)
             )
         except PluginError as error:  # this probe's numbers are missing, with the reason; the others stand
             unmeasured[name] = f"its rows could not be measured ({error})"
-            metrics += _missing(planned.probe, unmeasured[name])
+            metrics += missing_metrics(planned.probe, unmeasured[name])
+            log.warned(name, unmeasured[name])
     metrics += claim_metrics(recorded.checkpoint.training)
     metrics += scan_metrics(recorded.scan)
     folder.write_metrics(metrics)
+    log.metrics(metrics, final=True)
     manifest = recorded.model_copy(
         update={
             "status": Status.FINISHED,
@@ -211,6 +215,7 @@ def conclude(plan: AuditPlan, folder: AuditFolder) -> AuditResult:
     broken = write_reports(folder.path, manifest, metrics, verdict)
     manifest = manifest.model_copy(update={"plugin_errors": {**manifest.plugin_errors, **broken}})
     folder.write_manifest(manifest)  # last: 'finished' promises that all of the above is there
+    log.finished(verdict.outcome)
     return AuditResult(folder, manifest, metrics, verdict)
 
 
@@ -242,49 +247,15 @@ def regate(
     return AuditResult(folder, manifest, metrics, verdict)
 
 
-def measure(planned: PlannedProbe, folder: AuditFolder) -> list[Metric]:
-    """Metrics of one probe from its rows; cases without a row are counted as missing.
-
-    Raises PluginError where the probe cannot measure them, AuditError where they are damaged.
-    """
-    probe = planned.probe
-    rows = _in_order(RowStore(folder.path, probe.name, probe.Row).read(), planned)
-    unrun = len(planned.cases) - len(rows)
-    measured = guarded(lambda: probe.measure(rows), limit=None)  # a million rows may take minutes
-    metrics = [_bounded(metric, probe).with_prefix(probe.name) for metric in measured]
-    return [
-        metric if metric.slice else metric.model_copy(update={"missing": metric.missing + unrun}) for metric in metrics
-    ]
-
-
-def _bounded(metric: Metric, probe: Probe[Any]) -> Metric:
-    """With the ends that its probe declares, unless it has its own."""
-    if metric.bounds is not None or (ends := probe.bounds_of(metric.key)) is None:
-        return metric
-    return metric.model_copy(update={"bounds": ends})
-
-
-def _missing(probe: Probe[Any], why: str) -> list[Metric]:
-    """Every metric the probe is known to give, without a value."""
-    if declared := probe.named():
-        return [each.none(why).with_prefix(probe.name) for each in declared.values()]
-    keys = sorted(metric_names(probe)) or ["measured"]
-    return [missing_metric(f"{probe.name}/{key}", why, better=Better.NEITHER) for key in keys]
-
-
-def _in_order(rows: pd.DataFrame, planned: PlannedProbe) -> pd.DataFrame:
-    """Rows as planned, not as written: a resumed or parallel audit measures the same to the last digit."""
-    place = {case.id: at for at, case in enumerate(planned.cases)}
-    return rows.iloc[rows["case_id"].map(place).argsort(kind="stable")].reset_index(drop=True)
-
-
-def _execute(plan: AuditPlan, folder: AuditFolder, on_progress: OnProgress) -> None:
+def _execute(plan: AuditPlan, folder: AuditFolder, log: EventLog) -> None:
     stores = [RowStore(folder.path, planned.probe.name, planned.probe.Row) for planned in plan.probes]
     pending = []
     for planned, store in zip(plan.probes, stores, strict=True):
         done = store.done()
         pending.append([case for case in planned.cases if case.id not in done])
     _mark(folder, Status.RUNNING, "")
+    lacking = {planned.probe.name: len(cases) for planned, cases in zip(plan.probes, pending, strict=True)}
+    log.started({planned.probe.name: len(planned.cases) - lacking[planned.probe.name] for planned in plan.probes})
     if not any(pending):
         return
     folder.write_manifest(folder.manifest().model_copy(update={"not_applicable": dict(plan.not_applicable)}))
@@ -294,28 +265,31 @@ def _execute(plan: AuditPlan, folder: AuditFolder, on_progress: OnProgress) -> N
     for planned, store, cases in zip(plan.probes, stores, pending, strict=True):
         total = len(planned.cases)
         finished = total - len(cases)
-        on_progress(planned.probe.name, finished, total)
+        log.progress(planned.probe.name, finished, total)
         probe = planned.probe.within(others.models(scorer, planned.models), prepared_store(plan, planned, folder))
         bound = replace(planned, probe=probe)
-        if cases and not _over(deadline) and not _prepared(plan, bound, scorer, others, folder, incomplete):
+        if cases and not _over(deadline) and not _prepared(plan, bound, scorer, others, folder, log, incomplete):
             continue
         executor = make_executor(plan.spec.executor, AtHand(probe, scorer, partial(others.counts, planned.models)))
-        counts = {SUBJECT: Counts()}
+        counts, so_far = {SUBJECT: Counts()}, SoFar(planned, folder, log)
         try:
             for part in executor.run(job_of(plan, bound, cases)) if not _over(deadline) else ():
                 store.append(part.rows)
                 counts = add_counts(counts, part.counts)
                 finished += len(part.rows)
-                on_progress(planned.probe.name, finished, total)
+                log.progress(planned.probe.name, finished, total, len(part.rows))
+                so_far.look(finished)
                 if _over(deadline):
                     break
         except NotApplicableError as error:  # not to be known before the model was asked; the others run
-            _record_unfit(folder, planned.probe.name, str(error))
+            _record_unfit(folder, log, planned.probe.name, str(error))
             continue
         if finished < total:
             incomplete[planned.probe.name] = (
                 f"the limit of {plan.spec.limits.minutes:g} minutes was reached after {finished} of {total} cases"
             )
+            log.progress(planned.probe.name, finished, total, now=True)
+            log.warned(planned.probe.name, incomplete[planned.probe.name])
         _record_work(folder, planned.probe.name, counts, incomplete)
 
 
@@ -325,22 +299,25 @@ def _prepared(
     scorer: Scorer,
     others: OtherModels,
     folder: AuditFolder,
+    log: EventLog,
     incomplete: dict[str, str],
 ) -> bool:
     """Whether the probe could prepare; where it could not, the manifest says why, and the other probes run."""
     try:
         prepare(plan, bound, others.models(scorer, bound.models), others, folder)
     except NotApplicableError as error:
-        _record_unfit(folder, bound.probe.name, str(error))
+        _record_unfit(folder, log, bound.probe.name, str(error))
         return False
     except PreparationError as error:
         incomplete[bound.probe.name] = str(error)
+        log.warned(bound.probe.name, str(error))
         folder.write_manifest(folder.manifest().model_copy(update={"incomplete": dict(incomplete)}))
         return False
     return True
 
 
-def _record_unfit(folder: AuditFolder, probe: str, why: str) -> None:
+def _record_unfit(folder: AuditFolder, log: EventLog, probe: str, why: str) -> None:
+    log.warned(probe, why)
     manifest = folder.manifest()
     unfit = {**manifest.not_applicable, probe: why}
     folder.write_manifest(manifest.model_copy(update={"not_applicable": unfit}))
@@ -380,6 +357,12 @@ def _record_work(folder: AuditFolder, probe: str, counts: Mapping[str, Counts], 
     ]
     manifest = folder.manifest()
     folder.write_manifest(manifest.model_copy(update={"work": (*manifest.work, *work), "incomplete": dict(incomplete)}))
+
+
+def _stopped(folder: AuditFolder, log: EventLog, status: Status, why: str) -> None:
+    _mark(folder, status, why)
+    with suppress(Exception):  # of a reader: what stopped the audit is to be raised
+        log.stopped("interrupted" if status is Status.INTERRUPTED else "failed", why)
 
 
 def _mark(folder: AuditFolder, status: Status, why: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.api.metrics import Better, Metric
 from harness.api.probe import Probe
-from harness.api.registry import Found, find_probes
+from harness.api.registry import Found, ProbeClass, find_probes
 from harness.base.validation import validated
 from harness.baseline.pairs import DEFAULT_LEVEL, Key, Pairs, Rule, compare_measured, compare_values, pair
 from harness.errors import UsageError
@@ -255,14 +255,22 @@ def _incomparable(work: _Work, name: str, found: Found) -> str:
         return f"{name} did not finish in the baseline: {work.base_manifest.incomplete[name]}"
     if ours.version != theirs.version:
         return f"{name} was version {theirs.version} in the baseline and is version {ours.version} now"
-    settings = {**theirs.params, **ours.params}
-    for key in (key for key in settings if key not in _SEEDS and ours.params.get(key) != theirs.params.get(key)):
-        return (
-            f"the setting {key} of {name} was {theirs.params.get(key)!r} in the baseline, is {ours.params.get(key)!r}"
-        )
     if name not in found.probes:
         return f"the plug-in of {name} is not installed here"
+    before = {**_defaults(found.probes[name], ours.params), **theirs.params}
+    free = (*_SEEDS, *found.probes[name].compared_over)
+    for key in (
+        key for key in {**before, **ours.params} if key not in free and ours.params.get(key) != before.get(key)
+    ):
+        return f"the setting {key} of {name} was {before.get(key)!r} in the baseline, is {ours.params.get(key)!r}"
     return ""
+
+
+def _defaults(probe: ProbeClass, known: Mapping[str, Any]) -> dict[str, Any]:
+    """What settings were before there were any: a new one begins with what was done without it, or is a new version."""
+    fields = probe.Params.model_fields
+    plain = {name: field.default for name, field in fields.items() if name in known and not field.is_required()}
+    return {name: value for name, value in plain.items() if isinstance(value, str | int | float | bool | None)}
 
 
 def _is_per_token(probe: Probe[Any], metric: Metric) -> bool:

@@ -11,6 +11,7 @@ from harness.audit.run import resume_plan, run_audit
 from harness.audit.spec import AuditSpec
 from harness.checkpoint import NOTHING, Permissions
 from harness.errors import AuditError, UsageError
+from harness.record.events import progress_reader
 from harness.record.folder import AuditFolder, Status, audits_in
 
 Start = Callable[[AuditPlan], AuditFolder]
@@ -43,7 +44,7 @@ def audited(
     folder = folder or start(plan)
     ran = folder.manifest().status is not Status.FINISHED
     if ran:
-        run_audit(plan, folder, on_progress)
+        run_audit(plan, folder, progress_reader(folder.path, on_progress))
     return Audited(folder, plan, ran)
 
 

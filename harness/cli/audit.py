@@ -181,10 +181,11 @@ def _finish(plan: AuditPlan, folder: AuditFolder) -> Verdict:
 def _run(plan: AuditPlan, folder: AuditFolder) -> AuditResult:
     from harness.audit.run import run_audit
     from harness.cli.console import audit_progress
+    from harness.record.events import progress_reader
 
     try:
-        with audit_progress() as progress:
-            return run_audit(plan, folder, progress)
+        with audit_progress() as on_progress:
+            return run_audit(plan, folder, progress_reader(folder.path, on_progress))
     except KeyboardInterrupt:
         fail(f"interrupted; what is finished is kept, go on with: assay resume {folder.path}")
         raise typer.Exit(Exit.INTERRUPTED) from None

@@ -6,10 +6,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from harness.data.datasets import DataSource
 from harness.errors import CheckpointError
+from harness.provenance.artefacts import Artefact
 
 MANIFEST_NAME = "training_manifest.json"
 _MAX_BYTES = 16 * 2**20
@@ -133,7 +134,6 @@ class PlantedCanaries(BaseModel):
     count: int = Field(ge=1, description="canaries, planted or not")
     records: int = Field(ge=0, description="records that they are; trained on and counted like any other")
     digest: str = Field(description="content digest of all records trained on, these among them; see digest_key")
-    files: dict[str, str] = Field(description="sha256 of the files beside the checkpoint that hold them and the coins")
 
 
 class TrainingManifest(BaseModel):
@@ -172,10 +172,34 @@ class TrainingManifest(BaseModel):
     canaries: PlantedCanaries | None = Field(
         default=None, description="made-up records planted among the members, which do not count them; None: none"
     )
+    artefacts: tuple[Artefact, ...] = Field(
+        default=(), description="what the training left besides the checkpoint; see harness.provenance.artefacts"
+    )
     privacy: PrivacyClaim | None = Field(default=None, description="the claimed guarantee; None: trained without one")
     hardening: HardeningRecord | None = Field(
         default=None, description="how it was hardened against attacks; `config` is then that of the last round"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _canary_files(cls, values: Any) -> Any:
+        """Manifests from before artefacts name the files of canaries with the canaries."""
+        canaries = values.get("canaries") if isinstance(values, dict) else None
+        if not isinstance(canaries, dict) or not isinstance(files := canaries.get("files"), dict):
+            return values
+        moved = [
+            {"name": name, "kind": name, "digest": digest, "readers": "audit", "file": f"{name}.json"}
+            for name, digest in files.items()
+        ]
+        kept = {name: value for name, value in canaries.items() if name != "files"}
+        return {**values, "canaries": kept, "artefacts": [*values.get("artefacts", ()), *moved]}
+
+    @field_validator("artefacts")
+    @classmethod
+    def _one_of_a_name(cls, artefacts: tuple[Artefact, ...]) -> tuple[Artefact, ...]:
+        if len({each.name for each in artefacts}) < len(artefacts):
+            raise ValueError("two artefacts have the same name")
+        return artefacts
 
     @property
     def trained_n(self) -> int:

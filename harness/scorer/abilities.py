@@ -10,6 +10,7 @@ from harness.base.plugins import Installed, installed
 from harness.errors import UsageError
 from harness.scorer.candidates import Candidates
 from harness.scorer.causal import CausalScores
+from harness.scorer.chances import Chances
 from harness.scorer.chat.render import ChatTemplate
 from harness.scorer.classes import Classes
 from harness.scorer.distributions import CausalDistributions, MaskedDistributions
@@ -17,7 +18,7 @@ from harness.scorer.embed import Embeddings
 from harness.scorer.generate import GreedyDecoder
 from harness.scorer.gradients import InputGradients
 from harness.scorer.handler import Handler
-from harness.scorer.masked import MaskedScores
+from harness.scorer.masked import MaskedScores, MaskedSpans
 from harness.scorer.outputs import FollowsOrNot, MultiLabel, Regression
 from harness.scorer.sample import Sampler
 from harness.scorer.spans import SpanFinder, Tagger
@@ -28,6 +29,7 @@ OWN: tuple[AnyHandler, ...] = (
     Candidates,
     CausalDistributions,
     CausalScores,
+    Chances,
     ChatTemplate,
     Classes,
     Embeddings,
@@ -36,6 +38,7 @@ OWN: tuple[AnyHandler, ...] = (
     InputGradients,
     MaskedDistributions,
     MaskedScores,
+    MaskedSpans,
     MultiLabel,
     Regression,
     Sampler,

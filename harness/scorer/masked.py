@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from harness.api.needs import Need
+from harness.api.requests.masked_spans import MaskedSpanRequest
 from harness.api.scorer import MaskedRequest, Request, TokenScores
 from harness.errors import NotApplicableError
 from harness.scorer.answers import no_scores, token_scores
@@ -51,6 +52,10 @@ class MaskedPositions(Handler[M, A]):
     @abstractmethod
     def measure(self, inputs: dict[str, Any], wanted: Wanted) -> Columns:
         """What is said of each wanted token, a column per number, each [entries]."""
+
+    def hidden(self, request: Any, slot: int) -> Sequence[int]:
+        """Positions that are masked where the request's position number `slot` is read."""
+        return (request.positions[slot],)
 
     @abstractmethod
     def answer(self, columns: Columns) -> A:
@@ -100,7 +105,8 @@ class MaskedPositions(Handler[M, A]):
             row = list(requests[index].tokens)
             position = requests[index].positions[slot]
             tokens.append(row[position])
-            row[position] = self._mask_token
+            for place in self.hidden(requests[index], slot):
+                row[place] = self._mask_token
             rows.append(row)
             positions.append(position)
         ids = self.engine.padded(rows, self.engine.pad, self._side)
@@ -109,6 +115,29 @@ class MaskedPositions(Handler[M, A]):
         inputs = {"input_ids": ids, "attention_mask": self.engine.mask(rows, self._side)}
         wanted = Wanted(row=np.arange(len(rows)), position=np.array(positions), token=np.array(tokens))
         return self.measure(inputs, wanted)
+
+
+class MaskedSpans(MaskedPositions[MaskedSpanRequest, TokenScores]):
+    """Log-probability of each token of a span that is hidden."""
+
+    asked = (MaskedSpanRequest,)
+    kind = "masked_spans"
+
+    def hidden(self, request: MaskedSpanRequest, slot: int) -> Sequence[int]:
+        """What is left of the span, or all of it."""
+        return request.hidden(slot)
+
+    def measure(self, inputs: dict[str, Any], wanted: Wanted) -> Columns:
+        """Log-probability, and whether the token is the argmax."""
+        return self.parts.head.score(inputs, wanted)
+
+    def answer(self, columns: Columns) -> TokenScores:
+        """The scores, or that they are not finite."""
+        return token_scores(*columns)
+
+    def nothing(self, why: str | None = None) -> TokenScores:
+        """No scores."""
+        return no_scores(why)
 
 
 class MaskedScores(MaskedPositions[MaskedRequest, TokenScores]):

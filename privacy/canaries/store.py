@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import SystemRandom
 from typing import TypeVar
@@ -15,7 +15,8 @@ from pydantic import BaseModel, ValidationError
 from harness.base.confined import read_bytes
 from harness.base.files import make_folder, write_text
 from harness.base.lock import alone
-from harness.errors import CheckpointError, NoDataError, UsageError
+from harness.errors import CheckpointError, UsageError
+from harness.provenance.artefacts import Artefact, beside, digest_of, find_artefact
 from privacy.canaries.canary import Canaries, Coins
 
 CANARIES, COINS = "canaries", "coins"
@@ -26,8 +27,7 @@ _M = TypeVar("_M", bound=BaseModel)
 
 def path_of(output: Path, what: str, unfinished: str = "") -> Path:
     """`what`: CANARIES or COINS. `unfinished`: digest of the spec of a training that is not finished."""
-    middle = f".unfinished-{unfinished[:16]}" if unfinished else ""
-    return output.with_name(f"{output.name}{middle}.{what}.json")
+    return beside(output, _file(what), unfinished)
 
 
 def drawn(output: Path, digest: str, make: Callable[[], Canaries], *, keep: bool) -> tuple[Canaries, Coins]:
@@ -68,14 +68,14 @@ def finish(output: Path, digest: str, aside: Callable[[], Path]) -> None:
         unfinished.rename(final)
 
 
-def read_canaries(output: Path, digest: str) -> Canaries:
-    """The list of the training that made `output`, whose file has this digest. Raises NoDataError, UsageError."""
-    return _read(_found(output, CANARIES, digest), Canaries)
+def read_canaries(checkpoint: Path, artefacts: Sequence[Artefact]) -> Canaries:
+    """The list of the training whose manifest names `artefacts`. Raises NoDataError, UsageError."""
+    return _read(find_artefact(checkpoint, artefacts, CANARIES), Canaries)
 
 
-def open_coins(output: Path, digest: str) -> Coins:
+def open_coins(checkpoint: Path, artefacts: Sequence[Artefact]) -> Coins:
     """The coins; to be called once guesses are made. Raises NoDataError, UsageError."""
-    return _read(_found(output, COINS, digest), Coins)
+    return _read(find_artefact(checkpoint, artefacts, COINS), Coins)
 
 
 def file_digest(text: str) -> str:
@@ -83,32 +83,22 @@ def file_digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def digests(output: Path, spec_digest: str) -> dict[str, str]:
-    """Digest of each file of an unfinished training."""
-    paths = {what: path_of(output, what, spec_digest) for what in (CANARIES, COINS)}
-    return {what: file_digest(path.read_text(encoding="utf-8")) for what, path in paths.items()}
-
-
-def _found(output: Path, what: str, digest: str) -> Path:
-    """Also where a kill came between the checkpoint's renaming and theirs."""
-    candidates = [
-        path_of(output, what),
-        *sorted(output.parent.glob(f"{_escaped(output.name)}.unfinished-*.{what}.json")),
-    ]
-    there = [path for path in candidates if os.path.lexists(path)]
-    if not there:
-        raise NoDataError(
-            f"{output}: its canaries were planted, but {path_of(output, what).name} is not beside it; put that file "
-            "there, whoever trained it has it"
+def canary_artefacts(output: Path, spec_digest: str) -> tuple[Artefact, ...]:
+    """List and coins of an unfinished training; an audit opens both."""
+    return tuple(
+        Artefact(
+            name=what,
+            kind=what,
+            digest=digest_of(path_of(output, what, spec_digest)),
+            readers="audit",
+            file=_file(what),
         )
-    for path in there:
-        if file_digest(_content(path)) == digest:
-            return path
-    raise UsageError(f"{there[0]}: has been edited since the training, or belongs to another; restore it")
+        for what in (CANARIES, COINS)
+    )
 
 
-def _escaped(name: str) -> str:
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
+def _file(what: str) -> str:
+    return f"{what}.json"
 
 
 def _content(path: Path) -> str:

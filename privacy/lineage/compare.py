@@ -8,11 +8,12 @@ from pathlib import Path
 
 from harness.checkpoint import CheckpointInfo
 from harness.errors import UsageError
+from harness.provenance.artefacts import find_artefact
 from harness.provenance.keys import Keys, read_keys, same_digest
 from harness.provenance.manifest import PrivacyClaim, TrainingManifest
 from privacy.ledger import LedgerError, read_chain
 from privacy.ledger.chain import Chain
-from privacy.lineage.history import History, Kept, Run, Stage, read_history
+from privacy.lineage.history import RECORDS, History, Kept, Run, Stage, read_history
 from privacy.lineage.names import LEDGER_NAME, earlier_ledger
 from privacy.lineage.records import Digests, Records
 
@@ -74,10 +75,23 @@ def trace(base: CheckpointInfo | None, records: Records, unit: str, keys: Keys, 
     asked = _Question(base, folder, records, unit, guarded, keys)
     if base.manifest is None:
         return Lineage(unknown=(_NO_MANIFEST,), outside=(_said(_BASE, _NO_MANIFEST),))
+    kept = known_history(base)
+    return _by_manifest(asked, base.manifest) if kept is None else _by_digests(asked, kept)
+
+
+def known_history(base: CheckpointInfo) -> Kept | None:
+    """The history beside a base; None where there is none, or that of other weights, e.g. of what it replaced.
+
+    Raises UsageError where it is damaged, or is not what its training left.
+    """
+    if base.manifest is None:
+        return None
     kept = read_history(base.path)
     if kept is None or kept.weights != base.manifest.weights or not _same_run(kept, base.manifest):
-        return _by_manifest(asked, base.manifest)
-    return _by_digests(asked, kept)
+        return None
+    if any(each.name == RECORDS for each in base.manifest.artefacts):  # not in manifests of older versions
+        find_artefact(base.path, base.manifest.artefacts, RECORDS, reader="owner")
+    return kept
 
 
 def _said(whose: str, why: str) -> str:

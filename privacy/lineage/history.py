@@ -5,23 +5,28 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pydantic import Field, ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from harness.base.confined import open_regular
-from harness.base.files import explain, write_atomic
+from harness.base.files import explain
 from harness.base.frozen import Frozen
 from harness.errors import UsageError
+from harness.provenance.artefacts import Artefact, beside
 from privacy.ledger.header import LedgerHeader
+from privacy.lineage.names import RECORDS_NAME
 from privacy.lineage.records import DIGEST_BYTES, Digests
 
 _MOST_BYTES = 2**31
 """Of the file: some forty trainings on a million records each, with whose they are."""
+RECORDS = "records"
+"""Name of the artefact."""
 _TEXTS, _UNITS, _ABOUT = "texts", "units", "history"
 
 
@@ -67,20 +72,22 @@ class Kept:
 
 def records_path(output: Path) -> Path:
     """Where the history of the checkpoint `output` lies: beside it, since a checkpoint's folder gets published."""
-    return output.with_name(f"{output.name}.records.safetensors")
+    return beside(output, RECORDS_NAME)
 
 
-def write_history(output: Path, kept: Kept) -> None:
-    """Replace the history beside `output`, readable by its owner only."""
-    write_kept(records_path(output), kept)
+def records_artefact(content: bytes) -> Artefact:
+    """What a manifest names that file as."""
+    return Artefact(
+        name=RECORDS, kind="record-digests", digest=sha256(content).hexdigest(), readers="owner", file=RECORDS_NAME
+    )
 
 
-def write_kept(path: Path, kept: Kept) -> None:
-    """Replace the history at `path`, readable by its owner only."""
+def kept_bytes(kept: Kept) -> bytes:
+    """A history as a file; the same one gives the same bytes."""
     tensors = {f"{number}/{_TEXTS}": texts for number, texts in enumerate(kept.texts)}
     tensors |= {f"{number}/{_UNITS}": units for number, units in enumerate(kept.units)}
     about = kept.history.model_dump_json(exclude_unset=True)  # a ledger's header must keep the fields it has
-    write_atomic(path, lambda scratch: save_file(tensors, scratch, {_ABOUT: about}), private=True)
+    return bytes(save(tensors, {_ABOUT: about}))
 
 
 def read_history(output: Path) -> Kept | None:

@@ -6,7 +6,10 @@ LEDGER_NAME = "privacy_ledger.jsonl"
 """Of the run that made the weights."""
 
 RECORDS_NAME = "records.safetensors"
-"""In the folder of an unfinished run, or of one that was replaced: digests of the records that it read."""
+"""Digests of the records that a run read: in the folder of an unfinished run, or of one that was replaced.
+
+Of a finished one beside its checkpoint, after that one's name.
+"""
 
 
 def earlier_ledger(number: int | str) -> str:

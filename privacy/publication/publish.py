@@ -10,6 +10,7 @@ from pathlib import Path
 from harness.base.files import make_folder, write_text
 from harness.checkpoint import CheckpointSource, inspect_checkpoint
 from harness.errors import UsageError
+from harness.provenance.artefacts import find_artefact, may_read
 from harness.provenance.claim import rounded_up
 from harness.provenance.claim_check import ClaimCheck
 from harness.provenance.manifest import MANIFEST_NAME, PrivacyClaim, TrainingManifest
@@ -67,7 +68,8 @@ def publish(checkpoint: Path, output: Path) -> Published:
     """Write what of `checkpoint` may be handed on to the new folder `output`.
 
     Raises UsageError: no claim of privacy belongs to these weights, its class names may come from the records, or the
-    output exists; CheckpointError where the checkpoint cannot be read.
+    output exists, or an artefact for all is not what training left; CheckpointError where the checkpoint is
+    not readable.
     """
     if output.exists():
         raise UsageError(f"{output}: exists; choose a new folder")
@@ -85,17 +87,32 @@ def publish(checkpoint: Path, output: Path) -> Published:
     _check_names(checkpoint, manifest)
     ledgers = _ledgers(folder, manifest.privacy)
     proven = len(ledgers) == 1 + len(manifest.privacy.earlier)
-    public = {path.name for pattern in (*_PUBLIC, _SHARDS) for path in folder.glob(pattern) if path.is_file()}
+    public = _public(folder, manifest)
     names = [*sorted(public), *(ledgers if proven else ())]
     cleared = _cleared(manifest, manifest.privacy, proven)
     make_folder(output.parent)
     with partial_folder(output, replace=False) as partial:
         for name in names:
-            shutil.copyfile(folder / name, partial / name)
+            _copy(folder / name, partial / name)
         write_text(partial / MANIFEST_NAME, cleared.model_dump_json(indent=2) + "\n")
     left = sorted(path.name for path in folder.iterdir() if path.name not in {*names, MANIFEST_NAME})
     check = verify_claim(output, cleared, info.fingerprint.weights)
     return Published(output, (*names, MANIFEST_NAME), (*left, *_taken(manifest, cleared)), check)
+
+
+def _public(folder: Path, manifest: TrainingManifest) -> set[str]:
+    """What may go out as it is: what training writes of weights and tokenizer, and artefacts that are for all."""
+    kinds = {path.name for pattern in (*_PUBLIC, _SHARDS) for path in folder.glob(pattern) if path.is_file()}
+    mine = {each.file for each in manifest.artefacts}
+    given = [each.name for each in manifest.artefacts if may_read("published", each)]
+    return (kinds - mine) | {find_artefact(folder, manifest.artefacts, name, "published").name for name in given}
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target)
+    else:
+        shutil.copyfile(source, target)
 
 
 def _check_names(checkpoint: Path, manifest: TrainingManifest) -> None:
@@ -124,7 +141,8 @@ def _cleared(manifest: TrainingManifest, claim: PrivacyClaim, proven: bool) -> T
     """The manifest without facts that noise does not protect."""
     note = "; ".join(filter(None, (claim.note, _KEYLESS if proven else _UNPROVEN)))
     kept = {} if manifest.digest_key else {"members_digest": "", "non_members_digest": None}
-    gone = {"losses": (), "seconds": None, "peak_memory": None, "hardening": None}
+    others = tuple(each for each in manifest.artefacts if may_read("audit", each))  # an auditor may be given them
+    gone = {"losses": (), "seconds": None, "peak_memory": None, "hardening": None, "artefacts": others}
     return manifest.model_copy(
         update={**kept, **gone, "privacy": claim.model_copy(update={"unprivatised": None, "note": note})}
     )

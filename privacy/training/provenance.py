@@ -7,19 +7,34 @@ from collections.abc import Callable
 from importlib.metadata import version
 
 from harness.data.datasets import Dataset
+from harness.provenance.artefacts import Artefact
 from harness.provenance.keys import Keys, keyed
 from harness.provenance.manifest import PlantedCanaries, PrivacyClaim, TrainingManifest
 from harness.record.environment import package_versions
-from privacy.canaries.store import digests
+from privacy.canaries.store import canary_artefacts
 from privacy.training.job import Job
 from privacy.training.models.memory import peak_memory
 from privacy.training.run import Trained
 
 
 def make_manifest(
-    job: Job, trained: Trained, weights: str, privacy: PrivacyClaim | None = None, keys: Keys | None = None
+    job: Job,
+    trained: Trained,
+    weights: str,
+    history: Artefact,
+    privacy: PrivacyClaim | None = None,
+    keys: Keys | None = None,
 ) -> TrainingManifest:
-    """Provenance of what was trained; `weights` is their digest, `keys` holds the key of the records' digests."""
+    """Provenance of what was trained.
+
+    Args:
+        job: what was asked for.
+        trained: what came of it.
+        weights: their digest.
+        history: the digests of single records.
+        privacy: the claim.
+        keys: the key of the digests of all records together.
+    """
     spec, base, data = job.spec, job.base, job.data
     held_out = data.non_members
 
@@ -50,6 +65,7 @@ def make_manifest(
         versions={**package_versions(), "accelerate": version("accelerate")},
         quantized=trained.quantized,
         canaries=_planted(job, digest),
+        artefacts=(history, *(canary_artefacts(spec.output, spec.digest()) if data.planted else ())),
         privacy=privacy,
     )
 
@@ -62,5 +78,4 @@ def _planted(job: Job, digest: Callable[[Dataset], str]) -> PlantedCanaries | No
         count=asked.count,
         records=planted.count,
         digest=digest(job.data.members),
-        files=digests(job.spec.output, job.spec.digest()),
     )

@@ -19,7 +19,8 @@ from privacy.training.records.save import (
     finished_checkpoint,
     keep_canaries,
     partial_folder,
-    write_checkpoint,
+    write_manifest,
+    write_weights,
 )
 from privacy.training.settings.defaults import with_defaults
 from privacy.training.settings.spec import TrainSpec
@@ -103,8 +104,9 @@ def _dropped(data: TrainingData) -> str | None:
 
 
 def _train_plainly(job: Job, replace: bool) -> Made:
+    from privacy.lineage import records_artefact
     from privacy.training.data.units import EACH_RECORD
-    from privacy.training.private.lineage import check_history, keep_history, lineage_of
+    from privacy.training.private.lineage import check_history, history_of, keep_history, lineage_of
     from privacy.training.private.total import within_total
     from privacy.training.provenance import make_manifest
     from privacy.training.records.step_rows import write_step_rows
@@ -117,11 +119,12 @@ def _train_plainly(job: Job, replace: bool) -> Made:
     keys = own_keys(job.spec.output.parent)
     lineage = lineage_of(job, keys, EACH_RECORD, guarded=False)
     with partial_folder(job.spec.output, replace=replace) as folder:
-        manifest = write_checkpoint(
-            folder, trained.model, trained.tokenizer, lambda weights: make_manifest(job, trained, weights)
-        )
+        weights = write_weights(folder, trained.model, trained.tokenizer)
+        history = history_of(job, lineage, keys, weights, None)
+        manifest = make_manifest(job, trained, weights, records_artefact(history))
+        write_manifest(folder, manifest)
     keep_canaries(job.spec)
-    keep_history(job, lineage, keys, manifest.weights, None)
+    keep_history(job, lineage, history)
     write_step_rows(job.spec.output, trained.progress, manifest.weights)
     return Made(manifest, trained.truncated)
 

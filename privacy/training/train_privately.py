@@ -16,21 +16,21 @@ from harness.provenance.keys import Keys, keyed, own_keys
 from harness.provenance.manifest import PrivacyClaim
 from privacy.ledger import LedgerHeader
 from privacy.ledger.chain import ledger_bytes
-from privacy.lineage import LEDGER_NAME, Lineage, Run, earlier_ledger, mechanism_of_header
+from privacy.lineage import LEDGER_NAME, Lineage, Run, earlier_ledger, mechanism_of_header, records_artefact
 from privacy.sampling import check_alone
 from privacy.training.job import Job
 from privacy.training.models.fresh import records_in_corpus
 from privacy.training.private.aside import named_aside
 from privacy.training.private.beforehand import check_claimable
 from privacy.training.private.guarantee import Guarantee, Spent, claim_of, plan_guarantee
-from privacy.training.private.lineage import keep_history, keep_unfinished, lineage_of
+from privacy.training.private.lineage import history_of, keep_history, keep_unfinished, lineage_of
 from privacy.training.private.ranks import Ranks
 from privacy.training.private.session import ledger_header, open_session
 from privacy.training.private.sharding import check_sharding
 from privacy.training.private.total import within_total
 from privacy.training.provenance import make_manifest
 from privacy.training.records.result import Made
-from privacy.training.records.save import keep_canaries, partial_folder, write_checkpoint
+from privacy.training.records.save import keep_canaries, partial_folder, write_manifest, write_weights
 from privacy.training.records.step_rows import write_step_rows
 from privacy.training.run import run_private_training
 from privacy.training.settings.privacy_spec import PrivacySpec
@@ -54,17 +54,21 @@ def train_privately(job: Job, privacy: PrivacySpec, *, replace: bool) -> Made:
         claim = terms.claim(job, trained.spent)
         chain = session.chain
         digest_keys = keys if chain.header.digest_key else None  # a run begun by an older version has none
+        run = Run(header=chain.header, spent=chain.spent, head=chain.head)
+        history_for = partial(history_of, job, lineage, keys, run=run, outside=_outside(job))
         make = partial(make_manifest, job, trained, privacy=claim, keys=digest_keys)
         if not ranks.first:
-            return Made(make(""), trained.truncated, trained.note)
+            return Made(make("", records_artefact(history_for(""))), trained.truncated, trained.note)
         with partial_folder(job.spec.output, replace=replace) as folder:
             shutil.copyfile(session.folder / LEDGER_NAME, folder / LEDGER_NAME)
             for number, each in enumerate(lineage.composed, start=1):
                 write_bytes(folder / earlier_ledger(number), ledger_bytes(each.run.header, each.run.spent))
-            manifest = write_checkpoint(folder, trained.model, trained.tokenizer, make)
-        run = Run(header=chain.header, spent=chain.spent, head=chain.head)
+            weights = write_weights(folder, trained.model, trained.tokenizer)
+            history = history_for(weights)
+            manifest = make(weights, records_artefact(history))
+            write_manifest(folder, manifest)
         keep_canaries(job.spec)
-        keep_history(job, lineage, keys, manifest.weights, run, _outside(job))
+        keep_history(job, lineage, history)
         write_step_rows(job.spec.output, trained.progress, manifest.weights)
         session.remove()
         return Made(manifest, trained.truncated, trained.note)

@@ -19,7 +19,7 @@ from harness.api.estimates import UNIT
 from harness.api.lists import as_list, as_matrix
 from harness.api.metrics import Better, Metric, RowValues
 from harness.api.needs import Need, any_of
-from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
+from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row, ok_row
 from harness.api.scorer import ClassScores, Scorer, TextRequest
 from harness.data.schemas import Texts
 from harness.errors import DataError
@@ -177,21 +177,19 @@ def _row(case: Case, answers: Sequence[ClassScores], labels: Sequence[str]) -> R
     predicted = [answer.label for answer in answers]
     found = gaps(probabilities, sets)
     first, second = found.farthest
-    return {
-        "case_id": case.id,
-        "status": "ok",
-        "error": None,
-        "axis": case.data["axis"],
-        "template": case.data["template"],
-        "variants": json.dumps([[v["set"], v["group"], v["text"]] for v in variants], ensure_ascii=False),
-        "probabilities": probabilities.tolist(),
-        "predicted": predicted,
-        "gap": found.mean,
-        "max_gap": found.largest,
-        "text_a": variants[first]["text"],
-        "text_b": variants[second]["text"],
-        "flip": flips(predicted, sets),
-        "shift_index": case.data["class"],
-        "shift_class": labels[case.data["class"]],
-        "truncated": sum(answer.truncated for answer in answers),
-    }
+    return ok_row(
+        case,
+        axis=case.data["axis"],
+        template=case.data["template"],
+        variants=json.dumps([[v["set"], v["group"], v["text"]] for v in variants], ensure_ascii=False),
+        probabilities=probabilities.tolist(),
+        predicted=predicted,
+        gap=found.mean,
+        max_gap=found.largest,
+        text_a=variants[first]["text"],
+        text_b=variants[second]["text"],
+        flip=flips(predicted, sets),
+        shift_index=case.data["class"],
+        shift_class=labels[case.data["class"]],
+        truncated=sum(answer.truncated for answer in answers),
+    )

@@ -15,7 +15,7 @@ from harness.api.declared import By, MeanOf, ShareOf, equal, of
 from harness.api.estimates import POSITIVE
 from harness.api.metrics import Better
 from harness.api.needs import Need, any_of
-from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
+from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row, ok_row
 from harness.api.scorer import Floats, Scorer
 from suites.bias.crows_data import DIRECTIONS, CrowsPairsData, read_pairs
 from suites.bias.crows_scores import PairScores, score_causal, score_masked
@@ -153,17 +153,15 @@ def _row(case: Case, scores: PairScores | str) -> RowDict:
     if isinstance(scores, str):
         return error_row(case, scores)
     second = scores.second or (None, None)
-    return {
-        "case_id": case.id,
-        "status": "ok",
-        "error": None,
-        "kind": case.data["kind"],
-        "bias_type": case.data["bias_type"],
-        "direction": case.data["direction"],
-        "sent_more": case.data["more"],
-        "sent_less": case.data["less"],
-        "first_more": scores.first[0],
-        "first_less": scores.first[1],
-        "second_more": second[0],
-        "second_less": second[1],
-    }
+    return ok_row(
+        case,
+        kind=case.data["kind"],
+        bias_type=case.data["bias_type"],
+        direction=case.data["direction"],
+        sent_more=case.data["more"],
+        sent_less=case.data["less"],
+        first_more=scores.first[0],
+        first_less=scores.first[1],
+        second_more=second[0],
+        second_less=second[1],
+    )

@@ -18,17 +18,19 @@ from harness.api.declared import Computed, Declared, Named, Rows
 from harness.api.metrics import Alarm, Better, Metric
 from harness.api.models import ModelRole
 from harness.api.needs import Need, any_of
-from harness.api.probe import About, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
+from harness.api.probe import About, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row, ok_row
 from harness.api.scorer import Floats, Scorer
 from harness.checkpoint import CheckpointInfo
 from harness.errors import NoDataError, NotApplicableError
 from privacy.audit import Audited, Bound, alarm, audit_independent, audit_one_run, guess
 from privacy.canaries.canary import Canary
-from privacy.canaries.store import CANARIES, COINS, open_coins, read_canaries
+from privacy.canaries.store import open_coins, read_canaries
 from suites.memorization.canary_scores import TASKS, canary_scores, less, task_of
 
 _FEW = 100
 """Canaries below which no attack shows an epsilon of 3.5: ceilings are printed beside every bound."""
+_ENOUGH = 20
+"""Canaries of a class from which on their mean is known better than one of them moves it."""
 _DELTA = 1e-5
 """Of a bound on a training that claims nothing."""
 BASE = "base"
@@ -43,8 +45,8 @@ class EpsilonAuditParams(ProbeParams):
     guessed: tuple[float, ...] = Field(
         default=GUESSED,
         min_length=1,
-        description="shares of the canaries that a guess is made for, half of each at either end; of several the best "
-        "bound counts, each at a part of the error (Bonferroni)",
+        description="shares of the canaries that a guess is made for, half of each at either end, or the upper half "
+        "alone; of all these the best bound counts, each at its part of the error (Bonferroni)",
     )
     confidence: float = Field(default=0.95, gt=0.5, lt=1, description="how often a bound like this holds, at least")
 
@@ -89,7 +91,7 @@ def _measure(guessed: Sequence[float], confidence: float, rows: Rows, named: Map
     scores, planted = _places(rows.good), rows.good["planted"].to_numpy(bool)
     delta, claimed = float(rows.good["delta"].iloc[0]), float(rows.good["claimed"].iloc[0])
     ends = [max(1, int(share * len(scores) / 2)) if len(scores) > 1 else 0 for share in guessed]
-    counts = [(end, end) for end in ends]
+    counts = [(end, below) for end in ends for below in (end, 0)]
     found = {
         bound: audit_one_run(scores, planted, counts, delta, confidence, bound)
         for bound in (Bound.ONE_RUN, Bound.ONE_RUN_GAUSSIAN)
@@ -107,11 +109,13 @@ def _measure(guessed: Sequence[float], confidence: float, rows: Rows, named: Map
 
 
 def _places(good: pd.DataFrame) -> Floats:
-    """Each canary's place among those of its kind and class, from 0 to 1: scores of two kinds cannot be compared.
+    """Each canary's place among those of its kind, from 0 to 1: scores of two kinds cannot be compared; [canaries].
 
-    Within a class what all its canaries taught the model falls away, too, and what is its own is left.
+    What all canaries of a class taught the model together is taken off first, where the class has enough to tell it.
     """
-    ranks = good.groupby(["kind", "label"], sort=False)["score"]
+    groups = good.groupby(["kind", "label"], sort=False)["score"]
+    common = groups.transform("mean").where(groups.transform("size") >= _ENOUGH, 0.0)
+    ranks = (good["score"] - common).groupby(good["kind"], sort=False)
     return ((ranks.rank(method="average") - 0.5) / ranks.transform("size")).to_numpy(np.float64)
 
 
@@ -186,7 +190,7 @@ class EpsilonAudit(Probe[EpsilonAuditParams]):
         if manifest is None or manifest.canaries is None:
             raise NotApplicableError("its training planted no canaries; train with --canaries to have epsilon audited")
         task_of(plan.checkpoint)
-        canaries = read_canaries(plan.checkpoint.path, manifest.canaries.files[CANARIES]).canaries
+        canaries = read_canaries(plan.checkpoint.path, manifest.artefacts).canaries
         single = [(place, canary) for place, canary in enumerate(canaries) if canary.repetitions == 1]
         if not single:
             raise NoDataError(
@@ -204,31 +208,28 @@ class EpsilonAudit(Probe[EpsilonAuditParams]):
         info = scorer.info
         manifest = info.manifest
         assert manifest is not None
-        assert manifest.canaries is not None
         canaries = [Canary(**{name: case.data[name] for name in Canary.model_fields}) for case in cases]
         scores = canary_scores(scorer, manifest.task, canaries, info.labels)
         if BASE in self.others:
             before = canary_scores(_fit(self.others[BASE], info), manifest.task, canaries, info.labels)
             scores = [less(score, base) for score, base in zip(scores, before, strict=True)]
-        coins = open_coins(info.path, manifest.canaries.files[COINS])
+        coins = open_coins(info.path, manifest.artefacts)
         claim = manifest.privacy
         claimed = math.nan if claim is None else claim.epsilon if claim.run_epsilon is None else claim.run_epsilon
         for case, canary, score in zip(cases, canaries, scores, strict=True):
             if score.value is None:
                 yield error_row(case, score.error or "no score")
                 continue
-            yield {
-                "case_id": case.id,
-                "status": "ok",
-                "error": None,
-                "kind": canary.kind,
-                "label": canary.label or "",
-                "score": score.value,
-                "calibrated": BASE in self.others,
-                "planted": coins.planted[case.data["place"]],
-                "delta": claim.delta if claim else _DELTA,
-                "claimed": claimed if math.isfinite(claimed) else math.nan,
-            }
+            yield ok_row(
+                case,
+                kind=canary.kind,
+                label=canary.label or "",
+                score=score.value,
+                calibrated=BASE in self.others,
+                planted=coins.planted[case.data["place"]],
+                delta=claim.delta if claim else _DELTA,
+                claimed=claimed if math.isfinite(claimed) else math.nan,
+            )
 
     def declared(self) -> tuple[Declared, ...]:
         """With the guesses and confidence asked for."""

@@ -16,7 +16,7 @@ from harness.api.declared import Computed, Declared, Named, Rows
 from harness.api.estimates import UNIT
 from harness.api.metrics import Better, Metric
 from harness.api.needs import Need, any_of
-from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
+from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row, ok_row
 from harness.api.scorer import Bools, Floats, Scorer, TextRequest
 from harness.checkpoint import CheckpointInfo
 from harness.data.datasets import Dataset, DataSource
@@ -164,16 +164,14 @@ class Membership(Probe[MembershipParams]):
                 yield error_row(case, scores.error)
                 continue
             label = case.data["label"]
-            yield {
-                "case_id": case.id,
-                "status": "ok",
-                "error": None,
-                "member": case.data["side"] == MEMBERS,
-                "label": label,
-                "loss": _loss(scores.logits, label),
-                "correct": scores.label == label,
-                "truncated": scores.truncated,
-            }
+            yield ok_row(
+                case,
+                member=case.data["side"] == MEMBERS,
+                label=label,
+                loss=_loss(scores.logits, label),
+                correct=scores.label == label,
+                truncated=scores.truncated,
+            )
 
     def declared(self) -> tuple[Declared, ...]:
         """With the rates asked for."""

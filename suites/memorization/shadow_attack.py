@@ -17,7 +17,7 @@ from harness.api.estimates import UNIT
 from harness.api.metrics import Better, Metric
 from harness.api.models import Models
 from harness.api.needs import Need, any_of
-from harness.api.probe import About, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
+from harness.api.probe import About, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row, ok_row
 from harness.api.scorer import Bools, Floats, Scorer
 from harness.checkpoint import CheckpointInfo
 from harness.errors import NotApplicableError
@@ -161,7 +161,12 @@ class ShadowAttack(Probe[ShadowAttackParams]):
                 )
                 continue
             counts = {name: int(kept[name][number]) for name in ("inside", "outside")}
-            yield {"case_id": case.id, "status": "ok", "error": None, "member": case.data["member"], **values, **counts}
+            yield ok_row(
+                case,
+                member=case.data["member"],
+                **values,
+                **counts,
+            )
 
     def declared(self) -> tuple[Declared, ...]:
         """With the rates asked for."""

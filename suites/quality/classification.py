@@ -17,7 +17,7 @@ from harness.api.estimates import POSITIVE, UNIT
 from harness.api.lists import as_list, as_matrix
 from harness.api.metrics import Better, Metric
 from harness.api.needs import Need, any_of
-from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
+from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row, ok_row
 from harness.api.scorer import ClassScores, Floats, Scorer, TextRequest
 from harness.data.schemas import LabelledTexts
 from suites.labels import true_classes
@@ -120,13 +120,11 @@ class Classification(Probe[ProbeParams]):
 
 def _row(case: Case, answer: ClassScores) -> RowDict:
     label = case.data["label"]
-    return {
-        "case_id": case.id,
-        "status": "ok",
-        "error": None,
-        "label": label,
-        "predicted": answer.label,
-        "probabilities": answer.probabilities.tolist(),
-        "nll": negative_log_likelihood(answer.logits, label),
-        "truncated": answer.truncated,
-    }
+    return ok_row(
+        case,
+        label=label,
+        predicted=answer.label,
+        probabilities=answer.probabilities.tolist(),
+        nll=negative_log_likelihood(answer.logits, label),
+        truncated=answer.truncated,
+    )

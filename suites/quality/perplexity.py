@@ -15,7 +15,7 @@ from harness.api.declared import RatioOf, equal
 from harness.api.estimates import POSITIVE
 from harness.api.metrics import Better
 from harness.api.needs import Need, any_of
-from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
+from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row, ok_row
 from harness.api.scorer import Scorer, TokenScores
 from harness.data.schemas import Texts
 from harness.errors import UsageError
@@ -152,14 +152,12 @@ def _row(case: Case, text: str, scored: Sequence[TokenScores]) -> RowDict:
     errors = [window.error for window in scored if window.error is not None]
     if errors or not scored:
         return error_row(case, errors[0] if errors else "the tokenizer makes no token of this text")
-    return {
-        "case_id": case.id,
-        "status": "ok",
-        "error": None,
-        "kind": case.data["kind"],
-        "tokens": sum(len(window.logprobs) for window in scored),
-        "words": len(text.split()),
-        "bytes": len(text.encode()),
-        "nll": -float(sum(window.logprobs.sum() for window in scored)),
-        "windows": len(scored),
-    }
+    return ok_row(
+        case,
+        kind=case.data["kind"],
+        tokens=sum(len(window.logprobs) for window in scored),
+        words=len(text.split()),
+        bytes=len(text.encode()),
+        nll=-float(sum(window.logprobs.sum() for window in scored)),
+        windows=len(scored),
+    )

@@ -14,6 +14,8 @@ from harness.api.metrics import Better, Metric, missing_metric
 from harness.errors import AssayError
 from harness.gate.decide import Policy, Verdict, decide
 from harness.gate.verdict import BaselineRecord, Comparison
+from harness.record.events import EVENTS, EventLog
+from harness.record.folder import AuditFolder, Status
 from harness.reports.content import report as content
 from harness.tracking.fetch import TrackedAudit
 from tests.audit_folder import HOSTILE, make_audit
@@ -242,3 +244,21 @@ def test_a_chart_of_one_exact_number_has_room_around_it() -> None:
     missing = missing_metric("s/p/gone", "no rows", better=Better.LOWER)
     (data,) = chart_data([exact, missing], None)
     assert metric_chart(data).to_dict()["layer"][0]["encoding"]["x"]["scale"]["domain"] == [-1.0, 1.0]
+
+
+def test_an_unfinished_audit_says_how_far_it_is(audit: Audit) -> None:
+    folder = AuditFolder(audit.folder)
+    folder.write_manifest(audit.manifest.model_copy(update={"status": Status.RUNNING}))
+    log = EventLog(audit.folder)
+    log.progress("a/b", 0, 9)
+    log.metrics([Metric(key="a/b/c", value=0.25, n=4, better=Better.LOWER)], final=False)
+    log.progress("a/b", 4, 9, now=True)
+    entry = read_entry(folder)
+    assert entry.audit is not None
+    progress, metric = views.running(entry.audit.events)
+    assert progress.startswith("a/b: 4 of 9 cases, 20")
+    assert metric == "a/b/c: 0.2500 so far, over 4"
+    (audit.folder / EVENTS).write_text("no event\n")
+    damaged = read_entry(folder).audit
+    assert damaged is not None
+    assert views.running(damaged.events) == []

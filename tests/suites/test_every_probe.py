@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,20 @@ import pytest
 
 from harness.api.declared import Computed, Declared, MeanOf, RatioOf, ShareOf
 from harness.api.metrics import Metric
+from harness.api.models import Models
 from harness.api.needs import Need
-from harness.api.probe import Probe, ProbeRow
+from harness.api.probe import Plan, Probe, ProbeRow
 from harness.api.registry import ProbeClass, find_probes
+from harness.audit.measure import measure
 from harness.audit.plan import AuditPlan, make_plan
-from harness.audit.run import job_of, measure, run_audit, start_audit
+from harness.audit.run import job_of, run_audit, start_audit
 from harness.audit.spec import AuditSpec
 from harness.checkpoint import CheckpointSource, Permissions, inspect_checkpoint, load_checkpoint
 from harness.executors.bench import installed_probe
+from harness.record.prepared import KeptOnDisk
 from harness.scorer.hf import HFScorer
 from privacy.training import TrainSpec, train
+from suites.memorization.shadows.train import train_shadows
 from tests.suites.adversarial.recipes.ingredients import resources
 from tests.tiny import make_checkpoint
 
@@ -32,6 +36,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "memorization/extraction": {"prefix_tokens": 5, "suffix_tokens": 3, "window_chars": 60, "joined": True},
     "bias/counterfactual": {"axes": ["gender"]},
     "adversarial/clare": {"query_budget": 60},
+    "memorization/mask_recovery": {"window_tokens": 8, "span_tokens": 2},
+    "memorization/pii": {"samples": 2, "candidates": 6, "new_tokens": 8},
     "adversarial/faster_genetic": {"query_budget": 100},
     "adversarial/prompt": {"goal": "likelihood", "query_budget": 60},
     "adversarial/safer": {
@@ -40,6 +46,13 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "selection_samples": 20,
     },
 }
+
+
+CANARIES = (
+    {"kind": "random-tokens", "count": 8, "tokens": 4},
+    {"kind": "secret", "count": 4, "pattern": "##", "prefix": "the pin is "},
+    {"kind": "pii", "count": 4},
+)
 
 
 def texts(n: int) -> list[str]:
@@ -67,22 +80,19 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         frame.to_json(home / f"{name}.jsonl", orient="records", lines=True)
     make_checkpoint(home / "base", "bert", "base")
     make_checkpoint(home / "masked", "bert", "masked_lm")
-    make_checkpoint(home / "causal", "gpt2", "causal_lm")
-    data = {"source": str(home / "examples.jsonl")}
-    train(
-        TrainSpec.model_validate(
-            {
-                "base": str(home / "base"),
-                "task": "classification",
-                "data": {**data, "stop": 6},
-                "held_out": {**data, "start": 6},
-                "label_names": ["0", "1"],
-                "epochs": 1,
-                "output": str(home / "classifier"),
-            }
-        )
-    )
+    make_checkpoint(home / "written", "gpt2", "causal_lm")
+    rows = {"data": {"source": str(home / "examples.jsonl"), "stop": 6}}
+    rows["held_out"] = {"source": str(home / "examples.jsonl"), "start": 6}
+    trained(home / "classifier", home / "base", CANARIES[:1], task="classification", label_names=["0", "1"], **rows)
+    train_shadows(home / "classifier", count=4, mode="same", trusted=True)
+    trained(home / "causal", home / "written", CANARIES, task="causal_lm", **rows)
     return home
+
+
+def trained(output: Path, base: Path, canaries: Sequence[dict[str, Any]], **fields: Any) -> None:
+    """One epoch, with a manifest and canaries."""
+    spec = {"base": str(base), "epochs": 1, "output": str(output), "canaries": {"canaries": canaries}, **fields}
+    train(TrainSpec.model_validate(spec))
 
 
 def checkpoint_for(probe: ProbeClass, home: Path) -> Path:
@@ -203,8 +213,11 @@ def test_sharded_cases_give_the_same_rows(probe: ProbeClass, home: Path, tmp_pat
     plan = plan_for(probe, home, tmp_path)
     (planned,) = plan.probes
     scorer = HFScorer(load_checkpoint(plan.info, device="cpu"))
-    together = rows_by_case(planned.probe.run(scorer, planned.cases))
-    apart = rows_by_case(row for case in reversed(planned.cases) for row in planned.probe.run(scorer, [case]))
+    bound = planned.probe.within(Models(scorer), KeptOnDisk(tmp_path / "kept"))
+    if not planned.probe.roles():  # one that asks others prepares with them, and its cases do without
+        bound.prepare(Models(scorer), Plan(plan.info, plan.spec.seed, planned.data, planned.cases))
+    together = rows_by_case(bound.run(scorer, planned.cases))
+    apart = rows_by_case(row for case in reversed(planned.cases) for row in bound.run(scorer, [case]))
     assert set(together.columns) == set(apart.columns)
     for column in [column for column in together.columns if not column.startswith("seconds")]:
         if pd.api.types.is_float_dtype(together[column]):

@@ -18,7 +18,7 @@ from harness.scorer.hf import HFScorer
 from suites.adversarial.prompt.answers import answer_request, lead_tokens
 from suites.bias import crows_scores
 from suites.framing import causal_frame, masked_frame, opening
-from suites.memorization.extraction import Extraction, ExtractionParams
+from suites.memorization.extraction.probe import Extraction, ExtractionParams
 from suites.quality.perplexity import Perplexity
 from suites.quality.windows import Windows, score_causal, score_masked
 from tests.fakes import CLS, SEP, START, FakeScorer, make_info, plan, rows_of, values

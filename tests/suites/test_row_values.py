@@ -16,7 +16,7 @@ from harness.baseline.pairs import Rule, compare_values, pair
 from suites.adversarial.typos.probe import Typos
 from suites.bias.counterfactual import Counterfactual
 from suites.bias.crows_pairs import CrowsPairs
-from suites.memorization.extraction import Extraction
+from suites.memorization.extraction.probe import Extraction
 from suites.quality.classification import Classification
 from suites.quality.perplexity import Perplexity
 
@@ -69,6 +69,11 @@ def extraction(windows: int) -> pd.DataFrame:
         "document": np.arange(N) // windows,
         "exact": RNG.random(N) < 0.4,
         "matched": RNG.integers(0, 50, N),
+        "edit": RNG.random(N) / 5,
+        "bleu": RNG.random(N),
+        "chance": RNG.random(N) / 50,
+        "sampled": pd.array(RNG.integers(0, 3, N), dtype="Int64"),
+        "bucket": np.where(np.arange(N) % 3 == 0, "", np.where(np.arange(N) % 4 == 0, "1 copy", "8+ copies")),
     }
     return pd.DataFrame({**common(), **columns})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.base.files import write_bytes
 from harness.data.datasets import frame_digest
 from harness.provenance.keys import Keys, add_keys
 from privacy.lineage import (
@@ -13,11 +14,11 @@ from privacy.lineage import (
     Records,
     Run,
     Stage,
-    read_history,
+    kept_bytes,
+    known_history,
+    records_path,
     trace,
     with_stage,
-    write_history,
-    write_kept,
 )
 from privacy.training.data.load import TrainingData
 from privacy.training.job import Job
@@ -32,24 +33,29 @@ def lineage_of(job: Job, keys: Keys, unit: str, *, guarded: bool) -> Lineage:
 
 
 def check_history(job: Job) -> None:
-    """Raises UsageError for damaged digests beside the base: better before a training than after it."""
-    if job.base is not None and job.base.manifest is not None:
-        read_history(job.base.path)
+    """Raises UsageError for damaged or edited digests beside the base: better before a training than after it."""
+    if job.base is not None:
+        known_history(job.base)
 
 
-def keep_history(
+def history_of(
     job: Job, lineage: Lineage, keys: Keys, weights: str, run: Run | None, outside: tuple[str, ...] = ()
-) -> None:
-    """Write the history of the new checkpoint beside it; `run` is its ledger's, None without privacy."""
+) -> bytes:
+    """The file with the history of the new checkpoint; `run` is its ledger's, None without privacy."""
+    return kept_bytes(_kept(job, lineage, keys, weights, run, outside))
+
+
+def keep_history(job: Job, lineage: Lineage, history: bytes) -> None:
+    """Write it beside the new checkpoint, readable by its owner only, with the keys of what came before."""
     add_keys(job.spec.output.parent, lineage.keys)
-    write_history(job.spec.output, _kept(job, lineage, keys, weights, run, outside))
+    write_bytes(records_path(job.spec.output), history, private=True)
 
 
 def keep_unfinished(folder: Path, job: Job, lineage: Lineage, keys: Keys, run: Run) -> None:
     """Write into the folder of an unfinished run which records it reads: what it spends counts, finished or not."""
     path = folder / RECORDS_NAME
     if not path.exists():
-        write_kept(path, _kept(job, lineage, keys, UNFINISHED, run, ()))
+        write_bytes(path, kept_bytes(_kept(job, lineage, keys, UNFINISHED, run, ())), private=True)
 
 
 def _kept(job: Job, lineage: Lineage, keys: Keys, weights: str, run: Run | None, outside: tuple[str, ...]) -> Kept:

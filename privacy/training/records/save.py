@@ -6,7 +6,7 @@ import errno
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -86,17 +86,17 @@ def partial_folder(output: Path, *, replace: bool) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def write_checkpoint(
-    folder: Path, model: Any, tokenizer: Any, make_manifest: Callable[[str], TrainingManifest]
-) -> TrainingManifest:
-    """Weights, config, tokenizer and manifest; `make_manifest` gets the digest of the weights as they lie there."""
+def write_weights(folder: Path, model: Any, tokenizer: Any) -> str:
+    """Weights, config and tokenizer; the digest of the weights as they lie there."""
     with quiet():  # transformers warns of what does not concern a checkpoint that is only written
         model.save_pretrained(folder, safe_serialization=True)
         tokenizer.save_pretrained(folder)
-    weights = inspect_checkpoint(CheckpointSource(source=str(folder))).fingerprint.weights
-    manifest = make_manifest(weights)
+    return inspect_checkpoint(CheckpointSource(source=str(folder))).fingerprint.weights
+
+
+def write_manifest(folder: Path, manifest: TrainingManifest) -> None:
+    """Beside the weights it belongs to."""
     write_text(folder / MANIFEST_NAME, manifest.model_dump_json(indent=2) + "\n")
-    return manifest
 
 
 def _put_in_place(partial: Path, output: Path, replace: bool) -> None:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from harness.api.case import Case
-from harness.api.probe import RowDict, error_row, excluded_row
+from harness.api.probe import RowDict, error_row, excluded_row, ok_row
 from harness.api.scorer import Scorer
 from harness.errors import AssayError, UsageError
 from suites.adversarial.attacks.models import built_from, instruments, load_encoder
@@ -168,18 +168,16 @@ def _row(ended: Finished[Case, RowDict], more: Columns, texts: TextsOf) -> RowDi
     waited = ended.clock.waited
     result = ended.result or {}
     first, last = texts(result)
-    return {
-        "case_id": case.id,
-        "status": "ok",
-        "error": None,
+    return ok_row(
+        case,
         **result,
-        "diff_spans": None if last is None else spans_to_json(diff_spans(first, last)),
-        "seconds": ended.clock.total,
-        "seconds_search": ended.clock.own,
-        "seconds_victim": sum(seconds for name, seconds in waited.items() if name != "encoder"),
-        "seconds_encoder": waited.get("encoder", 0.0),
+        diff_spans=None if last is None else spans_to_json(diff_spans(first, last)),
+        seconds=ended.clock.total,
+        seconds_search=ended.clock.own,
+        seconds_victim=sum(seconds for name, seconds in waited.items() if name != "encoder"),
+        seconds_encoder=waited.get("encoder", 0.0),
         **more(result),
-    }
+    )
 
 
 def _with_semantics(rows: Iterator[RowDict], measures: SemanticMeasures, texts: TextsOf) -> Iterator[RowDict]:

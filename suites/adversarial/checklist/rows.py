@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.api.case import Case
-from harness.api.probe import RowDict, error_row
+from harness.api.probe import RowDict, error_row, ok_row
 from harness.api.scorer import ClassScores, Scorer, TextRequest
 from suites.adversarial.checklist.changes import CHANGES
 from suites.adversarial.checklist.expect import Expectation, Tolerances, fails_alone, fails_changed, wrong_way
@@ -63,21 +63,19 @@ def make_row(case: Case, versions: Sequence[TextRequest], answers: Answers, allo
     expected, before = Expectation(**data["expected"]), answers.to[original]
     judged = [_judge(case, expected, version, answers, allowed) for version in versions]
     outcome, why = _outcome(case, expected, before, judged)
-    return {
-        "case_id": case.id,
-        "status": "ok",
-        "error": None,
+    return ok_row(
+        case,
         **{name: data[name] for name in _COPIED},
-        "expected": expected.shown,
-        "predicted": before.label,
-        "probabilities": before.probabilities.tolist(),
+        expected=expected.shown,
+        predicted=before.label,
+        probabilities=before.probabilities.tolist(),
         **_worst(judged),
-        "outcome": outcome,
-        "why": why,
-        "truncated": int(before.truncated),
-        "versions": json.dumps([_shown(each) for each in judged], ensure_ascii=False),
-        "left_out": json.dumps(data["left_out"], ensure_ascii=False),
-    }
+        outcome=outcome,
+        why=why,
+        truncated=int(before.truncated),
+        versions=json.dumps([_shown(each) for each in judged], ensure_ascii=False),
+        left_out=json.dumps(data["left_out"], ensure_ascii=False),
+    )
 
 
 def _judge(case: Case, expected: Expectation, version: TextRequest, answers: Answers, allowed: Tolerances) -> _Judged:

@@ -165,6 +165,7 @@ def _put_in_place(
             "losses": tuple(loss for manifest in manifests for loss in manifest.losses),
             "seconds": None if None in seconds else sum(filter(None, seconds)),
             "hardening": record,
+            "artefacts": (),  # they lie beside the stages
         }
     )
     with partial_folder(target, replace=False) as partial:

@@ -29,7 +29,7 @@ from pydantic import Field, model_validator
 from harness.api.case import Case
 from harness.api.columns import column, list_column
 from harness.api.needs import Need, any_of
-from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row, excluded_row
+from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row, excluded_row, ok_row
 from harness.api.scorer import ClassScores, Scorer, TextRequest
 from harness.data.schemas import LabelledTexts
 from harness.errors import DataError, NoDataError
@@ -221,27 +221,25 @@ class Safer(Probe[SaferParams]):
                 case, f"{len(broken)} of {len(asked.versions)} random versions, such as {broken[0]}: {why}"
             )
         label, sizes = case.data["label"], [len(place.words) for place in each.places]
-        return {
-            "case_id": case.id,
-            "status": "ok",
-            "error": None,
-            "text": case.data["text"],
-            "pair": case.data.get("pair"),
-            "label": label,
-            "predicted": answer.label,
-            "score": float(answer.probabilities[label]),
+        return ok_row(
+            case,
+            text=case.data["text"],
+            pair=case.data.get("pair"),
+            label=label,
+            predicted=answer.label,
+            score=float(answer.probabilities[label]),
             **self._certificate(each, [answers[request].label for request in asked.versions], len(answer.logits)),
-            "alpha": self.params.alpha,
-            "changed_words": self.params.changed_words,
-            "words": each.words,
-            "substitutable_words": len(sizes),
-            "set_words": sum(sizes),
-            "mean_set_size": sum(sizes) / len(sizes),
-            "distinct_versions": len(set(asked.versions)),
-            "words_cut": case.data["words_cut"],
-            "truncated": answer.truncated,
-            "synonyms": table.described,
-        }
+            alpha=self.params.alpha,
+            changed_words=self.params.changed_words,
+            words=each.words,
+            substitutable_words=len(sizes),
+            set_words=sum(sizes),
+            mean_set_size=sum(sizes) / len(sizes),
+            distinct_versions=len(set(asked.versions)),
+            words_cut=case.data["words_cut"],
+            truncated=answer.truncated,
+            synonyms=table.described,
+        )
 
     def _certificate(self, each: Smoothed, labels: Sequence[int], classes: int) -> dict[str, Any]:
         """The columns that follow from what the versions were classified as, in the order they were drawn."""

@@ -31,7 +31,7 @@ from harness.api.case import Case, content_id, make_cases
 from harness.api.columns import column, list_column
 from harness.api.models import Models
 from harness.api.needs import Need, any_of
-from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
+from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row, ok_row
 from harness.api.scorer import ClassScores, Scorer, TextRequest
 from harness.data.schemas import LabelledTexts
 from harness.errors import DataError, UsageError
@@ -304,36 +304,34 @@ def _row(
             return error_row(case, f"{what}: {answer.error}")
     original, with_trigger, with_control = answers
     label, perturbed = case.data["label"], attempt.requests[1]
-    return {
-        "case_id": case.id,
-        "status": "ok",
-        "error": None,
-        "text": case.data["text"],
-        "pair": case.data.get("pair"),
-        "label": label,
-        "label_name": labels[label],
-        "target": case.data["target"],
-        "predicted": original.label,
-        "score": float(original.probabilities[label]),
-        "perturbed_text": perturbed.text,
-        "perturbed_pair": perturbed.pair,
-        "perturbed_predicted": with_trigger.label,
-        "perturbed_score": float(with_trigger.probabilities[label]),
-        "trigger": found.text,
-        "trigger_tokens": list(found.tokens),
-        "control": attempt.control,
-        "control_predicted": with_control.label,
-        "control_score": float(with_control.probabilities[label]),
+    return ok_row(
+        case,
+        text=case.data["text"],
+        pair=case.data.get("pair"),
+        label=label,
+        label_name=labels[label],
+        target=case.data["target"],
+        predicted=original.label,
+        score=float(original.probabilities[label]),
+        perturbed_text=perturbed.text,
+        perturbed_pair=perturbed.pair,
+        perturbed_predicted=with_trigger.label,
+        perturbed_score=float(with_trigger.probabilities[label]),
+        trigger=found.text,
+        trigger_tokens=list(found.tokens),
+        control=attempt.control,
+        control_predicted=with_control.label,
+        control_score=float(with_control.probabilities[label]),
         **shared,
-        "search_texts": found.texts,
-        "search_success": found.success,
-        "search_start_loss": found.start_loss,
-        "search_loss": found.loss,
-        "search_reads": found.reads,
-        "search_exhausted": found.exhausted,
-        "words_cut": case.data["words_cut"],
-        "truncated": original.truncated,
-    }
+        search_texts=found.texts,
+        search_success=found.success,
+        search_start_loss=found.start_loss,
+        search_loss=found.loss,
+        search_reads=found.reads,
+        search_exhausted=found.exhausted,
+        words_cut=case.data["words_cut"],
+        truncated=original.truncated,
+    )
 
 
 def _goal(data: Mapping[str, Any]) -> Goal:

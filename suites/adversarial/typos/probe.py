@@ -26,7 +26,7 @@ from pydantic import Field, field_validator
 from harness.api.case import Case
 from harness.api.columns import column, list_column
 from harness.api.needs import Need, any_of
-from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row, excluded_row
+from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row, excluded_row, ok_row
 from harness.api.scorer import ClassScores, Scorer, TextRequest
 from harness.data.schemas import LabelledTexts
 from harness.errors import DataError
@@ -224,32 +224,30 @@ def _row(
     label, answer = case.data["label"], answers[original]
     scores = [float(answers[version.request].probabilities[label]) for version in versions]
     worst = versions[int(np.argmin(scores))]
-    return {
-        "case_id": case.id,
-        "status": "ok",
-        "error": None,
-        "text": original.text,
-        "pair": original.pair,
-        "label": label,
-        "predicted": answer.label,
-        "score": float(answer.probabilities[label]),
-        "probabilities": answer.probabilities.tolist(),
-        "perturbed_text": worst.request.text,
-        "perturbed_pair": worst.request.pair,
-        "perturbed_predicted": answers[worst.request].label,
-        "perturbed_score": min(scores),
-        "perturbed_kind": worst.kind,
-        "perturbed_severity": worst.severity,
-        "flips": sum(answers[version.request].label != answer.label for version in versions),
-        "words": count_words(original.text) + count_words(original.pair or ""),
-        "words_cut": case.data["words_cut"],
+    return ok_row(
+        case,
+        text=original.text,
+        pair=original.pair,
+        label=label,
+        predicted=answer.label,
+        score=float(answer.probabilities[label]),
+        probabilities=answer.probabilities.tolist(),
+        perturbed_text=worst.request.text,
+        perturbed_pair=worst.request.pair,
+        perturbed_predicted=answers[worst.request].label,
+        perturbed_score=min(scores),
+        perturbed_kind=worst.kind,
+        perturbed_severity=worst.severity,
+        flips=sum(answers[version.request].label != answer.label for version in versions),
+        words=count_words(original.text) + count_words(original.pair or ""),
+        words_cut=case.data["words_cut"],
         **tokens.count(original),
-        "truncated": answer.truncated,
-        "not_applicable": json.dumps(not_applicable),
-        "versions": json.dumps(
+        truncated=answer.truncated,
+        not_applicable=json.dumps(not_applicable),
+        versions=json.dumps(
             [_shown(tokens, original, version, answers[version.request]) for version in versions], ensure_ascii=False
         ),
-    }
+    )
 
 
 def _shown(tokens: _Tokens, original: TextRequest, version: _Version, answer: ClassScores) -> dict[str, Any]:

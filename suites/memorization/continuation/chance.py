@@ -1,38 +1,13 @@
 """(n, p)-extraction: the chance that n samples hold the true suffix, from one forward pass instead of sampling.
 
 Source: Hayes et al. 2025, arXiv 2410.19482, after Carlini et al. 2023 (discoverable extraction): a suffix is
-(n, p)-extractable if 1 - (1 - p_z)^n >= p, with p_z the chance of one sample.
+(n, p)-extractable if 1 - (1 - p_z)^n >= p, with p_z the chance of one sample, which is what a
+SequenceChanceRequest asks for.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-
-from harness.api.requests.sampling import SampleRequest
-from harness.scorer.filters import distribution
-
-Floats = NDArray[np.float64]
-
-
-def suffix_logprobs(logits: ArrayLike, suffix: Sequence[int], sampling: SampleRequest) -> Floats:
-    """Log-probability [t] of each of the suffix's tokens under the sampling asked for; -inf where it is filtered out.
-
-    Logits [t, vocabulary] are those after sampling.prompt and the suffix so far: the suffix is forced, so one pass has
-    them all. The very filters that sampling uses are applied. A sample ends at an end-of-sequence token, so the suffix
-    is cut there first. Raises ValueError for shapes that do not fit.
-    """
-    values = np.asarray(logits, dtype=np.float64)
-    if values.ndim != 2 or len(values) != len(suffix):
-        raise ValueError(f"logits {values.shape} of a suffix of {len(suffix)} tokens; give a row for each")
-    found = np.empty(len(suffix))
-    for position, (row, token) in enumerate(zip(values, suffix, strict=True)):
-        chance = distribution(row, sampling, (*sampling.prompt, *suffix[:position]))[token]
-        found[position] = math.log(chance) if chance > 0 else -math.inf
-    return found
 
 
 def chance_in(draws: int, logprob: float) -> float:

@@ -16,12 +16,12 @@ from harness.api.columns import column
 from harness.api.declared import By, Declared, MeanOf, ShareOf, of
 from harness.api.metrics import Better
 from harness.api.needs import Need, any_of
-from harness.api.probe import About, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
+from harness.api.probe import About, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row, ok_row
 from harness.api.scorer import Floats, Scorer
 from harness.errors import NotApplicableError
 from privacy.canaries.canary import Canary
 from privacy.canaries.patterns import draw, every, space
-from privacy.canaries.store import CANARIES, COINS, open_coins, read_canaries
+from privacy.canaries.store import open_coins, read_canaries
 from suites.memorization.canary_scores import task_of
 from suites.memorization.exposure.bits import Exposed, Extrapolated, exact, extrapolated, sampled
 from suites.memorization.exposure.candidates import causal_totals, masked_totals
@@ -145,7 +145,7 @@ class Exposure(Probe[ExposureParams]):
             raise NotApplicableError("its training planted no canaries; train with --canaries to have secrets ranked")
         if task_of(plan.checkpoint) == "classification":
             raise NotApplicableError("a classifier gives texts no probability, so secrets cannot be ranked")
-        listed = read_canaries(plan.checkpoint.path, manifest.canaries.files[CANARIES]).canaries
+        listed = read_canaries(plan.checkpoint.path, manifest.artefacts).canaries
         found = [(place, canary) for place, canary in enumerate(listed) if canary.pattern is not None]
         if not found:
             raise NotApplicableError("no canary of its training is a secret of a pattern; plant some of kind: secret")
@@ -167,9 +167,8 @@ class Exposure(Probe[ExposureParams]):
         """Ranks first; the coins are opened when all ranks are known."""
         info = scorer.info
         assert info.manifest is not None
-        assert info.manifest.canaries is not None
         found = [(case, self._row(scorer, case, info.manifest.task == "masked_lm")) for case in cases]
-        coins = open_coins(info.path, info.manifest.canaries.files[COINS])
+        coins = open_coins(info.path, info.manifest.artefacts)
         for case, row in found:
             if isinstance(row, str):
                 yield error_row(case, row)
@@ -202,24 +201,22 @@ class Exposure(Probe[ExposureParams]):
 def _measured(
     case: Case, canary: Canary, count: int, exposed: Exposed, totals: Floats, beyond: Extrapolated, *, is_exact: bool
 ) -> RowDict:
-    return {
-        "case_id": case.id,
-        "status": "ok",
-        "error": None,
-        "repetitions": canary.repetitions,
-        "pattern": canary.pattern,
-        "log2_space": math.log2(count),
-        "references": len(totals) - 1,
-        "rank": exposed.rank,
-        "exposure": exposed.bits,
-        "is_exact": is_exact,
-        "found": exposed.rank == 1,
-        "logprob": float(totals[0]),
-        "extrapolated": np.nan if beyond.bits is None else beyond.bits,
-        "extrapolated_low": np.nan if beyond.low is None else beyond.low,
-        "extrapolated_high": np.nan if beyond.high is None else beyond.high,
-        "fit": beyond.p,
-    }
+    return ok_row(
+        case,
+        repetitions=canary.repetitions,
+        pattern=canary.pattern,
+        log2_space=math.log2(count),
+        references=len(totals) - 1,
+        rank=exposed.rank,
+        exposure=exposed.bits,
+        is_exact=is_exact,
+        found=exposed.rank == 1,
+        logprob=float(totals[0]),
+        extrapolated=np.nan if beyond.bits is None else beyond.bits,
+        extrapolated_low=np.nan if beyond.low is None else beyond.low,
+        extrapolated_high=np.nan if beyond.high is None else beyond.high,
+        fit=beyond.p,
+    )
 
 
 def _canary(case: Case) -> Canary:

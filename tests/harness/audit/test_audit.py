@@ -11,12 +11,15 @@ import pytest
 
 from harness.api.metrics import Metric
 from harness.api.registry import Found
+from harness.audit import so_far
+from harness.audit.measure import measure
 from harness.audit.plan import AuditPlan, make_plan
-from harness.audit.run import AuditResult, measure, regate, resume_plan, run_audit, start_audit
+from harness.audit.run import AuditResult, regate, resume_plan, run_audit, start_audit
 from harness.audit.spec import AuditSpec
 from harness.errors import AssayError, AuditError, UsageError
 from harness.executors import pace
 from harness.gate.decide import Policy
+from harness.record.events import MetricSoFar, read_events
 from harness.record.folder import AuditFolder, Status, audits_in
 from harness.record.rows import row_parts
 from tests.harness.api.toy import Toy
@@ -240,3 +243,17 @@ def test_what_the_checkpoint_lacks_is_said_where_no_probe_applies(tmp_path: Path
         make_plan(spec, FOUND)
     assert "needs a sequence classifier; the checkpoint offers embeddings" in str(caught.value)
     assert "BertForSequenceClassification has the problem type regression, so it" in str(caught.value)
+
+
+def test_metrics_are_told_while_a_probe_runs(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(so_far, "SECONDS", 0.0)
+    monkeypatch.setattr(so_far, "_TIMES", 0)
+    monkeypatch.setattr(so_far, "_SHARE", 1e9)
+    monkeypatch.setattr(pace, "SECONDS", 0.0)
+    result = run(plan(checkpoint, tmp_path, words(30)))
+    told = [event for event in read_events(result.folder.path) if isinstance(event, MetricSoFar)]
+    assert {event.metric for event in told} == {"toy/share/share"}
+    assert [event.n for event in told] == sorted(event.n for event in told)
+    assert 0 < told[0].n < told[-1].n == 30
+    assert [event.final for event in told] == [False] * (len(told) - 1) + [True]
+    assert told[-1].value == result.metrics[0].value

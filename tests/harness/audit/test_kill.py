@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from harness.record.events import EVENTS, Ended, MetricSoFar, Planned, Progress, Started, Tail, Written, read_events
 from harness.record.folder import AuditFolder, Status, audits_in
 from harness.record.rows import row_parts
 from tests.tiny import make_checkpoint
@@ -137,3 +138,28 @@ def test_a_second_process_is_refused_and_nothing_is_lost(spec: Path, whole: Audi
     assert folder.manifest().status is Status.FINISHED
     assert measured(folder) == measured(whole)
     assert folder.count(PROBE) == CASES
+
+
+@pytest.mark.slow
+def test_events_of_a_killed_audit_are_read_and_go_on(spec: Path, tmp_path: Path) -> None:
+    process = start(spec, tmp_path)
+    folder = stop_at(process, tmp_path, 4, signal.SIGKILL)
+    before = (folder.path / EVENTS).read_bytes()
+    found = read_events(folder.path)
+    assert [event.event for event in found[:3]] == ["planned", "started", "progress"]
+    assert isinstance(found[0], Planned)
+    assert found[0].probes == {PROBE: CASES}
+    assert not any(isinstance(event, Ended) for event in found)
+    (folder.path / EVENTS).write_bytes(before + b'{"v":1,"event":"progress","pro')
+    done = folder.count(PROBE)
+    tail = Tail(folder.path, from_now=True)
+    assert subprocess.run([*ASSAY, "resume", str(folder.path)], capture_output=True, check=False).returncode == 3
+    assert (folder.path / EVENTS).read_bytes().startswith(before)
+    later = tail.new()
+    assert isinstance(later[0], Started)
+    assert (later[0].done, later[0].pid == process.pid) == ({PROBE: done}, False)
+    assert sum(event.rows for event in later if isinstance(event, Written)) == CASES - done
+    assert [event.done for event in later if isinstance(event, Progress)][-1] == CASES
+    told = {event.metric: event.value for event in later if isinstance(event, MetricSoFar) and event.final}
+    assert told == {each.key: each.value for each in folder.metrics() if not each.slice}
+    assert later[-1].model_copy(update={"at": ""}) == Ended(event="finished", outcome="inconclusive")

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from harness.api.metrics import Better, Metric
 from harness.api.registry import find_probes
+from harness.audit.measure import bounded
 from harness.audit.plan import known_bounds, metric_names
-from harness.audit.run import _bounded
 from harness.cli import main
 from harness.errors import UsageError
 from harness.gate.bounds import bounds_of, refuse_unbreakable, unbreakable, unbreakable_within
@@ -158,14 +158,14 @@ def test_what_is_measured_carries_the_ends_its_probe_declares() -> None:
         }
     )
     probe = Classification()
-    found = {each.key: _bounded(each, probe) for each in probe.measure(rows)}
+    found = {each.key: bounded(each, probe) for each in probe.measure(rows)}
     assert {key for key, each in found.items() if each.bounds is None} == {"nll"}
     for each in found.values():
         assert bounds_of(each) == each.bounds
         assert Metric.model_validate_json(each.model_dump_json()) == each
     assert "can break max: 60" in unbreakable(gate(max=60), found["ece"])
     own = metric(bounds=(-1.0, 1.0)).model_copy(update={"key": "accuracy"})
-    assert _bounded(own, probe).bounds == (-1.0, 1.0)
+    assert bounded(own, probe).bounds == (-1.0, 1.0)
 
 
 def test_a_pattern_is_refused_for_any_metric_it_covers() -> None:

@@ -11,7 +11,7 @@ from harness.api.columns import column
 from harness.api.declared import ShareOf, equal
 from harness.api.metrics import Better
 from harness.api.needs import Need, any_of
-from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row
+from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row, ok_row
 from harness.api.scorer import Scorer, TextRequest
 from harness.data.schemas import Texts
 
@@ -48,4 +48,4 @@ class LabelBalance(Probe[ProbeParams]):
             if answer.error is not None:
                 yield error_row(case, answer.error)
             else:
-                yield {"case_id": case.id, "status": "ok", "error": None, "predicted": answer.label}
+                yield ok_row(case, predicted=answer.label)

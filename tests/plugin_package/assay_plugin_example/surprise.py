@@ -13,7 +13,7 @@ from harness.api.declared import MeanOf
 from harness.api.metrics import Better
 from harness.api.models import ModelRole, Models
 from harness.api.needs import Need, any_of
-from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict
+from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, ok_row
 from harness.api.scorer import Scorer, TokenRequest
 from harness.data.schemas import Texts
 
@@ -56,7 +56,7 @@ class Surprise(Probe[ProbeParams]):
         mean = self.kept.value("mean")
         ours, theirs = likelihoods(scorer, cases), likelihoods(self.others["reference"], cases)
         for case, our, their in zip(cases, ours, theirs, strict=True):
-            yield {"case_id": case.id, "status": "ok", "error": None, "gap": their - our, "rare": their < mean}
+            yield ok_row(case, gap=their - our, rare=their < mean)
 
 
 def likelihoods(scorer: Scorer, cases: Sequence[Case]) -> list[float]:

@@ -12,12 +12,13 @@ import pytest
 
 from harness.checkpoint import CheckpointSource, inspect_checkpoint
 from harness.errors import DataError, NoDataError, UsageError
+from harness.provenance.artefacts import digest_of
 from harness.provenance.manifest import TrainingManifest, read_manifest
 from privacy.canaries.canary import Canaries
 from privacy.canaries.make import Surroundings, make_canaries
 from privacy.canaries.patterns import fits
 from privacy.canaries.spec import CanarySpec, load_canaries
-from privacy.canaries.store import COINS, drawn, open_coins, path_of, read_canaries
+from privacy.canaries.store import COINS, canary_artefacts, drawn, open_coins, path_of, read_canaries
 from privacy.publication import publish
 from privacy.training import train
 from privacy.training.data.load import load_training_data
@@ -217,8 +218,8 @@ def test_a_plain_training_says_what_it_planted(gpt: Path, tmp_path: Path) -> Non
     said = manifest.canaries
     assert said is not None
     assert said.count == 20
-    coins = open_coins(spec.output, said.files["coins"])
-    canaries = read_canaries(spec.output, said.files["canaries"])
+    coins = open_coins(spec.output, manifest.artefacts)
+    canaries = read_canaries(spec.output, manifest.artefacts)
     chosen = [c for c, yes in zip(canaries.canaries, coins.planted, strict=True) if yes]
     assert said.records == sum(canary.repetitions for canary in chosen)
     assert (manifest.members_n, manifest.trained_n) == (32, 32 + said.records)
@@ -228,11 +229,26 @@ def test_a_plain_training_says_what_it_planted(gpt: Path, tmp_path: Path) -> Non
     assert not any(canary.text in inside for canary in canaries.canaries)
     assert not train(spec, if_missing=True).trained  # found done, whatever the coins were
     train(spec, replace=True)
-    new = manifest_of(spec.output).canaries
-    assert new is not None
-    assert new.files["coins"] != said.files["coins"]
+    assert open_coins(spec.output, manifest_of(spec.output).artefacts) != coins
+    with pytest.raises(UsageError, match="has been edited since the training, or belongs to another"):
+        open_coins(spec.output, manifest.artefacts)
     (aside,) = tmp_path.glob("trained.replaced.*")
-    assert open_coins(aside / "trained", said.files["coins"]) == coins
+    assert open_coins(aside / "trained", manifest.artefacts) == coins
+
+
+def test_a_manifest_from_before_artefacts_is_read(tmp_path: Path, gpt: Path) -> None:
+    write_rows(tmp_path / "texts.jsonl", opinions(32, seed=4))
+    asked = {"canaries": [{"kind": "secret", "count": 4}]}
+    spec = make_spec(tmp_path, gpt, task="causal_lm", data=str(tmp_path / "texts.jsonl"), epochs=1, canaries=asked)
+    train(spec)
+    new = manifest_of(spec.output)
+    values = json.loads(new.model_dump_json())
+    files = {each["name"]: each["digest"] for each in values.pop("artefacts") if each["name"] != "records"}
+    values["canaries"]["files"] = files
+    old = TrainingManifest.model_validate_json(json.dumps(values))
+    assert old.canaries == new.canaries
+    assert set(old.artefacts) == {each for each in new.artefacts if each.readers == "audit"}
+    assert read_canaries(spec.output, old.artefacts) == read_canaries(spec.output, new.artefacts)
 
 
 def test_a_private_training_counts_them_and_its_claim_is_verified(base: Path, tmp_path: Path) -> None:
@@ -260,16 +276,21 @@ def test_a_private_training_counts_them_and_its_claim_is_verified(base: Path, tm
 def test_files_that_are_edited_or_missing_are_one_sentence(what: str, tmp_path: Path) -> None:
     made = make_canaries(spec_of({"kind": "pii", "count": 5}), around(), Random(0))
     drawn(tmp_path / "out", "d", lambda: made, keep=True)
+    left = canary_artefacts(tmp_path / "out", "d")
     read = {"canaries": read_canaries, "coins": open_coins}[what]
+    read(tmp_path / "out", left)  # where a kill left them under the name of the unfinished training
     path = path_of(tmp_path / "out", what, "d")
-    with pytest.raises(UsageError, match="has been edited since the training"):
-        read(tmp_path / "out", "0" * 64)
     path.write_bytes(b"\xff\xfe")
+    with pytest.raises(UsageError, match="has been edited since the training"):
+        read(tmp_path / "out", left)
+    forged = [each.model_copy(update={"digest": digest_of(path)}) for each in left]
     with pytest.raises(UsageError, match="cannot be read as text"):
-        read(tmp_path / "out", "0" * 64)
+        read(tmp_path / "out", forged)
     path.unlink()
     with pytest.raises(NoDataError, match="is not beside it"):
-        read(tmp_path / "out", "0" * 64)
+        read(tmp_path / "out", left)
+    with pytest.raises(NoDataError, match="its training left no artefact"):
+        read(tmp_path / "out", ())
 
 
 def test_coins_of_other_canaries_are_refused(tmp_path: Path) -> None:

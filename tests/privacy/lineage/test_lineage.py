@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from harness.provenance.keys import KEYS_NAME, keyed, read_keys, same_digest
 from harness.provenance.manifest import MANIFEST_NAME, PrivacyClaim, TrainingManifest, read_manifest
 from privacy.accounting import Mechanism, claim
 from privacy.ledger import read_chain
-from privacy.lineage import LEDGER_NAME, earlier_ledger, read_history, records_path
+from privacy.lineage import LEDGER_NAME, earlier_ledger, kept_bytes, read_history, records_path
 from privacy.training import TrainResult, TrainSpec, train
 from privacy.verification.recompute import recompute_here
 from privacy.verification.verify import verify_claim
@@ -339,6 +340,20 @@ def test_damaged_files_get_one_sentence(runs: Path, tmp_path: Path) -> None:
     for reads in (lambda: read_keys(tmp_path), lambda: read_history(tmp_path / "private")):
         with pytest.raises(CheckpointError, match="not a regular file"):
             reads()
+
+
+def test_digests_that_were_edited_are_refused_before_a_training(runs: Path, tmp_path: Path) -> None:
+    """Well-formed, but with a record fewer: a claim would leave out what was spent on it."""
+    (tmp_path / "private").symlink_to(runs / "private")
+    kept = read_history(runs / "private")
+    assert kept is not None
+    fewer = replace(kept, texts=tuple(each[:-1] for each in kept.texts))
+    records_path(tmp_path / "private").write_bytes(kept_bytes(fewer))
+    with pytest.raises(UsageError, match=r"private\.records\.safetensors: has been edited since the training"):
+        trained(tmp_path, tmp_path / "private", "next", privacy=EIGHT)
+    assert not (tmp_path / "next").exists()
+    shutil.copy(records_path(runs / "private"), tmp_path)
+    trained(tmp_path, tmp_path / "private", "next", privacy=EIGHT)
 
 
 def test_a_manifest_and_a_ledger_from_before_are_read(runs: Path) -> None:

@@ -16,6 +16,7 @@ from harness.checkpoint import CheckpointSource, Permissions, inspect_checkpoint
 from harness.cli.commands import app
 from harness.data.schemas import LabelledTexts
 from harness.errors import DataError, UsageError
+from harness.provenance.artefacts import Artefact, digest_of, find_artefact
 from harness.provenance.claim import TrainingRecord, claim_sentence, rounded_up, training_line
 from harness.provenance.claim_check import ClaimCheck, check_claim
 from harness.provenance.keys import keyed, read_keys
@@ -57,7 +58,7 @@ def test_a_published_folder_holds_the_claim_and_nothing_else_of_the_records(owne
     assert before is not None
     assert manifest.privacy.unprivatised is None
     assert (manifest.losses, manifest.seconds, manifest.peak_memory) == ((), None, None)
-    assert found.left_out == ("notes.txt", f"seconds, peak_memory, privacy.unprivatised of {MANIFEST_NAME}")
+    assert found.left_out == ("notes.txt", f"seconds, peak_memory, artefacts, privacy.unprivatised of {MANIFEST_NAME}")
     content = b"".join(path.read_bytes() for path in (tmp_path / "public").iterdir())
     keys = read_keys(owner)
     assert keys is not None
@@ -89,6 +90,36 @@ def test_the_claim_of_a_published_folder_is_verified(owner: Path, tmp_path: Path
     assert claim_sentence(claim).startswith("epsilon <= ")
     assert (tmp_path / "public" / earlier_ledger(1)).exists() is (name == "again")
     load_checkpoint(info, device="cpu")
+
+
+def test_only_artefacts_for_all_go_out(owner: Path, tmp_path: Path) -> None:
+    """Even one that lies in the folder under a name that a checkpoint's own files have."""
+    mine = tmp_path / "mine"
+    shutil.copytree(owner / "private", mine)
+    (mine / "vocab.txt").write_text("secret")
+    (mine / "card").mkdir()
+    (mine / "card" / "README.md").write_text("for all")
+    manifest = read_manifest(mine)
+    assert manifest is not None
+    left = {
+        "hidden": Artefact(name="hidden", kind="words", digest="0" * 64, readers="owner", file="vocab.txt"),
+        "shadow": Artefact(name="shadow", kind="checkpoint", digest="1" * 64, readers="audit", file="shadow"),
+        "card": Artefact(name="card", kind="docs", digest=digest_of(mine / "card"), readers="published", file="card"),
+    }
+    new = manifest.model_copy(update={"artefacts": tuple(left.values())})
+    (mine / MANIFEST_NAME).write_text(new.model_dump_json())
+    found = publish(mine, tmp_path / "public")
+    assert "card" in found.written
+    assert "vocab.txt" in found.left_out
+    assert not (tmp_path / "public" / "vocab.txt").exists()
+    said = read_manifest(tmp_path / "public")
+    assert said is not None
+    assert said.artefacts == (left["shadow"], left["card"])
+    assert (find_artefact(tmp_path / "public", said.artefacts, "card", "published") / "README.md").exists()
+    (mine / "card" / "README.md").write_text("edited")
+    with pytest.raises(UsageError, match="has been edited since the training"):
+        publish(mine, tmp_path / "again")
+    assert not (tmp_path / "again").exists()
 
 
 def test_its_members_are_for_the_owner_to_check(owner: Path, tmp_path: Path) -> None:
@@ -159,5 +190,5 @@ def test_the_command_says_what_it_left_out(owner: Path, tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["publish", str(owner / "private"), "--output", str(tmp_path / "new" / "public")])
     assert done.exit_code == 0, done.output
     shown = " ".join(done.output.split())
-    assert "left out: seconds, peak_memory, privacy.unprivatised of training_manifest.json" in shown
+    assert "left out: seconds, peak_memory, artefacts, privacy.unprivatised of training_manifest.json" in shown
     assert "is recomputed from what is there" in shown

@@ -232,7 +232,7 @@ def test_half_a_line_of_a_full_disk_is_taken_back(tmp_path: Path, monkeypatch: p
 def test_a_checkpoint_on_a_full_disk_is_a_sentence(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = spec_of(tmp_path, root, {"noise_multiplier": 1.0})
     with monkeypatch.context() as patch:
-        patch.setattr("privacy.training.train_privately.write_checkpoint", full)
+        patch.setattr("privacy.training.train_privately.write_weights", full)
         with pytest.raises(AuditError, match="the disk is full"):
             train(spec)
     assert train(spec).manifest.steps == 4, "all was saved"

@@ -11,6 +11,7 @@ import pytest
 
 from harness.api.progress import OnProgress, Watch
 from harness.executors import pace
+from harness.record import events
 from harness.record.rows import read_rows, row_parts
 from suites.adversarial.harden import HardenSpec, run_hardening
 from tests.suites.adversarial.harden.toy import N, digest, make_spec, make_train
@@ -70,6 +71,8 @@ def test_what_was_stopped_again_and_again_goes_on_and_comes_out_the_same(
     home: Path, undisturbed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pace, "SECONDS", 0.0)  # the attack takes a second, and would be one part
+    monkeypatch.setattr(events, "SECONDS", 0.0)
+    monkeypatch.setattr(events, "_MOST_SECONDS", 0.0)
     spec = spec_in(home)
     watches = [
         interrupted_in_training(1),

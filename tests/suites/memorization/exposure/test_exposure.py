@@ -16,7 +16,7 @@ from harness.checkpoint import CheckpointInfo, CheckpointSource, inspect_checkpo
 from harness.errors import NotApplicableError
 from harness.scorer.hf import HFScorer
 from privacy.canaries.patterns import every
-from privacy.canaries.store import CANARIES, COINS, open_coins, path_of, read_canaries
+from privacy.canaries.store import COINS, open_coins, path_of, read_canaries
 from suites.memorization.exposure.probe import Exposure, ExposureParams
 from tests.privacy.toys import make_base
 from tests.suites.memorization.planted import RANDOM, SECRETS, measured, planted
@@ -53,8 +53,8 @@ def test_ranks_equal_those_of_single_forward_passes(
     manifest = gpt.manifest
     assert manifest is not None
     assert manifest.canaries is not None
-    canaries = read_canaries(gpt.path, manifest.canaries.files[CANARIES]).canaries
-    coins = open_coins(gpt.path, manifest.canaries.files[COINS])
+    canaries = read_canaries(gpt.path, manifest.artefacts).canaries
+    coins = open_coins(gpt.path, manifest.artefacts)
     scorer = HFScorer(load_checkpoint(gpt, device="cpu"))
     cases = Exposure().cases(Plan(gpt, 0))
     rows = found[0].set_index("case_id")
@@ -94,7 +94,7 @@ def test_rows_tell_no_secret(gpt: CheckpointInfo, found: tuple[pd.DataFrame, dic
     assert manifest is not None
     assert manifest.canaries is not None
     text = found[0].drop(columns=["case_id"]).to_csv()
-    canaries = read_canaries(gpt.path, manifest.canaries.files[CANARIES]).canaries
+    canaries = read_canaries(gpt.path, manifest.artefacts).canaries
     assert not any(canary.text in text for canary in canaries)
 
 

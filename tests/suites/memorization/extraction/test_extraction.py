@@ -15,16 +15,19 @@ from harness.api.probe import Plan
 from harness.api.registry import Found
 from harness.api.scorer import TokenRequest
 from harness.audit.plan import make_plan
+from harness.audit.run import run_audit, start_audit
 from harness.audit.spec import AuditSpec, ProbeSpec
 from harness.checkpoint import CheckpointInfo, CheckpointSource, Permissions, inspect_checkpoint, load_checkpoint
 from harness.data.datasets import DataSource, load_dataset
 from harness.data.schemas import Texts
-from harness.errors import DataError
+from harness.errors import DataError, UsageError
 from harness.scorer.hf import HFScorer
 from harness.stats.differences import newcombe
 from harness.stats.intervals import clopper_pearson
+from privacy.corpus.index import build_index
 from privacy.training import train
-from suites.memorization.extraction import LICENCE, UNSEEN, Extraction, ExtractionParams
+from suites.memorization.extraction.probe import Extraction, ExtractionParams
+from suites.memorization.sides import LICENCE, UNSEEN
 from suites.memorization.windows import cut_windows
 from tests.privacy.toys import BAD, GOOD, WORDS, make_base, make_spec, write_rows
 
@@ -193,6 +196,11 @@ def table(
                 "document": document or list(range(len(flags))),
                 "exact": [bool(flag) for flag in flags],
                 "matched": matched[side],
+                "edit": [0.0 if flag else 1.0 for flag in flags],
+                "bleu": [1.0 if flag else 0.0 for flag in flags],
+                "chance": [1.0 if flag else 0.0 for flag in flags],
+                "sampled": pd.array([None] * len(flags), dtype="Int64"),
+                "bucket": "",
             }
         )
         for side, flags in exact.items()
@@ -230,7 +238,7 @@ def test_related_windows_are_said_to_be_related() -> None:
 def test_missing_sides_and_error_rows_are_missing() -> None:
     failed = pd.DataFrame({"case_id": ["x"], "status": ["error"], "error": ["too short"]})
     metrics = Extraction().measure(failed)
-    assert [metric.value for metric in metrics] == [None] * 5
+    assert [metric.value for metric in metrics] == [None] * len(metrics)
     assert {metric.missing for metric in metrics} == {1}
     one_side = by_key(Extraction().measure(table({"texts": [0, 1]}, {"texts": [0, 50]})))
     assert one_side["extracted_share"].value == 0.5
@@ -247,8 +255,9 @@ def test_the_packaged_control_is_what_it_should_be() -> None:
     assert len({" ".join(text.split()[:3]) for text in texts}) == 60
 
 
-def test_cost_is_prefix_and_suffix_twice() -> None:
+def test_cost_is_prefix_and_suffix_twice_and_for_each_sample() -> None:
     assert Extraction().cost([Case("a", {}), Case("b", {})]) == 400
+    assert Extraction(ExtractionParams(samples=3)).cost([Case("a", {})]) == 500
 
 
 def test_what_windows_add_is_clustered_by_their_texts() -> None:
@@ -265,3 +274,74 @@ def test_what_windows_add_is_clustered_by_their_texts() -> None:
         assert alone is not None
         assert alone.clusters is None
     assert Extraction().row_values(related, "extracted_minus_control", "") is None
+
+
+def rows_of(probe: Extraction, folder: Path) -> pd.DataFrame:
+    info = info_of(folder)
+    rows = pd.DataFrame(list(probe.run(scorer_of(info), probe.cases(Plan(info, 0)))))
+    return pd.DataFrame(probe.Row.validate(rows))
+
+
+def test_members_are_extractable_by_sampling_and_samples_show_it(overfitted: Path) -> None:
+    probe = Extraction(PARAMS.model_copy(update={"samples": 20, "n": 20}))
+    rows = rows_of(probe, overfitted)
+    metrics = by_key(probe.measure(rows))
+    assert metrics["np_extractable_share"].value is not None
+    assert metrics["np_extractable_share"].value > 0.9
+    assert metrics["np_extractable_control_share"].value == 0
+    assert metrics["sampled_share"].value is not None
+    assert metrics["sampled_share"].value > 0.9
+    assert metrics["sampled_control_share"].value == 0
+    assert metrics["near_verbatim_share"].value is not None
+    assert metrics["near_verbatim_share"].value >= (metrics["extracted_share"].value or 0)
+    hits, chances = rows["sampled"].to_numpy(int), rows["chance"].to_numpy(float)
+    spread = np.sqrt(20 * (chances * (1 - chances)).sum())
+    assert abs(hits.sum() - 20 * chances.sum()) < 4.5 * spread + 1e-6  # what is drawn is what was foretold
+    assert (rows["edit"][rows["exact"]] == 0).all()
+
+
+def test_n_and_p_are_those_of_the_formula() -> None:
+    rows = table({"texts": [0] * 5}, {"texts": [0] * 5})
+    rows["chance"] = [0.0, 1e-3, 6.9e-3, 6.91e-3, 1.0]  # 1 - 0.5 ** (1 / 100) = 0.0069075
+    share = by_key(Extraction().measure(rows))["np_extractable_share"]
+    assert share.value == 0.4
+    surely = Extraction(ExtractionParams(n=1, p=1.0))
+    assert by_key(surely.measure(rows))["np_extractable_share"].value == 0.2
+    often = Extraction(ExtractionParams(n=1000, p=0.5))  # 1 - 0.999 ** 1000 = 0.632
+    assert by_key(often.measure(rows))["np_extractable_share"].value == 0.8
+
+
+def test_samples_do_not_hang_on_their_company(overfitted: Path) -> None:
+    probe, info = Extraction(PARAMS.model_copy(update={"samples": 3, "temperature": 2.0})), info_of(overfitted)
+    cases, scorer = probe.cases(Plan(info, 0))[:6], scorer_of(info)
+    together = {row["case_id"]: row["sampled"] for row in probe.run(scorer, cases)}
+    assert together == {case.id: row["sampled"] for case in cases for row in probe.run(scorer, [case])}
+
+
+def test_copies_by_an_index_slice_the_shares(overfitted: Path, tmp_path: Path) -> None:
+    texts = [row["text"] for row in documents(N, 1)]
+    build_index([*texts, *texts[:6], *texts[:6]], tmp_path / "index")  # the first half is there three times
+    probe = Extraction(PARAMS.model_copy(update={"index": str(tmp_path / "index")}))
+    rows = rows_of(probe, overfitted)
+    mine = rows[rows["side"] == "texts"]
+    assert sorted(mine["copies"]) == [1] * 6 + [3] * 6
+    assert set(rows[rows["side"] == "control"]["bucket"]) == {""}
+    slices = {metric.slice: metric for metric in probe.measure(rows) if metric.key == "extracted_share_by_copies"}
+    assert set(slices) == {"", "1 copy", "2-3 copies"}
+    assert slices["1 copy"].n == slices["2-3 copies"].n == 6
+    assert slices["1 copy"].value == mine[mine["copies"] == 1]["exact"].mean()
+    with pytest.raises(UsageError, match="no finished index"):
+        Extraction(ExtractionParams(index=str(tmp_path / "none"))).cases(Plan(info_of(overfitted), 0))
+
+
+def test_an_audit_counts_in_a_small_training_file(overfitted: Path, tmp_path: Path) -> None:
+    spec = {
+        "checkpoint": str(overfitted),
+        "output": str(tmp_path),
+        "probes": [{"name": Extraction.name, "params": PARAMS.model_dump()}],
+    }
+    plan = make_plan(AuditSpec.model_validate(spec), Found({Extraction.name: Extraction}, {}), permissions=TRUSTED)
+    result = run_audit(plan, start_audit(plan))
+    rows = result.folder.rows(Extraction.name)
+    assert rows[rows["side"] == "texts"]["bucket"].tolist() == ["1 copy"] * N
+    assert rows[rows["side"] == "control"]["copies"].tolist() == [0] * N

@@ -1,0 +1,50 @@
+"""Metrics of a planned probe from its rows; needs no model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from harness.api.metrics import Better, Metric, missing_metric
+from harness.api.probe import Probe
+from harness.audit.plan import PlannedProbe, metric_names
+from harness.base.plugins import guarded
+from harness.record.folder import AuditFolder
+from harness.record.rows import RowStore
+
+
+def measure(planned: PlannedProbe, folder: AuditFolder) -> list[Metric]:
+    """Metrics of one probe from its rows; cases without a row are counted as missing.
+
+    Raises PluginError where the probe cannot measure them, AuditError where they are damaged.
+    """
+    probe = planned.probe
+    rows = _in_order(RowStore(folder.path, probe.name, probe.Row).read(), planned)
+    unrun = len(planned.cases) - len(rows)
+    measured = guarded(lambda: probe.measure(rows), limit=None)  # a million rows may take minutes
+    metrics = [bounded(metric, probe).with_prefix(probe.name) for metric in measured]
+    return [
+        metric if metric.slice else metric.model_copy(update={"missing": metric.missing + unrun}) for metric in metrics
+    ]
+
+
+def bounded(metric: Metric, probe: Probe[Any]) -> Metric:
+    """With the ends that its probe declares, unless it has its own."""
+    if metric.bounds is not None or (ends := probe.bounds_of(metric.key)) is None:
+        return metric
+    return metric.model_copy(update={"bounds": ends})
+
+
+def missing_metrics(probe: Probe[Any], why: str) -> list[Metric]:
+    """Every metric the probe is known to give, without a value."""
+    if declared := probe.named():
+        return [each.none(why).with_prefix(probe.name) for each in declared.values()]
+    keys = sorted(metric_names(probe)) or ["measured"]
+    return [missing_metric(f"{probe.name}/{key}", why, better=Better.NEITHER) for key in keys]
+
+
+def _in_order(rows: pd.DataFrame, planned: PlannedProbe) -> pd.DataFrame:
+    """Rows as planned, not as written: a resumed or parallel audit measures the same to the last digit."""
+    place = {case.id: at for at, case in enumerate(planned.cases)}
+    return rows.iloc[rows["case_id"].map(place).argsort(kind="stable")].reset_index(drop=True)

@@ -1,0 +1,90 @@
+"""Trainings that are broken on purpose claim what they claimed before, and the audit of epsilon raises its alarm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from harness.base.files import make_folder
+from harness.checkpoint import CheckpointSource, Permissions, inspect_checkpoint
+from harness.gate.decide import Outcome, decide
+from privacy.clipping.rules import Flat
+from privacy.noise.source import GeneratorNoise
+from privacy.sampling.poisson import PoissonSampling
+from privacy.training import train
+from suites.memorization.epsilon_audit import EpsilonAudit
+from tests.privacy.toys import make_base, make_spec, nonsense, write_rows
+from tests.suites.memorization.planted import measured
+
+pytestmark = pytest.mark.slow
+
+
+def audited(folder: Path, canaries: int, **fields: Any) -> Any:
+    """(lower bound on epsilon, claimed epsilon, verdict without a policy) of a private training, its claim as ever."""
+    base = make_base(folder / "base", "bert", "base", dropout=False)
+    classes = canaries // 2  # so many that canaries of one class hardly teach each other
+    values: dict[str, Any] = {
+        "data": str(write_rows(folder / "records.jsonl", nonsense(classes, 1, classes=classes))),
+        "label_names": tuple(map(str, range(classes))),
+        "canaries": {"canaries": [{"kind": "random-tokens", "count": canaries, "tokens": 8}]},
+        "privacy": {"epsilon": 1.0, "delta": 1e-5, "max_grad_norm": 10.0},
+        "epochs": 60,
+        "learning_rate": 2e-2,
+        **fields,
+    }
+    train(make_spec(folder, base, **values))
+    info = inspect_checkpoint(CheckpointSource(source=str(folder / "trained")), Permissions(manifest_sources=True))
+    assert info.manifest is not None
+    assert info.manifest.privacy is not None
+    _, metrics = measured(EpsilonAudit(), info)
+    bound = metrics["epsilon_lower"]
+    return bound, info.manifest.privacy.epsilon, decide(None, [bound])
+
+
+def assert_caught(folder: Path, canaries: int, **fields: Any) -> None:
+    """In one of two trainings: their noise and coins are the system's, and a bound is as high as it deserves or not."""
+    for attempt in ("first", "second"):
+        bound, claimed, verdict = audited(make_folder(folder / attempt), canaries, **fields)
+        if bound.alarm is not None:
+            break
+    assert claimed <= 1
+    assert bound.value > claimed
+    assert bound.alarm is not None
+    assert verdict.outcome is Outcome.BLOCK
+    assert "a bug in the training or in its accounting is the likeliest cause" in verdict.reason
+
+
+def test_clipping_that_is_off(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(Flat, "weights", lambda self, squares: torch.ones_like(squares))
+    privacy = {"epsilon": 1.0, "delta": 1e-5, "max_grad_norm": 0.01}
+    assert_caught(tmp_path, 200, batch_size=100, privacy=privacy)
+
+
+def test_noise_that_is_ten_times_too_small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    add = GeneratorNoise.add
+    monkeypatch.setattr(
+        GeneratorNoise, "add", lambda self, summed, deviation, place: add(self, summed, deviation / 10, place)
+    )
+    assert_caught(tmp_path, 1200, batch_size=600)
+
+
+def test_a_batch_that_repeats(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    drawn = PoissonSampling.draw
+    kept: list[Any] = []
+
+    def first(self: Any, *args: Any) -> Any:
+        if not kept:
+            kept.append(drawn(self, *args))
+        return kept[0]
+
+    monkeypatch.setattr(PoissonSampling, "draw", first)
+    assert_caught(tmp_path, 800, batch_size=130)
+
+
+def test_a_training_that_keeps_its_promise_raises_no_alarm(tmp_path: Path) -> None:
+    bound, claimed, verdict = audited(tmp_path, 200, batch_size=100)
+    assert bound.value <= claimed
+    assert verdict.outcome is Outcome.INCONCLUSIVE  # without a policy nothing is decided
