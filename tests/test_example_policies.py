@@ -67,4 +67,4 @@ def test_a_claim_without_an_audit_of_epsilon_blocks(keys: set[str]) -> None:
     policy = load_policy(next(path for path in FILES if path.stem == "dp_release"))
     verdict = decide(policy, good(policy, keys), privacy_claim=True)
     assert verdict.outcome is Outcome.BLOCK
-    assert "requires privacy/*epsilon*" in verdict.reason
+    assert "requires memorization/epsilon_audit/epsilon_lower" in verdict.reason
