@@ -36,7 +36,7 @@ _DELTA = 1e-5
 """Of a bound on a training that claims nothing."""
 BASE = "base"
 _HEADS = any_of(Need.SEQUENCE_CLASSIFIER, Need.CAUSAL_LM, Need.MASKED_LM)
-GUESSED = (0.05, 0.1, 0.3, 1.0)
+GUESSED = (0.02, 0.1, 0.3, 1.0)
 """Few guesses are best where a model gives a few canaries away, all where it gives all away; four cost little."""
 
 

@@ -27,7 +27,7 @@ UNBOUNDED = {
     *("mean_queries", "mean_queries_success", "words_left", "logprob_drop", "synonyms_per_word", "token_growth"),
     *("mean_abs_difference", "matched_tokens", "control_matched_tokens", "nll"),
     *("token_perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte"),
-    *("pseudo_perplexity", "pseudo_bits_per_byte", "exposure", "control_exposure"),
+    *("pseudo_perplexity", "pseudo_bits_per_byte", "exposure", "control_exposure", "rank", "control_rank"),
 }
 """Metrics of Assay's own probes that have no largest value."""
 

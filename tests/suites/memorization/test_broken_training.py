@@ -81,7 +81,7 @@ def test_a_batch_that_repeats(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
         return kept[0]
 
     monkeypatch.setattr(PoissonSampling, "draw", first)
-    assert_caught(tmp_path, 800, batch_size=60)
+    assert_caught(tmp_path, 2000, batch_size=45, epochs=12)
 
 
 def test_a_training_that_keeps_its_promise_raises_no_alarm(tmp_path: Path) -> None:
