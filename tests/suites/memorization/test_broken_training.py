@@ -22,10 +22,12 @@ from tests.suites.memorization.planted import measured
 pytestmark = pytest.mark.slow
 
 
-def audited(folder: Path, canaries: int, **fields: Any) -> Any:
-    """(lower bound on epsilon, claimed epsilon, verdict without a policy) of a private training, its claim as ever."""
+def audited(folder: Path, canaries: int, classes: int, **fields: Any) -> Any:
+    """(lower bound on epsilon, claimed epsilon, verdict without a policy) of a private training, its claim as ever.
+
+    There are so many classes that canaries of one hardly teach each other.
+    """
     base = make_base(folder / "base", "bert", "base", dropout=False)
-    classes = canaries // 2  # so many that canaries of one class hardly teach each other
     values: dict[str, Any] = {
         "data": str(write_rows(folder / "records.jsonl", nonsense(classes, 1, classes=classes))),
         "label_names": tuple(map(str, range(classes))),
@@ -44,10 +46,10 @@ def audited(folder: Path, canaries: int, **fields: Any) -> Any:
     return bound, info.manifest.privacy.epsilon, decide(None, [bound])
 
 
-def assert_caught(folder: Path, canaries: int, **fields: Any) -> None:
+def assert_caught(folder: Path, canaries: int, classes: int, **fields: Any) -> None:
     """In one of two trainings: their noise and coins are the system's, and a bound is as high as it deserves or not."""
     for attempt in ("first", "second"):
-        bound, claimed, verdict = audited(make_folder(folder / attempt), canaries, **fields)
+        bound, claimed, verdict = audited(make_folder(folder / attempt), canaries, classes, **fields)
         if bound.alarm is not None:
             break
     assert claimed <= 1
@@ -60,7 +62,7 @@ def assert_caught(folder: Path, canaries: int, **fields: Any) -> None:
 def test_clipping_that_is_off(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(Flat, "weights", lambda self, squares: torch.ones_like(squares))
     privacy = {"epsilon": 1.0, "delta": 1e-5, "max_grad_norm": 0.01}
-    assert_caught(tmp_path, 200, batch_size=100, privacy=privacy)
+    assert_caught(tmp_path, 200, 100, batch_size=100, privacy=privacy)
 
 
 def test_noise_that_is_ten_times_too_small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -68,7 +70,7 @@ def test_noise_that_is_ten_times_too_small(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setattr(
         GeneratorNoise, "add", lambda self, summed, deviation, place: add(self, summed, deviation / 10, place)
     )
-    assert_caught(tmp_path, 1200, batch_size=600)
+    assert_caught(tmp_path, 1200, 600, batch_size=600)
 
 
 def test_a_batch_that_repeats(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -81,10 +83,12 @@ def test_a_batch_that_repeats(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
         return kept[0]
 
     monkeypatch.setattr(PoissonSampling, "draw", first)
-    assert_caught(tmp_path, 2000, batch_size=45, epochs=12)
+    assert_caught(
+        tmp_path, 3000, 300, batch_size=40, epochs=12, privacy={"epsilon": 1.0, "delta": 1e-5, "max_grad_norm": 1.0}
+    )
 
 
 def test_a_training_that_keeps_its_promise_raises_no_alarm(tmp_path: Path) -> None:
-    bound, claimed, verdict = audited(tmp_path, 200, batch_size=100)
+    bound, claimed, verdict = audited(tmp_path, 200, 100, batch_size=100)
     assert bound.value <= claimed
     assert verdict.outcome is Outcome.INCONCLUSIVE  # without a policy nothing is decided
