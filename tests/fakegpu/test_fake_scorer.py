@@ -69,9 +69,7 @@ EVERY: dict[str, Asked] = {
     "generate": Asked([GenerateRequest(START + ids, WRITTEN) for ids in IDS], CAUSAL, 2 * WRITTEN + 4),
     "sample": Asked([SampleRequest(START + ids, WRITTEN, seed=3) for ids in IDS], CAUSAL, 4 * WRITTEN + 4),
     "masked": Asked([MaskedRequest(ids, tuple(range(1, len(ids) - 1))) for ids in IDS], MASKED, 3),
-    "masked span": Asked(
-        [MaskedSpanRequest(ids, 1, 3, way) for ids in IDS for way in (True, False)], MASKED, 3
-    ),
+    "masked span": Asked([MaskedSpanRequest(ids, 1, 3, way) for ids in IDS for way in (True, False)], MASKED, 3),
     "masked distribution": Asked([MaskedDistributionRequest(ids, (1, 2)) for ids in IDS], MASKED, 6),
     "labels": Asked([LabelsRequest(text) for text in TEXTS], (("bert", "multi_label"), ("gpt2", "multi_label")), 2),
     "regression": Asked([RegressionRequest(text) for text in TEXTS], (("bert", "regression"),), 2),
