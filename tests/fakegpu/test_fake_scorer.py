@@ -13,9 +13,11 @@ import pytest
 import torch
 
 from harness.api.requests.candidates import CandidatesRequest
+from harness.api.requests.chances import SequenceChanceRequest
 from harness.api.requests.chat import ChatRequest
 from harness.api.requests.distributions import DistributionRequest, MaskedDistributionRequest
 from harness.api.requests.heads import AnswerRequest, LabelsRequest, NextSentenceRequest, RegressionRequest, TagRequest
+from harness.api.requests.masked_spans import MaskedSpanRequest
 from harness.api.requests.sampling import SampleRequest
 from harness.api.scorer import (
     EmbedRequest,
@@ -62,10 +64,12 @@ EVERY: dict[str, Asked] = {
     "token": Asked([TokenRequest(START, ids) for ids in IDS], CAUSAL, 3),
     "shared": Asked([TokenRequest(START + IDS[2], (token,)) for token in range(20, 28)], CAUSAL, 3),
     "distribution": Asked([DistributionRequest(START, ids) for ids in IDS], CAUSAL, 6),
+    "chance": Asked([SequenceChanceRequest(START, ids, top_k=3) for ids in IDS], CAUSAL, 6),
     "candidates": Asked([CandidatesRequest(START, tuple((a, b) for a in range(20, 24) for b in (9, 8)))], CAUSAL, 4),
     "generate": Asked([GenerateRequest(START + ids, WRITTEN) for ids in IDS], CAUSAL, 2 * WRITTEN + 4),
     "sample": Asked([SampleRequest(START + ids, WRITTEN, seed=3) for ids in IDS], CAUSAL, 4 * WRITTEN + 4),
     "masked": Asked([MaskedRequest(ids, tuple(range(1, len(ids) - 1))) for ids in IDS], MASKED, 3),
+    "masked span": Asked([MaskedSpanRequest(ids, 1, 3, way) for ids in IDS for way in (True, False)], MASKED, 3),
     "masked distribution": Asked([MaskedDistributionRequest(ids, (1, 2)) for ids in IDS], MASKED, 6),
     "labels": Asked([LabelsRequest(text) for text in TEXTS], (("bert", "multi_label"), ("gpt2", "multi_label")), 2),
     "regression": Asked([RegressionRequest(text) for text in TEXTS], (("bert", "regression"),), 2),
