@@ -13,7 +13,6 @@ from harness.checkpoint import CheckpointSource, Permissions, inspect_checkpoint
 from harness.gate.decide import Outcome, decide
 from privacy.clipping.rules import Flat
 from privacy.noise.source import GeneratorNoise
-from privacy.sampling.poisson import PoissonSampling
 from privacy.training import train
 from suites.memorization.epsilon_audit import EpsilonAudit
 from tests.privacy.toys import make_base, make_spec, nonsense, write_rows
@@ -71,21 +70,6 @@ def test_noise_that_is_ten_times_too_small(monkeypatch: pytest.MonkeyPatch, tmp_
         GeneratorNoise, "add", lambda self, summed, deviation, place: add(self, summed, deviation / 10, place)
     )
     assert_caught(tmp_path, 1200, 600, batch_size=600)
-
-
-def test_a_batch_that_repeats(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    drawn = PoissonSampling.draw
-    kept: list[Any] = []
-
-    def first(self: Any, *args: Any) -> Any:
-        if not kept:
-            kept.append(drawn(self, *args))
-        return kept[0]
-
-    monkeypatch.setattr(PoissonSampling, "draw", first)
-    assert_caught(
-        tmp_path, 3000, 300, batch_size=40, epochs=12, privacy={"epsilon": 1.0, "delta": 1e-5, "max_grad_norm": 1.0}
-    )
 
 
 def test_a_training_that_keeps_its_promise_raises_no_alarm(tmp_path: Path) -> None:
