@@ -141,6 +141,17 @@ def test_a_second_call_audits_nothing_again_and_new_cells_join(home: Path, done:
     assert cell(again, ACCURACY, "third").change.n == CASES
 
 
+def test_a_damaged_audit_beside_the_others_costs_no_cell(home: Path, tmp_path: Path) -> None:
+    spec = make_spec(home, tmp_path / "out")
+    first = run_campaign(spec)
+    damaged = tmp_path / "out" / str(first.cells[1].audit)
+    (damaged / "manifest.json").write_text("{")
+    again = run_campaign(spec)
+    assert again.failed == ()
+    assert again.cells[0] == first.cells[0]
+    assert again.cells[1].audit != first.cells[1].audit
+
+
 def test_a_cell_that_fails_is_named_and_costs_no_other(home: Path, tmp_path: Path) -> None:
     checkpoints = {"gone": str(tmp_path / "nowhere"), "one": str(home / "model0"), "two": str(home / "model1")}
     report = run_campaign(make_spec(home, tmp_path / "out", checkpoints=checkpoints, reference="one"))
