@@ -308,3 +308,18 @@ def test_validate_tells_a_campaign_spec_and_ends_with_2_where_it_is_wrong(
             main()
         assert ended.value.code == code
         assert said in "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize(("least", "policy", "code"), [(0.0001, True, 0), (0.9999, True, 1), (0.9999, False, 0)])
+def test_the_exit_code_is_the_gravest_verdict_where_a_policy_gave_some(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, least: float, policy: bool, code: int
+) -> None:
+    gates = [{"id": "g", "metric": ACCURACY, "min": least, "min_examples": 1}]
+    made = make_spec(home, tmp_path / "out")
+    audit = {**made.audit, "policy": {"name": "p", "gates": gates} if policy else None}
+    path = tmp_path / "campaign.yaml"
+    path.write_text(made.model_copy(update={"audit": audit}).model_dump_json())
+    monkeypatch.setattr(sys, "argv", ["assay", "campaign", str(path)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == code
