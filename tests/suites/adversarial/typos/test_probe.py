@@ -272,7 +272,7 @@ def test_bad_data_and_settings_are_refused() -> None:
         ({"kinds": []}, "at least 1 item"),
         ({"kinds": ["swop"]}, "'keyboard', 'ocr'"),
         ({"severities": [0, 0.1]}, "a severity is a share of words, above 0 and at most 1"),
-        ({"severities": [float("nan")]}, "a severity is a share of words, above 0 and at most 1"),
+        ({"severities": [float("nan")]}, "must be a finite number"),
         ({"severities": [0.2, 0.1]}, "severities must ascend, each once"),
         ({"severities": [0.1, 0.1]}, "severities must ascend, each once"),
         ({"edits_per_word": 0}, "greater than or equal to 1"),
