@@ -59,6 +59,6 @@ def _begun(spec: AuditSpec, permissions: Permissions) -> tuple[AuditFolder, Audi
         try:
             if folder.manifest().spec_digest == spec.digest():
                 return folder, resume_plan(folder, permissions=permissions)
-        except UsageError:  # damaged, or the checkpoint or the data have changed since
+        except (UsageError, AuditError):  # the checkpoint or the data have changed since, or this audit is damaged
             continue
     return None

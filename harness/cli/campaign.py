@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.api.commands import Command, SpecKind
+from harness.base.outcome import decided, verdict_due
 from harness.cli.arguments import Pickle, Remote, Trust
 from harness.errors import Exit
 
 if TYPE_CHECKING:
     from harness.audit.plan import AuditPlan
     from harness.campaign.audited import Audited
+    from harness.campaign.result import CampaignReport
+    from harness.campaign.spec import CampaignSpec
     from harness.record.folder import AuditFolder
 
 
@@ -36,6 +39,9 @@ def campaign(
 
     store_of_environment()  # what is wrong with it should be heard now, not when the audits are done
     asked = load_campaign(spec)
+    gated = any(asked.audit_of(name).policy for name in asked.checkpoints)
+    if gated:
+        verdict_due()
     allowed = Permissions(allow_pickle, allow_remote_code, trust_manifest)
     watch = Watch(say, cases=audit_progress)
     try:
@@ -48,6 +54,18 @@ def campaign(
     if report.failed:
         fail(f"{len(report.failed)} of {len(report.cells)} cells failed; the same command tries them again")
         raise typer.Exit(Exit.FAILED)
+    if gated:
+        raise typer.Exit(decided(_gravest(asked, report)))
+
+
+def _gravest(spec: CampaignSpec, report: CampaignReport) -> Exit:
+    """Of the verdicts that a policy gave; the audits without one decide nothing."""
+    from harness.gate.verdict import Outcome
+
+    given = {cell.verdict for cell in report.cells if spec.audit_of(cell.name).policy}
+    if Outcome.BLOCK in given:
+        return Exit.BLOCK
+    return Exit.PASS if given == {Outcome.PASS} else Exit.INCONCLUSIVE
 
 
 def _start(plan: AuditPlan) -> AuditFolder:

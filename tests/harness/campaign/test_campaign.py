@@ -141,6 +141,17 @@ def test_a_second_call_audits_nothing_again_and_new_cells_join(home: Path, done:
     assert cell(again, ACCURACY, "third").change.n == CASES
 
 
+def test_a_damaged_audit_beside_the_others_costs_no_cell(home: Path, tmp_path: Path) -> None:
+    spec = make_spec(home, tmp_path / "out")
+    first = run_campaign(spec)
+    damaged = tmp_path / "out" / str(first.cells[1].audit)
+    (damaged / "manifest.json").write_text("{")
+    again = run_campaign(spec)
+    assert again.failed == ()
+    assert again.cells[0] == first.cells[0]
+    assert again.cells[1].audit != first.cells[1].audit
+
+
 def test_a_cell_that_fails_is_named_and_costs_no_other(home: Path, tmp_path: Path) -> None:
     checkpoints = {"gone": str(tmp_path / "nowhere"), "one": str(home / "model0"), "two": str(home / "model1")}
     report = run_campaign(make_spec(home, tmp_path / "out", checkpoints=checkpoints, reference="one"))
@@ -297,3 +308,18 @@ def test_validate_tells_a_campaign_spec_and_ends_with_2_where_it_is_wrong(
             main()
         assert ended.value.code == code
         assert said in "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize(("least", "policy", "code"), [(0.0001, True, 0), (0.9999, True, 1), (0.9999, False, 0)])
+def test_the_exit_code_is_the_gravest_verdict_where_a_policy_gave_some(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, least: float, policy: bool, code: int
+) -> None:
+    gates = [{"id": "g", "metric": ACCURACY, "min": least, "min_examples": 1}]
+    made = make_spec(home, tmp_path / "out")
+    audit = {**made.audit, "policy": {"name": "p", "gates": gates} if policy else None}
+    path = tmp_path / "campaign.yaml"
+    path.write_text(made.model_copy(update={"audit": audit}).model_dump_json())
+    monkeypatch.setattr(sys, "argv", ["assay", "campaign", str(path)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == code
