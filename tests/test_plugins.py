@@ -114,7 +114,7 @@ def test_the_guide_shows_the_very_code_that_is_tested() -> None:
     package = HERE / "plugin_package" / "assay_plugin_example"
     assert (package / "label_balance.py").read_text(encoding="utf-8") in code
     files = [path.read_text(encoding="utf-8") for path in package.glob("*.py")]
-    assert len(code) == 4
+    assert len(code) == 5
     assert all(any(block in file for file in files) for block in code)
     toml = re.findall(r"```toml\n(.*?)```", guide, flags=re.DOTALL)
     declared = (HERE / "plugin_package" / "pyproject.toml").read_text(encoding="utf-8")

@@ -96,6 +96,9 @@ def _sentence(error: ValidationError, model: type[BaseModel]) -> str:
     said = first["msg"].removeprefix("Value error, ") if own else first["msg"]
     if first["type"] == "model_type":  # pydantic would name the class
         said = f"must hold keys of its own ({', '.join(_known_keys(model, first['loc'])[:3])} …)"
+    if first["type"] == "too_short":  # pydantic would name the Python type
+        least = first["ctx"]["min_length"]
+        said = f"must hold at least {least} item{'' if least == 1 else 's'}"
     if first["type"] == "finite_number":
         said = "must be a finite number"
     given = "" if not path or (own and isinstance(first["input"], Mapping)) else f", got {str(first['input'])[:60]!r}"

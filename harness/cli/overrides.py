@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +78,19 @@ def _suites(text: str) -> list[str]:
     return names
 
 
+def _no_checkpoint(path: Path | None, written: Mapping[str, Any]) -> str:
+    """Why there is nothing to audit: no file, or one of another kind or without the key."""
+    from harness.cli.kinds import kind_of, kinds
+
+    if path is None:
+        return "nothing to audit: give a spec file or --checkpoint"
+    known, broken = kinds()
+    kind = kind_of(written, known, f"{path}{broken}")
+    if kind is known["audit"]:
+        return f"{path}: missing key 'checkpoint'; write it there or give --checkpoint"
+    return f"{path}: looks like {kind.words}, not an audit spec; check it with: assay validate {path}"
+
+
 def spec_with(path: Path | None, options: dict[str, Any], base: str | None = None) -> AuditSpec:
     """The spec in a file, if there is one, under the options given; `base` is that of an adapter. Raises UsageError."""
     from harness.audit.spec import AuditSpec
@@ -89,7 +103,7 @@ def spec_with(path: Path | None, options: dict[str, Any], base: str | None = Non
             given = {name: value for name, value in options[key].items() if value is not None}
             values[key] = {**written[key], **given}
     if "checkpoint" not in values:
-        raise UsageError("nothing to audit: give a spec file or --checkpoint")
+        raise UsageError(_no_checkpoint(path, written))
     if base is not None:
         source = values["checkpoint"]
         values["checkpoint"] = {**(source if isinstance(source, dict) else {"source": source}), "base": base}

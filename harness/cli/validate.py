@@ -14,9 +14,9 @@ from harness.errors import UsageError
 
 
 def validate(
-    file: Annotated[Path | None, typer.Argument(help="Audit, training or hardening spec, or policy.")] = None,
+    file: Annotated[Path | None, typer.Argument(help="Audit, campaign, training or hardening spec, or policy.")] = None,
     schema: Annotated[
-        str | None, typer.Option(help="Print a JSON schema instead: audit, policy, train or harden.")
+        str | None, typer.Option(help="Print a JSON schema instead: audit, policy, campaign, harden or train.")
     ] = None,
 ) -> None:
     """Check a spec or policy file without running it, or print the schema of one."""

@@ -10,7 +10,7 @@ from typing import Any
 from harness.api.metrics import PROVEN, Metric
 from harness.base import numbers
 from harness.base.globs import may_begin
-from harness.base.hints import did_you_mean
+from harness.base.hints import closest, did_you_mean
 from harness.gate.bounds import unbreakable
 from harness.gate.claim_metric import rests_on_claim
 from harness.gate.levels import interval_at, p_value
@@ -357,8 +357,22 @@ def _not_found(key: str, part: str, metrics: Sequence[Metric], same_key: Sequenc
     if same_key:
         slices = ", ".join(sorted(repr(metric.slice) if metric.slice else "all rows" for metric in same_key))
         return f"{_name(key, part)} was not measured; the metric was for {slices}"
-    hint = did_you_mean(key, (metric.key for metric in metrics))
+    hint = did_you_mean(key, (metric.key for metric in metrics if _slip(key, metric.key)))
     return f"{key} was not measured{hint}"
+
+
+def _slip(key: str, other: str) -> bool:
+    """Whether `key` may be `other` misspelt: part by part, as two probes of a suite share much of their names.
+
+    Three quarters of a probe's letters part `textfooler` from `textfooler_adjusted`.
+    """
+    *probe, name = key.split("/")
+    *measured, known = other.split("/")
+    return (
+        len(probe) == len(measured)
+        and all(closest(part, [with_], cutoff=0.75) for part, with_ in zip(probe, measured, strict=True))
+        and closest(name, [known]) is not None
+    )
 
 
 def _name(key: str, part: str) -> str:

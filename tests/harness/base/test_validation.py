@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from harness.audit.spec import AuditSpec, load_spec
-from harness.base.validation import read_yaml
+from harness.base.validation import read_yaml, validated
+from harness.campaign.spec import CampaignSpec
 from harness.errors import UsageError
 
 
@@ -43,6 +44,12 @@ def test_a_bad_spec_is_one_sentence(tmp_path: Path, text: str, why: str) -> None
     with pytest.raises(UsageError, match=why) as caught:
         load_spec(path)
     assert "\n" not in str(caught.value)
+
+
+def test_what_holds_too_little_is_said_without_its_type() -> None:
+    values = {"checkpoints": {}, "audit": {"probes": ["bias"]}, "output": "out", "name": "n"}
+    with pytest.raises(UsageError, match=r"file: checkpoints: must hold at least 1 item, got '\{\}'$"):
+        validated(CampaignSpec, values, "file")
 
 
 def test_not_utf8(tmp_path: Path) -> None:

@@ -66,6 +66,21 @@ def test_the_interval_decides(rule: dict[str, Any], low: float | None, high: flo
     [
         ({"max": 1}, [], f"{KEY} was not measured"),
         ({"max": 1, "metric": KEY + "s"}, [metric()], f"{KEY}s was not measured; did you mean {KEY!r}?"),
+        (
+            {"max": 1, "metric": "memorization/membership/auc"},
+            [metric(key="memorization/exposure/found_share")],
+            "memorization/membership/auc was not measured",
+        ),
+        (
+            {"max": 1, "metric": "adversarial/textfooler/attack_success_rate"},
+            [metric(key="adversarial/textfooler_adjusted/attack_success_rate")],
+            "adversarial/textfooler/attack_success_rate was not measured",
+        ),
+        (
+            {"max": 1, "metric": "memorization/membrship/auc"},
+            [metric(key="memorization/membership/auc")],
+            "memorization/membrship/auc was not measured; did you mean 'memorization/membership/auc'?",
+        ),
         ({"max": 1}, [missing_metric(KEY, "no pair", better=Better.LOWER)], f"{KEY} is missing: no pair"),
         ({"max": 1}, [metric(None, None)], f"{KEY} has no confidence interval"),
         ({"max": 1}, [metric(n=29)], f"{KEY} rests on 29 observations, the gate asks for 30"),
