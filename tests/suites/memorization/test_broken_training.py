@@ -46,7 +46,7 @@ def audited(folder: Path, canaries: int, classes: int, **fields: Any) -> Any:
 
 
 def assert_caught(folder: Path, canaries: int, classes: int, **fields: Any) -> None:
-    """In one of three trainings: their noise and coins are the system's, and a bound is as high as it deserves or not."""
+    """In one of three trainings: noise and coins are the system's, and no bound is as high each time."""
     for attempt in ("first", "second", "third"):
         bound, claimed, verdict = audited(make_folder(folder / attempt), canaries, classes, **fields)
         if bound.alarm is not None:
