@@ -22,6 +22,7 @@ from harness.audit.spec import AuditSpec
 from harness.checkpoint import Permissions
 from privacy.training import TrainSpec, train
 
+PEERS = ("opacus", "dp-accounting")
 EPSILONS = (None, 8, 1)
 FOLDER = SCRATCH / "planted"
 _NEWS_TOKENS = 64
