@@ -20,6 +20,7 @@ from harness.audit.plan import make_plan
 from harness.audit.run import run_audit, start_audit
 from harness.audit.spec import AuditSpec
 from harness.checkpoint import Permissions
+from harness.errors import AuditError
 from privacy.training import TrainSpec, train
 
 PEERS = ("opacus", "dp-accounting")
@@ -110,8 +111,10 @@ def _cells(
     cells = []
     for (key, part), metric in sorted(metrics.items()):
         before = without.get((key, part))
-        if key != name or metric.value is None or before is None or not before.value:
+        if key != name or metric.value is None or before is None or before.value is None:
             continue
+        if before.value == 0 != metric.value:
+            raise AuditError(f"{key}: more under privacy than 0 without it has no ratio; look at {FOLDER / 'audits'}")
         extra = {
             "value": round(metric.value, 5),
             "interval": [None if end is None else round(end, 5) for end in (metric.low, metric.high)],

@@ -31,8 +31,8 @@ class Cell:
 
     @property
     def ratio(self) -> float:
-        """Ours over the peer's."""
-        return self.ours / self.peer
+        """Ours over the peer's; 1 where both are the same, 0 too."""
+        return 1.0 if self.ours == self.peer else self.ours / self.peer
 
     @property
     def is_won(self) -> bool:

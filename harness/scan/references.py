@@ -56,6 +56,9 @@ def report_reference(file: str, place: str, key: str, value: Any, paths: frozens
             f"names its data: {what}{f', {why}' if why else ''}",
             place,
         )
+    elif name == "training_manifest.json" and key == "file" and place.startswith("artefacts[") and not why:
+        # what is not published lies beside the folder (harness.provenance.artefacts), so that it is not here is no loss
+        notebook.find("reference/other", file, f"names the artefact {what} of its training", place)
     elif key == "transformers_weights":
         notebook.find("reference/leaves", file, f"has other weights loaded: {what}", place)
     elif key == "base_model_name_or_path":

@@ -231,3 +231,9 @@ def test_settings_of_git_that_run_programs(setting: str, bad: bool, tmp_path: Pa
     assert ("code/git" in found(scan(tmp_path))) == bad
     write(tmp_path, ".git/hooks/post-checkout", "#!/bin/sh\nexit 0\n")
     assert "code/git" in found(scan(tmp_path))
+
+
+@pytest.mark.parametrize(("file", "clean"), [("records.safetensors", True), ("../../etc/passwd", False)])
+def test_artefacts_that_lie_beside_a_checkpoint_are_no_loss(file: str, clean: bool, tmp_path: Path) -> None:
+    edit(tmp_path, "training_manifest.json", artefacts=[{"name": "records", "readers": "owner", "file": file}])
+    assert (scan(tmp_path).outcome is Outcome.CLEAN) == clean, scan(tmp_path)
