@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from harness.base.confined import read_bytes
 from harness.base.files import make_folder, write_text
 from harness.base.lock import alone
-from harness.errors import CheckpointError, UsageError
+from harness.errors import AssayError, CheckpointError, UsageError
 from harness.provenance.artefacts import Artefact, beside, digest_of, find_artefact
 from privacy.canaries.canary import Canaries, Coins
 
@@ -93,12 +93,20 @@ def canary_artefacts(output: Path, spec_digest: str) -> tuple[Artefact, ...]:
         Artefact(
             name=what,
             kind=what,
-            digest=digest_of(path_of(output, what, spec_digest)),
+            digest=_digest(output, what, spec_digest),
             readers="audit",
             file=_file(what),
         )
         for what in (CANARIES, COINS)
     )
+
+
+def _digest(output: Path, what: str, spec_digest: str) -> str:
+    """Of several processes the first may have finished by now, and given the file its name."""
+    try:
+        return digest_of(path_of(output, what, spec_digest))
+    except AssayError:
+        return digest_of(path_of(output, what))
 
 
 def _file(what: str) -> str:

@@ -19,7 +19,7 @@ from privacy.canaries.canary import Canaries, Coins
 from privacy.canaries.make import Surroundings, make_canaries
 from privacy.canaries.patterns import fits
 from privacy.canaries.spec import CanarySpec, load_canaries
-from privacy.canaries.store import COINS, canary_artefacts, drawn, open_coins, path_of, read_canaries
+from privacy.canaries.store import COINS, canary_artefacts, drawn, finish, open_coins, path_of, read_canaries
 from privacy.publication import publish
 from privacy.training import train
 from privacy.training.data.load import load_training_data
@@ -357,3 +357,11 @@ def test_coins_of_other_canaries_are_refused(tmp_path: Path) -> None:
     path_of(tmp_path / "out", "canaries", "d").write_text(other.model_dump_json())
     with pytest.raises(UsageError, match="belongs to other canaries"):
         drawn(tmp_path / "out", "d", lambda: first, keep=True)
+
+
+def test_a_process_that_ends_later_finds_the_files_under_their_final_names(tmp_path: Path) -> None:
+    made = make_canaries(spec_of({"kind": "pii", "count": 5}), around(), Random(0))
+    drawn(tmp_path / "out", "d", lambda: made, keep=True)
+    before = canary_artefacts(tmp_path / "out", "d")
+    finish(tmp_path / "out", "d", lambda: tmp_path / "aside")
+    assert canary_artefacts(tmp_path / "out", "d") == before
