@@ -59,10 +59,7 @@ def decide(
     alarms = [alarmed(metric) for metric in metrics if metric.alarm is not None]
     named = {"policy": policy.name, "policy_digest": policy.digest()} if policy else {}
     if policy is None or not policy.all_gates:
-        if not alarms:
-            return Verdict(outcome=Outcome.INCONCLUSIVE, reason=NO_POLICY, **named)
-        outcome, reason = _overall(alarms)
-        return Verdict(outcome=outcome, reason=reason, gates=tuple(alarms), decided_on=today, **named)
+        return _by_alarms(alarms, today, named)
     facts = Facts(
         metrics,
         incomplete or {},
@@ -86,6 +83,14 @@ def decide(
         warnings=(*(draft.warning for draft in weighed if draft.warning), *facts.compared.warnings),
         decided_on=today,
     )
+
+
+def _by_alarms(alarms: Sequence[GateResult], today: date | None, named: Mapping[str, str]) -> Verdict:
+    """The verdict where no gate was asked for."""
+    if not alarms:
+        return Verdict(outcome=Outcome.INCONCLUSIVE, reason=NO_POLICY, **named)
+    outcome, reason = _overall(alarms)
+    return Verdict(outcome=outcome, reason=reason, gates=tuple(alarms), decided_on=today, **named)
 
 
 def _correct(found: Sequence[Draft], method: Correction) -> list[Draft]:
