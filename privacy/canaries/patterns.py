@@ -7,6 +7,8 @@ import math
 from collections.abc import Iterator
 from random import Random
 
+from privacy.scrub.recognise.checks import luhn_digit
+
 FORMATS = {"card": "4### #### #### ####", "phone": "555 01## ####", "key": "*" * 32}
 """Cards have a valid check digit (ISO/IEC 7812, Luhn); 555-01 numbers belong to nobody."""
 _ALPHABETS = {"#": "0123456789", "@": "abcdefghijklmnopqrstuvwxyz", "*": "0123456789abcdef"}
@@ -64,6 +66,4 @@ def _written(pattern: str) -> str:
 
 def _checked(card: str) -> str:
     """With the last digit that Luhn's sum asks for."""
-    digits = [int(letter) for letter in card if letter.isdigit()][:-1]
-    total = sum(sum(divmod(2 * digit, 10)) if place % 2 == 0 else digit for place, digit in enumerate(digits[::-1]))
-    return card[:-1] + str(-total % 10)
+    return card[:-1] + luhn_digit("".join(letter for letter in card[:-1] if letter.isdigit()))
