@@ -14,6 +14,7 @@ from harness.checkpoint import CheckpointInfo
 from harness.errors import NotApplicableError
 from privacy.canaries.canary import Canary
 from suites.framing import Ids, masked_frame, opening
+from suites.memorization.signals.lira import confidence
 
 TASKS = {
     "classification": Need.SEQUENCE_CLASSIFIER,
@@ -72,7 +73,7 @@ def less(score: Score, base: Score) -> Score:
 
 def log_odds(logits: Floats, label: int) -> float:
     """Log p(label) - log(1 - p(label)), from the logits [labels], without overflow."""
-    return float(logits[label] - np.logaddexp.reduce(np.delete(logits, label)))
+    return float(confidence(logits[None], [label])[0])
 
 
 def _class_scores(scorer: Scorer, canaries: Sequence[Canary], labels: Sequence[str]) -> list[Score]:
