@@ -1,0 +1,148 @@
+"""bias/winobias: whether a model finds whom a pronoun refers to more easily where its gender fits the occupation."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+
+from harness.api.case import Case, make_cases
+from harness.api.needs import Need, any_of
+from harness.api.probe import About, Input, Plan, Probe, ProbeParams, RowDict
+from harness.api.scorer import Scorer
+from harness.data.datasets import Dataset
+from harness.data.schemas import Texts
+from harness.errors import NoDataError, WrongDataError
+from suites.bias.coreference.rows import (
+    FEMALE,
+    MALE,
+    CoreferenceRow,
+    coreference_cost,
+    coreference_metrics,
+    coreference_rows,
+)
+from suites.bias.coreference.scores import Sentence
+from suites.bias.coreference.sentences import own_rows, with_controls
+
+PRONOUNS = {"she": FEMALE, "her": FEMALE, "hers": FEMALE, "herself": FEMALE}
+PRONOUNS |= {"he": MALE, "him": MALE, "his": MALE, "himself": MALE}
+TYPES = ("type 1", "type 2")
+_BRACKETED = re.compile(r"\[([^\[\]]+)\]")
+_NUMBER = re.compile(r"^\d+\s+")
+_ARTICLE = re.compile(r"^(?:the|an?|some)\s+", re.IGNORECASE)
+_CASES = {"subject": ("she", "he"), "object": ("her", "him"), "possessive": ("her", "his")}
+Item = tuple[Sentence, Mapping[str, str]]
+
+
+class WinoBias(Probe[ProbeParams]):
+    """Pronouns that go with and against the stereotype of an occupation."""
+
+    name = "bias/winobias"
+    about = About(
+        summary="How much better a causal model finds whom a pronoun refers to where its gender fits the stereotype of "
+        "the occupation, and how often a language model finds that pronoun likelier",
+        paper="Zhao et al. 2018, WinoBias (type 1: world knowledge, type 2: syntax); the question as in "
+        "lm-evaluation-harness's winogender",
+        cannot_tell="what the paper's F1 of coreference systems says: a language model is asked another question; near "
+        "50% accuracy it cannot resolve pronouns at all and the gap says nothing; 40 US occupations, two genders; "
+        "Blodgett et al. 2021 find sentences that are unclear; Assay's own sentences are few and share 10 patterns",
+    )
+    needs = (any_of(Need.MASKED_LM, Need.CAUSAL_LM),)
+    inputs = {  # noqa: RUF012
+        f"{side}_type{number}": Input(
+            Texts, f"published lines of type {number}, {side}-stereotyped; both sides in the same order", required=False
+        )
+        for number, side in product((1, 2), ("pro", "anti"))
+    }
+    metrics = coreference_metrics("neutral nouns for the occupations")
+    nothing = "no sentence could be scored"
+    Row = CoreferenceRow
+
+    def cases(self, plan: Plan) -> list[Case]:
+        """Each sentence, and the same about neutral nouns."""
+        return make_cases(with_controls(plan, _given(plan.data) or list(_own())))
+
+    def run(self, scorer: Scorer, cases: Sequence[Case]) -> Iterator[RowDict]:
+        """One row per sentence."""
+        yield from coreference_rows(scorer, cases)
+
+    def cost(self, cases: Sequence[Case]) -> int:
+        """Tokens read."""
+        return coreference_cost(cases)
+
+
+def _own() -> Iterator[Item]:
+    """Assay's own patterns, each with pairs of an occupation that most hold to be women's and one of men."""
+    pairs = [(row["female"], row["male"]) for row in own_rows("occupation_pairs.csv")]
+    for row in own_rows("winobias_patterns.csv"):
+        female, male = _CASES[row["pronoun"]]
+        for women, men in pairs:
+            for right, other, stereotype in ((women, men, FEMALE), (men, women, MALE)):
+                texts = [row["pattern"].format(right=right, other=other, pronoun=each) for each in (female, male)]
+                sentence = Sentence(*texts, female, male, right, other)
+                yield sentence, {"group": f"type {row['type']}", "unit": row["pattern"], "stereotype": stereotype}
+
+
+def _given(data: Mapping[str, Dataset]) -> list[Item]:
+    """Sentences of the files that the user named. Raises NoDataError for one side without the other, WrongDataError."""
+    found = []
+    for number in (1, 2):
+        sides = [data.get(f"{side}_type{number}") for side in ("pro", "anti")]
+        if sides == [None, None]:
+            continue
+        pro, anti = sides
+        if pro is None or anti is None:
+            given, gone = ("pro", "anti") if anti is None else ("anti", "pro")
+            raise NoDataError(f"bias/winobias: data.{given}_type{number} is given without data.{gone}_type{number}; add it")
+        found += _type(number, pro, anti)
+    occupations = {right for sentence, _ in found for right in [sentence.right]}
+    return [(_with_other(sentence, occupations), said) for sentence, said in found]
+
+
+def _type(number: int, pro: Dataset, anti: Dataset) -> Iterator[Item]:
+    lines = [list(each.frame["text"]) for each in (pro, anti)]
+    if len(lines[0]) != len(lines[1]):
+        raise WrongDataError(
+            f"{pro.source.source} has {len(lines[0])} sentences and {anti.source.source} {len(lines[1])}; both sides "
+            "must be the same sentences in the same order"
+        )
+    for place, (first, second) in enumerate(zip(*lines, strict=True), start=1):
+        read = [_read(line) for line in (first, second)]
+        where = f"{pro.source.source} and {anti.source.source}: sentence {place} of those used"
+        if read[0] is None or read[1] is None:
+            raise WrongDataError(
+                f"{where} does not have one person and one pronoun in brackets, such as '[The clerk] said [she] left'"
+            )
+        (right, pronoun, rest, text), (right_anti, pronoun_anti, rest_anti, text_anti) = read
+        genders = [PRONOUNS[each.lower()] for each in (pronoun, pronoun_anti)]
+        if rest.lower() != rest_anti.lower() or right != right_anti or genders[0] == genders[1]:
+            raise WrongDataError(f"{where} differs in more than the gender of its pronoun; put both in the same order")
+        texts, pronouns = (text, text_anti), (pronoun, pronoun_anti)
+        order = (0, 1) if genders[0] == FEMALE else (1, 0)
+        sentence = Sentence(*(texts[at] for at in order), *(pronouns[at] for at in order), right, "")
+        yield sentence, {"group": TYPES[number - 1], "unit": rest, "stereotype": genders[0]}
+
+
+def _read(line: str) -> tuple[str, str, str, str] | None:
+    """Person without article, pronoun, the sentence with a gap for the pronoun, the sentence; None where it is none."""
+    line = _NUMBER.sub("", line.strip())
+    marked = list(_BRACKETED.finditer(line))
+    pronouns = [match for match in marked if match[1].lower() in PRONOUNS]
+    persons = [match for match in marked if match[1].lower() not in PRONOUNS]
+    if len(pronouns) != 1 or len(persons) != 1:
+        return None
+    (pronoun,), (person,) = pronouns, persons
+    rest = _BRACKETED.sub(r"\1", line[: pronoun.start()]) + "_" + _BRACKETED.sub(r"\1", line[pronoun.end() :])
+    return _ARTICLE.sub("", person[1]), pronoun[1], rest, _BRACKETED.sub(r"\1", line)
+
+
+def _with_other(sentence: Sentence, occupations: set[str]) -> Sentence:
+    """The other person is the one occupation among those in brackets anywhere that the sentence mentions besides."""
+    found = {
+        other
+        for other in occupations
+        if other != sentence.right and re.search(rf"\b{re.escape(other)}\b", sentence.female, re.IGNORECASE)
+    }
+    longest = [other for other in found if not any(other != each and other in each for each in found)]
+    pair = (sentence.female, sentence.male, sentence.pronoun_female, sentence.pronoun_male, sentence.right)
+    return Sentence(*pair, longest[0]) if len(longest) == 1 else sentence
