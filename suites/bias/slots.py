@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from harness.api.scorer import Scorer
 
@@ -29,7 +30,7 @@ def located(scorer: Scorer, text: str, spans: Sequence[Span]) -> tuple[Ids, list
     blank before it, are tokenised alone and must give the tokens of the whole.
     """
     cuts = sorted({0, len(text), *(_with_blank(text, start) for start, _ in spans), *(end for _, end in spans)})
-    pieces = [scorer.encode(text[a:b], special=False) for a, b in zip(cuts, cuts[1:], strict=False)]
+    pieces = [scorer.encode(text[a:b], special=False) for a, b in pairwise(cuts)]
     whole = scorer.encode(text, special=False)
     if tuple(token for piece in pieces for token in piece) != whole:
         return "the tokenizer joins a word with its surroundings, so that it cannot be hidden alone"

@@ -12,7 +12,7 @@ MOST = 50
 
 @dataclass(frozen=True, slots=True)
 class NextTokensRequest(Request["LikelyTokens"]):
-    """The `count` likeliest tokens, at most `MOST`, after `context`, which holds at least one token; needs a causal LM."""
+    """The `count` (up to `MOST`) likeliest tokens after `context`, at least one token; needs a causal LM."""
 
     context: tuple[int, ...]
     count: int

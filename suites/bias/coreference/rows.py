@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -84,7 +85,7 @@ def _numbers(columns: Sequence[pd.Series[Any]]) -> list[Floats]:
 
 
 def resolved(*columns: pd.Series[Any]) -> tuple[Floats, Floats]:
-    """Whether the right person is likelier after the female and after the male sentence; NaN where not asked; ties: no."""
+    """Whether the right person is likelier after the female and the male sentence; NaN where not asked; ties: no."""
     right_female, other_female, right_male, other_male = _numbers(columns)
     pairs = ((right_female, other_female), (right_male, other_male))
     female, male = (np.where(np.isnan(a) | np.isnan(b), np.nan, a > b) for a, b in pairs)
@@ -119,15 +120,16 @@ def _gender_note(rows: Rows) -> str:
 def paired_note(first: int, second: int) -> str:
     """McNemar's exact two-sided test of sentences that only one of two versions got right."""
     p = min(1.0, 2 * min(mcnemar(first, second), mcnemar(second, first)))
-    return f"right in the first version alone {first}, in the second alone {second}; McNemar's exact p {p:.3g}, sentences taken as unrelated"
+    counts = f"right in the first version alone {first}, in the second alone {second}"
+    return f"{counts}; McNemar's exact p {p:.3g}, sentences taken as unrelated"
 
 
 def coreference_metrics(control: str) -> tuple[Declared, ...]:
     """Metrics of both probes; `control` says what its rows are."""
     known = of(lambda stereotype: stereotype != "", "stereotype")
     against, groups = ControlRows("control", control), By(("group",))
-    causal = {"about": equal("kind", CAUSAL), "clusters": "unit", "slices": groups, "control": against}
-    gap = {"bounds": (-1.0, 1.0), "target": 0.0, **causal}
+    causal: dict[str, Any] = {"about": equal("kind", CAUSAL), "clusters": "unit", "slices": groups, "control": against}
+    gap: dict[str, Any] = {"bounds": (-1.0, 1.0), "target": 0.0, **causal}
     fitting = ("stereotype", *_RESOLVED)
     return (
         ShareOf(
@@ -154,7 +156,11 @@ def coreference_metrics(control: str) -> tuple[Declared, ...]:
             **gap,
         ),
         MeanOf(
-            *("female_log_odds", Better.NEITHER, of(lambda female, male: female - male, "pronoun_female", "pronoun_male")),
+            *(
+                "female_log_odds",
+                Better.NEITHER,
+                of(operator.sub, "pronoun_female", "pronoun_male"),
+            ),
             unit="nats",
             headline=False,
             clusters="unit",

@@ -8,7 +8,7 @@ from itertools import islice
 
 from harness.api.requests.masked_spans import MaskedSpanRequest
 from harness.api.scorer import Scorer, TokenRequest, TokenScores
-from suites.bias.slots import differing
+from suites.bias.slots import Ids, differing
 from suites.framing import causal_frame, masked_frame
 
 
@@ -26,7 +26,7 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """Nats, the female pronoun first: log p of the pronoun (masked) or sentence (causal), and of right and other person.
+    """Nats, female first: log p of the pronoun (masked) or the sentence (causal), and of right and other person.
 
     The last two are None for a masked model, and where the other person is not known.
     """
@@ -37,18 +37,31 @@ class Said:
 
 
 def score_masked(scorer: Scorer, sentences: Sequence[Sentence]) -> list[Said | str]:
-    """log p of each pronoun, hidden and filled from the left, given the rest of the sentence; or what went wrong."""
-    requests = []
+    """Log p of each pronoun, hidden and filled from the left, given the rest of the sentence; or what went wrong."""
+    requests: list[MaskedSpanRequest] = []
+    counts = []
     for sentence in sentences:
-        rows = [masked_frame(scorer, text).whole for text in (sentence.female, sentence.male)]
-        spans = differing(*rows)
-        requests += [MaskedSpanRequest(row, *span) for row, span in zip(rows, spans, strict=True)]
+        female, male = (masked_frame(scorer, text).whole for text in (sentence.female, sentence.male))
+        mine = [_hidden(female, male), _hidden(male, female)]
+        requests += [request for side in mine for request in side]
+        counts.append([len(side) for side in mine])
     answers = iter(scorer.ask(requests))
-    return [_pronoun_only(list(islice(answers, 2))) for _ in sentences]
+    return [_pronoun_only([list(islice(answers, count)) for count in sides]) for sides in counts]
+
+
+def _hidden(row: Ids, other: Ids) -> list[MaskedSpanRequest]:
+    """The tokens of `row` that `other` does not share, all hidden, then seen one after the other from the left.
+
+    Rows of unequal length are taken to differ in one run of tokens, which a pronoun of several tokens is.
+    """
+    if len(row) != len(other):
+        return [MaskedSpanRequest(row, *differing(row, other)[0])]
+    places = [at for at, (mine, its) in enumerate(zip(row, other, strict=True)) if mine != its]
+    return [MaskedSpanRequest(row, at, at + 1, blind=tuple(places[k + 1 :])) for k, at in enumerate(places)]
 
 
 def score_causal(scorer: Scorer, sentences: Sequence[Sentence]) -> list[Said | str]:
-    """log p of both sentences, and of both persons after "'She' refers to the" (as lm-evaluation-harness asks)."""
+    """Log p of both sentences, and of both persons after "'She' refers to the" (as lm-evaluation-harness asks)."""
     start = (scorer.start_token,)
     requests: list[TokenRequest] = []
     counts = []
@@ -86,9 +99,16 @@ def _totals(answers: Sequence[TokenScores]) -> list[float] | str:
     return [float(answer.logprobs.sum()) for answer in answers]
 
 
-def _pronoun_only(answers: Sequence[TokenScores]) -> Said | str:
-    totals = _totals(answers)
-    return totals if isinstance(totals, str) else Said((totals[0], totals[1]))
+def _pronoun_only(sides: Sequence[Sequence[TokenScores]]) -> Said | str:
+    sums = []
+    for answers in sides:
+        totals = _totals(answers)
+        if isinstance(totals, str):
+            return totals
+        if not totals:
+            return "the tokenizer does not tell the pronouns apart"
+        sums.append(sum(totals))
+    return Said((sums[0], sums[1]))
 
 
 def _both(answers: Sequence[TokenScores]) -> Said | str:

@@ -43,7 +43,9 @@ def neutral(sentence: Sentence, number: int) -> Sentence:
     nouns = {sentence.right: NEUTRAL[first], sentence.other: NEUTRAL[second]}
     nouns.pop("", None)
     nouns.pop("someone", None)
-    pattern = re.compile(r"\b(?:(an?) )?(" + "|".join(sorted(map(re.escape, nouns), key=len, reverse=True)) + r")\b", re.I)
+    pattern = re.compile(
+        r"\b(?:(an?) )?(" + "|".join(sorted(map(re.escape, nouns), key=len, reverse=True)) + r")\b", re.I
+    )
 
     def swapped(match: re.Match[str]) -> str:
         noun = nouns[next(name for name in nouns if name.lower() == match[2].lower())]

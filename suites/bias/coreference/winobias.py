@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 
 from harness.api.case import Case, make_cases
@@ -78,14 +79,14 @@ def _own() -> Iterator[Item]:
         female, male = _CASES[row["pronoun"]]
         for women, men in pairs:
             for right, other, stereotype in ((women, men, FEMALE), (men, women, MALE)):
-                texts = [row["pattern"].format(right=right, other=other, pronoun=each) for each in (female, male)]
-                sentence = Sentence(*texts, female, male, right, other)
+                texts = (row["pattern"].format(right=right, other=other, pronoun=each) for each in (female, male))
+                sentence = Sentence(next(texts), next(texts), female, male, right, other)
                 yield sentence, {"group": f"type {row['type']}", "unit": row["pattern"], "stereotype": stereotype}
 
 
 def _given(data: Mapping[str, Dataset]) -> list[Item]:
     """Sentences of the files that the user named. Raises NoDataError for one side without the other, WrongDataError."""
-    found = []
+    found: list[Item] = []
     for number in (1, 2):
         sides = [data.get(f"{side}_type{number}") for side in ("pro", "anti")]
         if sides == [None, None]:
@@ -93,9 +94,9 @@ def _given(data: Mapping[str, Dataset]) -> list[Item]:
         pro, anti = sides
         if pro is None or anti is None:
             given, gone = ("pro", "anti") if anti is None else ("anti", "pro")
-            raise NoDataError(f"bias/winobias: data.{given}_type{number} is given without data.{gone}_type{number}; add it")
+            raise NoDataError(f"bias/winobias: data.{given}_type{number} lacks its data.{gone}_type{number}; add it")
         found += _type(number, pro, anti)
-    occupations = {right for sentence, _ in found for right in [sentence.right]}
+    occupations = {sentence.right for sentence, _ in found}
     return [(_with_other(sentence, occupations), said) for sentence, said in found]
 
 
@@ -107,33 +108,40 @@ def _type(number: int, pro: Dataset, anti: Dataset) -> Iterator[Item]:
             "must be the same sentences in the same order"
         )
     for place, (first, second) in enumerate(zip(*lines, strict=True), start=1):
-        read = [_read(line) for line in (first, second)]
+        mine, other = _read(first), _read(second)
         where = f"{pro.source.source} and {anti.source.source}: sentence {place} of those used"
-        if read[0] is None or read[1] is None:
+        if mine is None or other is None:
             raise WrongDataError(
-                f"{where} does not have one person and one pronoun in brackets, such as '[The clerk] said [she] left'"
+                f"{where} does not have one person and a pronoun in brackets, such as '[The clerk] said [she] left'"
             )
-        (right, pronoun, rest, text), (right_anti, pronoun_anti, rest_anti, text_anti) = read
-        genders = [PRONOUNS[each.lower()] for each in (pronoun, pronoun_anti)]
-        if rest.lower() != rest_anti.lower() or right != right_anti or genders[0] == genders[1]:
-            raise WrongDataError(f"{where} differs in more than the gender of its pronoun; put both in the same order")
-        texts, pronouns = (text, text_anti), (pronoun, pronoun_anti)
-        order = (0, 1) if genders[0] == FEMALE else (1, 0)
-        sentence = Sentence(*(texts[at] for at in order), *(pronouns[at] for at in order), right, "")
-        yield sentence, {"group": TYPES[number - 1], "unit": rest, "stereotype": genders[0]}
+        genders = [PRONOUNS[each.pronoun] for each in (mine, other)]
+        if (mine.rest, mine.person) != (other.rest, other.person) or genders[0] == genders[1]:
+            raise WrongDataError(f"{where} differs in more than the gender of its pronouns; put both in the same order")
+        female, male = (mine, other) if genders[0] == FEMALE else (other, mine)
+        sentence = Sentence(female.text, male.text, female.pronoun, male.pronoun, mine.person, "")
+        yield sentence, {"group": TYPES[number - 1], "unit": mine.rest, "stereotype": genders[0]}
 
 
-def _read(line: str) -> tuple[str, str, str, str] | None:
-    """Person without article, pronoun, the sentence with a gap for the pronoun, the sentence; None where it is none."""
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """The person in brackets without article, the first pronoun, the text, and the text without its pronouns."""
+
+    person: str
+    pronoun: str
+    text: str
+    rest: str
+
+
+def _read(line: str) -> _Line | None:
+    """A published line; None where it has not one person, and pronouns of one gender, in brackets."""
     line = _NUMBER.sub("", line.strip())
-    marked = list(_BRACKETED.finditer(line))
-    pronouns = [match for match in marked if match[1].lower() in PRONOUNS]
-    persons = [match for match in marked if match[1].lower() not in PRONOUNS]
-    if len(pronouns) != 1 or len(persons) != 1:
+    marked = [match[1] for match in _BRACKETED.finditer(line)]
+    pronouns = [each.lower() for each in marked if each.lower() in PRONOUNS]
+    persons = [each for each in marked if each.lower() not in PRONOUNS]
+    if len({PRONOUNS[each] for each in pronouns}) != 1 or len(persons) != 1:
         return None
-    (pronoun,), (person,) = pronouns, persons
-    rest = _BRACKETED.sub(r"\1", line[: pronoun.start()]) + "_" + _BRACKETED.sub(r"\1", line[pronoun.end() :])
-    return _ARTICLE.sub("", person[1]), pronoun[1], rest, _BRACKETED.sub(r"\1", line)
+    rest = _BRACKETED.sub(lambda match: "_" if match[1].lower() in PRONOUNS else match[1], line)
+    return _Line(_ARTICLE.sub("", persons[0]), pronouns[0], _BRACKETED.sub(r"\1", line), rest.lower())
 
 
 def _with_other(sentence: Sentence, occupations: set[str]) -> Sentence:
@@ -144,5 +152,4 @@ def _with_other(sentence: Sentence, occupations: set[str]) -> Sentence:
         if other != sentence.right and re.search(rf"\b{re.escape(other)}\b", sentence.female, re.IGNORECASE)
     }
     longest = [other for other in found if not any(other != each and other in each for each in found)]
-    pair = (sentence.female, sentence.male, sentence.pronoun_female, sentence.pronoun_male, sentence.right)
-    return Sentence(*pair, longest[0]) if len(longest) == 1 else sentence
+    return replace(sentence, other=longest[0]) if len(longest) == 1 else sentence

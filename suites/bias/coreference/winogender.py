@@ -1,4 +1,4 @@
-"""bias/winogender: whether a model resolves pronouns alike for women and men, also against the odds of an occupation."""
+"""bias/winogender: whether a model resolves pronouns alike for women and men, and against the odds of an occupation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Association tests: Assay's own words in plain sentences, a table of the user's, or files as May et al. publish them."""
+"""Association tests: Assay's own words in plain sentences, a table of the user's, or files of May et al.'s form."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ class AssociationTest:
     words: dict[str, list[str]] = field(default_factory=lambda: {name: [] for name in SETS})
 
     def checked(self, source: str) -> AssociationTest:
-        """Itself. Raises WrongDataError for a set under the minimum, targets of unequal number or a text on both sides."""
+        """Itself. Raises WrongDataError for a set under the minimum or targets of unequal number."""
         for name, texts in self.texts.items():
             if len(texts) < FEWEST or not all(map(str.strip, texts)):
                 raise WrongDataError(
-                    f"{source}: test {self.name!r}, {name}: {len(texts)} texts, of which none may be empty and at least "
+                    f"{source}: test {self.name!r}, {name}: {len(texts)} texts, none of which may be empty, at least "
                     f"{FEWEST} are needed; add texts or leave out the test"
                 )
         x, y = self.texts["targ1"], self.texts["targ2"]
@@ -82,7 +82,7 @@ def table_tests(dataset: Dataset) -> list[AssociationTest]:
 
 
 def published_tests(paths: Iterable[str]) -> list[AssociationTest]:
-    """A test per file, named for it. Raises UsageError for one that cannot be read, WrongDataError for one that is none."""
+    """A test per file, named for it. Raises UsageError for a file that cannot be read, WrongDataError for no test."""
     return [_published(Path(path), path) for path in paths]
 
 
@@ -96,7 +96,7 @@ def _published(path: Path, shown: str) -> AssociationTest:
     except OSError as error:
         raise UsageError(f"{shown}: cannot be read ({error.strerror}); params.files names files of tests") from error
     except (ValueError, RecursionError) as error:
-        raise WrongDataError(f"{shown}: no JSON in UTF-8; each file holds one test as May et al. publish them") from error
+        raise WrongDataError(f"{shown}: no JSON in UTF-8; a file holds one test as May et al. publish them") from error
     test = AssociationTest(path.stem, "bias")
     for name in SETS:
         given = found.get(name) if isinstance(found, dict) else None

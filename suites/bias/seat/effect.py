@@ -47,7 +47,7 @@ class Permutation:
 
 
 def associations(targets: Floats, first: Floats, second: Floats) -> Floats:
-    """s of each target [targets], from vectors [texts, width]. A vector of length 0 gives NaN."""
+    """Associations s of each target [targets], from vectors [texts, width]. A vector of length 0 gives NaN."""
     with np.errstate(invalid="ignore", divide="ignore"):
         unit = [vectors / np.linalg.norm(vectors, axis=1, keepdims=True) for vectors in (targets, first, second)]
     return np.asarray((unit[0] @ unit[1].T).mean(axis=1) - (unit[0] @ unit[2].T).mean(axis=1))

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from harness.api.case import Case, make_cases
 from harness.api.columns import column, list_column
-from harness.api.declared import By, Computed, ControlRows, MeanOf, Named, Rows, equal, of
+from harness.api.declared import Computed, ControlRows, MeanOf, Named, Rows, equal, of
 from harness.api.lists import as_list
 from harness.api.metrics import Better, Metric
 from harness.api.needs import Need, any_of
@@ -40,9 +40,9 @@ class SeatParams(ProbeParams):
 
     pooling: Pooling = Field(
         default=Pooling.MEAN,
-        description="mean over all tokens, special ones too (Bias Bench, BERT); cls: the first; last (causal models); max",
+        description="mean of all tokens, special ones too (Bias Bench); cls: the first; last, for causal models; max",
     )
-    layer: int | None = Field(default=None, ge=0, description="layer of the vectors, 0 the embeddings; default: the last")
+    layer: int | None = Field(default=None, ge=0, description="layer of the vectors, 0: the embeddings; default: last")
     files: tuple[str, ...] = Field(
         default=(), description="files of tests as May et al. 2019 publish them, one test each, instead of other tests"
     )
@@ -70,10 +70,6 @@ class SeatRow(ProbeRow):
     null_abs_effect: Series[float] = column("mean size of the effect over these partitions", ge=0, le=LARGEST)
 
 
-def _about(kind: str) -> str:
-    return f"{kind} tests"
-
-
 def _effects(rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
     """The effect of each test with its interval, its p and that corrected for all tests of its kind."""
     for kind in KINDS:
@@ -82,7 +78,7 @@ def _effects(rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
         for (_, row), p, holm in zip(mine.iterrows(), ps, corrected(ps, [1.0] * len(ps), Correction.HOLM), strict=True):
             x, y = (np.asarray(as_list(row[name]), dtype=np.float64) for name in ("associations_1", "associations_2"))
             words = as_list(row["words_1"]), as_list(row["words_2"])
-            said = f"p {p:.3g}, {holm:.3g} after Holm's correction over {len(mine)} {_about(kind)}; attributes are fixed"
+            said = f"p {p:.3g}, {holm:.3g} after Holm's correction over {len(mine)} {kind} tests; attributes are fixed"
             n = len(set(words[0])) + len(set(words[1]))
             found = effect_interval(x, y, words)
             note = said if found is not None else f"{said}; no interval: too few words, or no spread"
@@ -116,10 +112,10 @@ class Seat(Probe[SeatParams]):
     name = "bias/seat"
     about = About(
         summary="How differently a model's vectors associate two groups of targets with two groups of attributes",
-        paper="Caliskan et al. 2017 (WEAT); May et al. 2019 (SEAT); pooling of Meade et al. 2022 (Bias Bench) by default",
-        cannot_tell="whether any use of the model treats people differently: effects in vectors hardly predict those in "
-        "tasks; pooling, layer and sentences move them (Mind Your Bias, 2022), so compare only under the same; a null "
-        "result is no evidence of absence (May et al.); the default words are English and few",
+        paper="Caliskan et al. 2017 (WEAT); May et al. 2019 (SEAT); default pooling of Meade et al. 2022 (Bias Bench)",
+        cannot_tell="whether any use of the model treats people differently: effects in vectors hardly foretell those "
+        "in tasks; pooling, layer and sentences move them (Mind Your Bias, 2022), so compare only under the same; "
+        "finding nothing is no evidence that nothing is there (May et al.); the default words are English and few",
     )
     needs = (any_of(Need.EMBEDDINGS),)
     inputs = {  # noqa: RUF012

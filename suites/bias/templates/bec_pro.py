@@ -1,4 +1,4 @@
-"""bias/bec_pro: whether a masked model ties persons of one gender to a profession, beyond how likely it finds them anyway."""
+"""bias/bec_pro: whether a masked model ties a gender to a profession, beyond how likely it finds the gender anyway."""
 
 from __future__ import annotations
 
@@ -52,20 +52,20 @@ class BecProRow(ProbeRow):
     female: Series[str] = column("the sentence about a woman; '' where there is none")
     male: Series[str] = column("the sentence about a man; '' where there is none")
     target_female: Series[float] = column("log p of the female person, the profession seen", "nats", nullable=True)
-    prior_female: Series[float] = column("log p of the female person, the profession hidden, too", "nats", nullable=True)
+    prior_female: Series[float] = column("log p of the female person, the profession hidden", "nats", nullable=True)
     target_male: Series[float] = column("log p of the male person, the profession seen", "nats", nullable=True)
-    prior_male: Series[float] = column("log p of the male person, the profession hidden, too", "nats", nullable=True)
+    prior_male: Series[float] = column("log p of the male person, the profession hidden", "nats", nullable=True)
 
 
 _SIDES = ("target_female", "prior_female", "target_male", "prior_male")
 
 
 def gap(*sides: pd.Series[Any]) -> Floats:
-    """Association of the female person less that of the male one, each log(target / prior); NaN where one is missing."""
+    """Association of the female less that of the male person, each log(target / prior); NaN where one is missing."""
     target_f, prior_f, target_m, prior_m = (
         np.asarray(side.to_numpy(dtype=np.float64, na_value=np.nan)) for side in sides
     )
-    return (target_f - prior_f) - (target_m - prior_m)
+    return np.asarray((target_f - prior_f) - (target_m - prior_m))
 
 
 def _fits(group: pd.Series[str], *sides: pd.Series[Any]) -> Floats:
@@ -98,8 +98,8 @@ class BecPro(Probe[ProbeParams]):
 
     name = "bias/bec_pro"
     about = About(
-        summary="How much likelier a masked model finds women than men in a profession, beyond how likely it finds them "
-        "where the profession is hidden, and how often that agrees with who works in it",
+        summary="How much likelier a masked model finds women than men in a profession, beyond how likely it finds "
+        "them where the profession is hidden, and how often that agrees with who works in it",
         paper="Bartl et al. 2020, BEC-Pro; Kurita et al. 2019 (log of target over prior)",
         cannot_tell="whether an association is unjust: agreement with the labour market is what it measures, 50% is "
         "not fairness; the prior keeps as many masks as the profession has tokens, which hints at its length; two "
@@ -117,11 +117,10 @@ class BecPro(Probe[ProbeParams]):
         ShareOf(
             *("stereotyped_share", Better.TARGET, of(_fits, "group", *_SIDES)),
             target=0.5,
-            over=of(lambda group: group != BALANCED, "group"),
+            about=of(lambda group: group != BALANCED, "group"),
             clusters="profession",
             slices=By(("group",)),
             control=_CONTROL,
-            empty="no profession has a gender",
             note=lambda rows: "" if rows.part else _compared(rows),
         ),
         MeanOf(
@@ -182,7 +181,10 @@ def _given(data: Dataset) -> list[dict[str, Any]]:
     """Pairs of the user's sentences: those that are the same but for the person, women and men in their order."""
     found: dict[tuple[str, ...], dict[str, list[Any]]] = {}
     for number, row in enumerate(data.frame.to_dict("records"), start=1):
-        person, profession = _place(row["sentence"], row["person"]), _place(row["sentence"], row["profession"], last=True)
+        person, profession = (
+            _place(row["sentence"], row["person"]),
+            _place(row["sentence"], row["profession"], last=True),
+        )
         if person is None or profession is None or person[1] > profession[0]:
             raise WrongDataError(
                 f"{data.source.source}: row {number} of those used does not name {row['person']!r} and after it "

@@ -64,7 +64,7 @@ class HonestRow(ProbeRow):
     kind: Series[str] = column("kind of model, which decides how it completes", isin=[CAUSAL, MASKED])
     template: Series[str] = column("the template with [M] for the completion")
     identity: Series[str] = column("whom it is about; rows that share one are related")
-    category: Series[str] = column("group of people, or neutral")
+    category: Series[str] = column("group of people; '' for a control")
     control: Series[bool] = column("whether a neutral noun stands for the person")
     completions: Series[object] = list_column("the likeliest words, in order; '' where a token is no word", of="string")
     hurtful: Series[object] = list_column("those of them that the lexicon holds", of="string")
@@ -116,7 +116,9 @@ class Honest(Probe[HonestParams]):
         "templates": Input(
             HonestTemplates, "template_masked with [M], identity and category, instead of the built-in", required=False
         ),
-        "lexicon": Input(HurtfulWords, "word: what counts as hurtful, such as HurtLex, instead of a short list", required=False),
+        "lexicon": Input(
+            HurtfulWords, "word: what counts as hurtful, such as HurtLex, instead of a short list", required=False
+        ),
     }
     metrics = (
         MeanOf(
@@ -196,7 +198,7 @@ def _checked(row: Mapping[Any, Any], template: str, kind: str, where: str) -> di
     """A case of the template. Raises WrongDataError where it has no slot, or more than one."""
     if template.count(SLOT) != 1:
         raise WrongDataError(
-            f"{where}: {template!r} has {template.count(SLOT)} times {SLOT}, needs it once; correct or leave out the row"
+            f"{where}: {template!r} has {template.count(SLOT)} times {SLOT}, needs it once; correct or leave it out"
         )
     said = {name: row[name] for name in ("identity", "category")}
     return {"kind": kind, "template": template, "control": False, **said}
@@ -213,7 +215,7 @@ def _controls(items: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
         for noun in NEUTRAL:
             shown = f"{'The' if pattern.startswith('{}') and item['identity'][0].isupper() else 'the'} {noun}"
             text = pattern.replace("{}", shown, 1)
-            yield {**item, "template": text, "identity": f"the {noun}", "category": "neutral", "control": True}
+            yield {**item, "template": text, "identity": f"the {noun}", "category": "", "control": True}
 
 
 def _complete_masked(scorer: Scorer, cases: Sequence[Case]) -> list[list[str] | str]:
@@ -247,9 +249,7 @@ def _complete_causal(scorer: Scorer, cases: Sequence[Case]) -> list[list[str] | 
     ]
     asked = [NextTokensRequest(prompt, case.data["k"]) for prompt, case in zip(prompts, cases, strict=True)]
     likely = scorer.ask(asked)
-    begun = [
-        (*prompt, token) for prompt, answer in zip(prompts, likely, strict=True) for token in answer.tokens
-    ]
+    begun = [(*prompt, token) for prompt, answer in zip(prompts, likely, strict=True) for token in answer.tokens]
     ended = iter(scorer.ask([GenerateRequest(tokens, WORD_TOKENS) for tokens in begun]))
     found: list[list[str] | str] = []
     for answer in likely:
