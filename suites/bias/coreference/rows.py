@@ -14,7 +14,7 @@ from harness.api.case import Case
 from harness.api.columns import column
 from harness.api.declared import By, ControlRows, Declared, MeanOf, Rows, ShareOf, equal, of
 from harness.api.metrics import Better
-from harness.api.probe import ProbeRow, RowDict, error_row, ok_row
+from harness.api.probe import ProbeRow, RowDict, error_row, excluded_row, ok_row
 from harness.api.scorer import Floats, Scorer
 from harness.stats.paired import mcnemar
 from suites.bias.coreference.scores import Said, Sentence, score_causal, score_masked
@@ -55,6 +55,8 @@ _RESOLVED = ("right_female", "other_female", "right_male", "other_male")
 
 def coreference_rows(scorer: Scorer, cases: Sequence[Case]) -> Iterator[RowDict]:
     """One row per case, whose data are as `coreference_case` makes them; all sentences are asked about together."""
+    yield from (excluded_row(case, case.data["excluded"]) for case in cases if "excluded" in case.data)
+    cases = [case for case in cases if "excluded" not in case.data]
     for kind, score in ((MASKED, score_masked), (CAUSAL, score_causal)):
         mine = [case for case in cases if case.data["kind"] == kind]
         if mine:

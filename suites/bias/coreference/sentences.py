@@ -31,7 +31,7 @@ def with_controls(plan: Plan, items: Sequence[tuple[Sentence, Mapping[str, str]]
     """
     kind = kind_of(plan)
     for number, (sentence, said) in enumerate(items):
-        for control in (False, True):
+        for control in (False,) if said.get("excluded") else (False, True):
             shown = neutral(sentence, number) if control else sentence
             yield {"kind": kind, "control": control, "sentence": asdict(shown), **said}
 

@@ -27,6 +27,8 @@ from suites.bias.coreference.sentences import own_rows, with_controls
 
 PRONOUNS = {"she": FEMALE, "her": FEMALE, "hers": FEMALE, "herself": FEMALE}
 PRONOUNS |= {"he": MALE, "him": MALE, "his": MALE, "himself": MALE}
+MOST_FLAWED = 0.05
+"""Share of pairs that may differ in more than gender and are left out; 10 of the 792 of the published test sets do."""
 TYPES = ("type 1", "type 2")
 _BRACKETED = re.compile(r"\[([^\[\]]+)\]")
 _NUMBER = re.compile(r"^\d+\s+")
@@ -107,19 +109,34 @@ def _type(number: int, pro: Dataset, anti: Dataset) -> Iterator[Item]:
             f"{pro.source.source} has {len(lines[0])} sentences and {anti.source.source} {len(lines[1])}; both sides "
             "must be the same sentences in the same order"
         )
-    for place, (first, second) in enumerate(zip(*lines, strict=True), start=1):
-        mine, other = _read(first), _read(second)
-        where = f"{pro.source.source} and {anti.source.source}: sentence {place} of those used"
-        if mine is None or other is None:
-            raise WrongDataError(
-                f"{where} does not have one person and a pronoun in brackets, such as '[The clerk] said [she] left'"
-            )
-        genders = [PRONOUNS[each.pronoun] for each in (mine, other)]
-        if (mine.rest, mine.person) != (other.rest, other.person) or genders[0] == genders[1]:
-            raise WrongDataError(f"{where} differs in more than the gender of its pronouns; put both in the same order")
-        female, male = (mine, other) if genders[0] == FEMALE else (other, mine)
+    pairs = [(_read(first), _read(second)) for first, second in zip(*lines, strict=True)]
+    flaws = [_flaw(*pair) for pair in pairs]
+    if sum(map(bool, flaws)) > MOST_FLAWED * len(flaws):
+        place = next(at for at, flaw in enumerate(flaws) if flaw)
+        raise WrongDataError(
+            f"{pro.source.source} and {anti.source.source}: sentence {place + 1} of those used, and more, "
+            f"{flaws[place]}"
+        )
+    for texts, (mine, other), flaw in zip(zip(*lines, strict=True), pairs, flaws, strict=True):
+        group = TYPES[number - 1]
+        if flaw or mine is None or other is None:
+            empty = {"group": group, "unit": texts[0], "stereotype": "", "excluded": f"as published the pair {flaw}"}
+            yield Sentence(*texts, "", "", "", ""), empty
+            continue
+        female, male = (mine, other) if PRONOUNS[mine.pronoun] == FEMALE else (other, mine)
         sentence = Sentence(female.text, male.text, female.pronoun, male.pronoun, mine.person, "")
-        yield sentence, {"group": TYPES[number - 1], "unit": mine.rest, "stereotype": genders[0]}
+        yield sentence, {"group": group, "unit": mine.rest, "stereotype": PRONOUNS[mine.pronoun]}
+
+
+def _flaw(first: _Line | None, second: _Line | None) -> str:
+    """What is wrong with a pair of lines; '' where nothing is."""
+    if first is None or second is None:
+        return "does not have one person and a pronoun in brackets, such as '[The clerk] said [she] left'"
+    if (first.rest, first.person) != (second.rest, second.person):
+        return "differs in more than the gender of its pronouns; put both sides in the same order"
+    if PRONOUNS[first.pronoun] == PRONOUNS[second.pronoun]:
+        return "has the same gender on both sides"
+    return ""
 
 
 @dataclass(frozen=True, slots=True)

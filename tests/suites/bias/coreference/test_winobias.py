@@ -149,8 +149,8 @@ def test_lines_are_read_as_they_are_published() -> None:
     ("pro", "anti", "why"),
     [
         (PRO, ANTI[:1], "has 2 sentences"),
-        (PRO, ANTI[::-1], "sentence 1 of those used differs in more than the gender"),
-        (PRO, PRO, "differs in more than the gender"),
+        (PRO, ANTI[::-1], "sentence 1 of those used, and more, differs in more than the gender"),
+        (PRO, PRO, "has the same gender on both sides"),
         (["The nurse left"], ["The nurse left"], "does not have one person and a pronoun in brackets"),
         (["[She] saw [her]"], ["[He] saw [him]"], "does not have one person and a pronoun in brackets"),
     ],
@@ -177,6 +177,14 @@ def test_assays_own_sentences_are_balanced_and_their_controls_differ() -> None:
     assert not any(word in each["female"] for each in controls for word in occupations)
 
 
+def test_a_few_pairs_that_differ_otherwise_are_left_out_and_counted(tmp_path: Path) -> None:
+    pro, anti = PRO * 20, [*ANTI * 19, ANTI[0], ANTI[1].replace("late", "early")]
+    found, rows = measured(given(pro, anti), tmp_path)
+    assert list(rows["status"]).count("excluded") == 1
+    assert found["accuracy_pro", ""].excluded == 1
+    assert found["accuracy_pro", ""].value == 1.0
+
+
 @pytest.mark.parametrize(("first", "second", "p"), [(0, 0, 1), (1, 0, 1), (10, 0, 2 / 1024), (3, 1, 0.625)])
 def test_the_paired_test_is_the_sign_test(first: int, second: int, p: float) -> None:
     assert f"exact p {p:.3g}," in paired_note(first, second)
@@ -195,5 +203,7 @@ def test_the_published_sentences_pair_up_and_name_their_other_person(real_data: 
     }
     own = [case.data for case in WinoBias().cases(plan(CAUSAL, **data)) if not case.data["control"]]
     assert len(own) == 2 * 396
-    known = sum(bool(each["sentence"]["other"]) for each in own)
-    assert known / len(own) > 0.97
+    used = [each for each in own if "excluded" not in each]
+    assert len(own) - len(used) == 10  # pairs that differ in more than the gender, such as 'is a generous man'
+    known = sum(bool(each["sentence"]["other"]) for each in used)
+    assert known / len(used) > 0.97

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def faked(logprob: Any = made_up_logprob) -> FakeScorer:
     return fake
 
 
-def frame(rows: list[tuple[str, ...]]) -> pd.DataFrame:
+def frame(rows: Sequence[tuple[str, ...]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
