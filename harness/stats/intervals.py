@@ -35,7 +35,6 @@ class Method(StrEnum):
     AUC_FOLDS = "DeLong within folds, variance doubled"
     ADVANTAGE = "DKW-Massart, both samples"
     RATE_AT_THRESHOLD = "Clopper-Pearson over the threshold's range"
-    WORDS = "expanded percentile bootstrap over words"
     TWO_WAY = "t over seeds with draws over examples (MOVER)"
 
 
