@@ -13,8 +13,14 @@ if not admits(st.context.headers.to_dict()):
     st.stop()
 st.navigation(
     [
-        st.Page("screens/audits.py", title="Audits", icon=":material/list:", url_path="audits", default=True),
+        # Streamlit gives the default page no path of its own, so no page that anybody links to is the default
+        st.Page("screens/board.py", title="Releases", icon=":material/dashboard:", default=True),
+        st.Page("screens/audits.py", title="Audits", icon=":material/list:", url_path="audits"),
         st.Page("screens/audit.py", title="Audit", icon=":material/gavel:", url_path="audit"),
+        st.Page("screens/compare.py", title="Compare", icon=":material/compare_arrows:", url_path="compare"),
+        st.Page("screens/attacks.py", title="Attacks", icon=":material/swords:", url_path="attacks"),
         st.Page("screens/rows.py", title="Rows", icon=":material/table_rows:", url_path="rows"),
-    ]
+        st.Page("screens/report.py", title="Report", icon=":material/description:", url_path="report"),
+    ],
+    position="top",
 ).run()
