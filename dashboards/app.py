@@ -6,12 +6,16 @@ import streamlit as st
 
 from dashboards.door import admits
 
+STYLE = """
+[data-testid=stCaptionContainer] { opacity: 1; color: inherit; }
+[data-testid=stMainBlockContainer] { padding-top: 4.5rem; }
+"""  # Streamlit's captions are too pale to read (WCAG 2.2, 1.4.3), and half its first screen is empty
 st.set_page_config(page_title="Assay", page_icon="⚖️", layout="wide")
 st.set_option("client.disableDataExport", True)  # its own CSV holds cells that a spreadsheet would run; ours does not
 if not admits(st.context.headers.to_dict()):
     st.error("This dashboard is asked for by a name it does not answer to. Open it as http://localhost.")
     st.stop()
-st.navigation(
+page = st.navigation(
     [
         # Streamlit gives the default page no path of its own, so no page that anybody links to is the default
         st.Page("screens/board.py", title="Releases", icon=":material/dashboard:", default=True),
@@ -23,4 +27,7 @@ st.navigation(
         st.Page("screens/report.py", title="Report", icon=":material/description:", url_path="report"),
     ],
     position="top",
-).run()
+)
+st.set_page_config(page_title=f"{page.title} · Assay")
+st.html(f"<style>{STYLE}</style>")
+page.run()

@@ -3,8 +3,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
@@ -13,10 +11,10 @@ from dashboards.reveal import LOG
 from dashboards.settings import OUTPUT, TRACKING_URI
 from harness.base.stores import default_uri
 from harness.gate.verdict import Comparison, Flips
-from harness.record.folder import AuditFolder, Status
-from harness.record.rows import row_parts
+from harness.record.folder import Status
 from harness.tracking.log import log_audit
 from tests.audit_folder import HOSTILE, make_audit
+from tests.dashboards.attacked import write_attacked
 
 APP = Path(__file__).parents[2] / "dashboards" / "app.py"
 BLOCKED = "20260102T030405Z-sentiment-ab12"
@@ -57,27 +55,6 @@ def tables(app: AppTest) -> str:
     """Every cell of every table."""
     frames = [element.value for element in [*app.dataframe, *app.table]]
     return "\n".join(frame.to_csv(index=False) for frame in frames).replace("\\", "")
-
-
-def write_attacked(folder: AuditFolder) -> None:
-    """Three attacked texts in place of the audit's own rows: one that changed, one that held, one that was skipped."""
-    (part,) = row_parts(folder.path, "adversarial/deepwordbug")
-    texts = [f"{HOSTILE} a fine film", "a fine film, number 1", "a fine film, number 2"]
-    rows = {
-        "case_id": [f"case-{index}" for index in range(3)],
-        "status": ["ok"] * 3,
-        "text": texts,
-        "perturbed_text": [texts[0].replace("fine", "fnie"), texts[1].replace("fine", "fin"), None],
-        "diff_spans": [json.dumps([[len(HOSTILE) + 3, len(HOSTILE) + 7] * 2]), "[[2, 6, 2, 5]]", None],
-        "outcome": ["succeeded", "failed", "skipped"],
-        "label": [0, 1, 0],
-        "predicted": [0, 1, 1],
-        "final_predicted": [1, 1, None],
-        "score": [0.9, 0.8, 0.4],
-        "perturbed_score": [0.2, 0.7, None],
-        "queries": [12, 30, 1],
-    }
-    pq.write_table(pa.table(rows), part)
 
 
 @pytest.mark.parametrize("page", ["", "audits", "audit", "compare", "attacks", "rows", "report"])
