@@ -168,6 +168,7 @@ def _losses(random: np.random.Generator) -> dict[str, Any]:
         "correct": random.random(ROWS) < 0.9,
         "truncated": 0,
         "log_odds": random.normal(np.where(member, 2.1, 2.0)),
+        "fixing": ~member & (np.arange(ROWS) % 4 == 1),
         "blind": random.normal(size=ROWS),
         "blind_fold": random.integers(0, 5, ROWS),
         "ceilings": [[] for _ in range(ROWS)],

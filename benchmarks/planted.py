@@ -39,14 +39,14 @@ _METRICS = {
         "memorization/epsilon_audit/guesses_right",
         "memorization/extraction/extracted_share",
         "memorization/membership/auc",
-        "memorization/membership/tpr_at_fpr_1pct",
+        "memorization/membership/tpr_at_fpr_5pct",
         "quality/perplexity/token_perplexity",
     ),
     "bert": (
         "memorization/epsilon_audit/epsilon_lower",
         "memorization/epsilon_audit/guesses_right",
         "memorization/membership/auc",
-        "memorization/membership/tpr_at_fpr_1pct",
+        "memorization/membership/tpr_at_fpr_5pct",
         "quality/classification/accuracy",
     ),
 }

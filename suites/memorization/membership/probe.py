@@ -15,13 +15,14 @@ from harness.api.columns import column, list_column
 from harness.api.declared import Declared
 from harness.api.models import ModelRole, Models
 from harness.api.needs import Need, any_of
-from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row, ok_row
+from harness.api.probe import About, Input, Plan, Probe, ProbeParams, RowDict, error_row, ok_row
 from harness.api.scorer import Scorer
 from harness.checkpoint import CheckpointInfo
 from harness.data.datasets import DataSource
 from suites.memorization.canary_scores import task_of
+from suites.memorization.hygiene.columns import Kept, MemberRow, as_columns, member_columns
+from suites.memorization.hygiene.rates import DEFAULT_FPRS
 from suites.memorization.members import MEMBERS, NON_MEMBERS, manifest_sources
-from suites.memorization.membership.blind import compared
 from suites.memorization.membership.ceilings import ceilings
 from suites.memorization.membership.metrics import declared_metrics
 from suites.memorization.membership.records import Records, membership_cases, whole_text
@@ -29,7 +30,6 @@ from suites.memorization.membership.scores import Scored, Settings, check_base, 
 from suites.memorization.signals.tokens import LOWEST_SHARE
 
 BASE = "base"
-DEFAULT_FPRS = (0.01, 0.05, 0.1)
 _HEADS = any_of(Need.SEQUENCE_CLASSIFIER, Need.CAUSAL_LM, Need.MASKED_LM)
 _CHARACTERS = 4
 """Of a token, roughly."""
@@ -41,7 +41,11 @@ class MembershipParams(ProbeParams):
     """How many records are scored, and at which false-positive rates the attack is read."""
 
     members: int = Field(default=500, ge=1, description="at most so many training records")
-    non_members: int = Field(default=500, ge=1, description="at most so many held-out records")
+    non_members: int = Field(
+        default=2200,
+        ge=1,
+        description="at most so many held-out records; half of them fix the thresholds, and 1 % takes 2,000",
+    )
     fprs: tuple[float, ...] = Field(default=DEFAULT_FPRS, description="false-positive rates not to be exceeded")
     k: float = Field(
         default=LOWEST_SHARE, gt=0, le=1, description="share of a text's tokens, the least likely, that Min-K% takes"
@@ -58,10 +62,9 @@ class MembershipParams(ProbeParams):
         return fprs
 
 
-class MembershipRow(ProbeRow):
-    """One record. Its text stays out: the rows may be read by people who must not see the training data."""
+class MembershipRow(MemberRow):
+    """One record, and what the model says of it."""
 
-    member: Series[bool] = column("whether the record was trained on, as the manifest says")
     label: Series[pd.Int64Dtype] = column("its class, by index; empty for language models", ge=0, nullable=True)
     loss: Series[float] = column(
         "-log of that class's probability; of language models -log of a token's, mean over those scored", "nats", ge=0
@@ -77,13 +80,6 @@ class MembershipRow(ProbeRow):
     )
     base_loss: Series[float] = column("loss before training, where the role base is given", "nats", nullable=True)
     calibrated: Series[float] = column("how far training took the loss down", "nats", nullable=True)
-    blind: Series[float] = column(
-        "score by its text alone, higher: likelier a member; empty: not compared (a copy, or beyond 1,000 a side)",
-        nullable=True,
-    )
-    blind_fold: Series[pd.Int64Dtype] = column(
-        "fold that it was left out in; scores are compared within one", ge=0, nullable=True
-    )
     claimed: Series[float] = column("epsilon that the training claims; empty: none", nullable=True)
     delta: Series[float] = column("delta of that claim", nullable=True)
     ceilings: Series[object] = list_column(
@@ -100,7 +96,7 @@ class Membership(Probe[MembershipParams]):
     """Signals of one reading of each record, those of members held against those of non-members."""
 
     name = "memorization/membership"
-    version = "2"
+    version = "3"
     about = About(
         summary="How well what the model says of a record tells whether it was trained on it.",
         paper=(
@@ -144,30 +140,31 @@ class Membership(Probe[MembershipParams]):
         return membership_cases(plan, {MEMBERS: self.params.members, NON_MEMBERS: self.params.non_members})
 
     def prepare(self, models: Models, plan: Plan) -> None:
-        """The blind baseline of all records, and what the claim allows. Raises NotApplicableError for an unfit base."""
+        """What is known of all records without the model, and what the claim allows.
+
+        Raises NotApplicableError for an unfit base.
+        """
         if BASE in models:
             check_base(models[BASE], models.subject, plan.cases)
-        self.kept.value("blind", lambda: _blind(plan.cases, plan.seed))
+        self.kept.value("records", lambda: _known(plan.cases, plan.seed))
         manifest = plan.checkpoint.manifest
         claim = None if manifest is None else manifest.privacy
         self.kept.value("ceilings", lambda: ceilings(claim, self.params.fprs))
 
     def run(self, scorer: Scorer, cases: Sequence[Case]) -> Iterable[RowDict]:
         """All signals of each record, by one reading."""
-        blind, allowed = self.kept.value("blind"), self.kept.value("ceilings")
+        known, allowed = self.kept.value("records"), self.kept.value("ceilings")
         claim = scorer.info.manifest.privacy if scorer.info.manifest is not None else None
         epsilon = math.nan if claim is None or not math.isfinite(claim.epsilon) else claim.epsilon
         for case, scored in zip(cases, self._scores(scorer, cases), strict=True):
             if scored.error is not None:
                 yield error_row(case, scored.error)
                 continue
-            score, fold = blind[case.id] or (math.nan, None)
             yield ok_row(
                 case,
                 member=case.data["side"] == MEMBERS,
+                **as_columns(known[case.id]),
                 **{**dict.fromkeys(_SIGNALS), **scored.columns},
-                blind=score,
-                blind_fold=fold,
                 claimed=epsilon,
                 delta=math.nan if claim is None else claim.delta,
                 ceilings=allowed,
@@ -201,9 +198,7 @@ class Membership(Probe[MembershipParams]):
         return token_scores(scorer, base, cases, Settings(limit, self.params.masked_positions, self.params.k))
 
 
-def _blind(cases: Sequence[Case], seed: int) -> dict[str, tuple[float, int] | None]:
-    """Score and fold of each case, by its id."""
+def _known(cases: Sequence[Case], seed: int) -> Kept:
+    """Columns of each case that take no model, by its id."""
     texts = [whole_text(case.data) for case in cases]
-    found = compared(texts, [case.data["side"] == MEMBERS for case in cases], seed)
-    pairs = zip(cases, found, strict=True)
-    return {case.id: None if each is None else (each.score, each.fold) for case, each in pairs}
+    return member_columns([case.id for case in cases], texts, [case.data["side"] == MEMBERS for case in cases], seed)

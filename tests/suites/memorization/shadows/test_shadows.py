@@ -51,7 +51,7 @@ def info_of(folder: Path) -> CheckpointInfo:
 def measured(folder: Path, store: Path) -> tuple[pd.DataFrame, dict[str, Metric]]:
     info = info_of(folder)
     scorer = HFScorer(load_checkpoint(info, device="cpu"))
-    probe = ShadowAttack(ShadowAttackParams(fprs=(0.1,))).within(Models(scorer), KeptOnDisk(store))
+    probe = ShadowAttack(ShadowAttackParams(fprs=(0.4, 0.01))).within(Models(scorer), KeptOnDisk(store))
     plan = Plan(info, 0)
     cases = probe.cases(plan)
     probe.prepare(Models(scorer), replace(plan, cases=cases))
@@ -67,8 +67,22 @@ def test_shadows_tell_the_members_of_an_overfitted_model(overfitted: Path, tmp_p
         value = metrics[f"{attack}_auc"]
         assert value.low is not None
         assert value.low > 0.6, attack
-    assert metrics["lira_tpr_at_fpr_10pct"].value is not None
-    assert metrics["lira_tpr_at_fpr_10pct"].value > 0.3
+    assert metrics["lira_tpr_at_fpr_40pct"].value is not None
+    assert metrics["lira_tpr_at_fpr_40pct"].value > 0.6
+    assert "1 % needs 1,000 non-members" in metrics["lira_tpr_at_fpr_1pct"].note
+    assert rows.groupby("member")["fixing"].sum().to_dict() == {False: N // 2, True: 0}
+    blind = metrics["blind_auc"]
+    assert blind.low is not None
+    assert blind.high is not None
+    assert blind.low < 0.5 < blind.high
+
+
+def test_where_texts_alone_tell_members_no_attack_is_judged(overfitted: Path, tmp_path: Path) -> None:
+    rows, _ = measured(overfitted, tmp_path)
+    rows["blind"] = rows["member"] + np.random.default_rng(0).random(len(rows))  # every member above all others
+    metrics = {metric.key: metric for metric in ShadowAttack(ShadowAttackParams(fprs=(0.4,))).measure(rows)}
+    assert {key for key, metric in metrics.items() if metric.value is not None} == {"blind_auc"}
+    assert "split one pool at random (it would have been" in metrics["lira_auc"].note
 
 
 def test_lira_is_that_of_its_formula(overfitted: Path, tmp_path: Path) -> None:
