@@ -17,7 +17,7 @@ from suites.memorization.hygiene.judgeable import BLIND_AUC, blind_auc, members_
 from suites.memorization.hygiene.rates import Side, rate, rate_name, side_of
 
 LOSS = "loss"
-SIGNALS = ("log_odds", "zlib", "min_k", "min_k_pp", "calibrated")
+SIGNALS = ("log_odds", "zlib", "min_k", "min_k_pp", "calibrated", "neighbours")
 """Columns beside the loss, higher: likelier a member; each only where the model or the audit has it."""
 _ADVANTAGE_NOTE = "largest TPR - FPR over all thresholds; leans upwards in small samples, the interval allows for it"
 _PERMUTED_NOTE = "control: AUC of the loss with memberships drawn by lot; 0.5 but for chance"

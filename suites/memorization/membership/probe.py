@@ -24,7 +24,7 @@ from suites.memorization.hygiene.columns import Kept, MemberRow, as_columns, mem
 from suites.memorization.hygiene.rates import DEFAULT_FPRS
 from suites.memorization.members import MEMBERS, NON_MEMBERS, manifest_sources
 from suites.memorization.membership.ceilings import ceilings
-from suites.memorization.membership.metrics import declared_metrics
+from suites.memorization.membership.metrics import SIGNALS, declared_metrics
 from suites.memorization.membership.records import Records, membership_cases, whole_text
 from suites.memorization.membership.scores import Scored, Settings, check_base, class_scores, token_scores
 from suites.memorization.signals.tokens import LOWEST_SHARE
@@ -54,6 +54,14 @@ class MembershipParams(ProbeParams):
         default=16, ge=1, description="tokens of a text that a masked model is asked for, each a reading of the text"
     )
 
+    neighbours: int = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        description="language models: neighbours of each text, a few tokens exchanged, that it is set against; each "
+        "costs as much as the text itself; 0: none",
+    )
+
     @field_validator("fprs")
     @classmethod
     def _rates(cls, fprs: tuple[float, ...]) -> tuple[float, ...]:
@@ -80,6 +88,9 @@ class MembershipRow(MemberRow):
     )
     base_loss: Series[float] = column("loss before training, where the role base is given", "nats", nullable=True)
     calibrated: Series[float] = column("how far training took the loss down", "nats", nullable=True)
+    neighbours: Series[float] = column(
+        "how much likelier it is than texts with a few of its tokens exchanged", "nats", nullable=True
+    )
     claimed: Series[float] = column("epsilon that the training claims; empty: none", nullable=True)
     delta: Series[float] = column("delta of that claim", nullable=True)
     ceilings: Series[object] = list_column(
@@ -88,7 +99,7 @@ class MembershipRow(MemberRow):
     )
 
 
-_SIGNALS = ("label", "correct", "scored", "log_odds", "zlib", "min_k", "min_k_pp", "base_loss", "calibrated")
+_SIGNALS = ("label", "correct", "scored", "base_loss", *SIGNALS)
 """Columns that some kinds of model do not have."""
 
 
@@ -101,7 +112,8 @@ class Membership(Probe[MembershipParams]):
         summary="How well what the model says of a record tells whether it was trained on it.",
         paper=(
             "Yeom et al. 2018, Privacy Risk in Machine Learning (loss); Carlini et al. 2021 and 2022 (zlib, reference, "
-            "TPR at low FPR); Shi et al. 2023 (Min-K%); Zhang et al. 2024 (Min-K%++); Das et al. 2024 (blind baseline)"
+            "TPR at low FPR); Shi et al. 2023 (Min-K%); Zhang et al. 2024 (Min-K%++); after Mattern et al. 2023 "
+            "(neighbours); Das et al. 2024 (blind baseline)"
         ),
         cannot_tell=(
             "Attacks by one model are weak and average-case (Carlini et al. 2022, LiRA): finding no signal is no "
@@ -175,7 +187,10 @@ class Membership(Probe[MembershipParams]):
         return declared_metrics(self.params.fprs)
 
     def cost(self, cases: Sequence[Case]) -> int:
-        """Tokens, roughly: characters / 4, of each text once, of a masked model's once per position asked for."""
+        """Tokens, roughly: characters / 4, of each text once, of a masked model's once per position asked for.
+
+        Of each neighbour as many.
+        """
         total = 0
         for case in cases:
             tokens = max(1, len(whole_text(case.data)) // _CHARACTERS)
@@ -184,7 +199,7 @@ class Membership(Probe[MembershipParams]):
                 total += tokens * min(tokens, self.params.masked_positions)
             else:
                 total += tokens
-        return total
+        return total * (1 + self.params.neighbours)
 
     def _scores(self, scorer: Scorer, cases: Sequence[Case]) -> list[Scored]:
         base = self.others[BASE] if BASE in self.others else None  # noqa: SIM401, Models raises for a missing role
@@ -195,7 +210,9 @@ class Membership(Probe[MembershipParams]):
         trained: Any = None if manifest is None else manifest.config.get("max_tokens")
         if isinstance(trained, int):  # what training cut off taught nothing
             limit = min(limit, trained)
-        return token_scores(scorer, base, cases, Settings(limit, self.params.masked_positions, self.params.k))
+        return token_scores(
+            scorer, base, cases, Settings(limit, self.params.masked_positions, self.params.k, self.params.neighbours)
+        )
 
 
 def _known(cases: Sequence[Case], seed: int) -> Kept:

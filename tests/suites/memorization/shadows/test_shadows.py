@@ -17,12 +17,15 @@ from harness.api.models import Models
 from harness.api.probe import Plan
 from harness.checkpoint import CheckpointInfo, CheckpointSource, Permissions, inspect_checkpoint, load_checkpoint
 from harness.cli import app
-from harness.errors import NoDataError, UsageError
+from harness.data.datasets import DataSource, load_dataset
+from harness.data.schemas import LabelledTexts
+from harness.errors import NoDataError, UsageError, WrongDataError
 from harness.provenance.manifest import MANIFEST_NAME
 from harness.record.prepared import KeptOnDisk
 from harness.scorer.hf import HFScorer
 from privacy.training import train
 from suites.memorization.shadow_attack import ShadowAttack, ShadowAttackParams
+from suites.memorization.shadows.pool import load_pool
 from suites.memorization.shadows.store import read_shadows, shadow_folder, shadow_path
 from suites.memorization.shadows.train import train_shadows
 from tests.privacy.toys import make_base, make_spec, nonsense, write_rows
@@ -180,6 +183,16 @@ def test_a_manifest_has_no_other_base_opened(tmp_path: Path) -> None:
     with_config(trained, base=None, fresh=fresh)
     with pytest.raises((NoDataError, UsageError), match="outside its folder"):
         train_shadows(trained, count=1, mode="same")
+
+
+def test_held_out_records_that_were_members_are_refused(overfitted: Path, tmp_path: Path) -> None:
+    info = info_of(overfitted)
+    assert info.manifest is not None
+    rows = [*nonsense(N, 2), {**nonsense(N, 1)[0], "text": nonsense(N, 1)[0]["text"].upper()}]
+    source = DataSource(source=str(write_rows(tmp_path / "out.jsonl", rows)))
+    named = {"non_members": source, "non_members_digest": load_dataset(source, LabelledTexts).digest}
+    with pytest.raises(WrongDataError, match="1 of 61 non-members are members as well"):
+        load_pool(replace(info, manifest=info.manifest.model_copy(update=named)))
 
 
 def test_coins_are_fair_and_each_shadow_has_its_own(overfitted: Path) -> None:
