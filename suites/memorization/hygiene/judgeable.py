@@ -31,7 +31,7 @@ def where_judgeable(make: Make) -> Make:
     """Metrics without a value where a side is empty, or where texts alone tell the sides apart."""
 
     def judged(rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
-        why = _why_unjudgeable(rows.good)
+        why = why_unjudgeable(rows.good)
         for metric in make(rows, named):
             yield metric if why is None else _unjudged(metric, named[metric.key], why)
 
@@ -63,7 +63,7 @@ def blind_auc(rows: Rows, named: Named) -> Metric:
     return named.value(blind.auc, interval, few, missing=rows.missing, note=note)
 
 
-def _why_unjudgeable(good: pd.DataFrame) -> str | None:
+def why_unjudgeable(good: pd.DataFrame) -> str | None:
     """Why a signal of the model would say nothing; None where the blind baseline finds none."""
     blind = _blind(good)
     why = None if blind is None else why_different(blind)

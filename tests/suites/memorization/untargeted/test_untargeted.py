@@ -97,5 +97,5 @@ def test_an_index_or_a_text_that_cannot_be_read_is_one_sentence(gpt: CheckpointI
         with pytest.raises(UsageError, match="nowhere"):
             probe.cases(Plan(gpt, 0))
     (tmp_path / "torn.jsonl").write_bytes(b'{"text": "whole"}\n{"text": "to')
-    with pytest.raises(DataError, match="torn.jsonl"):
+    with pytest.raises(DataError, match=r"torn\.jsonl"):
         load_dataset(DataSource(source=str(tmp_path / "torn.jsonl")), Texts)
