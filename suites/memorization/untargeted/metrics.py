@@ -25,7 +25,23 @@ def untargeted_metrics(top: int) -> tuple[Declared, ...]:
         )
         for signal in SIGNALS
     )
-    return (ShareOf("found_share", Better.LOWER, "found", empty="no sample was drawn", **distinct), *ranked)
+    return (
+        ShareOf("found_share", Better.LOWER, "found", empty="no sample was drawn", **distinct),
+        ShareOf("personal_share", Better.LOWER, of(_some, "personal"), empty="no sample was drawn", **distinct),
+        ShareOf(
+            "personal_beyond_base_share",
+            Better.LOWER,
+            of(_some, "personal_beyond"),
+            about=of(lambda values: values.notna(), "personal_beyond"),
+            empty="no sample was drawn",
+            **distinct,
+        ),
+        *ranked,
+    )
+
+
+def _some(values: Any) -> Any:
+    return values > 0
 
 
 def _named(signal: str) -> Named:

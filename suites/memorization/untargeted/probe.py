@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+import pandas as pd
 from pandera.typing import Series
 from pydantic import Field
 
@@ -23,12 +24,13 @@ from harness.checkpoint import CheckpointInfo
 from harness.data.datasets import DataSource
 from harness.data.schemas import Texts
 from harness.errors import NoDataError
+from privacy.scrub.recognise import finder_for
 from suites.memorization.extraction.copies import text_index
 from suites.memorization.members import MEMBERS, check_side, manifest_sources
 from suites.memorization.membership.scores import check_base, token_signals
 from suites.memorization.sides import TEXTS
 from suites.memorization.signals.tokens import LOWEST_SHARE, loss
-from suites.memorization.untargeted.lookup import found_by, found_in
+from suites.memorization.untargeted.lookup import InIndex, InTexts, personal
 from suites.memorization.untargeted.metrics import SIGNALS, untargeted_metrics
 
 BASE = "base"
@@ -50,6 +52,14 @@ class UntargetedParams(ProbeParams):
         default=100, ge=1, description="characters in a row, from the start of a word, that the training text has too"
     )
     top: int = Field(default=_TOP, ge=1, description="samples that an attacker looks at, the first by each signal")
+    languages: tuple[str, ...] = Field(
+        default=("en", "zh"), description="languages whose forms of personal data are recognised"
+    )
+    names: Literal["off", "cue", "presidio"] = Field(
+        default="cue",
+        description="names that count as personal data: none, those behind a cue, or those that Presidio finds (extra "
+        "pii) as well",
+    )
     index: str | None = Field(
         default=None,
         description="folder of an index of the training text (assay data FILE --index FOLDER) that is looked in; "
@@ -68,6 +78,10 @@ class UntargetedRow(ProbeRow):
     min_k: Series[float] = column("mean log-probability of its least likely tokens", "nats", nullable=True)
     min_k_pp: Series[float] = column(
         "the same, each token standardised by all that could stand there", "standard deviations", nullable=True
+    )
+    personal: Series[int] = column("values of personal data in it that stand in the training text", ge=0)
+    personal_beyond: Series[pd.Int64Dtype] = column(
+        "of them, those that the base does not write in as many samples; empty: no base", ge=0, nullable=True
     )
     calibrated: Series[float] = column("how much likelier it is than before training", "nats", nullable=True)
 
@@ -107,10 +121,12 @@ class Untargeted(Probe[UntargetedParams]):
         return {TEXTS: trained[MEMBERS]} if MEMBERS in trained else {}
 
     def cases(self, plan: Plan) -> list[Case]:
-        """One per sample. Raises NoDataError where there is no training text.
+        """One per sample.
 
-        Raises UsageError for an index that cannot be read, DataError where the manifest's records have changed.
+        Raises NoDataError where there is no training text, UsageError for an index that cannot be read or a language
+        without recognisers, DataError where the manifest's records have changed.
         """
+        finder_for(self.params.languages, self.params.names)
         texts, manifest = plan.data.get(TEXTS), plan.checkpoint.manifest
         if self.params.index is not None:
             text_index(self.params.index)
@@ -142,7 +158,7 @@ class Untargeted(Probe[UntargetedParams]):
             if "error" in found:
                 yield error_row(case, found["error"])
             else:
-                yield ok_row(case, **{**dict.fromkeys(SIGNALS, np.nan), **found})
+                yield ok_row(case, **{**dict.fromkeys(SIGNALS, np.nan), "personal_beyond": None, **found})
 
     def declared(self) -> tuple[Declared, ...]:
         """With the samples that are looked at."""
@@ -152,23 +168,35 @@ class Untargeted(Probe[UntargetedParams]):
         """The columns of each case, or its error, by id."""
         samples = list(self._samples(models.subject, plan.cases))
         texts = ["" if isinstance(each, str) else each[1] for each in samples]
-        if self.params.index is not None:
-            found = found_by(text_index(self.params.index), texts, self.params.match_chars)
-        else:
-            training = [str(text) for text in plan.data[TEXTS].frame["text"]]
-            found = found_in(training, texts, self.params.match_chars)
         if BASE in models:
             check_base(models[BASE], models.subject, make_cases({"text": text} for text in dict.fromkeys(texts)))
+        known = self._known(models, plan, texts)
         signals, seen = iter(_signals(models, [each for each in samples if not isinstance(each, str)])), set[str]()
         kept: dict[str, dict[str, Any]] = {}
-        for case, each, is_found in zip(plan.cases, samples, found, strict=True):
+        for case, each, columns in zip(plan.cases, samples, known, strict=True):
             if isinstance(each, str):
                 kept[case.id] = {"error": each}
                 continue
-            known = {"found": is_found, "repeats": each[1] in seen, "scored": len(each[0])}
-            kept[case.id] = {**known, **next(signals)}
+            kept[case.id] = {**columns, "repeats": each[1] in seen, "scored": len(each[0]), **next(signals)}
             seen.add(each[1])
         return kept
+
+    def _known(self, models: Models, plan: Plan, texts: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """What of each text stands in the training text."""
+        if self.params.index is not None:
+            training: InIndex | InTexts = InIndex(text_index(self.params.index))
+        else:
+            training = InTexts([str(text) for text in plan.data[TEXTS].frame["text"]])
+        finder = finder_for(self.params.languages, self.params.names)
+        values = personal(finder, texts)
+        held = training.holds(frozenset().union(*values))
+        common: frozenset[str] | None = None
+        if BASE in models:
+            others = self._samples(models[BASE], plan.cases)
+            common = frozenset().union(*personal(finder, [each[1] for each in others if not isinstance(each, str)]))
+        for found, own in zip(training.repeat(texts, self.params.match_chars), values, strict=True):
+            columns: dict[str, Any] = {"found": found, "personal": len(own & held)}
+            yield columns if common is None else {**columns, "personal_beyond": len((own & held) - common)}
 
     def _samples(self, scorer: Scorer, cases: Sequence[Case]) -> Iterator[tuple[tuple[int, ...], str] | str]:
         """Tokens and text of each sample, or why there is none; by its case alone."""

@@ -58,6 +58,8 @@ def test_what_was_learnt_by_heart_is_written_and_found(gpt: CheckpointInfo, tmp_
     share = metrics["found_share"].value
     assert share is not None
     assert share > 0.1
+    assert (rows["personal"] == 0).all()  # nonsense words are no one's
+    assert metrics["personal_beyond_base_share"].value == 0
     distinct = rows[~rows["repeats"] & (rows["scored"] > 0)].sort_values("case_id")
     for signal, sign in (("loss", -1), ("zlib", 1), ("min_k", 1), ("calibrated", 1)):
         metric = metrics[f"found_in_top_share_by_{signal}"]
@@ -99,3 +101,22 @@ def test_an_index_or_a_text_that_cannot_be_read_is_one_sentence(gpt: CheckpointI
     (tmp_path / "torn.jsonl").write_bytes(b'{"text": "whole"}\n{"text": "to')
     with pytest.raises(DataError, match=r"torn\.jsonl"):
         load_dataset(DataSource(source=str(tmp_path / "torn.jsonl")), Texts)
+
+
+def test_a_language_without_recognisers_is_one_sentence(gpt: CheckpointInfo) -> None:
+    with pytest.raises(UsageError, match="no recogniser for 'fr'"):
+        Untargeted(UntargetedParams(languages=("en", "fr"))).cases(Plan(gpt, 0))
+
+
+def test_personal_data_is_counted_less_what_the_base_writes(gpt: CheckpointInfo, tmp_path: Path) -> None:
+    """Of a probe whose finder takes some words for personal data: those that the base writes too are left out."""
+    probe = Untargeted(UntargetedParams(samples=60, new_tokens=12, match_chars=24, top=5))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "suites.memorization.untargeted.probe.personal", lambda _, texts: [frozenset(t.split()) for t in texts]
+        )
+        rows, metrics = measured(probe, gpt, tmp_path, gpt.path.parent / "base")
+    assert (rows["personal"] >= rows["personal_beyond"]).all()
+    assert rows["personal"].sum() > rows["personal_beyond"].sum()
+    share = metrics["personal_share"].value
+    assert share == pytest.approx((rows[~rows["repeats"]]["personal"] > 0).mean())
