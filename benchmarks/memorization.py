@@ -1,7 +1,7 @@
 """What the memorization suite saves: one reading for all signals, secrets as a tree, batched samples, cheap shadows.
 
 The GPT of `planted` (a million weights, real news) and its classifier (MiniLM on SST-2). Both sides run in this
-process, in turns.
+process, in turns, and count processor seconds: they do not swing with what else the machine does.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from time import process_time
 
 import numpy as np
 import torch
@@ -18,7 +19,6 @@ from scipy.stats import spearmanr
 from benchmarks.data import news
 from benchmarks.planted import base_gpt, trained
 from benchmarks.report import Cell
-from benchmarks.timing import alternate, seconds
 from harness.api.case import make_cases
 from harness.api.requests.distributions import Distributions
 from harness.api.requests.sampling import SampleRequest
@@ -41,7 +41,8 @@ from suites.memorization.signals.lira import lira_offline
 from suites.memorization.signals.tokens import LOWEST_SHARE, loss, min_k, min_k_plus_plus
 
 PEERS = ("transformers",)
-_REPEATS = 3
+_REPEATS = 2
+"""Of each the quicker one counts: the first also warms up."""
 _RECORDS = 200
 _SIGNALS: tuple[Callable[[Distributions, str], float], ...] = (
     lambda answer, _: loss(answer.logprobs),
@@ -53,12 +54,12 @@ _PATTERN, _CUE = "#####", "The code of Ada Lamson is "
 _SCORED_ALONE = 1_000
 """Of the 100,000 secrets; the time of the others is taken to be theirs."""
 _SAMPLES, _NEW = 64, 32
-_SHADOWS, _SHADOW_RECORDS = 4, 100
+_SHADOWS, _SHADOW_RECORDS = 4, 60
 """Of either side. So few shadows are no good attack; how two kinds of them agree they show."""
 
 
 def run() -> list[Cell]:
-    """Times of both ways, seconds; what was measured on a sample says so."""
+    """Processor seconds of both ways; what was measured on a sample says so."""
     loaded = load_checkpoint(inspect_checkpoint(CheckpointSource(source=str(base_gpt()))), dtype="fp32")
     scorer = HFScorer(loaded)
     return [
@@ -67,6 +68,17 @@ def run() -> list[Cell]:
         _sampling(scorer),
         *_shadows(),
     ]
+
+
+def _in_turns(ours: Callable[[], object], peer: Callable[[], object]) -> tuple[float, float]:
+    times = [(_spent(ours), _spent(peer)) for _ in range(_REPEATS)]
+    return min(mine for mine, _ in times), min(other for _, other in times)
+
+
+def _spent(work: Callable[[], object]) -> float:
+    start = process_time()
+    work()
+    return process_time() - start
 
 
 def _cell(case: str, ours: float, peer: float, target: float, **extra: object) -> Cell:
@@ -88,7 +100,7 @@ def _signals(scorer: HFScorer) -> Cell:
             for each, answer in zip(windows, answers, strict=True):
                 signal(answer, each.text)
 
-    ours, peer = alternate(once, each_signal, _REPEATS)
+    ours, peer = _in_turns(once, each_signal)
     return _cell("one reading per record for all signals, against one per signal", ours, peer, 1 / 3, records=_RECORDS)
 
 
@@ -111,7 +123,7 @@ def _exposure(scorer: HFScorer, model: torch.nn.Module) -> list[Cell]:
         answers = scorer.ask([TokenRequest(context, tokens[place][known:]) for place in some])
         found.append(np.array([float(answer.logprobs.sum()) for answer in answers]))
 
-    ours, sampled = alternate(tree, alone, _REPEATS)
+    ours, sampled = _in_turns(tree, alone)
     both = found[-2][some] - found[-1]
     apart = float(np.abs(both - both.mean()).max())  # what all secrets begin with is scored by one side only
     positions = len({one[:end] for one in tokens for end in range(known, len(one))})
@@ -137,7 +149,7 @@ def _exposure(scorer: HFScorer, model: torch.nn.Module) -> list[Cell]:
 
 
 def _floor(model: torch.nn.Module, positions: int, length: int) -> float:
-    """Seconds of the bare model on so many token positions, in rows as long as the texts are."""
+    """Processor seconds of the bare model on so many token positions, in rows as long as the texts are."""
     rows = max(1, positions // length)
     ids = torch.randint(0, 1000, (256, length))
 
@@ -146,8 +158,7 @@ def _floor(model: torch.nn.Module, positions: int, length: int) -> float:
             for start in range(0, rows, len(ids)):
                 model(input_ids=ids[: min(len(ids), rows - start)])
 
-    bare()
-    return min(seconds(bare) for _ in range(_REPEATS))
+    return min(_spent(bare) for _ in range(_REPEATS))
 
 
 def _sampling(scorer: HFScorer) -> Cell:
@@ -160,7 +171,7 @@ def _sampling(scorer: HFScorer) -> Cell:
         for request in requests:
             scorer.ask([request])
 
-    ours, peer = alternate(together, one_at_a_time, _REPEATS)
+    ours, peer = _in_turns(together, one_at_a_time)
     return _cell("samples in one batch, against one at a time", ours, peer, 1 / 4, samples=_SAMPLES, new_tokens=_NEW)
 
 
@@ -175,7 +186,7 @@ def _shadows() -> list[Cell]:
     modes: tuple[Mode, ...] = ("head", "same")
     for mode in modes:
         shutil.rmtree(shadow_folder(info.path), ignore_errors=True)
-        times[mode] = seconds(_training(info.path, mode))
+        times[mode] = _spent(_training(info.path, mode))
         shadows = read_shadows(info.path, {})
         usable = ~shadows.inside.all(axis=0)
         scores[mode] = np.where(usable, lira_offline(target, shadows.signals, shadows.inside), np.nan)
