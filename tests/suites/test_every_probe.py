@@ -66,6 +66,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     frames = {
         "examples": pd.DataFrame({"text": texts(48), "label": [i % 2 for i in range(48)]}),
         "texts": pd.DataFrame({"text": texts(12)}),
+        "passages": pd.DataFrame({"text": texts(12)}),
         "control": pd.DataFrame({"text": [text[::-1] for text in texts(12)]}),
         "pairs": pd.DataFrame(
             {
