@@ -27,7 +27,7 @@ Scored = Mapping[tuple[int, int], Sequence[Any]]
 def made(cells_of: Scored, quality: Quality = Quality.ACCURACY) -> pd.DataFrame:
     rows = []
     for (size, seed), values in cells_of.items():
-        about = {"quality": quality.value, "data": "/a/held.jsonl", "records": 100, "size": size, "seed": seed}
+        about: dict[str, Any] = {"quality": quality.value, "data": "/a/held.jsonl", "records": 100, "size": size, "seed": seed}
         about |= {"checkpoint": f"n{size}-seed{seed}", "epochs": 3, "seconds": 60.0, "weights": "w"}
         for index, value in enumerate(values):
             scored: dict[str, Any] = {"status": "error", "error": "too long"}
@@ -76,15 +76,15 @@ def test_examples_that_some_model_could_not_be_scored_on_count_for_none() -> Non
 
 
 def test_intervals_hold_the_mean_of_all_seeds_and_examples() -> None:
-    """200 curves of models whose accuracy varies by seed (sd 0.03): 95 % intervals hold 0.7 in 90 % or more."""
+    """60 curves of models whose accuracy varies by seed (sd 0.03): 95 % intervals hold 0.7 in nearly all."""
     rng, held = np.random.default_rng(1), 0
-    for _ in range(200):
+    for _ in range(60):
         chances = 0.7 + 0.03 * rng.standard_normal(4)
         curve = measure(made({(10, seed): list(rng.random(60) < chance) for seed, chance in enumerate(chances)}))
         interval = curve.points[0].quality.interval
         assert interval is not None
         held += interval.low <= 0.7 <= interval.high
-    assert held >= 180
+    assert held >= 54
 
 
 def test_what_is_said() -> None:
