@@ -27,7 +27,13 @@ Scored = Mapping[tuple[int, int], Sequence[Any]]
 def made(cells_of: Scored, quality: Quality = Quality.ACCURACY) -> pd.DataFrame:
     rows = []
     for (size, seed), values in cells_of.items():
-        about: dict[str, Any] = {"quality": quality.value, "data": "/a/held.jsonl", "records": 100, "size": size, "seed": seed}
+        about: dict[str, Any] = {
+            "quality": quality.value,
+            "data": "/a/held.jsonl",
+            "records": 100,
+            "size": size,
+            "seed": seed,
+        }
         about |= {"checkpoint": f"n{size}-seed{seed}", "epochs": 3, "seconds": 60.0, "weights": "w"}
         for index, value in enumerate(values):
             scored: dict[str, Any] = {"status": "error", "error": "too long"}
