@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import datasets
 import pytest
 
+from harness.api.registry import find_probes
 from harness.audit.plan import make_plan
 from harness.audit.run import run_audit, start_audit
 from harness.audit.spec import AuditSpec, load_spec
@@ -70,12 +72,20 @@ CLASSES = {
     "questions": ["yes", "no", "maybe"],
 }
 """Of the checkpoint of each spec; the others take any that embeds."""
+TAGGER = "entities"
+TAGGED = [
+    {"tokens": "the old doctor was good", "tags": "O O B O O"},
+    {"tokens": "a film , a book", "tags": "O B O O B"},
+]
 
 
-def checkpoint(folder: Path, names: Sequence[str] | None) -> Path:
-    """A tiny model, a classifier of these classes where there are such."""
+def checkpoint(folder: Path, spec: str) -> Path:
+    """A tiny model: a tagger, a classifier of the spec's classes, or one that embeds."""
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+    if spec == TAGGER:
+        return make_checkpoint(folder / "model", "bert", "token_classifier")
+    names = CLASSES.get(spec)
     base = make_checkpoint(folder / "base", "bert", "base")
     if names is None:
         return base
@@ -102,7 +112,12 @@ def test_a_pack_runs_and_its_gates_are_about_what_it_measures(
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(datasets, "load_dataset", hub)
     written = load_spec(path).model_dump(exclude={"checkpoint", "output", "limits"})
-    source = str(checkpoint(tmp_path, CLASSES.get(path.stem)))
+    if any(probe["name"] not in find_probes().probes for probe in written["probes"]):
+        pytest.skip("needs a probe that is not here")
+    if path.stem == TAGGER:
+        (tmp_path / "tagged.jsonl").write_text("".join(json.dumps(row) + "\n" for row in TAGGED))
+        written["data"] = {"tagged": str(tmp_path / "tagged.jsonl")}
+    source = str(checkpoint(tmp_path, path.stem))
     few = {"checkpoint": source, "output": tmp_path / "audits", "limits": {"cases": 12}, "tracking": {"uri": "off"}}
     plan = make_plan(AuditSpec.model_validate({**written, **few}))
     assert [planned.probe.name for planned in plan.probes] == [probe.name for probe in plan.spec.probes]
