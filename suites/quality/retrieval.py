@@ -99,7 +99,7 @@ class Retrieval(Probe[RetrievalParams]):
     )
     needs = (any_of(Need.EMBEDDINGS, Need.MASKED_LM, Need.CAUSAL_LM, Need.SEQUENCE_CLASSIFIER, Need.TOKEN_CLASSIFIER),)
     inputs = {  # noqa: RUF012
-        "questions": Input(LabelledTexts, "questions, each labelled by the answer that is right"),
+        "queries": Input(LabelledTexts, "questions, each labelled by the answer that is right"),
         "entries": Input(LabelledTexts, "known questions or texts, each labelled by its answer"),
     }
     metrics = (
@@ -131,7 +131,7 @@ class Retrieval(Probe[RetrievalParams]):
 
     def cases(self, plan: Plan) -> list[Case]:
         """One case per question. Raises WrongDataError for one whose answer no entry has, and for a single answer."""
-        entries, questions = plan.data["entries"], plan.data["questions"]
+        entries, questions = plan.data["entries"], plan.data["queries"]
         for data in (entries, questions):
             if "pair" in data.frame:
                 raise WrongDataError(

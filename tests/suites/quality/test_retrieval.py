@@ -53,7 +53,7 @@ def bound(probe: Retrieval, one: Any, data: Plan, folder: Path) -> Retrieval:
 
 def rows_for(questions: pd.DataFrame, folder: Path, entries: pd.DataFrame = ENTRIES, **params: Any) -> pd.DataFrame:
     one, probe = fake(), Retrieval(RetrievalParams(**params))
-    data = plan(one.info, questions=questions, entries=entries)
+    data = plan(one.info, queries=questions, entries=entries)
     return rows_of(bound(probe, one, data, folder), one, probe.cases(data), folder)
 
 
@@ -110,7 +110,7 @@ def test_a_tiny_checkpoint_agrees_with_its_bare_forward_pass(kind: str, head: st
     entries = pd.DataFrame({"text": ["a good film", "the old doctor", "her house at work"], "label": ["1", "2", "3"]})
     questions = pd.DataFrame({"text": ["good film was it", "the doctor", "house", "she"], "label": list("1231")})
     probe = Retrieval()
-    data = plan(one.info, questions=questions, entries=entries)
+    data = plan(one.info, queries=questions, entries=entries)
     rows = rows_of(bound(probe, one, data, tmp_path), one, probe.cases(data), tmp_path)
 
     def vector(text: str) -> Any:
@@ -131,11 +131,11 @@ def test_what_cannot_be_ranked_is_refused() -> None:
     info = make_info(Need.MASKED_LM)
     questions = pd.DataFrame({"text": ["a", "b"], "label": ["x", "other"]})
     with pytest.raises(WrongDataError, match=r"row 2 of those used has the label 'other', which no entry of"):
-        Retrieval().cases(plan(info, questions=questions, entries=ENTRIES))
+        Retrieval().cases(plan(info, queries=questions, entries=ENTRIES))
     with pytest.raises(WrongDataError, match="all entries have the same label"):
-        Retrieval().cases(plan(info, questions=questions, entries=ENTRIES[:1]))
+        Retrieval().cases(plan(info, queries=questions, entries=ENTRIES[:1]))
     with pytest.raises(WrongDataError, match="has a column pair"):
-        Retrieval().cases(plan(info, questions=questions.assign(pair="p"), entries=ENTRIES))
+        Retrieval().cases(plan(info, queries=questions.assign(pair="p"), entries=ENTRIES))
 
 
 def test_a_file_without_the_columns_is_named(tmp_path: Path) -> None:
