@@ -33,7 +33,7 @@ class LambadaRow(ProbeRow):
 
 
 _WORD = "all tokens of the word, as EleutherAI lm-evaluation-harness counts it"
-_TOKEN = "the last token only, the word's others given, as the GPT-2 paper counts it; larger than the last word's"
+_TOKEN = "the last token only, the word's others given, as the GPT-2 paper counts it; easier than the whole word"
 
 
 class Lambada(Probe[ProbeParams]):
