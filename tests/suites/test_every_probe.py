@@ -67,6 +67,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     frames = {
         "examples": pd.DataFrame({"text": texts(48), "label": [i % 2 for i in range(48)]}),
         "texts": pd.DataFrame({"text": texts(12)}),
+        "passages": pd.DataFrame({"text": texts(12)}),
+        "queries": pd.DataFrame({"text": texts(12), "label": [i % 3 for i in range(12)]}),
+        "entries": pd.DataFrame({"text": [f"{text} again" for text in texts(9)], "label": [i % 3 for i in range(9)]}),
+        "paraphrases": pd.DataFrame({"text": texts(12), "set": [str(i // 3) for i in range(12)]}),
         "control": pd.DataFrame({"text": [text[::-1] for text in texts(12)]}),
         "pairs": pd.DataFrame(
             {
