@@ -64,7 +64,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Data for every input, and a checkpoint for every need."""
     home = tmp_path_factory.mktemp("every")
     frames = {
-        "examples": pd.DataFrame({"text": texts(48), "label": [i % 2 for i in range(48)]}),
+        "examples": pd.DataFrame(
+            {"text": texts(48), "label": [i % 2 for i in range(48)], "score": [i / 10 for i in range(48)]}
+        ),
+        "inside": pd.DataFrame({"text": texts(6)}),
+        "outside": pd.DataFrame({"text": [text.replace(" ", " not ") for text in texts(6)]}),
         "texts": pd.DataFrame({"text": texts(12)}),
         "control": pd.DataFrame({"text": [text[::-1] for text in texts(12)]}),
         "pairs": pd.DataFrame(
@@ -81,6 +85,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_checkpoint(home / "base", "bert", "base")
     make_checkpoint(home / "masked", "bert", "masked_lm")
     make_checkpoint(home / "written", "gpt2", "causal_lm")
+    make_checkpoint(home / "numbers", "bert", "regression")
     rows = {"data": {"source": str(home / "examples.jsonl"), "stop": 24}}
     rows["held_out"] = {"source": str(home / "examples.jsonl"), "start": 24}
     trained(home / "classifier", home / "base", CANARIES[:1], task="classification", label_names=["0", "1"], **rows)
@@ -97,7 +102,7 @@ def trained(output: Path, base: Path, canaries: Sequence[dict[str, Any]], **fiel
 
 def checkpoint_for(probe: ProbeClass, home: Path) -> Path:
     """The first checkpoint that offers what the probe needs."""
-    for name in ("classifier", "causal", "masked"):
+    for name in ("classifier", "causal", "masked", "numbers"):
         if probe.why_not(inspect_checkpoint(CheckpointSource(source=str(home / name))).offers) is None:
             return home / name
     raise AssertionError(f"no tiny checkpoint offers what {probe.name} needs; add one here")
