@@ -47,6 +47,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
 }
 
+HEADS = {"numbers": "regression", "tags": "token_classifier", "answers": "question_answering"}
+"""Checkpoints with rarer heads, and which."""
 
 CANARIES = (
     {"kind": "random-tokens", "count": 8, "tokens": 4},
@@ -68,6 +70,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
             {"text": texts(48), "label": [i % 2 for i in range(48)], "score": [i / 10 for i in range(48)]}
         ),
         "inside": pd.DataFrame({"text": texts(6)}),
+        "sentences": pd.DataFrame(
+            {"tokens": texts(8), "tags": ["O B I O" + " O" * (len(t.split()) - 4) for t in texts(8)]}
+        ),
+        "questions": pd.DataFrame({"question": "who", "context": texts(8), "answers": "number"}),
         "outside": pd.DataFrame({"text": [text.replace(" ", " not ") for text in texts(6)]}),
         "texts": pd.DataFrame({"text": texts(12)}),
         "control": pd.DataFrame({"text": [text[::-1] for text in texts(12)]}),
@@ -85,7 +91,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_checkpoint(home / "base", "bert", "base")
     make_checkpoint(home / "masked", "bert", "masked_lm")
     make_checkpoint(home / "written", "gpt2", "causal_lm")
-    make_checkpoint(home / "numbers", "bert", "regression")
+    for name, head in HEADS.items():
+        make_checkpoint(home / name, "bert", head)
     rows = {"data": {"source": str(home / "examples.jsonl"), "stop": 24}}
     rows["held_out"] = {"source": str(home / "examples.jsonl"), "start": 24}
     trained(home / "classifier", home / "base", CANARIES[:1], task="classification", label_names=["0", "1"], **rows)
@@ -102,7 +109,7 @@ def trained(output: Path, base: Path, canaries: Sequence[dict[str, Any]], **fiel
 
 def checkpoint_for(probe: ProbeClass, home: Path) -> Path:
     """The first checkpoint that offers what the probe needs."""
-    for name in ("classifier", "causal", "masked", "numbers"):
+    for name in ("classifier", "causal", "masked", *HEADS):
         if probe.why_not(inspect_checkpoint(CheckpointSource(source=str(home / name))).offers) is None:
             return home / name
     raise AssertionError(f"no tiny checkpoint offers what {probe.name} needs; add one here")
