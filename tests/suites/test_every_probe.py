@@ -36,6 +36,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "memorization/extraction": {"prefix_tokens": 5, "suffix_tokens": 3, "window_chars": 60, "joined": True},
     "bias/counterfactual": {"axes": ["gender"]},
     "adversarial/clare": {"query_budget": 60},
+    "quality/generation": {"decoding": "sample", "samples": 2, "max_new_tokens": 6},
     "memorization/mask_recovery": {"window_tokens": 8, "span_tokens": 2},
     "memorization/pii": {"samples": 2, "candidates": 6, "new_tokens": 8},
     "adversarial/faster_genetic": {"query_budget": 100},
@@ -73,6 +74,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "sentences": pd.DataFrame(
             {"tokens": texts(8), "tags": ["O B I O" + " O" * (len(t.split()) - 4) for t in texts(8)]}
         ),
+        "tasks": pd.DataFrame({"prompt": texts(8), "references": texts(8)}),
         "questions": pd.DataFrame({"question": "who", "context": texts(8), "answers": "number"}),
         "outside": pd.DataFrame({"text": [text.replace(" ", " not ") for text in texts(6)]}),
         "texts": pd.DataFrame({"text": texts(12)}),

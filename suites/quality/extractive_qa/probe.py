@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -23,6 +22,7 @@ from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, 
 from harness.api.scorer import Floats, Scorer
 from harness.data.schemas import EMPTY, has_text
 from harness.errors import WrongDataError
+from suites.quality.cells import one_or_more
 from suites.quality.extractive_qa.reading import Found, read_all
 from suites.quality.extractive_qa.squad import best, exact, f1
 
@@ -112,7 +112,7 @@ class ExtractiveQA(Probe[ExtractiveQAParams]):
         cells = zip(data.frame["question"], data.frame["context"], data.frame["answers"], strict=True)
         found = []
         for row, (question, context, answers) in enumerate(cells, 1):
-            golds = _answers(answers)
+            golds = one_or_more(answers)
             where = f"{data.source.source}: row {row}"
             if not golds and not self.params.unanswerable:
                 raise WrongDataError(
@@ -147,17 +147,3 @@ class ExtractiveQA(Probe[ExtractiveQAParams]):
             no_answer=found.no_answer,
             pieces=found.pieces,
         )
-
-
-def _answers(cell: object) -> list[str]:
-    """Right answers of a cell: none where it is empty or an empty list."""
-    if not isinstance(cell, str) or not cell.strip():
-        return []
-    if cell.lstrip().startswith("["):
-        try:
-            found = json.loads(cell)
-        except ValueError:
-            found = None
-        if isinstance(found, list) and all(isinstance(each, str) for each in found):
-            return [each for each in found if each.strip()]
-    return [cell]

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from harness.api.requests.heads import Tags
+from suites.quality.cells import json_strings
 
 
 def words_of(cell: str) -> list[str]:
     """A JSON list of strings as it is, any other text between its blanks."""
-    if cell.lstrip().startswith("["):
-        try:
-            found = json.loads(cell)
-        except ValueError:
-            found = None
-        if isinstance(found, list) and all(isinstance(word, str) for word in found):
-            return found
-    return cell.split()
+    found = json_strings(cell)
+    return cell.split() if found is None else found
 
 
 def starts_of(words: Sequence[str]) -> list[int]:

@@ -28,7 +28,7 @@ UNBOUNDED = {
     *("mean_abs_difference", "matched_tokens", "control_matched_tokens", "nll"),
     *("token_perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte"),
     *("pseudo_perplexity", "pseudo_bits_per_byte", "exposure", "control_exposure", "rank", "control_rank"),
-    *("nll_scaled", "temperature", "mse", "mae"),
+    *("nll_scaled", "temperature", "mse", "mae", "length"),
 }
 """Metrics of Assay's own probes that have no largest value."""
 

@@ -24,8 +24,10 @@ def classify(request: TextRequest) -> Sequence[float]:
 
 
 def frame() -> pd.DataFrame:
-    short = [{"text": f"short {at}", "label": at % 2, "slice": "web" if at < 20 else "shop"} for at in range(40)]
-    long = [{"text": f"{'word ' * 30}{at}", "label": 0, "slice": None} for at in range(30)]
+    short: list[dict[str, object]] = [
+        {"text": f"short {at}", "label": at % 2, "slice": "web" if at < 20 else "shop"} for at in range(40)
+    ]
+    long: list[dict[str, object]] = [{"text": f"{'word ' * 30}{at}", "label": 0, "slice": None} for at in range(30)]
     return pd.DataFrame(short + long)
 
 
