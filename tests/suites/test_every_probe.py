@@ -71,11 +71,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
             {"text": texts(48), "label": [i % 2 for i in range(48)], "score": [i / 10 for i in range(48)]}
         ),
         "inside": pd.DataFrame({"text": texts(6)}),
-        "sentences": pd.DataFrame(
+        "tagged": pd.DataFrame(
             {"tokens": texts(8), "tags": ["O B I O" + " O" * (len(t.split()) - 4) for t in texts(8)]}
         ),
         "tasks": pd.DataFrame({"prompt": texts(8), "references": texts(8)}),
-        "questions": pd.DataFrame({"question": "who", "context": texts(8), "answers": "number"}),
+        "contexts": pd.DataFrame({"question": "who", "context": texts(8), "answers": "number"}),
         "outside": pd.DataFrame({"text": [text.replace(" ", " not ") for text in texts(6)]}),
         "texts": pd.DataFrame({"text": texts(12)}),
         "control": pd.DataFrame({"text": [text[::-1] for text in texts(12)]}),

@@ -96,7 +96,7 @@ class ExtractiveQA(Probe[ExtractiveQAParams]):
         "out English articles and ASCII punctuation, whatever the language",
     )
     needs = (any_of(Need.QUESTION_ANSWERING),)
-    inputs = {"questions": Input(Questions, "`question`, `context` and `answers`")}  # noqa: RUF012
+    inputs = {"contexts": Input(Questions, "`question`, `context` and `answers`")}  # noqa: RUF012
     metrics = (
         ShareOf("exact_match", Better.HIGHER, of(_scored(exact), "answers", "predicted"), slices=_KINDS),
         MeanOf("f1", Better.HIGHER, of(_scored(f1), "answers", "predicted"), bounds=UNIT, slices=_KINDS),
@@ -108,7 +108,7 @@ class ExtractiveQA(Probe[ExtractiveQAParams]):
 
     def cases(self, plan: Plan) -> list[Case]:
         """One case per question. Raises WrongDataError where an answer is missing, or does not stand in its context."""
-        data = plan.data["questions"]
+        data = plan.data["contexts"]
         cells = zip(data.frame["question"], data.frame["context"], data.frame["answers"], strict=True)
         found = []
         for row, (question, context, answers) in enumerate(cells, 1):

@@ -69,7 +69,7 @@ class TokenClassification(Probe[TokenClassificationParams]):
         cannot_tell="how near a wrong span is: an entity with one word too many is a miss and a false find",
     )
     needs = (any_of(Need.TOKEN_CLASSIFIER),)
-    inputs = {"sentences": Input(TaggedWords, "words and their tags, `tokens` and `tags`")}  # noqa: RUF012
+    inputs = {"tagged": Input(TaggedWords, "words and their tags, `tokens` and `tags`")}  # noqa: RUF012
     metrics = (*entity_metrics(Scheme.IOB2), BY_TYPE, ACCURACY, UNREAD)
     nothing = "no sentence could be tagged"
     Params = TokenClassificationParams
@@ -82,7 +82,7 @@ class TokenClassification(Probe[TokenClassificationParams]):
     def cases(self, plan: Plan) -> list[Case]:
         """One case per sentence. Raises WrongDataError for tags that are none or not the model's."""
         types = _types(plan)
-        data = plan.data["sentences"]
+        data = plan.data["tagged"]
         where, renamed = data.source.source, data.source.label_map
         found = []
         for row, (tokens, tags) in enumerate(zip(data.frame["tokens"], data.frame["tags"], strict=True), 1):

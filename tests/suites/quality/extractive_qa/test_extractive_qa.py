@@ -59,7 +59,7 @@ def test_squad_two_by_hand(tmp_path: Path) -> None:
         ("broken", "nobody knows why", "nobody"),
     )
     probe = ExtractiveQA(ExtractiveQAParams(unanswerable=True))
-    rows = rows_of(probe, scorer(), probe.cases(plan(INFO, questions=data)), tmp_path)
+    rows = rows_of(probe, scorer(), probe.cases(plan(INFO, contexts=data)), tmp_path)
     assert rows["predicted"].tolist()[:4] == ["*Anna Smith*", "*big Paris*", "", "*now*"]
     found = by_key(probe.measure(rows))
     assert (found["exact_match", ""].value, found["exact_match", ""].missing) == (2 / 4, 1)
@@ -71,7 +71,7 @@ def test_squad_two_by_hand(tmp_path: Path) -> None:
 
 def test_squad_one_always_answers(tmp_path: Path) -> None:
     probe = ExtractiveQA()
-    rows = rows_of(probe, scorer(), probe.cases(plan(INFO, questions=questions(("q", "a b", "b")))), tmp_path)
+    rows = rows_of(probe, scorer(), probe.cases(plan(INFO, contexts=questions(("q", "a b", "b")))), tmp_path)
     assert rows["predicted"].tolist() == ["a"]  # whatever [CLS] says
     assert by_key(probe.measure(rows))["no_answer_rate", ""].value == 0.0
 
@@ -108,7 +108,7 @@ def test_pieces_of_all_contexts_are_asked_together() -> None:
 )
 def test_questions_without_a_right_answer_are_refused(row: tuple[str, str, str | None], message: str) -> None:
     with pytest.raises(DataError, match=message):
-        ExtractiveQA().cases(plan(INFO, questions=questions(row)))
+        ExtractiveQA().cases(plan(INFO, contexts=questions(row)))
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ DATA = sentences(
 
 def test_entities_of_four_sentences_by_hand(tmp_path: Path) -> None:
     probe = TokenClassification()
-    rows = rows_of(probe, scorer(), probe.cases(plan(INFO, sentences=DATA)), tmp_path)
+    rows = rows_of(probe, scorer(), probe.cases(plan(INFO, tagged=DATA)), tmp_path)
     assert as_list(rows["predicted"][1]) == ["B-LOC", "B-LOC", "O", "O"]
     found = by_key(probe.measure(rows))
     # true: 2, 2; found: 2, 2, and 1 more where I begins one; both: 2
@@ -92,7 +92,7 @@ def test_the_same_numbers_as_seqeval(tmp_path: Path) -> None:
     true = [[LABELS[at] for at in rng.choice(5, 12, p=[0.6, 0.1, 0.1, 0.1, 0.1])] for _ in range(40)]
     data = sentences(*((" ".join(a), " ".join(b)) for a, b in zip(drawn, true, strict=True)))
     probe = TokenClassification()
-    rows = rows_of(probe, scorer(), probe.cases(plan(INFO, sentences=data)), tmp_path)
+    rows = rows_of(probe, scorer(), probe.cases(plan(INFO, tagged=data)), tmp_path)
     found = by_key(probe.measure(rows))
     sides = ([as_list(cell) for cell in rows["true"]], [as_list(cell) for cell in rows["predicted"]])
     strict = {"mode": "strict", "scheme": scheme.IOB2}
@@ -106,7 +106,7 @@ def test_the_same_numbers_as_seqeval(tmp_path: Path) -> None:
 def test_without_an_error_no_interval_is_a_point(tmp_path: Path) -> None:
     data = sentences(*((f"anna saw {at}", "B-PER O O") for at in range(30)))
     probe = TokenClassification()
-    rows = rows_of(probe, scorer(), probe.cases(plan(INFO, sentences=data)), tmp_path)
+    rows = rows_of(probe, scorer(), probe.cases(plan(INFO, tagged=data)), tmp_path)
     found = by_key(probe.measure(rows))
     for key in ("f1", "strict_f1", "macro_f1"):
         assert found[key, ""].value == 1.0
@@ -116,7 +116,7 @@ def test_without_an_error_no_interval_is_a_point(tmp_path: Path) -> None:
 def test_a_sentence_without_an_answer_is_missing(tmp_path: Path) -> None:
     probe = TokenClassification()
     data = sentences(("broken anna", "O B-PER"), ("anna", "B-PER"))
-    rows = rows_of(probe, scorer(), probe.cases(plan(INFO, sentences=data)), tmp_path)
+    rows = rows_of(probe, scorer(), probe.cases(plan(INFO, tagged=data)), tmp_path)
     metric = by_key(probe.measure(rows))["f1", ""]
     assert (metric.value, metric.n, metric.missing) == (1.0, 1, 1)
 
@@ -143,20 +143,20 @@ def test_a_token_that_spans_words_is_that_of_its_first_character() -> None:
 )
 def test_tags_that_do_not_fit_are_refused_in_a_sentence(row: tuple[str, str], message: str) -> None:
     with pytest.raises(DataError, match=message):
-        TokenClassification().cases(plan(INFO, sentences=sentences(row)))
+        TokenClassification().cases(plan(INFO, tagged=sentences(row)))
 
 
 def test_types_can_be_mapped() -> None:
     source = DataSource(source="test.csv", label_map={"person": "PER", "B-city": "B-LOC"})
     data = dataset(sentences(("a b c", "B-person I-person B-city")), source)
-    (case,) = TokenClassification().cases(plan(INFO, sentences=data))
+    (case,) = TokenClassification().cases(plan(INFO, tagged=data))
     assert case.data["tags"] == ["B-PER", "I-PER", "B-LOC"]
 
 
 def test_a_model_whose_labels_are_no_tags_is_refused() -> None:
     info = replace(INFO, labels=("LABEL_0", "LABEL_1"))
     with pytest.raises(NotApplicableError, match="a label of the model is 'LABEL_0'"):
-        TokenClassification().cases(plan(info, sentences=DATA))
+        TokenClassification().cases(plan(info, tagged=DATA))
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_a_tiny_tagger_is_read_as_transformers_reads_its_words(kind: str, tmp_pa
     words = ["the", "lawyerly", "man", "loved", "xyzzy", "films", "."]
     probe = TokenClassification()
     data = sentences((" ".join(words), "B I O O B I O"))
-    rows = rows_of(probe, HFScorer(loaded), probe.cases(plan(info, sentences=data)), tmp_path)
+    rows = rows_of(probe, HFScorer(loaded), probe.cases(plan(info, tagged=data)), tmp_path)
     encoded = loaded.tokenizer(" ".join(words), return_tensors="pt", return_offsets_mapping=True)
     offsets = encoded.pop("offset_mapping")[0].tolist()
     with torch.no_grad():
