@@ -149,3 +149,19 @@ def test_a_tiny_head_answers_a_long_context_as_a_loop_over_pieces_does(tmp_path:
     assert max(scores)[0] == pytest.approx(found.score, abs=1e-4)
     assert found.no_answer == pytest.approx(min(each for each in nulls if each is not None), abs=1e-4)
     assert begin + answer.offsets[-1][1] == len(context)  # nothing is left unread
+
+
+def test_a_model_without_a_cls_token_always_answers(tmp_path: Path) -> None:
+    from harness.scorer.hf import HFScorer
+
+    info = inspect_checkpoint(
+        CheckpointSource(source=str(make_checkpoint(tmp_path / "qa", "gpt2", "question_answering")))
+    )
+    probe = ExtractiveQA(ExtractiveQAParams(unanswerable=True))
+    cases = probe.cases(
+        plan(info, contexts=questions(("who", "the man saw a film", "the man"), ("why", "a film", None)))
+    )
+    rows = rows_of(probe, HFScorer(load_checkpoint(info, device="cpu", dtype="fp32")), cases, tmp_path)
+    assert rows["no_answer"].isna().all()
+    assert (rows["predicted"] == rows["span"]).all()
+    assert by_key(probe.measure(rows))["exact_match", "unanswerable"].value == 0.0
