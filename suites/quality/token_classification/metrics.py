@@ -120,7 +120,7 @@ BY_TYPE = Computed(
 
 def _right(true: pd.Series[Any], predicted: pd.Series[Any]) -> Floats:
     pairs = zip(true, predicted, strict=True)
-    return np.array([sum(x == y for x, y in zip(as_list(a), as_list(b), strict=True)) for a, b in pairs], dtype=float)
+    return np.array([sum(x == y for x, y in zip(as_list(a), as_list(b), strict=False)) for a, b in pairs], dtype=float)
 
 
 def _words(true: pd.Series[Any]) -> Floats:
