@@ -23,6 +23,7 @@ class Method(StrEnum):
     BOTH_WAYS = "Clopper-Pearson, cases without a verdict counted both ways"
     GAFFKE = "Gaffke bound"
     TAIL = "Dirichlet bootstrap, tail extrapolated"
+    OF_SUMS = "Dirichlet bootstrap of sums, an unseen unit at each end"
     FLIPS = "exact on flips, McNemar at 0"
     PAIRED_GAFFKE = "paired Gaffke bound"
     PAIRED_TAIL = "paired Dirichlet bootstrap, tail extrapolated"

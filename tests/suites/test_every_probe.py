@@ -36,6 +36,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "memorization/extraction": {"prefix_tokens": 5, "suffix_tokens": 3, "window_chars": 60, "joined": True},
     "bias/counterfactual": {"axes": ["gender"]},
     "adversarial/clare": {"query_budget": 60},
+    "quality/generation": {"decoding": "sample", "samples": 2, "max_new_tokens": 6},
     "memorization/mask_recovery": {"window_tokens": 8, "span_tokens": 2},
     "memorization/pii": {"samples": 2, "candidates": 6, "new_tokens": 8},
     "memorization/untargeted": {"samples": 8, "new_tokens": 8, "match_chars": 4, "top": 3},
@@ -48,6 +49,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
 }
 
+HEADS = {"numbers": "regression", "tags": "token_classifier", "answers": "question_answering"}
+"""Checkpoints with rarer heads, and which."""
 
 CANARIES = (
     {"kind": "random-tokens", "count": 8, "tokens": 4},
@@ -65,7 +68,16 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Data for every input, and a checkpoint for every need."""
     home = tmp_path_factory.mktemp("every")
     frames = {
-        "examples": pd.DataFrame({"text": texts(48), "label": [i % 2 for i in range(48)]}),
+        "examples": pd.DataFrame(
+            {"text": texts(48), "label": [i % 2 for i in range(48)], "score": [i / 10 for i in range(48)]}
+        ),
+        "inside": pd.DataFrame({"text": texts(6)}),
+        "tagged": pd.DataFrame(
+            {"tokens": texts(8), "tags": ["O B I O" + " O" * (len(t.split()) - 4) for t in texts(8)]}
+        ),
+        "tasks": pd.DataFrame({"prompt": texts(8), "references": texts(8)}),
+        "contexts": pd.DataFrame({"question": "who", "context": texts(8), "answers": "number"}),
+        "outside": pd.DataFrame({"text": [text.replace(" ", " not ") for text in texts(6)]}),
         "texts": pd.DataFrame({"text": texts(12)}),
         "passages": pd.DataFrame({"text": texts(12)}),
         "queries": pd.DataFrame({"text": texts(12), "label": [i % 3 for i in range(12)]}),
@@ -86,6 +98,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_checkpoint(home / "base", "bert", "base")
     make_checkpoint(home / "masked", "bert", "masked_lm")
     make_checkpoint(home / "written", "gpt2", "causal_lm")
+    for name, head in HEADS.items():
+        make_checkpoint(home / name, "bert", head)
     rows = {"data": {"source": str(home / "examples.jsonl"), "stop": 24}}
     rows["held_out"] = {"source": str(home / "examples.jsonl"), "start": 24}
     trained(home / "classifier", home / "base", CANARIES[:1], task="classification", label_names=["0", "1"], **rows)
@@ -102,7 +116,7 @@ def trained(output: Path, base: Path, canaries: Sequence[dict[str, Any]], **fiel
 
 def checkpoint_for(probe: ProbeClass, home: Path) -> Path:
     """The first checkpoint that offers what the probe needs."""
-    for name in ("classifier", "causal", "masked"):
+    for name in ("classifier", "causal", "masked", *HEADS):
         if probe.why_not(inspect_checkpoint(CheckpointSource(source=str(home / name))).offers) is None:
             return home / name
     raise AssertionError(f"no tiny checkpoint offers what {probe.name} needs; add one here")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,8 @@ BINS = 15
 _KNOWN, _KNOWN_TEXTS = 4.0, 20
 """Standard errors from 0, and texts, from which on a bin's sign is taken to be known."""
 Ints = npt.NDArray[np.int64]
+Binned = Callable[[Floats], Ints]
+"""The bin of each confidence."""
 
 
 def negative_log_likelihood(logits: Floats, label: int) -> float:
@@ -38,8 +41,21 @@ class Calibration:
     interval: Interval
 
 
-def calibration_error(confidence: Floats, right: Bools, *, level: float = 0.95, draws: int = DRAWS) -> Calibration:
-    """Weighted mean over bins (lo, hi] of equal width of |accuracy - mean confidence| (Guo et al. 2017), n > 0.
+def equal_width(confidence: Floats) -> Ints:
+    """Bin (lo, hi] of each text, [n], all as wide (Guo et al. 2017)."""
+    return np.clip(np.digitize(confidence, np.linspace(0, 1, BINS + 1), right=True), 1, BINS) - 1
+
+
+def equal_mass(confidence: Floats) -> Ints:
+    """Bin of each text, [n], with as many texts in each as equal confidences allow (Nguyen & O'Connor 2015)."""
+    edges = np.quantile(confidence, np.arange(1, BINS) / BINS, method="inverted_cdf")
+    return np.asarray(np.digitize(confidence, edges, right=True), dtype=np.int64)
+
+
+def calibration_error(
+    confidence: Floats, right: Bools, binned: Binned = equal_width, *, level: float = 0.95, draws: int = DRAWS
+) -> Calibration:
+    """Weighted mean over bins of |accuracy - mean confidence| (Guo et al. 2017), n > 0.
 
     The plug-in counts noise as miscalibration. `value` takes off what noise adds at the gaps seen, in closed form what
     Kumar, Liang & Ma (2019) draw. The interval is of the error of all texts, in these bins. Upwards: the error is the
@@ -47,7 +63,7 @@ def calibration_error(confidence: Floats, right: Bools, *, level: float = 0.95, 
     the plug-in is above the error by at most the sum over bins of the noise's size; where a gap is so large that its
     sign is known, by the noise itself.
     """
-    bins = np.clip(np.digitize(confidence, np.linspace(0, 1, BINS + 1), right=True), 1, BINS) - 1
+    bins = binned(confidence)
     gaps = right.astype(np.float64) - confidence
     columns = np.zeros((len(gaps), BINS + 1))
     columns[np.arange(len(gaps)), bins], columns[:, BINS] = gaps, 1.0

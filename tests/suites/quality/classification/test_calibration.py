@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import brier_score_loss, f1_score, log_loss
 
-from suites.quality.calibration import (
+from suites.quality.classification.calibration import (
     BINS,
     brier_terms,
     calibration_error,
+    equal_mass,
     negative_log_likelihood,
 )
-from suites.quality.f1 import macro_f1
+from suites.quality.classification.f1 import macro_f1
 
 RNG = np.random.default_rng(0)
 
@@ -161,3 +162,30 @@ def test_neither_side_of_the_calibration_bound_errs_more_than_it_says(n: int) ->
         wrong[0] += interval.low > truth
         wrong[1] += interval.high < truth
     assert max(wrong) <= 0.0375 * 600
+
+
+def test_bins_of_equal_mass_hold_as_many_texts_each() -> None:
+    confidence = np.random.default_rng(1).permutation(np.linspace(0.5, 1, 150))
+    assert np.bincount(equal_mass(confidence)).tolist() == [10] * BINS
+    same = equal_mass(np.array([0.7] * 20 + [0.9] * 10))
+    assert len(set(same[:20])) == len(set(same[20:])) == 1  # equals are never parted
+    assert same[0] < same[-1]
+
+
+def test_the_error_over_equal_masses_is_that_of_a_loop_over_sorted_texts() -> None:
+    rng = np.random.default_rng(2)
+    confidence = rng.random(300) * 0.5 + 0.5
+    right = rng.random(300) < confidence**2
+    order = np.argsort(confidence)
+    parts = [order[start : start + 20] for start in range(0, 300, 20)]
+    expected = sum(20 / 300 * abs(right[part].mean() - confidence[part].mean()) for part in parts)
+    found = calibration_error(confidence, right, equal_mass)
+    assert found.plug_in == pytest.approx(expected)
+    assert found.interval.low <= found.value <= found.plug_in
+
+
+def test_four_texts_by_hand_for_brier_and_calibration_error() -> None:
+    """Confidences 0.9, 0.9 (one right), 0.6, 0.6 (both right): gaps 0.4 and 0.4 in halves of the texts."""
+    found = calibration_error(np.array([0.9, 0.9, 0.6, 0.6]), np.array([True, False, True, True]))
+    assert found.plug_in == pytest.approx(0.5 * 0.4 + 0.5 * 0.4)
+    assert brier_terms(np.array([[0.9, 0.1]]), np.array([1])) == pytest.approx([0.9**2 + 0.9**2])

@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-import numpy as np
-import pandas as pd
 from pandera.typing import Series
+from pydantic import Field
 
 from harness.api.case import Case, make_cases
 from harness.api.columns import column, list_column
-from harness.api.declared import Computed, MeanOf, Named, Rows, ShareOf, of
-from harness.api.estimates import POSITIVE, UNIT
-from harness.api.lists import as_list, as_matrix
-from harness.api.metrics import Better, Metric
+from harness.api.declared import Declared, MeanOf, ShareOf, of
+from harness.api.estimates import POSITIVE
+from harness.api.metrics import Better
 from harness.api.needs import Need, any_of
 from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row, ok_row
-from harness.api.scorer import ClassScores, Floats, Scorer, TextRequest
+from harness.api.scorer import ClassScores, Scorer, TextRequest
+from harness.data.labels import shown
 from harness.data.schemas import LabelledTexts
+from harness.errors import UsageError
 from suites.labels import true_classes
-from suites.quality.calibration import (
-    BINS,
-    Ints,
-    brier_terms,
-    calibration_error,
-    negative_log_likelihood,
+from suites.quality.classification.calibration import negative_log_likelihood
+from suites.quality.classification.metrics import (
+    AT_COVERAGE,
+    ECE,
+    EQUAL_MASS,
+    MACRO_F1,
+    MATTHEWS,
+    SELECTIVE,
+    TEMPERATURE,
+    brier,
+    f1_of,
 )
-from suites.quality.f1 import macro_f1
 from suites.sources import IMDB_HELD_OUT
 
 
@@ -42,41 +45,22 @@ class ClassificationRow(ProbeRow):
     truncated: Series[int] = column("tokens of the text that the model cannot read", "tokens", ge=0)
 
 
-_ECE_NOTE = f"{BINS} equal-width bins of the largest probability, debiased for noise (Kumar et al. 2019)"
-_RAW_NOTE = "as published (Guo et al. 2017): counts noise as miscalibration, the more so the fewer the examples"
+class ClassificationParams(ProbeParams):
+    """Settings."""
+
+    positive: int | None = Field(
+        default=None, ge=0, description="class whose own F1 is measured, as MRPC and QQP do, by index; default: none"
+    )
 
 
-def _macro_f1(rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
-    label, predicted = _classes(rows.good)
-    value, interval = macro_f1(label, predicted, len(as_list(rows.good["probabilities"].iloc[0])))
-    yield named["macro_f1"].value(value, interval, len(label), missing=rows.missing)
-
-
-def _calibration(rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
-    label, predicted = _classes(rows.good)
-    found = calibration_error(as_matrix(rows.good["probabilities"]).max(axis=1), label == predicted)
-    yield named["ece"].value(found.value, found.interval, len(label), missing=rows.missing)
-    yield named["ece_raw"].value(found.plug_in, None, len(label), missing=rows.missing)
-
-
-def _classes(good: pd.DataFrame) -> tuple[Ints, Ints]:
-    """Labels [n] and predictions [n]."""
-    label, predicted = (good[name].to_numpy(np.int64) for name in ("label", "predicted"))
-    return label, predicted
-
-
-def _brier(label: pd.Series[int], probabilities: pd.Series[Any]) -> Floats:
-    return brier_terms(as_matrix(probabilities), np.asarray(label, dtype=np.int64))
-
-
-class Classification(Probe[ProbeParams]):
+class Classification(Probe[ClassificationParams]):
     """Accuracy and calibration of a text classifier."""
 
     name = "quality/classification"
     about = About(
         summary="How often a classifier is right, and how far its probabilities can be believed",
         paper="Guo et al. 2017, On Calibration of Modern Neural Networks (ECE); Kumar et al. 2019, Verified "
-        "Uncertainty Calibration (its debiasing); Brier 1950, summed over classes",
+        "Uncertainty Calibration (its debiasing); Brier 1950, summed over classes; Geifman et al. 2019 (AURC)",
         cannot_tell="how it does on texts unlike these, or whether the labels are right; softmax probabilities are "
         "assumed, so a multi-label head whose config does not say so (problem_type) is misread",
     )
@@ -84,32 +68,43 @@ class Classification(Probe[ProbeParams]):
     inputs = {"examples": Input(LabelledTexts, "texts with their true labels", IMDB_HELD_OUT)}  # noqa: RUF012
     metrics = (
         ShareOf("accuracy", Better.HIGHER, of(operator.eq, "label", "predicted")),
-        Computed((Named("macro_f1", Better.HIGHER, bounds=UNIT),), _macro_f1),
+        MACRO_F1,
         MeanOf(
-            *("brier", Better.LOWER, of(_brier, "label", "probabilities")),
+            *("brier", Better.LOWER, of(brier, "label", "probabilities")),
             bounds=(0.0, 2.0),
             note="from 0 to 2, summed over classes",
         ),
         MeanOf("nll", Better.LOWER, "nll", unit="nats", bounds=POSITIVE),
-        Computed(
-            (
-                Named("ece", Better.LOWER, bounds=UNIT, note=_ECE_NOTE),
-                Named("ece_raw", Better.LOWER, bounds=UNIT, note=_RAW_NOTE, headline=False),
-            ),
-            _calibration,
-        ),
+        ECE,
         ShareOf("truncated_rate", Better.LOWER, of(lambda cut: cut > 0, "truncated"), headline=False),
+        MATTHEWS,
+        EQUAL_MASS,
+        TEMPERATURE,
+        SELECTIVE,
+        *AT_COVERAGE,
     )
     nothing = "no text could be classified"
+    Params = ClassificationParams
     Row = ClassificationRow
+
+    def declared(self) -> tuple[Declared, ...]:
+        """With the F1 of the positive class, where one is named."""
+        return self.metrics if self.params.positive is None else (*self.metrics, f1_of(self.params.positive))
 
     def cases(self, plan: Plan) -> list[Case]:
         """One case per example."""
         classes = true_classes(plan, "examples", self.inputs["examples"].default)
+        self._check_positive(plan.checkpoint.labels)
         frame = plan.data["examples"].frame
         columns = [name for name in ("text", "pair") if name in frame]
         examples = zip(*(frame[name] for name in columns), classes, strict=True)
         return make_cases(dict(zip((*columns, "label"), example, strict=True)) for example in examples)
+
+    def _check_positive(self, labels: Sequence[str]) -> None:
+        """Raises UsageError where the model has no such class."""
+        positive = self.params.positive
+        if positive is not None and positive >= len(labels):
+            raise UsageError(f"quality/classification: positive: no class {positive}, the model has {shown(labels)}")
 
     def run(self, scorer: Scorer, cases: Sequence[Case]) -> Iterator[RowDict]:
         """One row per example."""

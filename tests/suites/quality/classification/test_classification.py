@@ -11,9 +11,10 @@ from harness.api.lists import as_list
 from harness.api.needs import Need
 from harness.api.scorer import TextRequest
 from harness.checkpoint import CheckpointSource, inspect_checkpoint, load_checkpoint
-from harness.errors import DataError
+from harness.errors import DataError, UsageError
 from harness.stats.intervals import clopper_pearson
 from suites.quality.classification import Classification
+from suites.quality.classification.probe import ClassificationParams
 from tests.fakes import FakeScorer, by_key, make_info, plan, rows_of, values
 from tests.tiny import make_checkpoint
 
@@ -45,6 +46,9 @@ def test_metrics_of_four_texts_worked_out_by_hand(tmp_path: Path) -> None:
     assert found["ece_raw"] == pytest.approx((0.1 + 0.6 + 0.2 + 0.3) / 4)
     assert 0 < (found["ece"] or 0) < (found["ece_raw"] or 0)  # less what four texts add by chance
     assert found["truncated_rate"] == 0.25
+    assert found["aurc"] == pytest.approx((0 + 0 + 0 + 1 / 4) / 4)  # 0.9, 0.8, 0.7 right, 0.6 wrong
+    assert found["accuracy_at_80"] == 0.75
+    assert found["mcc"] == pytest.approx(1 / np.sqrt(3))
     assert set(found) == set(Classification().named())
 
 
@@ -116,3 +120,53 @@ def test_a_tiny_checkpoint_is_scored_as_transformers_scores_it(kind: str, tmp_pa
     found = values(probe.measure(rows))
     assert found["truncated_rate"] == 0.25
     assert found["accuracy"] == (rows["label"] == rows["predicted"]).mean()
+
+
+def many(n: int = 400, seed: int = 0) -> tuple[pd.DataFrame, dict[str, float]]:
+    """Texts with probabilities twice as far from one half, in log odds, as they are right."""
+    rng = np.random.default_rng(seed)
+    odds = rng.normal(0, 1.5, n)
+    label = (rng.random(n) < 1 / (1 + np.exp(-odds))).astype(int)
+    chances = {f"text{at}": float(1 / (1 + np.exp(-2 * value))) for at, value in enumerate(odds)}
+    return examples(list(chances), [str(each) for each in label]), chances
+
+
+def test_the_metrics_of_many_texts_follow_from_their_rows(tmp_path: Path) -> None:
+    from sklearn.metrics import f1_score, matthews_corrcoef, roc_auc_score
+
+    frame, chances = many()
+    probe = Classification(ClassificationParams(positive=1))
+    scorer = FakeScorer(INFO, classify=lambda request: (1 - chances[request.text], chances[request.text]))
+    rows = rows_of(probe, scorer, probe.cases(plan(INFO, examples=frame)), tmp_path)
+    found = by_key(probe.measure(rows))
+    label, predicted = rows["label"].to_numpy(), rows["predicted"].to_numpy()
+    confidence = np.array([max(as_list(cell)) for cell in rows["probabilities"]])
+    assert found["mcc", ""].value == pytest.approx(matthews_corrcoef(label, predicted))
+    assert found["f1", ""].value == pytest.approx(f1_score(label, predicted))
+    assert found["confidence_auroc", ""].value == pytest.approx(roc_auc_score(label == predicted, confidence))
+    surest = np.argsort(-confidence)[:320]
+    at = found["accuracy_at_80", ""]
+    assert at.n == 320
+    assert at.value == pytest.approx((label == predicted)[surest].mean())
+    temperature = found["temperature", ""]
+    assert temperature.low is not None
+    assert temperature.high is not None
+    assert temperature.low < 2 < temperature.high
+    assert (found["ece_scaled", ""].value or 0) < (found["ece", ""].value or 0)
+    assert (found["nll_scaled", ""].value or 9) < (found["nll", ""].value or 0)
+    assert temperature.n + found["nll_scaled", ""].n == 400
+    assert found["aurc", ""].value is not None
+    assert set(probe.named()) == {key for key, _ in found}
+
+
+def test_a_positive_class_that_the_model_does_not_have_is_refused() -> None:
+    with pytest.raises(UsageError, match="positive: no class 2, the model has 0 'negative', 1 'positive'"):
+        Classification(ClassificationParams(positive=2)).cases(plan(INFO, examples=examples(["a"], [0])))
+
+
+def test_too_few_texts_fit_no_temperature_and_say_so(tmp_path: Path) -> None:
+    probe = Classification()
+    cases = probe.cases(plan(INFO, examples=examples(["one", "two"], [1, 0])))
+    found = by_key(probe.measure(rows_of(probe, FakeScorer(INFO, classify=classify), cases, tmp_path)))
+    for key in ("temperature", "ece_scaled", "nll_scaled"):
+        assert (found[key, ""].value, found[key, ""].note) == (None, "fewer than 20 texts in a half")
