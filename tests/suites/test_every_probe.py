@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from harness.scorer.hf import HFScorer
 from privacy.training import TrainSpec, train
 from suites.memorization.shadows.train import train_shadows
 from tests.suites.adversarial.recipes.ingredients import resources
+from tests.suites.quality.lm_eval.local_tasks import write_tasks
 from tests.tiny import make_checkpoint
 
 PROBES = find_probes().probes
@@ -46,7 +47,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "selection_samples": 20,
     },
 }
-
+OWN_FILES: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "quality/lm_eval": lambda home: {"task": "words_by_size", "include_path": str(home / "tasks")},
+}
+"""Settings that name files of the home."""
 
 CANARIES = (
     {"kind": "random-tokens", "count": 8, "tokens": 4},
@@ -78,6 +82,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     for name, frame in frames.items():
         frame.to_json(home / f"{name}.jsonl", orient="records", lines=True)
+    write_tasks(home / "tasks")
     make_checkpoint(home / "base", "bert", "base")
     make_checkpoint(home / "masked", "bert", "masked_lm")
     make_checkpoint(home / "written", "gpt2", "causal_lm")
@@ -109,7 +114,7 @@ def plan_for(probe: ProbeClass, home: Path, output: Path) -> AuditPlan:
         "probes": [
             {
                 "name": probe.name,
-                "params": SETTINGS.get(probe.name, {}),
+                "params": SETTINGS.get(probe.name, {}) | OWN_FILES.get(probe.name, lambda _: {})(home),
                 # inputs without a file here (members, non-members) come from the checkpoint's manifest
                 "data": {
                     name: str(home / f"{name}.jsonl") for name in probe.inputs if (home / f"{name}.jsonl").exists()
