@@ -116,7 +116,12 @@ def _entries(rows: pd.DataFrame, key: str) -> Iterator[tuple[int, str, float, fl
             continue
         place = names.index(key)
         one = [as_list(cell)[place] for cell in (row.values, row.weights, row.items, row.aggregations)]
-        yield at, row.task, *one, {group: by for group, metric, by in map(as_list, as_list(row.groups)) if metric == key}
+        yield (
+            at,
+            row.task,
+            *one,
+            {group: by for group, metric, by in map(as_list, as_list(row.groups)) if metric == key},
+        )
 
 
 def _task_part(entries: Sequence[Any]) -> _Part:

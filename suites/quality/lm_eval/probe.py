@@ -52,8 +52,8 @@ class LmEval(Probe[LmEvalParams]):
     about = About(
         summary="Any task of EleutherAI's lm-evaluation-harness by name, with the value that lm_eval itself gives",
         paper="Gao et al., A framework for few-shot language model evaluation (lm-evaluation-harness); each task's own",
-        cannot_tell="whether the checkpoint was trained on the task; a value compares only with one of the same version "
-        "of task and lm-eval and as many examples, and tasks whose prompts a chat model expects in its template read low",
+        cannot_tell="whether the checkpoint was trained on the task; a value compares only with one of the same "
+        "version of task and lm-eval and as many examples; a chat model, which expects its template, reads low",
     )
     needs = (any_of(Need.CAUSAL_LM),)
     metrics = STANDARD
@@ -116,7 +116,8 @@ class LmEval(Probe[LmEvalParams]):
         """Tokens read: every request with its whole prompt, and 100 written for each that is generated."""
         requests = [(kind, args) for case in cases for kind, args in case.data["requests"]]
         read = sum(len(part) for _, args in requests for part in args if isinstance(part, str)) // 4
-        return read + 100 * sum(kind == "generate_until" for kind, _ in requests)
+        written = sum(1 for kind, _ in requests if kind == "generate_until")
+        return int(read + 100 * written)
 
     def _declared_in(self, rows: pd.DataFrame) -> tuple[Any, ...]:
         return (*self.metrics, *found_in(rows[rows["status"] == "ok"], list(named_metrics(self.metrics))))
@@ -126,7 +127,8 @@ class LmEval(Probe[LmEvalParams]):
         loaded = load_tasks(Wanted(self.params.task, folders, self.params.num_fewshot, self.params.limit, code_allowed))
         betters = {None: Better.NEITHER, True: Better.HIGHER, False: Better.LOWER}
         _NAMED[self.params.task] = {
-            key_of(name, "none"): named_metric(key_of(name, "none"), betters[higher]) for name, higher in names_of(loaded)
+            key_of(name, "none"): named_metric(key_of(name, "none"), betters[higher])
+            for name, higher in names_of(loaded)
         }
         return loaded
 
@@ -160,7 +162,9 @@ def _requests(asked: Any) -> tuple[Any, ...]:
     return tuple(asked.requests)
 
 
-def _document(reader: Reader, loaded: Loaded, case: Case, asked: Sequence[Asked], answers: Iterator[Any]) -> Document | str:
+def _document(
+    reader: Reader, loaded: Loaded, case: Case, asked: Sequence[Asked], answers: Iterator[Any]
+) -> Document | str:
     """The document with its answers, or why it has none."""
     from lm_eval.api.instance import Instance
 

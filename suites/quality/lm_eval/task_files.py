@@ -54,16 +54,16 @@ def _check_file(path: Path, package: Path, code_allowed: bool, seen: set[Path]) 
                 f"{path}, line {line}: !function runs Python, which only the command line allows: --allow-task-code; "
                 "read the file and its code first"
             )
+        reader = _value_node(node, "dataset_path")
+        if isinstance(reader, yaml.ScalarNode) and reader.value in _RUNS_CODE and not code_allowed:
+            raise UsageError(
+                f"{path}, line {line}: dataset_path {reader.value!r} can run code that the data hold; use json, csv, "
+                "parquet or text, or allow it on the command line: --allow-task-code"
+            )
     for name in _includes(root):
         other = path.parent / name
         if other.is_file():
             _check_file(other, package, code_allowed, seen)
-    reader = _value(root, "dataset_path")
-    if reader in _RUNS_CODE and not code_allowed:
-        raise UsageError(
-            f"{path}: dataset_path {reader!r} can run code that the data hold; use json, csv, parquet or text, or allow "
-            "it on the command line: --allow-task-code"
-        )
 
 
 def _root(path: Path) -> yaml.Node | None:
@@ -93,11 +93,6 @@ def _nodes(node: yaml.Node | None, seen: set[int]) -> Iterator[yaml.Node]:
 def _value_node(root: yaml.Node | None, key: str) -> yaml.Node | None:
     pairs = root.value if isinstance(root, yaml.MappingNode) else []
     return next((value for name, value in pairs if name.value == key), None)
-
-
-def _value(root: yaml.Node | None, key: str) -> str | None:
-    node = _value_node(root, key)
-    return node.value if isinstance(node, yaml.ScalarNode) else None
 
 
 def _includes(root: yaml.Node | None) -> list[str]:

@@ -1,4 +1,4 @@
-"""Tasks as lm-eval builds them: looked up by name, checked, seeded as its own evaluator does, and kept for a process."""
+"""Tasks as lm-eval builds them: looked up by name, checked, and seeded as its own evaluator does."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +22,10 @@ WRITTEN = 'output_type: generate_until\ndoc_to_text: "{{question}}"\ndoc_to_targ
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import datasets
 
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-    yield
 
 
 def cases(folder: Path, *, allowed: bool = False, max_tokens: int = 128, **params: Any) -> list[Case]:
@@ -117,7 +115,10 @@ def test_other_tags_are_refused(tag: str, tmp_path: Path) -> None:
 def test_a_reader_that_unpickles_is_refused(tmp_path: Path) -> None:
     write_tasks(tmp_path)
     (tmp_path / "odd.yaml").write_text(f"task: odd\ndataset_path: pandas\ntest_split: test\n{CHOICE}")
-    with pytest.raises(UsageError, match=r"odd\.yaml: dataset_path 'pandas' can run code"):
+    with pytest.raises(UsageError, match=r"odd\.yaml, line 1: dataset_path 'pandas' can run code"):
+        cases(tmp_path, task="odd")
+    (tmp_path / "odd.yaml").write_text("group: odd\ntask:\n  - {task: inner, dataset_path: pandas, test_split: test}\n")
+    with pytest.raises(UsageError, match=r"odd\.yaml, line 3: dataset_path 'pandas' can run code"):
         cases(tmp_path, task="odd")
 
 
