@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ def _jsonl(path: Path, records: Sequence[Record]) -> Path:
 
 
 def _records(task: str) -> Iterator[Record]:
-    made = {
+    made: Mapping[str, Callable[[], Iterator[Record]]] = {
         "hellaswag": lambda: _lines("hellaswag/hellaswag.jsonl.gz"),
         "piqa": _piqa,
         "arc_easy": _arc_easy,

@@ -37,6 +37,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "memorization/extraction": {"prefix_tokens": 5, "suffix_tokens": 3, "window_chars": 60, "joined": True},
     "bias/counterfactual": {"axes": ["gender"]},
     "adversarial/clare": {"query_budget": 60},
+    "quality/multiple_choice": {"form": "letters", "num_fewshot": 2, "choice_orders": 3, "example_orders": 2},
     "memorization/mask_recovery": {"window_tokens": 8, "span_tokens": 2},
     "memorization/pii": {"samples": 2, "candidates": 6, "new_tokens": 8},
     "adversarial/faster_genetic": {"query_budget": 100},
@@ -70,6 +71,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     frames = {
         "examples": pd.DataFrame({"text": texts(48), "label": [i % 2 for i in range(48)]}),
         "texts": pd.DataFrame({"text": texts(12)}),
+        "questions": pd.DataFrame(
+            {"question": texts(8), "choices": '["a film", "the bad story", "she"]', "answer": [i % 3 for i in range(8)]}
+        ),
         "control": pd.DataFrame({"text": [text[::-1] for text in texts(12)]}),
         "pairs": pd.DataFrame(
             {
