@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +48,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "selection_samples": 20,
     },
 }
-OWN_FILES: dict[str, Callable[[Path], dict[str, Any]]] = {
-    "quality/lm_eval": lambda home: {"task": "words_by_size", "include_path": str(home / "tasks")},
-}
-"""Settings that name files of the home."""
-
 CANARIES = (
     {"kind": "random-tokens", "count": 8, "tokens": 4},
     {"kind": "secret", "count": 4, "pattern": "##", "prefix": "the pin is "},
@@ -62,6 +57,11 @@ CANARIES = (
 
 def texts(n: int) -> list[str]:
     return [f"{WORDS[i % 3]} number {i} and so on" for i in range(n)]
+
+
+def own_files(name: str, home: Path) -> dict[str, Any]:
+    """Settings that name files of the home."""
+    return {"task": "words_by_size", "include_path": str(home / "tasks")} if name == "quality/lm_eval" else {}
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def plan_for(probe: ProbeClass, home: Path, output: Path) -> AuditPlan:
         "probes": [
             {
                 "name": probe.name,
-                "params": SETTINGS.get(probe.name, {}) | OWN_FILES.get(probe.name, lambda _: {})(home),
+                "params": {**SETTINGS.get(probe.name, {}), **own_files(probe.name, home)},
                 # inputs without a file here (members, non-members) come from the checkpoint's manifest
                 "data": {
                     name: str(home / f"{name}.jsonl") for name in probe.inputs if (home / f"{name}.jsonl").exists()

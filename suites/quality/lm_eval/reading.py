@@ -33,6 +33,8 @@ class Asked:
     kind: str
     requests: tuple[Request[Any], ...]
     truncated: int = 0
+    scored: int = 0
+    """Tokens of the continuation."""
     stops: tuple[str, ...] = ()
 
 
@@ -89,7 +91,7 @@ class Reader:
                 "that are read at once"
             )
         cut = len(before) + len(target) - len(read)
-        return Asked("loglikelihood", (TokenRequest(read[: -len(target)], target),), cut)
+        return Asked("loglikelihood", (TokenRequest(read[: -len(target)], target),), cut, len(target))
 
     def _windows(self, text: str) -> Iterator[TokenRequest]:
         """lm_eval/utils.py, get_rolling_token_windows with context_len 1: windows that do not overlap."""
@@ -121,7 +123,7 @@ class Reader:
             how |= {"top_p": float(given.get("top_p", 1.0))}
         how |= {"repetition_penalty": float(given.get("repetition_penalty", 1.0))}
         request = SampleRequest(tokens[-room:], size, seed, repeats, stop=stops, **how)
-        return Asked("generate_until", (request,), max(0, len(tokens) - room), stops)
+        return Asked("generate_until", (request,), max(0, len(tokens) - room), stops=stops)
 
     def _text(self, tokens: Ids, stops: Sequence[str]) -> str:
         """Text without special tokens, cut before each stop string in turn."""

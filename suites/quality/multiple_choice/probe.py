@@ -124,7 +124,7 @@ class MultipleChoice(Probe[MultipleChoiceParams]):
     about = About(
         summary="How often the likeliest choice is the right one, raw and by length, and what orders change in that",
         paper="Brown et al. 2020 (choices by likelihood); Gao et al., lm-evaluation-harness (acc, acc_norm by "
-        "characters, acc_bytes); Gu et al. 2024, OLMES (cloze and letters); Zhao et al. 2021 and Lu et al. 2022 (orders)",
+        "characters, acc_bytes); Gu et al. 2024, OLMES (cloze and letters); Zhao et al. 2021, Lu et al. 2022 (orders)",
         cannot_tell="what the model would write if it were asked freely, or whether the questions were trained on; the "
         "normalisations answer different questions and none is the right one for all data",
     )
@@ -204,7 +204,7 @@ class MultipleChoice(Probe[MultipleChoiceParams]):
     ) -> dict[str, Any]:
         choices, orders = case.data["choices"], self.params.choice_orders
         first = np.array(found[0])
-        tokens = [len(each.requests[0].target) for each in asked[0]]
+        tokens = [each.scored for each in asked[0]]
         picked = [int(np.argmax(likelihoods)) for likelihoods in found]
         return {
             "label": case.data["label"],
