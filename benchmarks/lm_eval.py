@@ -90,7 +90,8 @@ def compare(loaded: LoadedCheckpoint, tasks: Path, task: str, *, ours_first: boo
 
 
 def _ours(loaded: LoadedCheckpoint, tasks: Path, task: str) -> tuple[pd.DataFrame, list[Metric]]:
-    params = {"task": f"local_{task}", "include_path": str(tasks), "max_length": MAX_LENGTH}
+    params = {"task": f"local_{task}", "include_path": str(tasks)}
+    params["max_length"] = min(MAX_LENGTH, loaded.info.max_tokens)
     probe = LmEval(LmEvalParams.model_validate({**params, "num_fewshot": SHOTS.get(task)}))
     cases = probe.cases(Plan(loaded.info, 0))
     rows = pd.DataFrame(list(probe.run(HFScorer(loaded), cases)))
