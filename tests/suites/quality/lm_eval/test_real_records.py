@@ -49,7 +49,7 @@ def test_values_and_log_likelihoods_are_lm_evals(task: str, model: LoadedCheckpo
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        both = compare(model, tasks, task, max_length=model.info.max_tokens, softmax_dtype="float64", batch_size=1)
+        both = compare(model, tasks, task, softmax_dtype="float64", batch_size=1)
     finally:
         logging.disable(before)
     assert len(both.rows) == DOCUMENTS

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from harness.api.case import Case
 from harness.api.needs import Need
 from harness.api.permissions import Permissions
 from harness.api.probe import Plan
+from harness.audit.run import resume_plan
+from harness.cli import app
 from harness.errors import NoDataError, UsageError
+from harness.record.folder import AuditFolder
 from suites.quality.lm_eval.probe import LmEval, LmEvalParams
 from tests.fakes import make_info
 from tests.suites.quality.lm_eval.local_tasks import write_task, write_tasks
+from tests.tiny import make_checkpoint
 
 pytest.importorskip("lm_eval")
 CHOICE = 'output_type: multiple_choice\ndoc_to_text: "{{question}}"\ndoc_to_choice: choices\ndoc_to_target: label\n'
@@ -163,3 +169,26 @@ def test_a_task_of_the_library_is_found_and_its_settings_checked(tmp_path: Path)
     write_tasks(tmp_path)
     with pytest.raises(NoDataError, match=r"humaneval is not supported: it runs the code that the model writes"):
         cases(tmp_path, task="humaneval")
+
+
+def test_the_command_line_allows_code_for_one_command_alone(tmp_path: Path) -> None:
+    """A resume without the option refuses what the first command was allowed."""
+    write_tasks(tmp_path / "tasks")
+    (tmp_path / "tasks" / "own.py").write_text("def text(doc):\n    return doc['question']\n")
+    write_task(tmp_path / "tasks", "odd", CHOICE.replace('"{{question}}"', "!function own.text"))
+    spec = {
+        "checkpoint": str(make_checkpoint(tmp_path / "model", "gpt2", "causal_lm")),
+        "probes": [{"name": "quality/lm_eval", "params": {"task": "odd", "include_path": str(tmp_path / "tasks")}}],
+        "output": str(tmp_path / "audits"),
+        "tracking": {"uri": "off"},
+    }
+    (tmp_path / "audit.yaml").write_text(json.dumps(spec))
+    refused = CliRunner().invoke(app, ["plan", str(tmp_path / "audit.yaml")])
+    assert isinstance(refused.exception, UsageError)
+    assert "--allow-task-code" in str(refused.exception)
+    ran = CliRunner().invoke(app, ["run", str(tmp_path / "audit.yaml"), "--allow-task-code"])
+    assert ran.exit_code == 3, ran.output  # no policy: nothing is decided
+    assert "Permission --allow-task-code was given" in ran.output
+    folder = next((tmp_path / "audits").glob("2*"))
+    with pytest.raises(UsageError, match="--allow-task-code"):
+        resume_plan(AuditFolder(folder))
