@@ -18,10 +18,10 @@ from harness.api.metrics import Better, Bounds, Metric, RowValues
 from harness.stats.intervals import FloatArray, Interval, clopper_pearson
 from suites.quality.lm_eval.rows import CORPUS
 
-RATES = ("acc", "acc_norm", "acc_bytes", "acc_mutual_info", "exact_match", "f1")
-"""Metrics of lm-eval that lie between 0 and 1."""
+RATES = ("acc", "acc_norm", "acc_bytes", "acc_mutual_info", "exact_match")
+"""Metrics of lm-eval that lie between 0 and 1; F1 is of 100 in some tasks."""
 _LOWER = ("perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte", "brier_score", "ter")
-_HIGHER = ("mcc", "bleu", "chrf")
+_HIGHER = ("f1", "mcc", "bleu", "chrf")
 COLUMNS = ("task", "names", "values", "weights", "items", "aggregations", "betters", "groups", "shots", "version")
 _FINISH: Mapping[str, Callable[[FloatArray], FloatArray]] = {
     "perplexity": np.exp,
@@ -164,6 +164,8 @@ def _metric(named: Named, part: _Part, *, note: str, **fields: Any) -> Metric:
         part = _Part(part.at, part.above[good], part.below[good], part.items, part.how)
     if not good.any():
         return named.none("no document has a number for it", **fields)
+    if named.unit == "rate" and not ((part.above >= 0) & (part.above <= part.below)).all():
+        return named.none(f"{named.key} lies between 0 and 1, and this task gives it otherwise", **fields)
     if named.unit == "rate" and (part.below == 1).all() and np.isin(part.above, (0, 1)).all():
         return named.share(int(part.above.sum()), len(part.above), note=note, **fields)
     return named.estimate(part.values(named.key), note=note, **fields)

@@ -117,6 +117,19 @@ def test_f1_without_any_positive_has_a_value_and_the_widest_interval() -> None:
     assert (metric.low, metric.high) == (0.0, 1.0)
 
 
+def test_an_accuracy_beyond_one_is_none() -> None:
+    metric = measured([row(at, "t", [("acc", 50.0, 1.0, "", "mean")]) for at in range(3)])["acc", ""]
+    assert metric.value is None
+    assert "lies between 0 and 1" in metric.note
+
+
+def test_a_number_that_is_none_is_missing() -> None:
+    numbers = [1.0, math.nan, 0.0, 1.0]
+    rows = [row(at, "t", [("acc", number, 1.0, "", "nanmean")]) for at, number in enumerate(numbers)]
+    metric = measured(rows)["acc", ""]
+    assert (metric.value, metric.n, metric.missing) == (2 / 3, 3, 1)
+
+
 def test_an_aggregation_of_the_tasks_own_is_missing_and_says_so() -> None:
     metric = measured([row(0, "t", [("bias", math.nan, 1.0, "[1, 2]", "[agg_bias]")])])["bias", ""]
     assert metric.value is None
