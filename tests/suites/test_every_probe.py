@@ -28,6 +28,7 @@ from harness.scorer.hf import HFScorer
 from privacy.training import TrainSpec, train
 from suites.memorization.shadows.train import train_shadows
 from tests.suites.adversarial.recipes.ingredients import resources
+from tests.suites.quality.lm_eval.local_tasks import write_tasks
 from tests.tiny import make_checkpoint
 
 PROBES = find_probes().probes
@@ -37,6 +38,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "bias/counterfactual": {"axes": ["gender"]},
     "adversarial/clare": {"query_budget": 60},
     "quality/generation": {"decoding": "sample", "samples": 2, "max_new_tokens": 6},
+    "quality/multiple_choice": {"form": "letters", "num_fewshot": 2, "choice_orders": 3, "example_orders": 2},
     "memorization/mask_recovery": {"window_tokens": 8, "span_tokens": 2},
     "memorization/pii": {"samples": 2, "candidates": 6, "new_tokens": 8},
     "memorization/untargeted": {"samples": 8, "new_tokens": 8, "match_chars": 4, "top": 3},
@@ -63,6 +65,11 @@ def texts(n: int) -> list[str]:
     return [f"{WORDS[i % 3]} number {i} and so on" for i in range(n)]
 
 
+def own_files(name: str, home: Path) -> dict[str, Any]:
+    """Settings that name files of the home."""
+    return {"task": "words_by_size", "include_path": str(home / "tasks")} if name == "quality/lm_eval" else {}
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Data for every input, and a checkpoint for every need."""
@@ -83,6 +90,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "queries": pd.DataFrame({"text": texts(12), "label": [i % 3 for i in range(12)]}),
         "entries": pd.DataFrame({"text": [f"{text} again" for text in texts(9)], "label": [i % 3 for i in range(9)]}),
         "paraphrases": pd.DataFrame({"text": texts(12), "set": [str(i // 3) for i in range(12)]}),
+        "questions": pd.DataFrame(
+            {"question": texts(8), "choices": '["a film", "the bad story", "she"]', "answer": [i % 3 for i in range(8)]}
+        ),
         "control": pd.DataFrame({"text": [text[::-1] for text in texts(12)]}),
         "pairs": pd.DataFrame(
             {
@@ -95,6 +105,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     for name, frame in frames.items():
         frame.to_json(home / f"{name}.jsonl", orient="records", lines=True)
+    write_tasks(home / "tasks")
     make_checkpoint(home / "base", "bert", "base")
     make_checkpoint(home / "masked", "bert", "masked_lm")
     make_checkpoint(home / "written", "gpt2", "causal_lm")
@@ -128,7 +139,7 @@ def plan_for(probe: ProbeClass, home: Path, output: Path) -> AuditPlan:
         "probes": [
             {
                 "name": probe.name,
-                "params": SETTINGS.get(probe.name, {}),
+                "params": {**SETTINGS.get(probe.name, {}), **own_files(probe.name, home)},
                 # inputs without a file here (members, non-members) come from the checkpoint's manifest
                 "data": {
                     name: str(home / f"{name}.jsonl") for name in probe.inputs if (home / f"{name}.jsonl").exists()
