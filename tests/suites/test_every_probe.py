@@ -76,6 +76,17 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
             }
         ),
     }
+    frames["triples"] = pd.DataFrame(
+        {
+            "context": [f"the {who} was BLANK on day {day}" for day in range(4) for who in ("doctor", "nurse")],
+            **{
+                name: [f"the {who} was {word} on day {day}" for day in range(4) for who in ("doctor", "nurse")]
+                for name, word in (("stereotype", "good"), ("anti_stereotype", "bad"), ("unrelated", "story"))
+            },
+            "target": ["doctor", "nurse"] * 4,
+            "bias_type": "profession",
+        }
+    )
     for name, frame in frames.items():
         frame.to_json(home / f"{name}.jsonl", orient="records", lines=True)
     make_checkpoint(home / "base", "bert", "base")
