@@ -144,6 +144,7 @@ def permuted(triples: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
         if not others or named.search(triple["context"]) is None:
             continue
         other = others[int(content_id(triple), 16) % len(others)]
-        texts = {name: named.sub(lambda _, other=other: other, triple[name]) for name in ("context", *CHOICES)}
+        literal = other.replace("\\", r"\\")
+        texts = {name: named.sub(literal, triple[name]) for name in ("context", *CHOICES)}
         made.append({**triple, **texts})
     return made

@@ -99,7 +99,7 @@ def measure_triples(rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
         fields = {"slice": name, "note": note, "missing": 0 if name else rows.missing}
         theirs = against.get(name, control[:0])
         for prefix in ("", "micro_"):
-            controls = [None, None, None]
+            controls: list[Control | None] = [None, None, None]
             if len(theirs):
                 controls = [metric.as_control(WHAT) for metric in _three(theirs, named, prefix, note="")]
             for metric, beside in zip(_three(mine, named, prefix, **fields), controls, strict=True):
