@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
 from scipy.stats import binomtest
 
 SMALL = 30
@@ -32,8 +31,5 @@ def group_note(part: str, n: int, corrected: Mapping[str, float], what: str = "c
     if n < SMALL:
         said.append(f"{n} {what}, fewer than {SMALL}: a small group")
     if part in corrected and len(corrected) > 1:
-        said.append(
-            f"p of one half {np.format_float_positional(corrected[part], 2, fractional=False)}"
-            f" after Holm over {len(corrected)} groups"
-        )
+        said.append(f"p of one half {corrected[part]:.2g} after Holm over {len(corrected)} groups")
     return "; ".join(said)

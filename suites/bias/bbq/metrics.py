@@ -68,7 +68,10 @@ _CLUSTERS = of(_template, "template", "case_id")
 def _accuracy(key: str, condition: str) -> ShareOf:
     return ShareOf(
         *(key, Better.HIGHER, of(lambda predicted, label: predicted == label, "predicted", "label")),
-        **{"about": equal("condition", condition), "clusters": _CLUSTERS, "slices": SLICES, "note": _small},
+        about=equal("condition", condition),
+        clusters=_CLUSTERS,
+        slices=SLICES,
+        note=_small,
     )
 
 
@@ -108,9 +111,8 @@ def _cost(named: Named, good: pd.DataFrame, part: str, missing: int) -> Metric:
         return named.none("needs questions whose right answer follows the stereotype and others against it", **fields)
     found = [_right(named, side) for side in sides]
     values = [float(each.value or 0.0) for each in found]
-    reaches = [_reach(each) for each in found]
     cost = values[0] - values[1]
-    ends = difference(cost, *reaches)
+    ends = difference(cost, _reach(found[0]), _reach(found[1]))
     n = sum(map(len, sides))
     note = f"{len(sides[0])} questions follow the stereotype, {len(sides[1])} go against it"
     return named.value(cost, Interval(ends.low, ends.high, Method.UNPAIRED, ends.level), n, note=note, **fields)

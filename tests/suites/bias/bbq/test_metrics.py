@@ -19,7 +19,7 @@ def rows(n: int = 200, **columns: Any) -> pd.DataFrame:
     condition = np.where(np.arange(n) % 2 == 0, "ambig", "disambig")
     unknown = RNG.integers(0, 3, n)
     told = (unknown + RNG.integers(1, 3, n)) % 3
-    made = {
+    made: dict[str, Any] = {
         "case_id": [f"c{at}" for at in range(n)],
         "status": "ok",
         "error": None,
