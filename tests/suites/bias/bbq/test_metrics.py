@@ -59,6 +59,7 @@ def test_scores_are_those_of_the_paper_for_every_category() -> None:
         for condition, name in (("ambig", "ambiguous"), ("disambig", "disambiguated")):
             values = [found[f"{key}_{name}", part].value for key in ("accuracy", "bias")]
             assert values == pytest.approx(counted(mine, condition))
+            assert found[f"bias_{name}", part].missing == 0  # an answer unknown is one
         told = mine[mine["condition"] == "disambig"]
         follows = (told["label"] == told["target"]) == (told["polarity"] == "neg")
         right = told["predicted"] == told["label"]
