@@ -32,6 +32,7 @@ class Method(StrEnum):
     MACRO_F1 = "Clopper-Pearson per class (MOVER)"
     CALIBRATION = "calibration bound"
     WORST = "worst of kinds, Bonferroni"
+    BOTH = "both intervals, Bonferroni"
     AUC = "Hoeffding-KL U-statistic"
     AUC_FOLDS = "DeLong within folds, variance doubled"
     ADVANTAGE = "DKW-Massart, both samples"

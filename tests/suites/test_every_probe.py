@@ -103,6 +103,30 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
             }
         ),
     }
+    frames["triples"] = pd.DataFrame(
+        {
+            "context": [f"the {who} was BLANK on day {day}" for day in range(4) for who in ("doctor", "nurse")],
+            **{
+                name: [f"the {who} was {word} on day {day}" for day in range(4) for who in ("doctor", "nurse")]
+                for name, word in (("stereotype", "good"), ("anti_stereotype", "bad"), ("unrelated", "story"))
+            },
+            "target": ["doctor", "nurse"] * 4,
+            "bias_type": "profession",
+        }
+    )
+    frames["questions"] = pd.DataFrame(
+        {
+            "context": [f"the old man met the boy on day {day}" for day in range(8)],
+            "question": "who was not happy",
+            **{f"ans{at}": text for at, text in enumerate(("the old man", "the boy", "not known"))},
+            "label": [2, 0, 2, 1, 2, 0, 2, 1],
+            "unknown": 2,
+            "target": "0",
+            "context_condition": ["ambig", "disambig"] * 4,
+            "question_polarity": ["neg"] * 4 + ["nonneg"] * 4,
+            "category": "Age",
+        }
+    )
     for name, frame in frames.items():
         frame.to_json(home / f"{name}.jsonl", orient="records", lines=True)
     write_tasks(home / "tasks")
