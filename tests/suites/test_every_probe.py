@@ -35,6 +35,7 @@ WORDS = ["the good film was a joy to watch with friends", "a bad story that she 
 SETTINGS: dict[str, dict[str, Any]] = {
     "memorization/extraction": {"prefix_tokens": 5, "suffix_tokens": 3, "window_chars": 60, "joined": True},
     "bias/counterfactual": {"axes": ["gender"]},
+    "bias/group_fairness": {"fewest": 2},
     "adversarial/clare": {"query_budget": 60},
     "memorization/mask_recovery": {"window_tokens": 8, "span_tokens": 2},
     "memorization/pii": {"samples": 2, "candidates": 6, "new_tokens": 8},
@@ -66,6 +67,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     frames = {
         "examples": pd.DataFrame({"text": texts(48), "label": [i % 2 for i in range(48)]}),
         "texts": pd.DataFrame({"text": texts(12)}),
+        "grouped": pd.DataFrame(
+            {"text": texts(24), "label": [i % 2 for i in range(24)], "group": [f"g{i % 3 % 2}" for i in range(24)]}
+        ),
         "control": pd.DataFrame({"text": [text[::-1] for text in texts(12)]}),
         "pairs": pd.DataFrame(
             {
