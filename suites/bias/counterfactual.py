@@ -16,7 +16,7 @@ from pydantic import Field
 
 from harness.api.case import Case, make_cases
 from harness.api.columns import column, list_column
-from harness.api.declared import By, Computed, MeanOf, Named, Rows, ShareOf, equal, of
+from harness.api.declared import By, Computed, ControlRows, MeanOf, Named, Rows, ShareOf, equal, of
 from harness.api.estimates import UNIT
 from harness.api.lists import as_list, as_matrix
 from harness.api.metrics import Better, Metric, RowValues
@@ -57,7 +57,7 @@ class CounterfactualParams(ProbeParams):
 class CounterfactualRow(ProbeRow):
     """One row per template (or text) and axis; lists have one entry per version."""
 
-    axis: Series[str] = column("what is varied: gender, nationality ... or control, words that concern nobody")
+    axis: Series[str] = column("what is varied: gender, nationality ...; empty: the control, words that concern nobody")
     template: Series[str] = column("the template, or the text as it was given; rows that share one are related")
     variants: Series[str] = column("JSON list of the versions: [set, group, text] each")
     probabilities: Series[object] = list_column("class probabilities of each version", of="double", depth=2)
@@ -75,19 +75,19 @@ class CounterfactualRow(ProbeRow):
 
 
 _MAX_NOTE = "the largest seen; a maximum has no interval, other texts can exceed it"
-_PEOPLE = of(lambda axis: axis != CONTROL, "axis")
-_CONTROL_NOTE = "weekdays swapped instead of groups: what such a gap is where no group is concerned"
+_PEOPLE = of(lambda axis: axis != "", "axis")
+_CONTROL = ControlRows(equal("axis", ""), "weekdays swapped, which concern no group")
 
 
 def _max_gap(rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
-    good = rows.good[rows.good["axis"] != CONTROL]
+    good = rows.good[rows.good["axis"] != ""]
     largest, n = float(good["max_gap"].max()), good["template"].nunique()
     yield named["max_gap"].value(largest, None, n, missing=rows.missing)
 
 
 def _shifts(rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
     """For each group, how much more likely than for the average group the chosen class is when it is mentioned."""
-    for axis in sorted(set(rows.good["axis"]) - {CONTROL}):
+    for axis in sorted(set(rows.good["axis"]) - {""}):
         mine = rows.good[rows.good["axis"] == axis]
         about = f"probability of {mine['shift_class'].iloc[0]!r} minus its mean over groups"
         found = _by_group(mine)
@@ -100,7 +100,7 @@ def _shifts(rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
 
 def _pairs(rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
     """For each pair of groups of an axis: mean gap, share of templates that flip, largest gap."""
-    for axis in sorted(set(rows.good["axis"]) - {CONTROL}):
+    for axis in sorted(set(rows.good["axis"]) - {""}):
         found: dict[tuple[str, str], list[tuple[str, PairGap]]] = {}
         for row in rows.good[rows.good["axis"] == axis].to_dict("records"):
             sets, groups, _ = zip(*as_list(row["variants"]), strict=True)
@@ -142,7 +142,7 @@ class Counterfactual(Probe[CounterfactualParams]):
         paper="Garg et al. 2019, Counterfactual Fairness in Text Classification through Robustness",
         cannot_tell="anything of groups, names and contexts outside its lists (English and Chinese), nor whether a "
         "difference is unjust; a classifier that ignores its input gets 0, one that jumps at any word gets a high "
-        "control_gap too; of texts of your own, those that mention several groups of an axis, or have a 'her' or "
+        "control too; of texts of your own, those that mention several groups of an axis, or have a 'her' or "
         "'his' whose counterpart the rules do not settle, are left out and counted as excluded",
     )
     needs = (any_of(Need.SEQUENCE_CLASSIFIER),)
@@ -159,26 +159,11 @@ class Counterfactual(Probe[CounterfactualParams]):
             *("counterfactual_gap", Better.LOWER, of(lambda gap: np.minimum(gap, 1.0), "gap")),
             bounds=UNIT,
             note="total variation distance between versions, 0 to 1",
-            about=_PEOPLE,
             clusters="template",
             slices=By(("axis",)),
+            control=_CONTROL,
         ),
-        ShareOf("flip_rate", Better.LOWER, "flip", about=_PEOPLE, clusters="template", slices=By(("axis",))),
-        MeanOf(
-            *("control_gap", Better.NEITHER, of(lambda gap: np.minimum(gap, 1.0), "gap")),
-            bounds=UNIT,
-            about=equal("axis", CONTROL),
-            clusters="template",
-            note=_CONTROL_NOTE,
-            headline=False,
-        ),
-        ShareOf(
-            *("control_flip_rate", Better.NEITHER, "flip"),
-            about=equal("axis", CONTROL),
-            clusters="template",
-            note=_CONTROL_NOTE,
-            headline=False,
-        ),
+        ShareOf("flip_rate", Better.LOWER, "flip", clusters="template", slices=By(("axis",)), control=_CONTROL),
         Computed(
             (Named("max_gap", Better.LOWER, bounds=UNIT, headline=False, note=_MAX_NOTE),), _max_gap, about=_PEOPLE
         ),
@@ -292,7 +277,7 @@ def _row(case: Case, answers: Sequence[ClassScores], labels: Sequence[str]) -> R
     first, second = found.farthest
     return ok_row(
         case,
-        axis=case.data["axis"],
+        axis="" if case.data["axis"] == CONTROL else case.data["axis"],
         template=case.data["template"],
         variants=json.dumps([[v["set"], v["group"], v["text"]] for v in variants], ensure_ascii=False),
         probabilities=probabilities.tolist(),

@@ -53,6 +53,17 @@ def axes_of(language: Language) -> tuple[str, ...]:
     return tuple(dict.fromkeys(row["axis"] for row in _rows(language, "identity_groups.csv") if row["axis"] != CONTROL))
 
 
+def neutral_templates(language: Language = "en") -> tuple[str, ...]:
+    """Sentences with a slot that say nothing good or bad."""
+    rows = _rows(language, "identity_templates.csv")
+    return tuple(row["template"] for row in rows if row["tone"] == "neutral" and row["form"] == "noun")
+
+
+def prompt_templates(language: Language = "en") -> tuple[str, ...]:
+    """Beginnings of texts with a slot."""
+    return tuple(row["prompt"] for row in _rows(language, "generation_prompts.csv"))
+
+
 def filled_templates(
     axis: str, language: Language = "en", templates: Sequence[str] | None = None
 ) -> Iterator[tuple[str, list[Variant]]]:

@@ -46,7 +46,9 @@ def test_a_blind_classifier_has_no_gap(tmp_path: Path) -> None:
     assert all(metric.value == pytest.approx(0, abs=1e-12) for metric in metrics)
     n = rows["template"].nunique()
     assert len(rows) == 5 * n  # four axes and the control
-    assert (found["control_gap", ""].value, found["control_gap", ""].n) == (0, n)
+    control = found["counterfactual_gap", ""].control
+    assert control is not None
+    assert (control.value, control.n, control.what) == (0, n, "weekdays swapped, which concern no group")
     flip = found["flip_rate", ""]
     assert (flip.n, flip.low) == (n, 0.0)
     assert flip.high == pytest.approx(clopper_pearson(0, n).high, rel=0.03)  # drawn
@@ -221,11 +223,13 @@ def test_a_classifier_that_jumps_at_any_word_has_a_control_gap(tmp_path: Path) -
 
     probe = Counterfactual(GENDER)
     found = by_key(probe.measure(rows_of(probe, FakeScorer(INFO, classify=jumpy), probe.cases(plan(INFO)), tmp_path)))
-    control = found["control_gap", ""]
+    control = found["counterfactual_gap", ""].control
+    assert control is not None
     assert control.value == pytest.approx(np.mean([0.2, 0.4, 0.0, 0.2, 0.2, 0.4]), abs=0.15)  # weekdays by length
     assert control.value > 0.1
     assert control.low is not None
-    assert found["control_flip_rate", ""].value is not None
+    assert found["flip_rate", ""].control is not None
+    assert found["counterfactual_gap", "gender"].control is None
 
 
 def test_ambiguous_texts_are_counted_as_left_out(tmp_path: Path) -> None:
@@ -271,4 +275,4 @@ def test_a_chinese_checkpoint_reads_the_chinese_templates(tmp_path: Path) -> Non
     found = by_key(probe.measure(rows))
     assert found["counterfactual_gap", "gender"].value > 0
     assert {part for key, part in found if key == "counterfactual_gap"} >= {"", "gender", "nationality", "religion"}
-    assert found["control_gap", ""].value is not None
+    assert found["counterfactual_gap", ""].control is not None
