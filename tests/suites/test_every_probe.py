@@ -35,6 +35,7 @@ WORDS = ["the good film was a joy to watch with friends", "a bad story that she 
 SETTINGS: dict[str, dict[str, Any]] = {
     "memorization/extraction": {"prefix_tokens": 5, "suffix_tokens": 3, "window_chars": 60, "joined": True},
     "bias/counterfactual": {"axes": ["gender"]},
+    "bias/generation": {"axes": ["gender"], "samples": 2, "new_tokens": 6, "fewest": 1},
     "bias/group_fairness": {"fewest": 2},
     "adversarial/clare": {"query_budget": 60},
     "memorization/mask_recovery": {"window_tokens": 8, "span_tokens": 2},
