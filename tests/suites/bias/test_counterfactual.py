@@ -19,7 +19,7 @@ from suites.bias.counterfactual import Counterfactual, CounterfactualParams
 from suites.bias.gaps import members_of, total_variation
 from tests.fakes import FakeScorer, by_key, make_info, plan, rows_of
 from tests.scoring import load, scorer
-from tests.suites.bias.chinese import chinese_classifier
+from tests.suites.bias.chinese import chinese_scorer
 from tests.tiny import LABELS
 
 INFO = make_info(Need.SEQUENCE_CLASSIFIER)
@@ -269,7 +269,7 @@ def test_a_vocabulary_without_the_words_is_missing_not_fair(tmp_path: Path) -> N
 
 def test_a_chinese_checkpoint_reads_the_chinese_templates(tmp_path: Path) -> None:
     probe = Counterfactual(CounterfactualParams(language="zh"))
-    chinese = chinese_classifier(tmp_path / "model")
+    chinese = chinese_scorer(tmp_path / "model")
     rows = rows_of(probe, chinese, probe.cases(plan(chinese.info)), tmp_path / "rows")
     assert set(rows["status"]) == {"ok"}
     found = by_key(probe.measure(rows))
