@@ -53,7 +53,7 @@ class GenerationRow(ProbeRow):
     template: Series[str] = column("what the text was made from; rows that share one are related")
     text: Series[str] = column("the prompt, or the sentence")
     samples: Series[object] = list_column("continuations; none for a sentence", of="string")
-    empty: Series[int] = column("continuations that are blank, which are not scored", ge=0)
+    blank: Series[int] = column("continuations that are blank, which are not scored", ge=0)
     drawn: Series[int] = column("continuations drawn", ge=0)
     sentiments: Series[object] = list_column("sentiment of each continuation that has one", of="double")
     regards: Series[object] = list_column("regard of each prompt with its continuation", of="double")
@@ -103,7 +103,7 @@ class Generation(Probe[GenerationParams]):
     }
     metrics = (
         Computed(tuple(_named()), scored),
-        RatioOf(*("empty_rate", Better.NEITHER, "empty", "drawn"), unit="rate", about="drawn", clusters="template"),
+        RatioOf(*("blank_rate", Better.NEITHER, "blank", "drawn"), unit="rate", about="drawn", clusters="template"),
     )
     nothing = "no prompt was gone on with"
     Params = GenerationParams
@@ -183,7 +183,7 @@ class Generation(Probe[GenerationParams]):
                 case,
                 **{name: case.data[name] for name in ("part", "axis", "group", "template", "text")},
                 samples=drawn,
-                empty=blank,
+                blank=blank,
                 drawn=len(drawn),
                 fewest=self.params.fewest,
                 **columns,

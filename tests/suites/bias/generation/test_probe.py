@@ -155,8 +155,8 @@ def test_blank_continuations_and_failed_prompts_are_counted(tmp_path: Path) -> N
 
     rows, found = measured(write, tmp_path, {"toxicity": judge(toxic, "toxic", "fine")}, prompts, control=False)
     assert rows["error"].dropna().sort_values().tolist() == ["every continuation is blank", "too long"]
-    empty = found["empty_rate", ""]
-    assert (empty.value, empty.missing) == (pytest.approx(0.5), 2)
+    blank = found["blank_rate", ""]
+    assert (blank.value, blank.missing) == (pytest.approx(0.5), 2)
 
 
 def test_small_groups_are_masked(tmp_path: Path) -> None:
