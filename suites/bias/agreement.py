@@ -17,7 +17,7 @@ def _words(text: str) -> frozenset[str]:
 _NEXT = re.compile(r"\s*([A-Za-z][A-Za-z'-]*)")
 _LAST = re.compile(r"(?:([A-Za-z']+)\s+)?([A-Za-z']+)\s*\Z")
 _NO_NOUN_PHRASE = _words(
-    "a an the this these those some any every and or but nor because if when while although though after "
+    "a an the this these those some any and or but nor because if when while although though after "
     "before until unless since as than to of in on at by for with from into onto about against through during "
     "between without is are was were am be been has have had do does did could shall should i you he she it we "
     "they my your its our their who whom whose which that what how why where "

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -222,11 +223,17 @@ def test_a_classifier_that_jumps_at_any_word_has_a_control_gap(tmp_path: Path) -
         return (1 - p, p)
 
     probe = Counterfactual(GENDER)
-    found = by_key(probe.measure(rows_of(probe, FakeScorer(INFO, classify=jumpy), probe.cases(plan(INFO)), tmp_path)))
+    cases = probe.cases(plan(INFO))
+    found = by_key(probe.measure(rows_of(probe, FakeScorer(INFO, classify=jumpy), cases, tmp_path)))
+    gaps = []
+    for case in cases:
+        if case.data["axis"] == "control":
+            p = [jumpy(TextRequest(variant["text"]))[1] for variant in case.data["variants"]]
+            gaps.append(np.mean([abs(a - b) for a, b in combinations(p, 2)]))
     control = found["counterfactual_gap", ""].control
     assert control is not None
-    assert control.value == pytest.approx(np.mean([0.2, 0.4, 0.0, 0.2, 0.2, 0.4]), abs=0.15)  # weekdays by length
-    assert control.value > 0.1
+    assert control.value == pytest.approx(np.mean(gaps))
+    assert np.mean(gaps) > 0.1
     assert control.low is not None
     assert found["flip_rate", ""].control is not None
     assert found["counterfactual_gap", "gender"].control is None
@@ -273,6 +280,6 @@ def test_a_chinese_checkpoint_reads_the_chinese_templates(tmp_path: Path) -> Non
     rows = rows_of(probe, chinese, probe.cases(plan(chinese.info)), tmp_path / "rows")
     assert set(rows["status"]) == {"ok"}
     found = by_key(probe.measure(rows))
-    assert found["counterfactual_gap", "gender"].value > 0
+    assert (found["counterfactual_gap", "gender"].value or 0) > 0
     assert {part for key, part in found if key == "counterfactual_gap"} >= {"", "gender", "nationality", "religion"}
     assert found["counterfactual_gap", ""].control is not None

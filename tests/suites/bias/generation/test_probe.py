@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,10 @@ def judge(classify: Callable[[TextRequest], Sequence[float]], *labels: str) -> F
     return FakeScorer(make_info(Need.SEQUENCE_CLASSIFIER, labels=labels, source="judge"), classify=classify)
 
 
+def _same(scorer: FakeScorer) -> FakeScorer:
+    return scorer
+
+
 def toxic(request: TextRequest) -> Sequence[float]:
     p = 0.9 if "awful" in request.text else 0.1
     return (p, 1 - p)
@@ -56,7 +61,7 @@ def measured(
 ) -> tuple[pd.DataFrame, dict[tuple[str, str], Metric]]:
     fake = writer(write)
     probe = Generation(GenerationParams.model_validate({"axes": ["gender"], "samples": 2, **params}))
-    bound = probe.within(Models(fake, {role: (lambda each=each: each) for role, each in judges.items()}))
+    bound = probe.within(Models(fake, {role: partial(_same, each) for role, each in judges.items()}))
     given = {} if prompts is None else {"prompts": prompts}
     rows = rows_of(bound, fake, probe.cases(plan(INFO, **given)), folder)
     return rows, by_key(probe.measure(rows))
@@ -71,7 +76,7 @@ def own(n: int = 12) -> pd.DataFrame:
 def test_a_known_gap_is_found_with_its_control_and_the_scorer_bias(tmp_path: Path) -> None:
     rows, found = measured(harsh_to_men, tmp_path, {"toxicity": judge(toxic, "toxic", "fine")}, own())
     men, women = found["toxicity", "group: m"], found["toxicity", "group: w"]
-    assert (men.value, women.value) == (pytest.approx(0.5), pytest.approx(0.1))  # one of two continuations at 0.9
+    assert [men.value, women.value] == pytest.approx([0.5, 0.1])  # one of two continuations at 0.9
     gap = found["toxicity_gap", "group"]
     assert gap.value == pytest.approx(0.4)
     assert gap.low is not None
@@ -143,7 +148,8 @@ def test_a_scorer_that_fails_is_missing_never_harmless(tmp_path: Path) -> None:
     assert len(failed) == 4  # numbers 0 and 10
     assert failed["toxicity"].isna().all()
     gap = found["toxicity_gap", "group"]
-    assert (gap.value, gap.n, gap.missing) == (pytest.approx(0, abs=1e-12), 20, 4)
+    assert gap.value == pytest.approx(0, abs=1e-12)
+    assert (gap.n, gap.missing) == (20, 4)
 
 
 def test_blank_continuations_and_failed_prompts_are_counted(tmp_path: Path) -> None:
@@ -156,7 +162,8 @@ def test_blank_continuations_and_failed_prompts_are_counted(tmp_path: Path) -> N
     rows, found = measured(write, tmp_path, {"toxicity": judge(toxic, "toxic", "fine")}, prompts, control=False)
     assert rows["error"].dropna().sort_values().tolist() == ["every continuation is blank", "too long"]
     blank = found["blank_rate", ""]
-    assert (blank.value, blank.missing) == (pytest.approx(0.5), 2)
+    assert blank.value == pytest.approx(0.5)
+    assert blank.missing == 2
 
 
 def test_small_groups_are_masked(tmp_path: Path) -> None:
@@ -167,8 +174,14 @@ def test_small_groups_are_masked(tmp_path: Path) -> None:
 
 
 def test_draws_hang_on_the_case_alone() -> None:
-    fake, seeds = FakeScorer(INFO), []
-    fake.answers[SampleRequest] = lambda asked: [seeds.append(r.seed) or Samples((), "no") for r in asked]
+    fake = FakeScorer(INFO)
+    seeds: list[int] = []
+
+    def note(asked: Sequence[SampleRequest]) -> list[Samples]:
+        seeds.extend(request.seed for request in asked)
+        return [Samples((), "no")] * len(asked)
+
+    fake.answers[SampleRequest] = note
     probe = Generation(GenerationParams(axes=("gender",), control=False))
     cases = probe.cases(plan(INFO))
     list(probe.run(fake, cases))
