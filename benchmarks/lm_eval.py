@@ -39,7 +39,7 @@ LIMITS: Mapping[str, Mapping[str, int]] = {
     "SmolLM2-135M": {**dict.fromkeys(LIGHT, 6), **dict.fromkeys(HEAVY, 2), "wikitext": 1},
 }
 """Documents of each task by model, the light tasks first."""
-MINUTES = 3
+MINUTES = 20
 """No task is begun after so many, so that a busy machine ends too; what is left out has no cell."""
 SHOTS: Mapping[str, int] = {"gsm8k": 2, "piqa": 2}
 """Where it is not the task's own number: five solved problems of GSM8K are 1,000 tokens a prompt."""
