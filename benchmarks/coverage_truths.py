@@ -17,7 +17,7 @@ from harness.api.means import ratio_interval, unit_sums
 from harness.api.metrics import Better, Metric, RowValues
 from harness.baseline.pairs import Pairs, Rule, compare_values
 from harness.gate.levels import interval_at
-from harness.stats.differences import advantage, advantage_interval, newcombe, rate_at_threshold
+from harness.stats.differences import advantage, advantage_interval, newcombe
 from harness.stats.intervals import FloatArray, Interval, Method, auc, auc_interval, clopper_pearson
 from harness.stats.paired import flip_regression, unpaired_regression
 from privacy.frontier.two_way import two_way
@@ -354,14 +354,6 @@ def _advantage(rng: Rng, n: int) -> Drawn:
     return *_ends(advantage_interval(advantage(ours, others), n, n)), float(2 * norm.cdf(0.25) - 1)
 
 
-def _rate_at(allowed: float, shift: float) -> Truth:
-    def draw(rng: Rng, n: int) -> Drawn:
-        found = rate_at_threshold(rng.normal(-shift, 1, n), rng.normal(0, 1, n), allowed)
-        return *_ends(found), float(norm.cdf(norm.ppf(allowed) + shift))
-
-    return Truth(Method.RATE_AT_THRESHOLD, f"rate at {allowed} of normal scores {shift} apart", draw)
-
-
 # Seeds and examples
 
 
@@ -441,8 +433,6 @@ TRUTHS: tuple[Truth, ...] = (
     Truth(Method.AUC, "0.98, scores of two values", _two_point_auc),
     Truth(Method.AUC_FOLDS, "normal scores 0.5 apart in each fold", _folded),
     Truth(Method.ADVANTAGE, "normal losses 0.5 apart", _advantage),
-    _rate_at(0.01, 1.0),
-    _rate_at(0.1, 0.0),
     _seeds(3, 0.9, 0.3),
     _seeds(2, 0.9, 0.3),
     _seeds(3, 0.98, 0.0),

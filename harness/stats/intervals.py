@@ -35,7 +35,6 @@ class Method(StrEnum):
     AUC = "Hoeffding-KL U-statistic"
     AUC_FOLDS = "DeLong within folds, variance doubled"
     ADVANTAGE = "DKW-Massart, both samples"
-    RATE_AT_THRESHOLD = "Clopper-Pearson over the threshold's range"
     TWO_WAY = "t over seeds with draws over examples (MOVER)"
 
 

@@ -39,6 +39,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "quality/generation": {"decoding": "sample", "samples": 2, "max_new_tokens": 6},
     "memorization/mask_recovery": {"window_tokens": 8, "span_tokens": 2},
     "memorization/pii": {"samples": 2, "candidates": 6, "new_tokens": 8},
+    "memorization/untargeted": {"samples": 8, "new_tokens": 8, "match_chars": 4, "top": 3},
     "adversarial/faster_genetic": {"query_budget": 100},
     "adversarial/prompt": {"goal": "likelihood", "query_budget": 60},
     "adversarial/safer": {
