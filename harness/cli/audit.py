@@ -28,6 +28,7 @@ from harness.cli.arguments import (
     Seed,
     Spec,
     Suite,
+    TaskCode,
     Trust,
     Uri,
     audit_folder,
@@ -62,6 +63,7 @@ def run(
     allow_pickle: Pickle = False,
     allow_remote_code: Remote = False,
     trust_manifest: Trust = False,
+    allow_task_code: TaskCode = False,
     base: Base = None,
     repeat: Repeat = 1,
 ) -> None:
@@ -75,7 +77,7 @@ def run(
     store_of_environment()  # what is wrong with it should be heard now, not when the audit is done
     verdict_due()
     options = given_options(checkpoint, suite, policy, output, tracking_uri, seed, limit, minutes, device, dtype, data)
-    allowed = Permissions(allow_pickle, allow_remote_code, trust_manifest)
+    allowed = Permissions(allow_pickle, allow_remote_code, trust_manifest, allow_task_code)
     asked = spec_with(spec, options, base)
     scan = scan_first(asked.checkpoint)
     plan = make_plan(asked, permissions=allowed)
@@ -102,6 +104,7 @@ def plan(
     allow_pickle: Pickle = False,
     allow_remote_code: Remote = False,
     trust_manifest: Trust = False,
+    allow_task_code: TaskCode = False,
     base: Base = None,
     like: Annotated[
         str | None,
@@ -114,7 +117,7 @@ def plan(
     from harness.cli.console import show_power
 
     options = given_options(checkpoint, suite, policy, None, None, seed, limit, None, None, None, data)
-    allowed = Permissions(allow_pickle, allow_remote_code, trust_manifest)
+    allowed = Permissions(allow_pickle, allow_remote_code, trust_manifest, allow_task_code)
     made = make_plan(spec_with(spec, options, base), permissions=allowed)
     check_rules(made)
     show_plan(made, cost=True)
@@ -127,6 +130,7 @@ def resume(
     allow_pickle: Pickle = False,
     allow_remote_code: Remote = False,
     trust_manifest: Trust = False,
+    allow_task_code: TaskCode = False,
 ) -> None:
     """Go on with an audit that was interrupted or killed. Repeats nothing that is finished.
 
@@ -139,7 +143,7 @@ def resume(
     store_of_environment()
     verdict_due()
     folder = audit_folder(run, output)
-    allowed = Permissions(allow_pickle, allow_remote_code, trust_manifest)
+    allowed = Permissions(allow_pickle, allow_remote_code, trust_manifest, allow_task_code)
     plan = resume_plan(folder, permissions=allowed)
     folder.write_manifest(with_scan(folder, folder.manifest(), scan_first(plan.spec.checkpoint)))
     raise typer.Exit(decided(_finish(plan, folder).exit_code))

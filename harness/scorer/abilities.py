@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.base.plugins import Installed, installed
 from harness.errors import UsageError
+from harness.scorer.beams import BeamSearch
 from harness.scorer.candidates import Candidates
 from harness.scorer.causal import CausalScores
 from harness.scorer.chances import Chances
@@ -18,6 +19,7 @@ from harness.scorer.embed import Embeddings
 from harness.scorer.generate import GreedyDecoder
 from harness.scorer.gradients import InputGradients
 from harness.scorer.handler import Handler
+from harness.scorer.likeliest import MaskedTokens, NextTokens
 from harness.scorer.masked import MaskedScores, MaskedSpans
 from harness.scorer.outputs import FollowsOrNot, MultiLabel, Regression
 from harness.scorer.sample import Sampler
@@ -26,6 +28,7 @@ from harness.scorer.spans import SpanFinder, Tagger
 GROUP = "assay.requests"
 AnyHandler = type[Handler[Any, Any]]
 OWN: tuple[AnyHandler, ...] = (
+    BeamSearch,
     Candidates,
     CausalDistributions,
     CausalScores,
@@ -39,7 +42,9 @@ OWN: tuple[AnyHandler, ...] = (
     MaskedDistributions,
     MaskedScores,
     MaskedSpans,
+    MaskedTokens,
     MultiLabel,
+    NextTokens,
     Regression,
     Sampler,
     SpanFinder,
