@@ -49,6 +49,11 @@ class Engine:
         self._budgets: dict[str, TokenBudget] = {}
         self._lanes = ONE_LANE
 
+    def budget(self, kind: str) -> int:
+        """Most padded tokens of the next batch of the kind."""
+        known = self._budgets.get(kind)
+        return self._start_budget if known is None else known.tokens
+
     def count(self, kind: str) -> Counts:
         """Work done for one kind of request."""
         return self.counts.setdefault(kind, Counts())

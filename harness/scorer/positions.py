@@ -83,6 +83,15 @@ class NeededPositions:
         output = self._trunk.run(inputs)
         return self._trunk.head(output.last_hidden_state[:, -1]), output.past_key_values
 
+    def fill(self, inputs: dict[str, Any]) -> None:
+        """Run the model for the cache in its inputs alone."""
+        self._states(inputs, np.zeros(1, dtype=np.int64))
+
+    def last(self, inputs: dict[str, Any], place: int = -1) -> torch.Tensor:
+        """float32 logits at one place of the first row, [vocabulary]."""
+        at = place % int(inputs["input_ids"].shape[1])
+        return next(self._logits(self._states(inputs, np.array([at]))))[0]
+
     def _states(self, inputs: dict[str, Any], places: Ints) -> torch.Tensor:
         """Hidden states (logits where the model is not split) at flat `places` of the batch, [places, size]."""
         every = self._model(**inputs).logits if self._trunk is None else self._trunk.run(inputs).last_hidden_state
