@@ -46,13 +46,18 @@ class Branches:
         Attention costs 4 * hidden operations a token seen, and all else 24 * hidden^2: a row that branches may cost as
         much in hidden tokens as another batch.
         """
-        if not _may_share(self._engine.model, self._engine.max_tokens):
+        if not self.may_be_tried:
             return None
         cost = batch_cost(self._engine.model) if self._engine.device == "cpu" else 1024.0
         hidden = float(getattr(self._engine.model.config, "hidden_size", 0) or 1024)
         least, most = _ROWS
         row = min(most, max(least, int((24 * hidden * cost) ** 0.5)))
         return Limits(min(row, budget), branch=cost / 10, stem=max(16.0, 2 * cost))
+
+    @property
+    def may_be_tried(self) -> bool:
+        """Whether masks of our own reach the model's attention unchanged."""
+        return _may_share(self._engine.model, self._engine.max_tokens)
 
     @property
     def work(self) -> bool:
