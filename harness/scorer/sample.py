@@ -38,13 +38,14 @@ class Drawing:
 
     def pick(self, logits: torch.Tensor, writing: torch.Tensor, rows: torch.Tensor | None = None) -> Picked:
         """Draws for the rows that write, and looks for their stop strings."""
-        left = range(len(self._rows)) if rows is None else rows.tolist()
+        every = torch.arange(len(self._rows), device=writing.device) if rows is None else rows
+        left, writes = torch.stack([every, writing.long()]).cpu()  # at once: each makes the host wait
         tokens = torch.zeros(len(left), dtype=torch.long)
         finite = torch.ones(len(left), dtype=torch.bool)
         last = torch.zeros(len(left), dtype=torch.bool)
-        chosen = torch.nonzero(writing.cpu())[:, 0]  # a device would be waited for at each of these steps
+        chosen = torch.nonzero(writes)[:, 0]  # a device would be waited for at each of these steps
         for at, values in zip(chosen.tolist(), logits[chosen].cpu().double().numpy(), strict=True):
-            row = self._rows[left[at]]
+            row = self._rows[int(left[at])]
             largest = values.max()
             if not largest < float("inf") or not largest > float("-inf"):  # NaN, too
                 finite[at] = False
