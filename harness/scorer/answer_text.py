@@ -31,7 +31,7 @@ def from_text(text: str) -> Any:
     """What `to_text` was given. Raises ValueError for anything else."""
     try:
         return _decoded(json.loads(text))
-    except (TypeError, KeyError, IndexError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
         raise ValueError(f"not an answer: {error}") from error
 
 
@@ -53,7 +53,7 @@ def _encoded(value: Any) -> Any:
 def _decoded(value: Any) -> Any:
     if not isinstance(value, dict):
         if isinstance(value, list):
-            raise ValueError("not an answer: a bare list")
+            raise ValueError("a bare list")
         return value
     ((kind, content),) = value.items()
     if kind == "tuple":
@@ -61,14 +61,14 @@ def _decoded(value: Any) -> Any:
     if kind == "array":
         dtype = np.dtype(content[0])
         if dtype.kind not in _NUMBERS:
-            raise ValueError(f"not an answer: numbers of {dtype}")
+            raise ValueError(f"numbers of {dtype}")
         array = np.frombuffer(base64.b64decode(content[2], validate=True), dtype=dtype).reshape(content[1])
         return array.copy()
     made = _classes()[content[0]]
     if kind == "enum":
         return made(content[1])
     if kind != "object" or len(content[1]) != len(fields(made)):
-        raise ValueError(f"not an answer: {kind}")
+        raise ValueError(kind)
     return made(*(_decoded(each) for each in content[1]))
 
 

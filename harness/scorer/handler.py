@@ -70,6 +70,8 @@ class Handler(ABC, Generic[R, A]):
     """What the checkpoint must offer; None: nothing."""
     gradients: ClassVar[bool] = False
     """Whether `run` differentiates."""
+    stored: ClassVar[bool] = True
+    """Whether answers may be kept on disk: they hang on model, tokenizer and request alone."""
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts

@@ -133,7 +133,7 @@ class HFScorer:
 
     def _computed(self, handler: Handler[Any, Any], requests: Sequence[Request[A]]) -> list[A]:
         """What the store has, and the handler's answers to the rest, which the store gets."""
-        if self._store is None or handler.needs is None or not requests:
+        if self._store is None or not handler.stored or not requests:
             return handler.run(requests)
         stored = self._store.find(requests)
         asked = [request for request in requests if request not in stored]

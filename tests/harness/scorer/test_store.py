@@ -236,7 +236,7 @@ def test_answers_come_back_to_the_last_bit(array: Any, text: str, tokens: tuple[
     ],
 )
 def test_what_is_no_answer_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="not an answer|Expecting|unpack|padding|reshape|understood"):
+    with pytest.raises(ValueError, match="not an answer"):
         from_text(text)
 
 
