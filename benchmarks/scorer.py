@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -28,6 +29,7 @@ from benchmarks.scorer_requests import Mix, distinct_positions
 from harness.api.scorer import GenerateRequest, TokenRequest
 from harness.checkpoint import CheckpointSource, LoadedCheckpoint, inspect_checkpoint, load_checkpoint
 from harness.errors import AssayError, UsageError
+from harness.scorer.decoding import stop_tokens
 from harness.scorer.hf import HFScorer
 from harness.scorer.store import AnswerStore
 
@@ -84,7 +86,7 @@ def _compare(case: str, loaded: LoadedCheckpoint, mix: Mix, size: Size) -> list[
     rounds = [
         [
             _measured(lambda: scorer.ask(requests)),
-            *(_measured(lambda peer=peer: peer.loglikelihoods(requests)) for peer in peers),
+            *(_measured(partial(peer.loglikelihoods, requests)) for peer in peers),
             _measured(lambda: _read(loaded, floor)),
         ]
         for _ in range(size.repeats)
@@ -95,11 +97,17 @@ def _compare(case: str, loaded: LoadedCheckpoint, mix: Mix, size: Size) -> list[
     extra = {"requests": len(requests), "peer_batch": size.batches[best]}
     rates = (len(requests) / ours, len(requests) / theirs[best])
     positions = f"{case}: seconds against the bare model on {floor} distinct positions"
-    lower: dict[str, Any] = {"lower_is_better": True}
     return [
-        Cell(f"{case}: rows/s", *rates, target=mix.target, extra={**extra, "unit": "rows/s"}),
-        Cell(positions, ours, least, target=1.25, **lower, extra={**extra, "unit": "s"}),
-        Cell(f"{case}: peak memory", *memory, target=1.0, **lower, extra={**extra, "unit": "MiB above the model"}),
+        Cell(f"{case}: rows/s", rates[0], rates[1], target=mix.target, extra={**extra, "unit": "rows/s"}),
+        Cell(positions, ours, least, target=1.25, lower_is_better=True, extra={**extra, "unit": "s"}),
+        Cell(
+            f"{case}: peak memory",
+            memory[0],
+            memory[1],
+            target=1.0,
+            lower_is_better=True,
+            extra={**extra, "unit": "MiB above the model"},
+        ),
         _difference(case, loaded, requests),
     ]
 
@@ -120,7 +128,7 @@ def _generation(case: str, loaded: LoadedCheckpoint, size: Size) -> Cell:
     scorer = HFScorer(loaded)
     requests = scorer_requests.generations(scorer, 2 * size.texts)
     scorer.ask(requests[:1])
-    ends = set(torch.atleast_1d(torch.tensor(loaded.model.generation_config.eos_token_id)).tolist())
+    ends = stop_tokens(loaded.model, loaded.tokenizer)
     tokens = [answer.tokens for answer in scorer.ask(requests)]
     for batch in GENERATE_BATCHES:
         theirs = [_until(each, ends) for each in generated(loaded.model, requests, batch)]

@@ -156,7 +156,7 @@ def _may_share(model: Any, max_tokens: int) -> bool:
     return implementation == "sdpa" and not narrow and keeps_no_state(model)
 
 
-class _LentLayer(DynamicLayer):
+class _LentLayer(DynamicLayer):  # type: ignore[misc]  # transformers is not typed
     """Keys and values of a stem that rows read after, and nobody adds to."""
 
     def __init__(self, layer: Any) -> None:

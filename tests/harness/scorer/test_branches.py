@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from harness.api.requests.distributions import DistributionRequest
 from harness.api.scorer import TokenRequest
 from harness.scorer import branches
 from harness.scorer.hf import HFScorer
-from harness.scorer.prefixes import Limits, Part, lay_out
+from harness.scorer.prefixes import Limits, Node, Part, lay_out
 from tests.scoring import ATOL, all_logprobs, limit_memory, load, random_ids, scorer
 from tests.tiny import KINDS, heads_of
 
@@ -118,15 +117,9 @@ def test_attention_that_would_not_see_our_mask_is_never_given_one(
     eager(monkeypatch, EAGER[0])
     one = HFScorer(loaded)
     one.ask(few_shot())
-    assert one.counts.tokens == one.counts.padded_tokens - sum_of_padding(few_shot(), one)
-
-
-def sum_of_padding(asked: list[TokenRequest], one: HFScorer) -> int:
-    """Padding of the one batch of all inputs, beginnings of others left out."""
-    reads = {(request.context + request.target)[:-1] for request in asked}
+    reads = {(request.context + request.target)[:-1] for request in few_shot()}
     own = [len(read) for read in reads if not any(o != read and o[: len(read)] == read for o in reads)]
-    assert one.counts.rows == len(own)
-    return one.counts.padded_tokens - sum(own)
+    assert (one.counts.rows, one.counts.tokens) == (len(own), sum(own))
 
 
 def test_a_model_whose_states_differ_in_a_branch_is_read_row_by_row(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,10 +167,10 @@ def test_a_layout_leads_to_every_token_of_every_input(
         assert tokens_of(generous) == len(beginnings)
 
 
-def in_row(node: Any) -> list[int]:
+def in_row(last: Node) -> list[int]:
     tokens: list[int] = []
-    unit = node.unit
-    while node is not None and node.unit is unit:
+    node: Node | None = last
+    while node is not None and node.unit is last.unit:
         tokens += node.read[node.start : node.end]
         node = node.above
     return tokens
@@ -204,4 +197,3 @@ def test_rows_below_a_stem_are_filled_up() -> None:
     (part,) = lay_out(reads, Limits(20, 0, 16)).whole.parts
     assert [row.size for row in part.rows] == [20, 20, 20, 20]
     assert list(itertools.chain(*(row.ids for row in part.rows))) == [t for read in reads for t in read[100:]]
-    assert replace(Limits(20, 0, 16), row=4).row == 4
