@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 import pandas as pd
 
 from dashboards.audits import Audit, Entry
-from harness.api.metrics import Metric
+from harness.api.metrics import Control, Metric
 from harness.base import numbers
 from harness.base.stores import shown_uri
 from harness.gate.decide import GateResult, Outcome, Verdict
@@ -147,9 +147,9 @@ def markdown_table(columns: Sequence[str], lines: Iterable[Sequence[str]]) -> pd
 
 def metric_table(metrics: Iterable[Metric], verdict: Verdict | None) -> pd.DataFrame:
     """One line per metric; a missing value says 'missing' and why."""
-    columns = ["metric", "value", "interval", "n", "missing", "gate", "better", "method", "note"]
+    columns = ["metric", "value", "interval", "control", "n", "missing", "gate", "better", "method", "note"]
     table = pd.DataFrame([_metric_line(metric, verdict) for metric in metrics], columns=columns)
-    return table if any(table["note"]) else table.drop(columns="note")
+    return table.drop(columns=[column for column in ("control", "note") if not any(table[column])])
 
 
 def cautions(audit: Audit) -> list[Caution]:
@@ -284,6 +284,7 @@ def _metric_line(metric: Metric, verdict: Verdict | None) -> dict[str, Any]:
         "metric": name(metric),
         "value": f"{numbers.MISSING}: {metric.note}" if missing else numbers.number(metric.value) + unit,
         "interval": numbers.interval(metric.low, metric.high),
+        "control": "" if metric.control is None else _control(metric.control),
         "n": metric.n,
         "missing": metric.missing,
         "better": f"{metric.better}{target}",
@@ -291,6 +292,12 @@ def _metric_line(metric: Metric, verdict: Verdict | None) -> dict[str, Any]:
         "method": f"{metric.interval}, {numbers.percent(metric.level)}" if metric.interval else "",
         "note": "" if missing else metric.note,
     }
+
+
+def _control(control: Control) -> str:
+    """What is shown of a control beside the value: its numbers, n and what it is."""
+    line = content.control_line(control)
+    return f"{line.value} {line.interval}, n {line.n} ({line.name.removeprefix('control: ')})"
 
 
 def _field(column: str, value: Any, why: str) -> Field:

@@ -11,25 +11,34 @@ Row = type[pa.DataFrameModel]
 ITEM_TYPES = ("double", "int64", "string")
 """What lists hold, by Arrow's names."""
 _LIST = "list of"
+_ABSENT = "absent"
+_OWN = ("case_id", "status", "error")
+"""Columns that every probe's rows have and only an audit knows."""
 _NAMES = {"float64": "double", "boolean": "bool"}
 
 
-def column(what: str, unit: str = "", **checks: Any) -> Any:
+def column(what: str, unit: str = "", *, absent: Any = None, **checks: Any) -> Any:
     """A column: what it means in one line, its unit ('' for names, texts and yes or no), and checks of pandera's Field.
 
-    The line is the column's tooltip, and stands in the exported schema.
+    The line is the column's tooltip, and stands in the exported schema. `absent`: what a row that somebody else made
+    holds where the column is missing (`assay measure`); without one the column must be there, unless it is nullable.
     """
-    return pa.Field(description=what, metadata={"unit": unit}, **checks)
+    return pa.Field(description=what, metadata={"unit": unit, **_absent(absent)}, **checks)
 
 
-def list_column(what: str, unit: str = "", *, of: str, depth: int = 1, **checks: Any) -> Any:
+def list_column(what: str, unit: str = "", *, of: str, depth: int = 1, absent: Any = None, **checks: Any) -> Any:
     """A column `Series[object]` with a list in every row, of `of` (double, int64, string); `depth` 2: lists of lists.
 
     Raises ValueError for another kind of item. The row store refuses a value that is no such list.
     """
     if of not in ITEM_TYPES or depth not in (1, 2):
         raise ValueError(f"a list column holds {', '.join(ITEM_TYPES)}, 1 or 2 deep; not {of!r}, {depth} deep")
-    return pa.Field(description=what, metadata={"unit": unit, _LIST: of, "depth": depth}, **checks)
+    metadata = {"unit": unit, _LIST: of, "depth": depth, **_absent(absent)}
+    return pa.Field(description=what, metadata=metadata, **checks)
+
+
+def _absent(value: Any) -> dict[str, Any]:
+    return {} if value is None else {_ABSENT: value}
 
 
 def list_columns(row: Row) -> dict[str, tuple[str, int]]:
@@ -49,7 +58,10 @@ def meanings(row: Row) -> dict[str, str]:
 
 
 def rows_schema(row: Row) -> dict[str, Any]:
-    """The columns as JSON: name, type, unit, meaning, and whether it may be empty in a row with status ok."""
+    """The columns as JSON: name, type, unit, meaning, and whether it may be empty in a row with status ok.
+
+    `required`: rows that somebody else made must have it; else `absent` is what they hold without it.
+    """
     lists = list_columns(row)
     columns = [
         {
@@ -58,6 +70,8 @@ def rows_schema(row: Row) -> dict[str, Any]:
             "unit": (made.metadata or {}).get("unit", ""),
             "meaning": made.description or "",
             "nullable": bool(made.nullable),
+            "required": name not in _OWN and not made.nullable and _ABSENT not in (made.metadata or {}),
+            "absent": (made.metadata or {}).get(_ABSENT),
         }
         for name, made in row.to_schema().columns.items()
     ]

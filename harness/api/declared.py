@@ -92,6 +92,19 @@ Note = str | Callable[[Rows], str]
 
 
 @dataclass(frozen=True, slots=True)
+class ControlRows:
+    """Rows on which the same formula should find nothing, none of which counts for the metric itself.
+
+    Attributes:
+        rows: truth values: which rows are the control's.
+        what: what these are, in few words, printed beside the score.
+    """
+
+    rows: Column
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
 class Named:
     """What is said of a metric before there are rows; also makes its Metric, so that none of this is said twice.
 
@@ -168,12 +181,13 @@ class _Sum(Named):
 
     Attributes:
         about: truth values; where no row is of it the metric is left out.
-        over: truth values: which rows count; all by default.
+        over: truth values: which rows count; all but those of `control` by default.
         empty: why there is no value where no row counts; the note by default.
         clusters: column whose equal values are rows that are not independent, or makes it of the counted rows, None
             where they are.
         finish: what is done to the quotient, elementwise and increasing, e.g. np.exp.
         slices: subsets it is measured on as well.
+        control: rows of a control, measured by slice, too; only within `about`, whatever `over` says.
     """
 
     about: Column | None = None
@@ -182,12 +196,14 @@ class _Sum(Named):
     clusters: Column | None = None
     finish: Callable[[FloatArray], FloatArray] | None = None
     slices: By | None = None
+    control: ControlRows | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Columns that values are made of, besides case_id and status."""
         found: list[str] = [] if self.slices is None else [*self.slices.columns]
-        for column in (*self._made_of, self.about, self.over, self.clusters):
+        against = None if self.control is None else self.control.rows
+        for column in (*self._made_of, self.about, self.over, self.clusters, against):
             found += [] if column is None else [column] if isinstance(column, str) else column.columns
         return tuple(dict.fromkeys(found))
 
@@ -217,7 +233,21 @@ class _Sum(Named):
             yield self._measured(rows, mine[self.slices.mask(mine, part)], part, 0)
 
     def _measured(self, rows: Rows, mine: pd.DataFrame, part: str, missing: int) -> Metric:
-        mine = mine if self.over is None else mine[_mask(mine, self.over)]
+        """The metric of a slice, with its control where it has one that has rows."""
+        found = self._of(rows, mine[self._counts(mine)], part, missing)
+        against = None if self.control is None else mine[_mask(mine, self.control.rows)]
+        if self.control is None or against is None or against.empty:
+            return found
+        control = self._of(rows, against, part, 0).as_control(self.control.what)
+        return found.model_copy(update={"control": control})
+
+    def _counts(self, rows: pd.DataFrame) -> Mask:
+        """Which of the rows it is about count, those of its control never; [n]."""
+        counted = np.ones(len(rows), dtype=np.bool_) if self.over is None else _mask(rows, self.over)
+        return counted if self.control is None else counted & ~_mask(rows, self.control.rows)
+
+    def _of(self, rows: Rows, mine: pd.DataFrame, part: str, missing: int) -> Metric:
+        """Of these rows alone."""
         view = replace(rows, counted=mine, part=part)
         above, below = self._pair(mine)
         defined = ~np.isnan(above) if below is None else ~(np.isnan(above) | np.isnan(below))
@@ -241,14 +271,14 @@ class _Sum(Named):
         ok = (rows["status"] == "ok").to_numpy()
         good = rows[ok]
         counted = np.ones(len(good), dtype=np.bool_)
-        for column in (self.about, self.over):
-            counted &= True if column is None else _mask(good, column)
+        counted &= self._counts(good) & (True if self.about is None else _mask(good, self.about))
         if part != self.slice:
             assert self.slices is not None
             counted &= self.slices.mask(good, part)
         above, below = self._pair(good)
         weights = np.ones(len(good)) if below is None else below
-        is_mean = below is None and self.about is None and self.over is None and part == self.slice
+        every = self.about is None and self.over is None and self.control is None
+        is_mean = below is None and every and part == self.slice
         return RowValues(
             _spread(np.where(counted, above, 0.0), ok),
             None if is_mean else _spread(np.where(counted, weights, 0.0), ok, 0.0),

@@ -38,6 +38,25 @@ class Alarm(Frozen):
     reason: str = Field(min_length=1, description="one sentence: what is contradicted, and what likely caused it")
 
 
+class Control(Frozen):
+    """The same formula over cases where nothing should be found, of the same rows: what a score is held against."""
+
+    what: str = Field(min_length=1, description="what the cases of the control are, in few words")
+    value: float | None = Field(description="point estimate, None when it cannot be computed")
+    low: float | None = Field(default=None, description="lower end of the interval")
+    high: float | None = Field(default=None, description="upper end of the interval")
+    n: int = Field(ge=0, description="independent observations of the control")
+    note: str = Field(default="", description="why the value is missing, or a caution to print beside it")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.value is None and not self.note:
+            raise ValueError(f"control {self.what!r}: a missing value must say why in `note`")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError(f"control {self.what!r}: interval is reversed ({self.low} > {self.high})")
+        return self
+
+
 class Metric(Frozen):
     """A measured quantity. `key` is `suite/probe/metric`; the probe fills the last part, the audit the rest."""
 
@@ -60,6 +79,9 @@ class Metric(Frozen):
     slice: str = Field(default="", description="subset the metric is about, e.g. 'gender'; '' for all rows")
     note: str = Field(default="", description="why the value is missing, or a caution to print beside it")
     alarm: Alarm | None = Field(default=None, description="set where the value blocks every release; None: no alarm")
+    control: Control | None = Field(
+        default=None, description="the same where nothing should be found, shown beside the value; None: no control"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -70,6 +92,10 @@ class Metric(Frozen):
         if self.low is not None and self.high is not None and self.low > self.high:
             raise ValueError(f"{self.key}: interval is reversed ({self.low} > {self.high})")
         return self
+
+    def as_control(self, what: str) -> Control:
+        """What this is as a control of another metric; `what` its cases are."""
+        return Control(what=what, **{name: getattr(self, name) for name in ("value", "low", "high", "n", "note")})
 
     def with_prefix(self, probe: str) -> Metric:
         """The same metric keyed `probe/<key>`."""

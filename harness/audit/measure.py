@@ -22,11 +22,16 @@ def measure(planned: PlannedProbe, folder: AuditFolder) -> list[Metric]:
     probe = planned.probe
     rows = _in_order(RowStore(folder.path, probe.name, probe.Row).read(), planned)
     unrun = len(planned.cases) - len(rows)
-    measured = guarded(lambda: probe.measure(rows), limit=None)  # a million rows may take minutes
-    metrics = [bounded(metric, probe).with_prefix(probe.name) for metric in measured]
     return [
-        metric if metric.slice else metric.model_copy(update={"missing": metric.missing + unrun}) for metric in metrics
+        metric if metric.slice else metric.model_copy(update={"missing": metric.missing + unrun})
+        for metric in measured_rows(probe, rows)
     ]
+
+
+def measured_rows(probe: Probe[Any], rows: pd.DataFrame) -> list[Metric]:
+    """Metrics of rows, whoever made them. Raises PluginError where the probe cannot measure them."""
+    measured = guarded(lambda: probe.measure(rows), limit=None)  # a million rows may take minutes
+    return [bounded(metric, probe).with_prefix(probe.name) for metric in measured]
 
 
 def bounded(metric: Metric, probe: Probe[Any]) -> Metric:

@@ -15,6 +15,7 @@ from harness.base.plugins import being, installed
 from harness.cli.audit import plan, resume, run
 from harness.cli.catalogue import probes, version
 from harness.cli.gates import gate, release
+from harness.cli.measure import measure
 from harness.cli.resources import resources
 from harness.cli.results import report, show
 from harness.cli.scan import scan
@@ -32,6 +33,7 @@ _COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
     (gate, "assay gate latest --policy policy.yaml --baseline @production"),
     (release, "assay release latest --name sentiment --alias production --policy policy.yaml"),
     (probes, "assay probes bias/crows_pairs"),
+    (measure, "assay measure bias/bbq --rows predictions.jsonl"),
     (validate, "assay validate audit.yaml"),
     (sync, "assay sync --tracking-uri http://mlflow.example:5000"),
     (version, "assay version"),

@@ -236,6 +236,16 @@ def show_probe(probe: ProbeClass) -> None:
         say(f"  column       {name}: {meaning}")
 
 
+def show_row_schema(columns: Sequence[Mapping[str, Any]]) -> None:
+    """What a row of a probe holds, for whoever makes rows: column, type, unit, whether it must be there, meaning."""
+    table = _table("column", "type", "unit", "required", "meaning")
+    for each in columns:
+        rest = "no" if each["nullable"] or each["absent"] is None else f"no, else {each['absent']!r}"
+        needed = "yes" if each["required"] else rest
+        table.add_row(*(escape(str(each[name])) for name in ("name", "type", "unit")), needed, escape(each["meaning"]))
+    console.print(table)
+
+
 def _looks(probe: ProbeClass) -> bool:
     """Whether a probe looks for models of its own where the spec names none."""
     from harness.api.probe import Probe

@@ -36,13 +36,14 @@ class CrowsPairsRow(ProbeRow):
     """One row per pair: scores in nats under the first and the second formula of the kind of model."""
 
     kind: Series[str] = column("kind of model, which decides the formulas", isin=[CAUSAL, MASKED])
-    bias_type: Series[str] = column("kind of stereotype; '' where the data do not say")
+    bias_type: Series[str] = column("kind of stereotype; '' where the data do not say", absent="")
     direction: Series[str] = column(
         "whether sent_more shows a stereotype (stereo) or violates one; '' where the data do not say",
+        absent="",
         isin=["", *DIRECTIONS],
     )
-    sent_more: Series[str] = column("the sentence that a stereotyping model prefers")
-    sent_less: Series[str] = column("the other sentence of the pair")
+    sent_more: Series[str] = column("the sentence that a stereotyping model prefers", absent="")
+    sent_less: Series[str] = column("the other sentence of the pair", absent="")
     first_more: Series[float] = column("score of sent_more under the first formula of the kind", "nats")
     first_less: Series[float] = column("score of sent_less under the first formula", "nats")
     second_more: Series[float] = column(

@@ -10,7 +10,7 @@ import pytest
 from dashboards import views
 from dashboards.audits import Audit, Entry, merge, open_audit, read_entry
 from dashboards.charts import SHARES, chart_data, metric_chart
-from harness.api.metrics import Better, Metric, missing_metric
+from harness.api.metrics import Better, Control, Metric, missing_metric
 from harness.errors import AssayError
 from harness.gate.decide import Policy, Verdict, decide
 from harness.gate.verdict import BaselineRecord, Comparison
@@ -262,3 +262,11 @@ def test_an_unfinished_audit_says_how_far_it_is(audit: Audit) -> None:
     damaged = read_entry(folder).audit
     assert damaged is not None
     assert views.running(damaged.events) == []
+
+
+def test_a_control_stands_beside_the_value(audit: Audit) -> None:
+    assert "control" not in views.metric_table(audit.metrics, audit.verdict)
+    control = Control(what="neutral pairs", value=0.5125, low=0.45, high=0.575, n=240)
+    metrics = [metric.model_copy(update={"control": control}) for metric in audit.metrics[:1]]
+    line = views.metric_table([*metrics, *audit.metrics[1:]], audit.verdict).iloc[0]
+    assert line["control"] == "0.5125 [0.4500, 0.5750], n 240 (neutral pairs)"

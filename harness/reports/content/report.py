@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.api.metrics import PROVEN, Better, Metric
+from harness.api.metrics import PROVEN, Better, Control, Metric
 from harness.api.needs import Need
 from harness.api.probe import About
 from harness.base import numbers
@@ -59,6 +59,24 @@ class MetricLine:
     unit: str
     direction: str
     gates: tuple[GateResult, ...]
+    control: ControlLine | None
+    """What stands beneath it; None without a control."""
+
+    @property
+    def n(self) -> int:
+        """Independent observations."""
+        return self.metric.n
+
+
+@dataclass(frozen=True, slots=True)
+class ControlLine:
+    """The same where nothing should be found, as shown beneath a metric."""
+
+    name: str
+    """'control: ' and what it is."""
+    value: str
+    interval: str
+    n: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +109,13 @@ def probe_sections(report: ReportInput) -> list[ProbeSection]:
         )
         for name, metrics in by_probe.items()
     ]
+
+
+def metrics_section(metrics: Sequence[Metric], about: About) -> ProbeSection:
+    """Metrics of rows that no audit has: there are neither cases nor gates; the name is that of the probe."""
+    name = metrics[0].key.rpartition("/")[0] if metrics else ""
+    lines = tuple(_line(metric, ()) for metric in metrics)
+    return ProbeSection(plain(name), _about(about), "", "", lines)
 
 
 def gate_name(result: GateResult) -> str:
@@ -245,6 +270,8 @@ def metric_notes(metric: Metric) -> list[str]:
     notes = [plain(metric.note)] if metric.note else []
     if metric.value is not None and metric.low is None and metric.high is None:
         notes.append("no interval: no gate can decide on it")
+    if metric.control is not None and metric.control.note:
+        notes.append(plain(f"control: {metric.control.note}"))
     return notes
 
 
@@ -311,6 +338,17 @@ def _line(metric: Metric, gates: tuple[GateResult, ...]) -> MetricLine:
         unit=plain(metric.unit),
         direction=direction(metric),
         gates=gates_on(metric, gates),
+        control=None if metric.control is None else control_line(metric.control),
+    )
+
+
+def control_line(control: Control) -> ControlLine:
+    """A control as every report and the dashboard say it."""
+    return ControlLine(
+        name=plain(f"control: {control.what}"),
+        value=numbers.number(control.value),
+        interval=numbers.interval(control.low, control.high),
+        n=control.n,
     )
 
 

@@ -150,7 +150,7 @@ def _probe(section: ProbeSection) -> Iterator[str]:
         yield f"Measures: {text(section.about.summary)}. Source: {text(section.about.paper)}"
     if section.lines:
         header = ("metric", "value", "interval", "n", "missing", "unit", "better", "method", "gate")
-        yield table(header, [_row(line) for line in section.lines])
+        yield table(header, [row for line in section.lines for row in (_row(line), *_control(line))])
     else:
         yield "No metric."
     notes = [(line.name, note) for line in section.lines for note in metric_notes(line.metric)]
@@ -174,6 +174,13 @@ def _row(line: MetricLine) -> tuple[str, ...]:
         text(line.method),
         gates,
     )
+
+
+def _control(line: MetricLine) -> Iterator[tuple[str, ...]]:
+    """The row beneath a metric that has a control."""
+    if line.control is not None:
+        name, value, interval = text(line.control.name), line.control.value, text(line.control.interval)
+        yield (name, value, interval, str(line.control.n), "", "", "", "", "")
 
 
 def _examples(report: ReportInput) -> Iterator[str]:

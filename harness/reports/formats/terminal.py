@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from harness.api.metrics import Metric
+from harness.api.probe import About
 from harness.base import numbers
 from harness.base.loglines import inert, plain
 from harness.gate.verdict import Outcome
@@ -24,6 +26,7 @@ from harness.reports.content.report import (
     lost,
     matching,
     metric_notes,
+    metrics_section,
     outcome_label,
     probe_sections,
     regression,
@@ -36,11 +39,29 @@ _GAP = 2
 """Blanks after each column; rich counts them for the last as well."""
 
 
+def _shown(line: MetricLine) -> bool:
+    return line.metric.headline or bool(line.gates)
+
+
 def print_report(console: Console, report: ReportInput) -> None:
     """Metrics with their gates, what the numbers cannot tell, what did not run, and last the verdict."""
     with console.capture() as captured:
         _print(console, report)
     console.file.write(inert(captured.get()))  # not printed again: rich's own styling is in it
+
+
+def print_metrics(console: Console, metrics: Sequence[Metric], about: About) -> None:
+    """All metrics of one probe, their cautions and what they cannot tell; rows without an audit have no verdict."""
+    section = metrics_section(metrics, about)
+    with console.capture() as captured:
+        console.print(_metrics_table([section], console.width, _every))
+        _entries(console, "Cautions", _cautions([section], _every))
+        _entries(console, "What was measured, and what that cannot tell", _limits([section]))
+    console.file.write(inert(captured.get()))
+
+
+def _every(_line: MetricLine) -> bool:
+    return True
 
 
 def _print(console: Console, report: ReportInput) -> None:
@@ -63,9 +84,14 @@ def _print(console: Console, report: ReportInput) -> None:
     _verdict(console, report)
 
 
-def _metrics_table(sections: Sequence[ProbeSection], width: int) -> Table:
+def _metrics_table(
+    sections: Sequence[ProbeSection], width: int, wanted: Callable[[MetricLine], bool] = _shown
+) -> Table:
     """Columns have widths of their own: what rich makes of minima can be wider than the console, and is cut there."""
-    rows = [[_cells(line) for line in section.lines if _shown(line)] for section in sections]
+    rows = [
+        [cells for line in section.lines if wanted(line) for cells in (_cells(line), *_control(line))]
+        for section in sections
+    ]
     least = min(width // 3, max((len(each.name) for each in sections), default=0))
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, _GAP, 0, 0))
     names = [Text(section.name, "bold") for section in sections]
@@ -101,15 +127,21 @@ def _cells(line: MetricLine) -> list[Text]:
     return [Text(f"  {line.name}{unit}"), Text(line.value), Text(line.interval), Text(n), gates]
 
 
-def _shown(line: MetricLine) -> bool:
-    return line.metric.headline or bool(line.gates)
+def _control(line: MetricLine) -> list[list[Text]]:
+    """The row of the control, where there is one: its numbers stand beneath those of the metric."""
+    control = line.control
+    if control is None:
+        return []
+    return [[Text(f"    {control.name}"), Text(control.value), Text(control.interval), Text(f"{control.n}"), Text("")]]
 
 
-def _cautions(sections: Iterable[ProbeSection]) -> Iterator[tuple[str, str]]:
+def _cautions(
+    sections: Iterable[ProbeSection], wanted: Callable[[MetricLine], bool] = _shown
+) -> Iterator[tuple[str, str]]:
     for section in sections:
         if section.incomplete:
             yield section.name, f"did not finish: {section.incomplete}"
-        for line in filter(_shown, section.lines):
+        for line in filter(wanted, section.lines):
             for note in metric_notes(line.metric):
                 yield f"{section.name}/{line.name}", note
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from harness.provenance.manifest import EarlierRun, PrivacyClaim
 from privacy.accounting import AccountingError, Mechanism
 from privacy.audit import true_positive_ceiling
-from privacy.sampling.bins import BallsInBinsSampling
 
 _LEAST_NOISE = 0.3
 _MOST_RELEASES = 100_000
@@ -42,6 +41,8 @@ def _by_epsilon(epsilon: float, delta: float, rate: float) -> float:
 
 def _mechanisms(claim: PrivacyClaim) -> list[Mechanism] | None:
     """What the claim and the trainings before it released; None where it does not say all, or too much to compute."""
+    from privacy.sampling.bins import BallsInBinsSampling  # it imports torch and opacus: two seconds of every plan
+
     runs: tuple[PrivacyClaim | EarlierRun, ...] = (claim, *claim.earlier)
     if any(run.max_batch is not None or run.sampling == BallsInBinsSampling.label for run in runs):
         return None

@@ -34,6 +34,8 @@ def test_the_schema_says_types_units_and_meanings() -> None:
         "unit": "seconds",
         "meaning": "how long it took",
         "nullable": True,
+        "required": False,
+        "absent": None,
     }
     assert [columns[name]["type"] for name in ("name", "votes", "table", "bare")] == [
         *("string", "list<int64>", "list<list<double>>", "int64"),

@@ -13,6 +13,7 @@ import pytest
 from harness.api.declared import (
     By,
     Computed,
+    ControlRows,
     Declared,
     MeanOf,
     Named,
@@ -27,7 +28,7 @@ from harness.api.declared import (
     of,
 )
 from harness.api.estimates import POSITIVE, UNIT
-from harness.api.metrics import Better, Metric
+from harness.api.metrics import Better, Control, Metric
 from harness.baseline.pairs import Rule, compare_values, pair
 from harness.stats.intervals import clopper_pearson
 
@@ -200,3 +201,46 @@ def test_rows_that_count_in_one_audit_alone_are_compared_with_their_clusters(clu
 
 def test_a_metric_of_no_row_says_so_even_where_nothing_was_declared() -> None:
     assert measured(MeanOf("m", Better.LOWER, "x", over=equal("kind", "c")), frame())[""].note == "no row counts"
+
+
+def test_a_control_is_the_same_formula_over_its_own_rows_which_count_nowhere_else() -> None:
+    rows = frame()
+    is_a = equal("kind", "a")
+    hits = ShareOf("hits", Better.TARGET, "hit", target=0.5, slices=By(("group",)), control=ControlRows(is_a, "kind a"))
+    good = rows[rows["status"] == "ok"]
+    for part, mine in (("", good), ("g", good[good["group"] == "g"])):
+        metric = measured(hits, rows)[part]
+        scored, control = (mine[(mine["kind"] == "a") == side]["hit"] for side in (False, True))
+        assert (metric.value, metric.n) == (sum(scored) / len(scored), len(scored))
+        assert metric.control is not None
+        interval = clopper_pearson(sum(control), len(control))
+        assert metric.control.model_dump() == {
+            "what": "kind a",
+            "value": sum(control) / len(control),
+            "low": interval.low,
+            "high": interval.high,
+            "n": len(control),
+            "note": "",
+        }
+        values = declared_values((hits,), rows, "hits", part)
+        assert values is not None
+        assert np.nansum(np.asarray(values.above)) == sum(scored)
+        assert np.asarray(values.below).sum() == len(scored)
+    assert {"kind", "hit", "group"} == set(declared_columns((hits,), ["hits"]))
+    without = measured(hits, rows[rows["kind"] != "a"])[""]
+    assert without.control is None
+    assert Metric.model_validate({k: v for k, v in without.model_dump().items() if k != "control"}) == without
+
+
+def test_a_control_without_a_value_says_why() -> None:
+    rows = frame(0, 0).assign(maybe=np.where(np.arange(N) % 3 == 0, np.nan, 1.0))
+    mean = MeanOf(
+        "m", Better.NEITHER, "maybe", empty="none is known", control=ControlRows(equal("kind", "a"), "kind a")
+    )
+    control = measured(mean, rows)[""].control
+    assert control is not None
+    assert (control.value, control.n, control.note) == (None, 0, "none is known")
+    with pytest.raises(ValueError, match="must say why"):
+        Control(what="kind a", value=None, n=0)
+    with pytest.raises(ValueError, match="reversed"):
+        Control(what="kind a", value=0.5, low=0.6, high=0.4, n=3)

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from harness.api.metrics import Better, Metric
+from harness.api.metrics import Better, Control, Metric
 from harness.gate.decide import Gate, GateResult, Outcome, Policy, Verdict, decide
 from harness.gate.policy import Severity
 from harness.gate.verdict import BaselineRecord, Comparison, Flips, WaiverState
@@ -16,6 +16,7 @@ from harness.provenance.claim_check import ClaimCheck
 from harness.record.folder import AuditManifest, CheckpointRecord, DatasetRecord, ProbeRecord, Status
 from harness.reports import report_input
 from harness.reports.content.api import Example, ReportInput
+from harness.reports.content.report import ControlLine, MetricLine, ProbeSection
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -143,6 +144,16 @@ WORDS = st.one_of(st.just("share"), TEXTS)
 NUMBERS = st.one_of(st.floats(-2, 2), st.floats(-1e300, 1e300))
 
 
+def controls(value: float | None) -> st.SearchStrategy[Control]:
+    """A control of this value, of any name."""
+    return st.builds(Control, what=TEXTS.filter(bool), value=st.just(value), n=st.integers(0, 9), note=st.just("so"))
+
+
+def lines_shown(section: ProbeSection) -> list[MetricLine | ControlLine]:
+    """The rows of a table: each metric, beneath it its control."""
+    return [each for line in section.lines for each in (line, line.control) if each is not None]
+
+
 @st.composite
 def metrics(draw: st.DrawFn) -> Metric:
     key = f"{draw(st.sampled_from(['toy/share', 'toy/other', 'un/planned']))}/{draw(WORDS)}"
@@ -161,6 +172,7 @@ def metrics(draw: st.DrawFn) -> Metric:
         headline=draw(st.booleans()),
         slice=draw(TEXTS),
         note=draw(TEXTS) if value is not None else f"because {draw(TEXTS)}",
+        control=draw(st.none() | controls(value)),
     )
 
 

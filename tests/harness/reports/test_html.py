@@ -7,10 +7,10 @@ from hypothesis import given, settings
 
 from harness.base.loglines import plain
 from harness.reports.content.api import ReportInput
-from harness.reports.content.report import OUTCOME_WORDS, probe_sections
+from harness.reports.content.report import OUTCOME_WORDS, MetricLine, probe_sections
 from harness.reports.formats.html import render
 from harness.reports.formats.plot import gate_plot, interval_plot, pair_plot
-from tests.harness.reports.inputs import by_hand, compared, reports
+from tests.harness.reports.inputs import by_hand, compared, lines_shown, reports
 from tests.harness.reports.page import Decision, Page
 
 COLUMNS = ("gate", "outcome", "measured", "reason")
@@ -43,12 +43,15 @@ def test_every_metric_is_there_and_a_missing_one_is_no_number(report: ReportInpu
     assert len(metric_tables) == len(sections)
     assert sum(len(section.lines) for section in sections) == len(report.metrics)
     for table, section in zip(metric_tables, sections, strict=True):
-        for shown, line in zip(table.column("value"), section.lines, strict=True):
-            assert (shown == "missing") == (line.metric.value is None)
-            if line.metric.value is not None:
-                assert float(shown) == pytest.approx(line.metric.value, rel=6e-3)
-        assert table.column("n") == [str(line.metric.n) for line in section.lines]
-        assert table.column("missing") == [str(line.metric.missing) for line in section.lines]
+        lines = lines_shown(section)
+        measured = [line.metric.value for line in section.lines for _ in range(2 if line.control else 1)]
+        for shown, value in zip(table.column("value"), measured, strict=True):
+            assert (shown == "missing") == (value is None)
+            if value is not None:
+                assert float(shown) == pytest.approx(value, rel=6e-3)
+        assert table.column("n") == [str(line.n) for line in lines]
+        missing = [str(line.metric.missing) if isinstance(line, MetricLine) else "" for line in lines]
+        assert table.column("missing") == missing
 
 
 @settings(max_examples=25)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from rich.cells import cell_len
 from rich.console import Console
 
+from harness.api.metrics import Control
 from harness.base.loglines import plain
 from harness.gate.decide import decide
 from harness.reports import report_input
@@ -128,3 +129,14 @@ def test_no_line_is_a_command_to_a_runner() -> None:
         text = shown(replace(compared(), manifest=manifest(["toy/share", hostile], hostile)), width)
         assert not re.search(r"^\s*::", text, re.MULTILINE)
         assert "##[" not in text
+
+
+def test_a_control_stands_beneath_its_metric() -> None:
+    report = by_hand()
+    control = Control(what="neutral pairs", value=0.5125, low=0.45, high=0.575, n=240, note="few of them")
+    metrics = (report.metrics[0].model_copy(update={"control": control}), *report.metrics[1:])
+    lines = shown(replace(report, metrics=metrics)).splitlines()
+    at = next(number for number, line in enumerate(lines) if "control: neutral pairs" in line)
+    assert "flips, rate" in lines[at - 1]
+    assert lines[at].split()[3:] == ["0.5125", "[0.4500,", "0.5750]", "240"]
+    assert any("control: few of them" in line for line in lines)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
@@ -10,10 +11,12 @@ from typing import Any
 
 import pytest
 
+from harness.api.metrics import Control
 from harness.errors import AuditError, UsageError
 from harness.record.folder import AuditFolder
 from harness.reports import find_writers, recorded_input, render_again, update_card, write_reports
 from harness.reports.content.api import Level, ReportInput
+from harness.reports.formats import html, markdown
 from tests.harness.reports.inputs import by_hand
 
 Plug = Callable[..., EntryPoint]
@@ -193,3 +196,17 @@ def test_a_second_plug_in_of_a_name_is_reported(plug: Plug) -> None:
     writers, errors = find_writers([plug("html", outcome, ".txt"), *OWN])
     assert {writer.name: writer.suffix for writer in writers} == {"html": ".html", "markdown": ".md"}
     assert "the name 'html' is taken by harness.reports.formats.html:render" in next(iter(errors.values()))
+
+
+@pytest.mark.parametrize("name", ["markdown", "html"])
+def test_a_control_stands_beneath_its_metric(name: str) -> None:
+    report = by_hand()
+    control = Control(what="neutral <pairs>", value=0.5125, low=0.45, high=0.575, n=240)
+    metrics = (report.metrics[0].model_copy(update={"control": control}), *report.metrics[1:])
+    page = {"markdown": markdown.render, "html": html.render}[name](replace(report, metrics=metrics))
+    first, _, rest = page.partition("control: neutral")
+    assert "flips" in first[-1500:]
+    assert "<pairs>" not in page
+    beneath = rest.partition("gender")[0]
+    assert [text for text in ("0.5125", "0.4500", "0.5750", "240") if text not in beneath] == []
+    assert "control: " not in {"markdown": markdown.render, "html": html.render}[name](report)
