@@ -114,9 +114,12 @@ class AnswerStore:
                 work(file)
         except (OSError, sqlite3.OperationalError):
             return  # busy for a minute, read-only, or the disk is full
-        except sqlite3.DatabaseError:
-            with suppress(OSError):
-                self._path.unlink()
+        except sqlite3.DatabaseError as error:
+            if type(error) is not sqlite3.DatabaseError:  # a subclass tells a mistake of ours, not damage
+                raise
+            for path in (self._path, self._path.with_name(f"{FILE}-journal")):  # a journal would go into the next file
+                with suppress(OSError):
+                    path.unlink()
 
 
 def store_for(folder: Path | None, loaded: LoadedCheckpoint) -> AnswerStore | None:

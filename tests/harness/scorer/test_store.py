@@ -133,6 +133,7 @@ def test_a_damaged_entry_is_dropped_and_computed_again(tmp_path: Path) -> None:
 def test_a_file_that_is_no_database_is_made_again(tmp_path: Path) -> None:
     loaded = load("bert", "classifier")
     (tmp_path / FILE).write_bytes(b"nonsense" * 1000)
+    (tmp_path / f"{FILE}-journal").write_bytes(b"nonsense" * 100)
     one = scorer(tmp_path, loaded)
     one.ask(TEXTS)
     assert one.counts.rows == 6
