@@ -25,6 +25,7 @@ $(BIN)/.installed: pyproject.toml constraints.txt
 
 audit: $(BIN)/.installed  ## audit a real BERT and a real GPT checkpoint, end to end
 	$(BIN)/assay train examples/first_audit/train.yaml --if-missing
+	$(BIN)/assay shadows checkpoints/imdb-minilm --count 6 --records 300 --trust-manifest
 	@for spec in bert gpt; do \
 	  $(BIN)/assay run examples/first_audit/$$spec.yaml --trust-manifest; code=$$?; \
 	  case $$code in 0|1|3) ;; *) exit $$code;; esac; \

@@ -17,14 +17,15 @@ from harness.api.means import ratio_interval, unit_sums
 from harness.api.metrics import Better, Metric, RowValues
 from harness.baseline.pairs import Pairs, Rule, compare_values
 from harness.gate.levels import interval_at
-from harness.stats.differences import advantage, advantage_interval, newcombe, rate_at_threshold
+from harness.stats.differences import advantage, advantage_interval, newcombe
 from harness.stats.intervals import FloatArray, Interval, Method, auc, auc_interval, clopper_pearson
 from harness.stats.paired import flip_regression, unpaired_regression
 from privacy.frontier.two_way import two_way
 from suites.adversarial.typos.metrics import worst_kind
 from suites.memorization.blind.folds import auc_over_folds
-from suites.quality.calibration import BINS, calibration_error
-from suites.quality.f1 import macro_f1
+from suites.quality.classification.calibration import BINS, calibration_error
+from suites.quality.classification.correlation import matthews
+from suites.quality.classification.f1 import macro_f1
 
 Rng = np.random.Generator
 Drawn = tuple[float, float, float]
@@ -264,6 +265,20 @@ def _confusion(name: str, cells: FloatArray) -> Truth:
     return Truth(Method.MACRO_F1, name, draw, times=10_000 if classes < 10 else 3000, slow=True)
 
 
+def _correlated(name: str, cells: FloatArray) -> Truth:
+    """Matthews' correlation of a table of chances [label, prediction]."""
+    classes, labelled, predictions = len(cells), cells.sum(axis=1), cells.sum(axis=0)
+    spread = (1 - (labelled**2).sum()) * (1 - (predictions**2).sum())
+    truth = float((np.trace(cells) - (labelled * predictions).sum()) / math.sqrt(spread))
+
+    def draw(rng: Rng, n: int) -> Drawn:
+        label, predicted = np.divmod(rng.choice(classes * classes, n, p=cells.ravel()), classes)
+        found = matthews(label, predicted, classes, draws=DRAWS)
+        return (*(NONE if found is None else _ends(found[1])), truth)
+
+    return Truth(Method.OF_SUMS, name, draw, times=3000, slow=True)
+
+
 def _even(classes: int, right: float) -> FloatArray:
     cells = np.full((classes, classes), (1 - right) / classes / (classes - 1))
     np.fill_diagonal(cells, right / classes)
@@ -339,14 +354,6 @@ def _advantage(rng: Rng, n: int) -> Drawn:
     return *_ends(advantage_interval(advantage(ours, others), n, n)), float(2 * norm.cdf(0.25) - 1)
 
 
-def _rate_at(allowed: float, shift: float) -> Truth:
-    def draw(rng: Rng, n: int) -> Drawn:
-        found = rate_at_threshold(rng.normal(-shift, 1, n), rng.normal(0, 1, n), allowed)
-        return *_ends(found), float(norm.cdf(norm.ppf(allowed) + shift))
-
-    return Truth(Method.RATE_AT_THRESHOLD, f"rate at {allowed} of normal scores {shift} apart", draw)
-
-
 # Seeds and examples
 
 
@@ -411,6 +418,9 @@ TRUTHS: tuple[Truth, ...] = (
     _confusion("a class of 2 %, never found", np.array([[0.98, 0.0], [0.02, 0.0]])),
     _confusion("five even classes, 0.98 right", _even(5, 0.98)),
     _confusion("twenty even classes, 0.7 right", _even(20, 0.7)),
+    _correlated("Matthews, two even classes, 0.98 right", _even(2, 0.98)),
+    _correlated("Matthews, two even classes, 0.7 right", _even(2, 0.7)),
+    _correlated("Matthews, a class of 5 %, half found", np.array([[0.93, 0.02], [0.025, 0.025]])),
     _calibration("calibrated, uniform", _uniform, lambda confidence: 0.0),
     _calibration("calibrated, sharp", _sharp, lambda confidence: 0.0),
     _calibration("calibrated, always 0.98 sure", lambda rng, n: np.full(n, 0.98), lambda confidence: 0.0),
@@ -423,8 +433,6 @@ TRUTHS: tuple[Truth, ...] = (
     Truth(Method.AUC, "0.98, scores of two values", _two_point_auc),
     Truth(Method.AUC_FOLDS, "normal scores 0.5 apart in each fold", _folded),
     Truth(Method.ADVANTAGE, "normal losses 0.5 apart", _advantage),
-    _rate_at(0.01, 1.0),
-    _rate_at(0.1, 0.0),
     _seeds(3, 0.9, 0.3),
     _seeds(2, 0.9, 0.3),
     _seeds(3, 0.98, 0.0),

@@ -168,10 +168,13 @@ def _losses(random: np.random.Generator) -> dict[str, Any]:
         "correct": random.random(ROWS) < 0.9,
         "truncated": 0,
         "log_odds": random.normal(np.where(member, 2.1, 2.0)),
+        "fixing": ~member & (np.arange(ROWS) % 4 == 1),
         "blind": random.normal(size=ROWS),
         "blind_fold": random.integers(0, 5, ROWS),
         "ceilings": [[] for _ in range(ROWS)],
-        **dict.fromkeys(("scored", "zlib", "min_k", "min_k_pp", "base_loss", "calibrated", "claimed", "delta"), np.nan),
+        **dict.fromkeys(
+            ("scored", "zlib", "min_k", "min_k_pp", "base_loss", "calibrated", "neighbours", "claimed", "delta"), np.nan
+        ),
     }
 
 

@@ -8,6 +8,7 @@ one without privacy.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -39,14 +40,14 @@ _METRICS = {
         "memorization/epsilon_audit/guesses_right",
         "memorization/extraction/extracted_share",
         "memorization/membership/auc",
-        "memorization/membership/tpr_at_fpr_1pct",
+        "memorization/membership/tpr_at_fpr_5pct",
         "quality/perplexity/token_perplexity",
     ),
     "bert": (
         "memorization/epsilon_audit/epsilon_lower",
         "memorization/epsilon_audit/guesses_right",
         "memorization/membership/auc",
-        "memorization/membership/tpr_at_fpr_1pct",
+        "memorization/membership/tpr_at_fpr_5pct",
         "quality/classification/accuracy",
     ),
 }
@@ -96,7 +97,7 @@ def _audited(kind: str, epsilon: int | None) -> dict[tuple[str, str], Metric]:
             "dtype": "fp32",
             "tracking": {"uri": "off"},
             "output": FOLDER / "audits",
-            **({"models": {"base": str(_base())}} if kind == "gpt" else {}),
+            **({"models": {"base": str(base_gpt())}} if kind == "gpt" else {}),
         }
     )
     plan = make_plan(audit, permissions=Permissions(manifest_sources=True))
@@ -133,7 +134,7 @@ def _shown(epsilon: int | None) -> str:
     return "without privacy" if epsilon is None else f"epsilon {epsilon}"
 
 
-def _base() -> Any:
+def base_gpt() -> Path:
     """A GPT of a million weights that has read other news."""
     spec = TrainSpec.model_validate(
         {
@@ -153,7 +154,7 @@ def _base() -> Any:
 
 def _gpt(epsilon: int | None) -> dict[str, Any]:
     return {
-        "base": str(_base()),
+        "base": str(base_gpt()),
         "task": "causal_lm",
         "data": _news(5000, 5600),
         "held_out": _news(5600, 6200),

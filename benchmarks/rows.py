@@ -19,7 +19,7 @@ from benchmarks.timing import alternate, seconds
 from harness.api.probe import RowDict
 from harness.record.row_check import RowCheck
 from harness.record.rows import RowStore, compact, count_rows, read_cases, read_rows, row_parts
-from suites.quality.classification import ClassificationRow
+from suites.quality.classification.probe import ClassificationRow
 
 PEERS = ("pyarrow", "pandera")
 ROWS = 1_000_000

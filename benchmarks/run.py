@@ -12,7 +12,7 @@ from rich.console import Console
 from benchmarks.report import table, write
 from harness.errors import AssayError, Exit
 
-HELPERS = {"__init__", "attack_sides", "data", "former", "report", "run", "timing"}
+HELPERS = {"__init__", "attack_sides", "data", "former", "lm_eval_tasks", "report", "run", "timing"}
 
 
 def names() -> list[str]:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import streamlit as st
 
+from dashboards import comparison
+from dashboards.attacks import attacked
 from dashboards.audits import Audit, Entry, merge, open_audit, read_entry
-from dashboards.row_table import PartKey, Rows, load_rows, parts_key
+from dashboards.rows import PartKey, RowFilter, Rows, column_names, open_rows, parts_key
 from dashboards.settings import Settings
+from dashboards.views import as_report
 from harness.api import columns
 from harness.api.registry import find_probes
+from harness.gate.verdict import Comparison
 from harness.record.folder import AuditFolder, audits_in
-from harness.tracking.fetch import TrackedAudit, tracked_audits
+from harness.reports import disclosed_input, find_writers, render_again
+from harness.reports.content.api import Level, Writer
+from harness.tracking.fetch import TrackedAudit, aliased_runs, tracked_audits
 from harness.tracking.session import TrackingError
 
 _FILES = ("manifest.json", "metrics.json", "verdict.json", "tracking.json", "events.jsonl")
@@ -25,6 +32,11 @@ def entries(settings: Settings) -> tuple[list[Entry], str]:
     return merge(local, tracked), problem
 
 
+def aliases(settings: Settings) -> dict[str, list[str]]:
+    """MLflow run -> the registry's aliases for it; none where there is no store or it is away, which the list says."""
+    return _aliases(settings.tracking_uri) if settings.tracking_uri else {}
+
+
 def audit(entry: Entry, settings: Settings) -> Audit:
     """The audit of an entry; from MLflow it is downloaded once. Raises AssayError."""
     with st.spinner("Reading the audit…"):
@@ -34,6 +46,34 @@ def audit(entry: Entry, settings: Settings) -> Audit:
 def rows(folder: Path, probe: str) -> Rows:
     """Rows of a probe, read again when a part appears or changes."""
     return _rows(str(folder), probe, parts_key(folder, probe))
+
+
+def row_count(folder: Path, probe: str, wanted: RowFilter) -> int:
+    """How many rows a filter leaves: asked once, not with every page."""
+    return _row_count(str(folder), probe, parts_key(folder, probe), repr(wanted), wanted)
+
+
+def is_attack(folder: Path, probe: str) -> bool:
+    """Whether rows hold texts before and after an attack; nothing but the names of their columns is read."""
+    return _is_attack(str(folder), probe, parts_key(folder, probe))
+
+
+def compared(candidate: Audit, base: Audit) -> list[Comparison]:
+    """Every shared metric of two audits, paired by case. Raises UsageError where they measured other data."""
+    times = (_times(candidate.folder), _times(base.folder))
+    return _compared(str(candidate.folder), str(base.folder), times, candidate, base)
+
+
+def report(audit: Audit, format: str, level: Level) -> bytes:
+    """The report in a format at a level of disclosure. Raises AssayError where the format fails."""
+    return _report(str(audit.folder), _times(audit.folder), format, level, audit)
+
+
+@st.cache_resource(show_spinner=False)
+def writers() -> dict[str, Writer]:
+    """Report formats by name."""
+    found, _ = find_writers()
+    return {writer.name: writer for writer in found}
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -56,9 +96,40 @@ def _tracked(uri: str) -> tuple[list[TrackedAudit], str]:
         return [], str(error)
 
 
+@st.cache_data(ttl=30, max_entries=4, show_spinner="Asking MLflow…")
+def _aliases(uri: str) -> dict[str, list[str]]:
+    try:
+        return aliased_runs(uri)
+    except TrackingError:
+        return {}
+
+
 @st.cache_resource(max_entries=4, show_spinner="Reading rows…")
 def _rows(folder: str, probe: str, key: PartKey) -> Rows:
-    return load_rows(Path(folder), probe)
+    return open_rows(Path(folder), probe)
+
+
+@st.cache_data(max_entries=1024, show_spinner=False)
+def _is_attack(folder: str, probe: str, key: PartKey) -> bool:
+    return attacked(column_names(Path(folder), probe))
+
+
+@st.cache_data(max_entries=256, show_spinner="Counting rows…")
+def _row_count(folder: str, probe: str, key: PartKey, asked: str, _wanted: RowFilter) -> int:
+    return _rows(folder, probe, key).count(_wanted)
+
+
+@st.cache_data(max_entries=64, show_spinner="Comparing…")
+def _compared(candidate: str, base: str, times: object, _candidate: Audit, _base: Audit) -> list[Comparison]:
+    return comparison.compared(_candidate, _base)
+
+
+@st.cache_data(max_entries=16, show_spinner="Writing the report…")
+def _report(folder: str, times: object, format: str, level: Level, _audit: Audit) -> bytes:
+    verdict = as_report(_audit).verdict
+    said = disclosed_input(_audit.folder, _audit.manifest, _audit.metrics, verdict, level)
+    with tempfile.TemporaryDirectory(prefix="assay-report-") as scratch:
+        return render_again(said, [format], Path(scratch))[format].read_bytes()
 
 
 def _times(folder: Path) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from dashboards.comparison import BETTER, UNCLEAR, WORSE
 from dashboards.views import BADGES, gates_of, name
 from harness.api.metrics import Metric
 from harness.base.numbers import interval, number
@@ -23,6 +24,11 @@ COLOURS = {
     UNGATED: "#7F7F7F",
 }
 """Told apart with any colour vision (Okabe and Ito 2008); shapes repeat what they say."""
+FOUND = {
+    WORSE: COLOURS[BADGES[Outcome.BLOCK]],
+    BETTER: COLOURS[BADGES[Outcome.PASS]],
+    UNCLEAR: COLOURS[UNGATED],
+}
 SHAPES = ["circle", "cross", "diamond", "circle"]
 SHARES = "between 0 and 1"
 ROW_HEIGHT = 26
@@ -81,6 +87,22 @@ def metric_chart(data: ChartData, *, legend: bool = True) -> Any:
             bars.mark_tick(color="black", thickness=3, size=18),
         ]
     return alt.layer(*layers).properties(height=alt.Step(ROW_HEIGHT))
+
+
+def difference_chart(data: pd.DataFrame) -> Any:
+    """A row per metric: how much worse than the other audit, with its interval, about a line where nothing differs."""
+    axis = alt.Axis(labelLimit=LABEL_WIDTH, minExtent=LABEL_WIDTH)
+    y = alt.Y("metric:N", title=None, axis=axis)
+    colour = alt.Color("found:N", scale=alt.Scale(domain=list(FOUND), range=list(FOUND.values())), legend=None)
+    shape = alt.Shape("found:N", scale=alt.Scale(domain=list(FOUND), range=["cross", "circle", "diamond"]), legend=None)
+    tooltip = [alt.Tooltip(f"{column}:N") for column in ("metric", "worse by", "low", "high", "found")]
+    drawn = alt.Chart(data)
+    whiskers = drawn.mark_rule(strokeWidth=2).encode(y=y, x=alt.X("low:Q", title="worse by"), x2="high:Q", color=colour)
+    dots = drawn.mark_point(size=120, filled=True, opacity=1).encode(
+        y=y, x=alt.X("worse by:Q"), color=colour, shape=shape, tooltip=tooltip
+    )
+    nothing = alt.Chart(pd.DataFrame({"x": [0.0]})).mark_rule(strokeDash=[4, 4]).encode(x="x:Q")
+    return alt.layer(nothing, whiskers, dots).properties(height=alt.Step(ROW_HEIGHT))
 
 
 def _domain(data: ChartData) -> list[float]:

@@ -1,4 +1,4 @@
-"""Asks which rows to show."""
+"""Asks which rows to show. Every answer is in the page's address, so that a link restores the view."""
 
 from __future__ import annotations
 
@@ -6,50 +6,54 @@ from typing import Any
 
 import streamlit as st
 
-from dashboards import row_table as rt
+from dashboards.rows import SHORT, RowFilter, Rows
 from dashboards.views import plain
 from harness.base.numbers import MISSING
 
+_WRITTEN = "as written"
 
-def ask_filter(rows: rt.Rows, probe: str) -> tuple[rt.RowFilter, bool]:
-    """Controls over the rows of `probe`: status, text, values of chosen columns, order; and whether to show texts."""
+
+def ask_filter(rows: Rows) -> RowFilter:
+    """Controls over the rows of a probe: status, text, order, and values of chosen columns."""
     status, text, sort, order = st.columns([1, 2, 1, 1], vertical_alignment="bottom")
-    chosen_status = status.selectbox("Status", ["all", "ok", "error", "excluded"], key=f"status-{probe}")
-    contains = text.text_input("Text contains", key=f"contains-{probe}")
-    sort_by = sort.selectbox("Sort by", ["as written", *rt.sortable_columns(rows.table)], key=f"sort-{probe}")
-    descending = order.toggle("Descending", key=f"descending-{probe}")
-    filterable = [
-        name
-        for name in rows.table.column_names
-        if name not in rt.SHORT and (name in rows.choices or name in rows.bounds)
-    ]
-    by, readable = st.columns([4, 1], vertical_alignment="bottom")
-    columns = by.multiselect("Filter by", filterable, key=f"columns-{probe}", placeholder="Choose columns")
-    values = {name: _ask_values(rows.choices[name], name, probe) for name in columns if name in rows.choices}
-    wanted = rt.RowFilter(
-        status="" if chosen_status == "all" else chosen_status,
-        contains=contains,
+    chosen = status.selectbox("Status", ["all", "ok", "error", "excluded"], key="status", bind="query-params")
+    contains = text.text_input("Text contains", key="contains", bind="query-params")
+    sort_by = sort.selectbox("Sort by", [_WRITTEN, *rows.sortable], key="sort", bind="query-params")
+    descending = order.toggle("Descending", key="descending", bind="query-params")
+    filterable = [name for name in rows.sortable if name not in SHORT]
+    columns = st.multiselect(
+        "Filter by", filterable, key="by", bind="query-params", placeholder="Choose columns to filter by"
+    )
+    values: dict[str, list[Any]] = {}
+    ranges: dict[str, tuple[float, float]] = {}
+    for name in columns:
+        _ask_column(rows, name, values, ranges)
+    return RowFilter(
+        status="" if chosen == "all" else chosen or "",
+        contains=contains or "",
         values={name: allowed for name, allowed in values.items() if allowed},
-        ranges={name: _ask_range(rows.bounds[name], name, probe) for name in columns if name not in rows.choices},
-        sort="" if sort_by == "as written" else sort_by,
+        ranges=ranges,
+        sort="" if sort_by in (_WRITTEN, None) else str(sort_by),
         descending=descending,
     )
-    return wanted, readable.toggle("Show texts", value=True, help="Off: texts are replaced by their length.")
 
 
-def _ask_values(options: list[Any], column: str, probe: str) -> list[Any]:
-    return st.multiselect(
-        plain(column),
-        options,
-        format_func=lambda value: MISSING if value is None else str(value),
-        key=f"values-{probe}-{column}",
-        placeholder="any value",
-    )
-
-
-def _ask_range(bounds: tuple[float, float], column: str, probe: str) -> tuple[float, float]:
+def _ask_column(rows: Rows, name: str, values: dict[str, list[Any]], ranges: dict[str, tuple[float, float]]) -> None:
+    """Its values where few differ, else from where to where; a text of which many differ has neither."""
+    choices = rows.choices(name)
+    if choices is not None:
+        shown = {MISSING if value is None else str(value): value for value in choices}
+        picked = st.multiselect(
+            plain(name), list(shown), key=f"is.{name}", bind="query-params", placeholder="any value"
+        )
+        values[name] = [shown[each] for each in picked]
+        return
+    bounds = rows.bounds(name) if name in rows.numeric else None
+    if bounds is None:
+        st.caption(plain(f"{name}: too many values to choose among; search them with Text contains."))
+        return
     low, high = st.columns(2)
-    return (
-        low.number_input(plain(f"{column} from"), value=bounds[0], key=f"low-{probe}-{column}"),
-        high.number_input(plain(f"{column} to"), value=bounds[1], key=f"high-{probe}-{column}"),
+    ranges[name] = (
+        low.number_input(plain(f"{name} from"), value=bounds[0], key=f"from.{name}", bind="query-params"),
+        high.number_input(plain(f"{name} to"), value=bounds[1], key=f"to.{name}", bind="query-params"),
     )

@@ -1,27 +1,28 @@
-"""Page: the rows of one probe, filtered, sorted and paged, and one of them in full."""
+"""Page: the rows of one probe, filtered, sorted and paged, and beside them one in full."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import streamlit as st
 
 from dashboards import cache, views
-from dashboards import row_table as rt
 from dashboards.changes import changes_html
 from dashboards.choose import choose, choose_audit
+from dashboards.reveal import revealed
 from dashboards.row_filter import ask_filter
+from dashboards.rows import RowFilter, Rows, csv_bytes, pages, parquet_bytes
 from dashboards.settings import read_settings
+from dashboards.steps import step
+from harness.errors import AssayError
 
 
 def show() -> None:
     """Draw the page."""
-    st.title("Rows")
+    settings = read_settings()
     left, right = st.columns(2)
     with left:
-        audit = choose_audit("rows", read_settings())
+        audit = choose_audit("rows", settings)
     if audit is None:
         return
     probes = [probe.name for probe in audit.manifest.probes]
@@ -30,65 +31,111 @@ def show() -> None:
         return
     with right:
         probe = choose("rows", "probe", probes)
-    rows = cache.rows(audit.folder, probe)
+    try:
+        rows = cache.rows(audit.folder, probe)
+        _rows(rows, audit.folder, probe, settings.output)
+    except AssayError as error:
+        st.error(views.plain(str(error)), icon=":material/broken_image:")
+
+
+def _rows(rows: Rows, folder: Path, probe: str, output: Path) -> None:
     for damage in rows.damaged:
         st.error(views.plain(f"A part of these rows is damaged and left out. {damage}"))
-    if rows.table.num_rows == 0:
+    if rows.total == 0:
         st.info(views.plain(f"{probe} has no rows."))
         return
-    wanted, readable = ask_filter(rows, probe)
-    positions = rt.select(rows.table, wanted)
-    case = _page(rows.table, positions, f"{probe}-{hash(repr(wanted))}", audit.folder, readable, cache.meanings(probe))
-    if case:
-        _detail(rows.table, case, readable)
+    wanted = ask_filter(rows)
+    count = cache.row_count(folder, probe, wanted)
+    asked = st.query_params.get("case")
+    table, detail = st.columns([3, 2]) if asked else (st.container(), st.container())
+    with table:
+        readable = _page(rows, wanted, count, folder, probe, output)
+    with detail:
+        case = st.query_params.get("case")
+        if case:
+            _detail(rows, case, wanted, readable)
 
 
-def _page(table: Any, positions: Any, key: str, folder: Path, readable: bool, meanings: Mapping[str, str]) -> str:
-    """Draw a page of rows, `meanings` over its columns; the case to show in full, '' for none."""
-    total = rt.pages(len(positions))
-    count, number, download = st.columns([4, 1, 1], vertical_alignment="bottom")
-    page = int(number.number_input("Page", 1, total, 1, key=f"page-{key}"))
-    count.text(f"{len(positions):,} of {table.num_rows:,} rows; page {page} of {total:,}")
-    download.download_button(
-        "Download as CSV",
-        lambda: rt.csv_bytes(table, positions),
-        file_name=f"{folder.name}-{key.split('-')[0].replace('/', '-')}.csv",
-        mime="text/csv",
-        on_click="ignore",
-        help="The rows the filters leave, in full. A text that a spreadsheet would run has an apostrophe before it.",
-        disabled=len(positions) == 0,
-    )
-    shown = rt.page(table, positions, page)
+def _page(rows: Rows, wanted: RowFilter, count: int, folder: Path, probe: str, output: Path) -> bool:
+    """Draw a page of rows; whether texts may be read."""
+    total = pages(count)
+    said, reveal = st.columns([3, 1], vertical_alignment="center")
+    with reveal:
+        readable = revealed(output, folder.name, probe)
+    page = st.pagination(total, key="page", bind="query-params") if total > 1 else 1
+    said.text(f"{count:,} of {rows.total:,} rows; page {page:,} of {total:,}")
+    shown = rows.page(wanted, page)
     cases = list(shown["case_id"])
     if not readable:
-        hidden = [column for column in rt.text_columns(table) if column not in rt.SHORT]
-        shown = views.mask(shown, hidden)
+        shown = views.mask(shown, [column for column in rows.private() if column in shown])
+    meanings = cache.meanings(probe)
     event = st.dataframe(
         views.tidy_errors(shown),
         hide_index=True,
         on_select="rerun",
         selection_mode="single-row",
+        column_order=_columns(rows),
         column_config={name: st.column_config.Column(help=views.plain(what)) for name, what in meanings.items()},
         placeholder="missing",
         height=560,
-        key=f"rows-{key}-{page}",
+        key=f"rows-{probe}-{hash(repr(wanted))}-{page}",
+        alt=views.plain(f"Rows of {probe}"),
     )
     chosen = event["selection"]["rows"]
-    if chosen:
+    if chosen and st.query_params.get("case") != cases[chosen[0]]:
         st.query_params["case"] = cases[chosen[0]]
-    return st.query_params.get("case") or ""
+        st.rerun()
+    _downloads(rows, wanted, count, f"{folder.name}-{probe.replace('/', '-')}", readable)
+    return readable
 
 
-def _detail(table: Any, case: str, readable: bool) -> None:
-    st.subheader("One row in full")
-    row = rt.find_case(table, case)
+def _columns(rows: Rows) -> list[str] | None:
+    """The columns chosen, None for all."""
+    chosen = st.multiselect(
+        "Columns", list(rows.columns), key="columns", bind="query-params", placeholder="All columns"
+    )
+    return chosen or None
+
+
+def _downloads(rows: Rows, wanted: RowFilter, count: int, name: str, readable: bool) -> None:
+    csv, parquet, why = st.columns([1, 1, 3], vertical_alignment="center")
+    csv.download_button(
+        "CSV",
+        lambda: csv_bytes(rows, wanted),
+        file_name=f"{name}.csv",
+        mime="text/csv",
+        on_click="ignore",
+        help="The rows the filters leave, 100,000 at most. What a spreadsheet would run has an apostrophe first.",
+        disabled=count == 0 or not readable,
+    )
+    parquet.download_button(
+        "Parquet",
+        lambda: parquet_bytes(rows, wanted),
+        file_name=f"{name}.parquet",
+        on_click="ignore",
+        help="All rows the filters leave.",
+        disabled=count == 0 or not readable,
+    )
+    if not readable:
+        why.caption("Show texts to download rows: they hold them.")
+
+
+def _detail(rows: Rows, case: str, wanted: RowFilter, readable: bool) -> None:
+    title, close = st.columns([4, 1], vertical_alignment="center")
+    title.subheader("One row in full")
+    if close.button("Close", icon=":material/close:"):
+        del st.query_params["case"]
+        st.rerun()
+    row = rows.find(case)
     if row is None:
         st.info(views.plain(f"No row of this probe has the case {case[:80]!r}."))
         return
+    step(*rows.neighbours(wanted, case))
     changed = changes_html(row) if readable else None
     if changed is not None:
         st.html(changed)
-    fields = views.row_fields(row if readable else views.mask_row(row, rt.SHORT))
+    private = set(rows.private())
+    fields = views.row_fields(row if readable else views.mask_row(row, {*row} - private))
     short = [(field.name, field.text) for field in fields if field.kind in ("short", "missing")]
     st.table(views.markdown_table(("column", "value"), short), border="horizontal", width="content")
     for field in fields:

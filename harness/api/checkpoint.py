@@ -17,7 +17,7 @@ from harness.base.frozen import Frozen
 from harness.data.datasets import DataSource
 from harness.provenance.manifest import TrainingManifest
 
-_COMMAND_LINE_ONLY = {"allow_pickle", "allow_remote_code", "trust_manifest"}
+_COMMAND_LINE_ONLY = {"allow_pickle", "allow_remote_code", "trust_manifest", "allow_task_code"}
 
 
 class CheckpointSource(Frozen):

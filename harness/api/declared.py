@@ -98,10 +98,12 @@ class ControlRows:
     Attributes:
         rows: truth values: which rows are the control's.
         what: what these are, in few words, printed beside the score.
+        clusters: of these rows, as a metric's own, which they may not share.
     """
 
     rows: Column
     what: str
+    clusters: Column | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +240,8 @@ class _Sum(Named):
         against = None if self.control is None else mine[_mask(mine, self.control.rows)]
         if self.control is None or against is None or against.empty:
             return found
-        control = self._of(rows, against, part, 0).as_control(self.control.what)
+        same = replace(self, clusters=self.control.clusters)
+        control = same._of(rows, against, part, 0).as_control(self.control.what)
         return found.model_copy(update={"control": control})
 
     def _counts(self, rows: pd.DataFrame) -> Mask:

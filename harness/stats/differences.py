@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import bdtr
 
-from harness.stats.intervals import Interval, Method, clopper_pearson, share_reach
+from harness.stats.intervals import Interval, Method, share_reach
 
 Reach = tuple[float, float]
 
@@ -28,26 +27,6 @@ def difference(value: float, first: Reach, second: Reach, level: float = 0.95) -
     (a_down, a_up), (b_down, b_up) = first, second
     low, high = value - math.hypot(a_down, b_up), value + math.hypot(a_up, b_down)
     return Interval(max(-1.0, low), min(1.0, high), Method.DIFFERENCE, level)
-
-
-def rate_at_threshold(members: ArrayLike, non_members: ArrayLike, allowed: float, level: float = 0.95) -> Interval:
-    """Interval of P(member < t), t being the threshold below which a share `allowed` of all non-members lies.
-
-    Where t lies is known from the order statistics of the non-members up to a quarter of the error at either side;
-    Clopper-Pearson at both ends of that range has the other quarters.
-    """
-    ours, others = np.sort(np.asarray(members, dtype=np.float64)), np.sort(np.asarray(non_members, dtype=np.float64))
-    quarter, n, m = (1 - level) / 4, len(ours), len(others)
-    inner = 1 - 2 * quarter
-    at_most = bdtr(np.arange(m + 1), m, allowed)
-    fewest = int(np.searchsorted(at_most, quarter, side="right"))  # P(fewer non-members below t) <= quarter
-    most = int(np.searchsorted(at_most, 1 - quarter))  # P(more below t) <= quarter
-    low, high = 0.0, 1.0
-    if fewest > 0:
-        low = clopper_pearson(int(np.searchsorted(ours, others[fewest - 1], side="left")), n, inner).low
-    if most < m:
-        high = clopper_pearson(int(np.searchsorted(ours, others[most], side="right")), n, inner).high
-    return Interval(low, high, Method.RATE_AT_THRESHOLD, level)
 
 
 def advantage(members: ArrayLike, non_members: ArrayLike) -> float:

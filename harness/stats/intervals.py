@@ -23,6 +23,7 @@ class Method(StrEnum):
     BOTH_WAYS = "Clopper-Pearson, cases without a verdict counted both ways"
     GAFFKE = "Gaffke bound"
     TAIL = "Dirichlet bootstrap, tail extrapolated"
+    OF_SUMS = "Dirichlet bootstrap of sums, an unseen unit at each end"
     FLIPS = "exact on flips, McNemar at 0"
     PAIRED_GAFFKE = "paired Gaffke bound"
     PAIRED_TAIL = "paired Dirichlet bootstrap, tail extrapolated"
@@ -31,10 +32,10 @@ class Method(StrEnum):
     MACRO_F1 = "Clopper-Pearson per class (MOVER)"
     CALIBRATION = "calibration bound"
     WORST = "worst of kinds, Bonferroni"
+    BOTH = "both intervals, Bonferroni"
     AUC = "Hoeffding-KL U-statistic"
     AUC_FOLDS = "DeLong within folds, variance doubled"
     ADVANTAGE = "DKW-Massart, both samples"
-    RATE_AT_THRESHOLD = "Clopper-Pearson over the threshold's range"
     TWO_WAY = "t over seeds with draws over examples (MOVER)"
 
 

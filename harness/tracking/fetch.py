@@ -211,6 +211,21 @@ def run_of_alias(uri: str, ref: str) -> AliasedRun:
         return _run_behind(client, where, names[0], alias)
 
 
+def aliased_runs(uri: str) -> dict[str, list[str]]:
+    """Runs behind the aliases of all registered models, each with its aliases as `model@alias`. Raises TrackingError.
+
+    An alias whose version names no audit is left out: no release of Assay's stands behind it.
+    """
+    found: dict[str, list[str]] = {}
+    with mlflow_session(uri) as client:
+        for model in registered_models(client):
+            for alias in sorted(model.aliases):
+                run_id = _run_of_version(client, client.get_model_version_by_alias(model.name, alias))
+                if run_id is not None:
+                    found.setdefault(run_id, []).append(f"{model.name}@{alias}")
+    return found
+
+
 def alias_run(uri: str, model: str, alias: str) -> AliasedRun:
     """The audit behind an alias of one model.
 

@@ -6,7 +6,7 @@ arXiv 2410.22235), theorem 3.2 and algorithm 3.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 
 import numpy as np
@@ -96,18 +96,27 @@ def p_values(canaries: int, made: int, right: int, epsilons: Floats, delta: floa
 
 
 def gaussian_excluded(canaries: int, made: int, right: int, mus: Floats, error: float) -> Bools:
-    """Which of mus [e] cannot give `right` or more right guesses of `made` with a chance of `error` or more.
+    """Which of mus [e] cannot give `right` or more right guesses of `made` with a chance of `error` or more."""
+    return shares_excluded(canaries, made, right, lambda true: least_false(true, mus), np.ones(len(mus)), error)
+
+
+def shares_excluded(
+    canaries: int, made: int, right: int, least: Callable[[Floats], Floats], one: Floats, error: float
+) -> Bools:
+    """Which trade-off curves [e] cannot give `right` or more right guesses of `made` with a chance of `error` or more.
+
+    `least`: least false-positive rates [e] that the curves allow at true-positive rates [e]; `one`: ones [e].
 
     With p_j the chance of exactly j right, in units of a random canary: r_i = sum over j >= i of p_j j / m is its share
     right, h_i = sum of p_j (made - j) / m its share wrong. The trade-off curve asks h_i >= f(r_(i+1)). From a tail of
     `error` at `right`, the least that must lie below it is added step by step; more than all chance there is excludes.
     """
     if made == 0 or right == 0:
-        return np.zeros(len(mus), dtype=np.bool_)
-    hit = np.full(len(mus), error * right / canaries)
-    miss = np.full(len(mus), error * (made - right) / canaries)
+        return np.zeros(len(one), dtype=np.bool_)
+    hit = one * (error * right / canaries)
+    miss = one * (error * (made - right) / canaries)
     for count in range(right - 1, -1, -1):
-        more = np.maximum(miss, least_false(np.minimum(hit, 1.0), mus))
+        more = np.maximum(miss, least(np.minimum(hit, 1.0)))
         hit = hit + count / (made - count) * (more - miss)
         miss = more
     return np.asarray(hit + miss > made / canaries, dtype=np.bool_)

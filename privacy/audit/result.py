@@ -13,6 +13,7 @@ class Bound(StrEnum):
 
     ONE_RUN = "one run, approximate DP (Steinke et al. 2023)"
     ONE_RUN_GAUSSIAN = "one run, Gaussian trade-off curve (Mahloujifar et al. 2025)"
+    ONE_RUN_OWN = "one run, the trade-off curve of the training's own accounting (Mahloujifar et al. 2025)"
     INDEPENDENT = "Clopper-Pearson on independent trials"
     INDEPENDENT_GAUSSIAN = "Clopper-Pearson on independent trials, Gaussian trade-off curve"
 
@@ -52,6 +53,8 @@ class Audited:
         parts = []
         if self.heuristic:
             parts.append("canaries are taken for independent trials, which those of one training are not (heuristic)")
+        if self.bound is Bound.ONE_RUN_OWN:
+            parts.append("the training's trade-off curve is taken for that of its accounting, at another size of noise")
         if self.bound.gaussian:
             parts.append("the training's trade-off curve is taken for that of a Gaussian mechanism")
         return "; ".join(parts)

@@ -13,7 +13,7 @@ from harness.data.schemas import LabelledTexts
 from harness.errors import DataError, UsageError
 from privacy.canaries.canary import Canaries, Canary
 from privacy.canaries.patterns import draw, space
-from privacy.canaries.people import full_name, person
+from privacy.canaries.pii import full_name, person
 from privacy.canaries.spec import CanaryGroup, CanarySpec
 
 RARE = 0.1
@@ -148,7 +148,7 @@ def _texts(
         if group.kind == "secret":
             yield start, draw(group.pattern, random), group.pattern
         elif group.kind == "pii":
-            before, secret = person(random)
+            before, secret = person(random, group.forms)
             yield start + before, secret, None
         else:
             yield start, " ".join(random.choices(words, k=group.tokens)), None

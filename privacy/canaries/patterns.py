@@ -7,10 +7,10 @@ import math
 from collections.abc import Iterator
 from random import Random
 
-from privacy.scrub.recognise.checks import luhn_digit
+from privacy.scrub.recognise.checks import TEST_CARD, luhn_digit
 
-FORMATS = {"card": "4### #### #### ####", "phone": "555 01## ####", "key": "*" * 32}
-"""Cards have a valid check digit (ISO/IEC 7812, Luhn); 555-01 numbers belong to nobody."""
+FORMATS = {"card": f"{TEST_CARD} #### #### ####", "phone": "555 01## ####", "key": "*" * 32}
+"""Cards have a valid check digit (ISO/IEC 7812, Luhn) and no issuer's first digits; 555-01 numbers belong to nobody."""
 _ALPHABETS = {"#": "0123456789", "@": "abcdefghijklmnopqrstuvwxyz", "*": "0123456789abcdef"}
 _MOST_BITS = 1024
 

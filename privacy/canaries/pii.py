@@ -1,32 +1,29 @@
-"""Made-up personal data to be planted: the form and check digits of the real, in ranges that are nobody's.
-
-The same seed gives the same values on every machine and every Python: they come from SHA-256, no generator.
-"""
+"""Made-up people: names put together at random, and values with the form of the real, in ranges that are nobody's."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import date, timedelta
-from hashlib import sha256
+from random import Random
+from typing import Literal, get_args
 
-from harness.errors import UsageError
-from privacy.scrub.recognise.checks import TEST_CARD, TEST_REGION, chinese_id_digit, luhn_digit
+from privacy.canaries.patterns import draw
+from privacy.scrub.recognise.checks import TEST_REGION, chinese_id_digit
 
-_GIVEN = ("Ada", "Boris", "Clara", "Dmitri", "Elena", "Felix", "Greta", "Hugo", "Irene", "Jonas", "Karin", "Leon")
-_FAMILY = (
-    "Abbott",
-    "Brandt",
-    "Castle",
-    "Dorsey",
-    "Ellery",
-    "Fenwick",
-    "Garner",
-    "Hollis",
-    "Ingram",
-    "Jarvis",
-    "Keller",
+Form = Literal["email", "phone", "card", "phone_zh", "id_card_zh"]
+FORMS: tuple[Form, ...] = get_args(Form)
+
+_GIVEN = (
+    *("Ada", "Bela", "Carmen", "Dilan", "Edda", "Farid", "Greta", "Hanno", "Ines", "Jarle", "Kenji", "Lina"),
+    *("Marek", "Nadia", "Orla", "Pavel", "Quirin", "Rosa", "Selim", "Tamar", "Ulrik", "Vesna", "Wen", "Yara"),
 )
-_INITIALS = "ABCDEFGHJKLMNPRSTW"
+_BEGINNINGS = (
+    *("Al", "Bre", "Cor", "Dun", "Es", "Fal", "Gar", "Hol"),
+    *("Is", "Jor", "Kel", "Lam", "Mer", "Nor", "Os", "Pel"),
+)
+_MIDDLES = ("a", "de", "en", "i", "le", "mo", "o", "ri", "sta", "u", "va", "we")
+_ENDS = ("berg", "dale", "feld", "gard", "holm", "kin", "low", "mark", "ner", "rup", "son", "ström", "ton", "wick")
 _SURNAMES = "王李张刘陈杨黄赵吴周徐孙马朱胡郭何林高罗"
 _HAN = "伟芳娜敏静丽强磊军洋勇艳杰涛明超霞平刚桂文辉云玲建华波宁飞鑫"
 _HOSTS = ("example.com", "example.org", "example.net")
@@ -34,89 +31,90 @@ _HOSTS = ("example.com", "example.org", "example.net")
 _BORN = date(1950, 1, 1)
 _DAYS = 20_000
 """Birthdays from 1950 to 2004."""
-_MOST_TRIES = 1000
-"""For a value that is not there yet; where so many meet others the range is nearly used up."""
+_CUES: dict[Form, str] = {
+    "email": "{name} can be reached at ",
+    "phone": "{name} can be called at ",
+    "card": "{name} pays by the card ",
+    "phone_zh": "{name}的电话是",
+    "id_card_zh": "{name}的身份证号是",
+}
+_LEAST_DIGITS = 3
+"""Of the number in an address, so that there are a thousand."""
 
 
-class _Draw:
-    """Whole numbers from a seed."""
-
-    def __init__(self, *seed: object) -> None:
-        self._rest = int.from_bytes(sha256("\0".join(map(str, seed)).encode()).digest())
-
-    def below(self, most: int) -> int:
-        """One of 0 to `most` - 1; of 256 bits so few are taken that none is favoured by more than 2^-100."""
-        self._rest, found = divmod(self._rest, most)
-        return found
-
-    def of(self, choices: tuple[str, ...] | str) -> str:
-        """One of them."""
-        return choices[self.below(len(choices))]
-
-    def digits(self, size: int) -> str:
-        """So many digits."""
-        return f"{self.below(10**size):0{size}d}"
+def full_name(random: Random) -> str:
+    """One of some 64,000."""
+    return f"{random.choice(_GIVEN)} {random.choice(_BEGINNINGS)}{random.choice(_MIDDLES)}{random.choice(_ENDS)}"
 
 
-def _name(draw: _Draw) -> str:
-    return f"{draw.of(_GIVEN)} {draw.of(_INITIALS)}. {draw.of(_FAMILY)}"
+def person(random: Random, forms: tuple[Form, ...] = ("email", "phone")) -> tuple[str, str]:
+    """(beginning of a sentence about a person, what it says of them): a value of one of the forms."""
+    form = random.choice(forms)
+    name = _chinese_name(random) if form.endswith("_zh") else full_name(random)
+    return _CUES[form].format(name=name), _address(name, random) if form == "email" else _MAKE[form](random)
 
 
-def _chinese_name(draw: _Draw) -> str:
-    return draw.of(_SURNAMES) + draw.of(_HAN) + draw.of(_HAN)
+def another(secret: str, random: Random) -> str:
+    """What could as well have been said of the same person: an address that differs in its number, or another number.
+
+    What the name gives away is in it, so only what had to be learnt tells the two apart.
+    """
+    form = form_of(secret)
+    if form != "email":
+        return _MAKE[form](random)
+    stem, host = secret.rsplit("@", 1)
+    known = stem.rstrip("0123456789")
+    return f"{known}{_digits(random, max(_LEAST_DIGITS, len(stem) - len(known)))}@{host}"
 
 
-def _email(draw: _Draw) -> str:
-    return f"{draw.of(_GIVEN)}.{draw.of(_FAMILY)}{draw.digits(4)}@{draw.of(_HOSTS)}".lower()
+def form_of(secret: str) -> Form:
+    """What it is, of those made here."""
+    if "@" in secret:
+        return "email"
+    return next((form for form, shape in _SHAPES.items() if re.fullmatch(shape, secret)), "phone")
 
 
-def _phone(draw: _Draw) -> str:
+def _address(name: str, random: Random) -> str:
+    first, last = name.lower().replace("ö", "o").split()
+    return f"{last}.{first[0]}{_digits(random, _LEAST_DIGITS)}@{random.choice(_HOSTS)}"
+
+
+def _chinese_name(random: Random) -> str:
+    return random.choice(_SURNAMES) + random.choice(_HAN) + random.choice(_HAN)
+
+
+def _phone(random: Random) -> str:
     """555-0100 to 555-0199 are kept for fiction in every area of the North American plan."""
-    return f"({draw.below(8) + 2}{draw.digits(2)}) 555-01{draw.digits(2)}"
+    return f"({random.randrange(2, 10)}{_digits(random, 2)}) 555-01{_digits(random, 2)}"
 
 
-def _chinese_phone(draw: _Draw) -> str:
+def _chinese_phone(random: Random) -> str:
     """154 is no operator's: checks of Chinese numbers leave it out."""
-    return f"154{draw.digits(8)}"
+    return f"154{_digits(random, 8)}"
 
 
-def _card(draw: _Draw) -> str:
-    first = TEST_CARD + draw.digits(11)
-    number = first + luhn_digit(first)
-    return " ".join(number[at : at + 4] for at in range(0, 16, 4))
+def _card(random: Random) -> str:
+    return draw("card", random)
 
 
-def _chinese_id(draw: _Draw) -> str:
-    born = _BORN + timedelta(days=draw.below(_DAYS))
-    first = f"{TEST_REGION}{draw.digits(4)}{born:%Y%m%d}{draw.digits(3)}"
+def _chinese_id(random: Random) -> str:
+    born = _BORN + timedelta(days=random.randrange(_DAYS))
+    first = f"{TEST_REGION}{_digits(random, 4)}{born:%Y%m%d}{_digits(random, 3)}"
     return first + chinese_id_digit(first)
 
 
-PII: dict[str, Callable[[_Draw], str]] = {
-    "name": _name,
-    "name_zh": _chinese_name,
-    "email": _email,
+def _digits(random: Random, size: int) -> str:
+    return f"{random.randrange(10**size):0{size}d}"
+
+
+_MAKE: dict[Form, Callable[[Random], str]] = {
     "phone": _phone,
-    "phone_zh": _chinese_phone,
     "card": _card,
+    "phone_zh": _chinese_phone,
     "id_card_zh": _chinese_id,
 }
-"""Kinds that can be made."""
-
-
-def fake_pii(kind: str, count: int, seed: int) -> list[str]:
-    """`count` different values of a kind of PII, those of a smaller count first.
-
-    Raises UsageError for another kind, or more values than there are.
-    """
-    if kind not in PII:
-        raise UsageError(f"fake personal data: no kind {kind[:40]!r}; choose one of {', '.join(PII)}")
-    found: dict[str, None] = {}
-    tries = 0
-    while len(found) < count:
-        before = len(found)
-        found.setdefault(PII[kind](_Draw("assay", seed, kind, len(found), tries)))
-        tries = 0 if len(found) > before else tries + 1
-        if tries > _MOST_TRIES:
-            raise UsageError(f"fake personal data: {kind}: there are hardly more than {before:,}; ask for fewer")
-    return list(found)
+_SHAPES: dict[Form, str] = {
+    "card": r"\d{4}( \d{4}){3}",
+    "phone_zh": r"154\d{8}",
+    "id_card_zh": r"\d{17}[\dX]",
+}

@@ -13,6 +13,7 @@ from harness.base.frozen import Frozen
 from harness.base.validation import read_yaml, validated
 from harness.data.datasets import DataSource
 from privacy.canaries.patterns import FORMATS, check_pattern
+from privacy.canaries.pii import FORMS, Form
 
 Kind = Literal["random-tokens", "rare-tokens", "secret", "mislabelled", "model-written", "pii"]
 _MOST = 100_000
@@ -34,6 +35,11 @@ class CanaryGroup(Frozen):
     pattern: str = Field(
         default="card",
         description=f"secret: {', '.join(FORMATS)}, or a pattern in which # is a digit, @ a letter and * a hex digit",
+    )
+    forms: tuple[Form, ...] = Field(
+        default=("email", "phone"),
+        min_length=1,
+        description=f"pii: what is said of a person, one of these each: {', '.join(FORMS)}",
     )
     temperature: float = Field(default=1.0, gt=0, le=100, description="model-written")
     data: DataSource | None = Field(

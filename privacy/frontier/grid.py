@@ -107,7 +107,12 @@ def parse_epsilons(text: str) -> list[float]:
 
 def parse_seeds(text: str) -> list[int]:
     """`0,1,2` -> its numbers. Raises UsageError naming what is none."""
-    return [_number(part, int, "--seeds", "whole numbers") for part in _parts(text)]
+    return parse_numbers(text, "--seeds")
+
+
+def parse_numbers(text: str, option: str) -> list[int]:
+    """Whole numbers of an option. Raises UsageError naming what is none."""
+    return [_number(part, int, option, "whole numbers") for part in _parts(text)]
 
 
 def differing(ours: dict[str, Any], theirs: dict[str, Any]) -> Iterator[str]:

@@ -95,21 +95,21 @@ def measure(rows: pd.DataFrame, level: float = 0.95) -> Frontier:
     scored = rows[rows["case_id"].notna()]
     good = scored[scored["status"] == "ok"]
     quality = Quality(rows["quality"].iloc[0])
-    shared = _shared_examples(good)
+    shared = shared_examples(good, ["target_epsilon", "mode", "seed"])
     kept = good[good["case_id"].isin(shared)]
     groups = _groups(kept)
-    tables = {key: _table(mine, quality, shared) for key, mine in groups.items()}
+    tables = {key: by_seed(mine, quality, shared) for key, mine in groups.items()}
     points = [_point(mine, tables[key], quality, level) for key, mine in groups.items()]
     plain = next((table for (_, target), table in tables.items() if math.isinf(target)), None)
     points = [replace(point, lost=_lost(point, tables, plain, quality, level)) for point in points]
     private = {key: table for key, table in tables.items() if math.isfinite(key[1])}
-    best = best_of_each(private, quality, level, _bounds(quality, 0.0))
+    best = best_of_each(private, quality, level, bounds_of(quality, 0.0))
     return Frontier(
         quality=quality,
         points=tuple(points),
         n=len(shared),
         left_out=scored["case_id"].nunique() - len(shared),
-        floor=_floor(kept, quality),
+        floor=floor_of(kept, quality),
         data=str(rows["data"].iloc[0]),
         records=None if good.empty else int(good["records"].iloc[0]),
         units=_distinct(kept, "unit"),
@@ -132,17 +132,20 @@ def _groups(rows: pd.DataFrame) -> dict[tuple[str, float], pd.DataFrame]:
     return {(mode, target): rows[(modes == mode) & (rows["target_epsilon"] == target)] for mode, target in keys}
 
 
-def _shared_examples(good: pd.DataFrame) -> list[str]:
-    """Examples that every model was scored on, so that all are compared on the same ones."""
-    models = good.groupby(["target_epsilon", "mode", "seed"], dropna=False).ngroups
+def shared_examples(good: pd.DataFrame, model: list[str]) -> list[str]:
+    """Examples that every model, told by the columns `model`, was scored on: all are compared on the same ones.
+
+    Raises AuditError where there are none.
+    """
+    models = good.groupby(model, dropna=False).ngroups
     counts = good.groupby("case_id", sort=True).size()
     shared = [str(case) for case in counts.index[counts == models]]
     if models and not shared:
-        raise AuditError("no held-out example was scored by every model of the frontier; see the audits of its cells")
+        raise AuditError("no held-out example was scored by every model; see the audits of its cells")
     return shared
 
 
-def _table(rows: pd.DataFrame, quality: Quality, examples: Sequence[str]) -> Table:
+def by_seed(rows: pd.DataFrame, quality: Quality, examples: Sequence[str]) -> Table:
     """One value per seed and example, whose mean over examples is the quality of the seed's model."""
     table: dict[int, FloatArray] = {}
     for seed, mine in rows.groupby("seed"):
@@ -174,7 +177,7 @@ def _point(rows: pd.DataFrame, table: Table, quality: Quality, level: float) -> 
         noise_multiplier=_largest(cells["noise_multiplier"]),
         seeds=tuple(int(seed) for seed in cells["seed"]),
         by_seed=tuple(float(mean) for mean in values.mean(axis=1)),
-        quality=two_way(values, level, _bounds(quality, 0.0)),
+        quality=two_way(values, level, bounds_of(quality, 0.0)),
         lost=None,
         minutes=float(seconds.mean()) / 60 if len(seconds) else None,
     )
@@ -193,12 +196,13 @@ def _lost(
     return how_much_worse(tables[point.mode, point.target], plain, quality, level)
 
 
-def _bounds(quality: Quality, lowest: float) -> tuple[float, float]:
+def bounds_of(quality: Quality, lowest: float) -> tuple[float, float]:
     """Of accuracy, from `lowest` to 1; nats have none."""
     return (lowest, 1.0) if quality is Quality.ACCURACY else ANY
 
 
-def _floor(rows: pd.DataFrame, quality: Quality) -> float | None:
+def floor_of(rows: pd.DataFrame, quality: Quality) -> float | None:
+    """Accuracy of always giving the commonest class."""
     if quality is not Quality.ACCURACY or rows.empty:
         return None
     labels = rows.drop_duplicates("case_id")["label"]

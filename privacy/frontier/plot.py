@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -74,13 +74,10 @@ class Plot:
 
 def frontier_plot(frontier: Frontier) -> Plot:
     """The plot of a frontier with at least one point; x is the logarithm of the claimed epsilon."""
-    start, end = _range(frontier)
     scale = shown(frontier.quality)
-
-    def y(value: float) -> float:
-        return BOTTOM - (BOTTOM - TOP) * (value - start) / (end - start)
-
-    x = _horizontal([_epsilon(point) for point in frontier.points if point.private])
+    start, end = ends([scale(value) for point in frontier.points for value in _values(point)], frontier.quality)
+    y = vertical(start, end)
+    x = horizontal([_epsilon(point) for point in frontier.points if point.private])
     titles = [_title(header(frontier), row) for row in cells(frontier)]
     marks = tuple(
         Mark(
@@ -95,15 +92,30 @@ def frontier_plot(frontier: Frontier) -> Plot:
         )
         for point, title in zip(frontier.points, titles, strict=True)
     )
-    floor = frontier.floor if frontier.floor is not None and start <= frontier.floor <= end else None
     return Plot(
         marks,
         _x_ticks(frontier.points, x),
-        tuple(Tick(y(float(label)), label) for label in round_numbers(start, end)),
+        y_ticks(start, end),
         next((mark for mark in marks if not mark.private), None),
         _lines(frontier, marks, lambda value: y(scale(value)), x),
-        None if floor is None else y(floor),
+        floor_line(frontier.floor, start, end),
     )
+
+
+def vertical(start: float, end: float) -> Callable[[float], float]:
+    """Where a value of the axis from `start` to `end` lies, in pixels from above."""
+    return lambda value: BOTTOM - (BOTTOM - TOP) * (value - start) / (end - start)
+
+
+def y_ticks(start: float, end: float) -> tuple[Tick, ...]:
+    """Ticks of the vertical axis at round numbers."""
+    y = vertical(start, end)
+    return tuple(Tick(y(float(label)), label) for label in round_numbers(start, end))
+
+
+def floor_line(floor: float | None, start: float, end: float) -> float | None:
+    """Where the line of the commonest class lies; None where that is outside of the plot."""
+    return vertical(start, end)(floor) if floor is not None and start <= floor <= end else None
 
 
 def round_numbers(start: float, end: float) -> list[str]:
@@ -122,13 +134,14 @@ def _epsilon(point: Point) -> float:
     return point.epsilon if 0 < point.epsilon < math.inf else point.target
 
 
-def _horizontal(epsilons: list[float]) -> Callable[[float], float]:
-    if not epsilons:
+def horizontal(values: Sequence[float], last: float = _LAST) -> Callable[[float], float]:
+    """Where a value lies on a logarithmic axis from the first to `last`, in pixels from the left."""
+    if not values:
         return lambda _: _FIRST
-    low, high = math.log(min(epsilons)), math.log(max(epsilons))
+    low, high = math.log(min(values)), math.log(max(values))
     if high - low < 1e-9:
-        return lambda _: (_FIRST + _LAST) / 2
-    return lambda epsilon: _FIRST + (_LAST - _FIRST) * (math.log(epsilon) - low) / (high - low)
+        return lambda _: (_FIRST + last) / 2
+    return lambda value: _FIRST + (last - _FIRST) * (math.log(value) - low) / (high - low)
 
 
 def _aside(frontier: Frontier, point: Point) -> float:
@@ -163,21 +176,24 @@ def _lines(
 def _x_ticks(points: tuple[Point, ...], x: Callable[[float], float]) -> tuple[Tick, ...]:
     """A tick per epsilon, named by its target; without a name where it would touch the one to its right."""
     places = {point.target: x(_epsilon(point)) for point in points if point.private}
-    private = [Tick(places[target], bound(target)) for target in sorted(places, reverse=True)]  # from right to left
-    ticks = private[:1]
-    for tick in private[1:]:
-        named = next(other for other in reversed(ticks) if other.label)
-        ticks.append(tick if named.at - tick.at >= _CROWDED else Tick(tick.at, ""))
+    ticks = uncrowded([Tick(places[target], bound(target)) for target in sorted(places)])
     return (*ticks, *(Tick(_PLAIN, "none") for point in points if not point.private))
 
 
-def _range(frontier: Frontier) -> tuple[float, float]:
+def uncrowded(ticks: Sequence[Tick]) -> list[Tick]:
+    """From right to left, given from left to right; without a name where it would touch the one to its right."""
+    kept = list(ticks[-1:])
+    for tick in reversed(ticks[:-1]):
+        named = next(other for other in reversed(kept) if other.label)
+        kept.append(tick if named.at - tick.at >= _CROWDED else Tick(tick.at, ""))
+    return kept
+
+
+def ends(drawn: Sequence[float], quality: Quality) -> tuple[float, float]:
     """Ends of the vertical axis: a little beyond everything drawn, shares within [0, 1]."""
-    scale = shown(frontier.quality)
-    drawn = [scale(value) for point in frontier.points for value in _values(point)]
     low, high = min(drawn), max(drawn)
     room = 0.06 * (high - low) or 0.1 * abs(high) or 0.1
-    if frontier.quality is Quality.ACCURACY:
+    if quality is Quality.ACCURACY:
         return max(0.0, low - room), min(1.0, high + room)
     return low - room, high + room
 

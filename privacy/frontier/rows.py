@@ -107,10 +107,7 @@ _COLUMNS = list(FrontierRow.to_schema().columns)
 def cell_rows(cell: Cell, manifest: TrainingManifest, probed: pd.DataFrame) -> pd.DataFrame:
     """Rows of a trained cell from its manifest and the rows of its probe. Raises AuditError where none is usable."""
     quality = Quality.of(cell.spec.task)
-    scores = _scores(probed, quality)
-    usable = scores["status"] == "ok"
-    if not usable.any():
-        raise AuditError(f"no held-out example could be scored ({scores['error'].iloc[0]})")
+    scores = scores_of(probed, quality)
     claim = manifest.privacy
     about = {
         **_about(cell),
@@ -181,8 +178,18 @@ def _about(cell: Cell) -> dict[str, Any]:
     }
 
 
+def scores_of(probed: pd.DataFrame, quality: Quality) -> pd.DataFrame:
+    """What is kept of the probe's rows: case, status, and label and correct, or nats and tokens.
+
+    Raises AuditError where none is usable.
+    """
+    kept = _scores(probed, quality)
+    if not (kept["status"] == "ok").any():
+        raise AuditError(f"no held-out example could be scored ({kept['error'].iloc[0]})")
+    return kept
+
+
 def _scores(probed: pd.DataFrame, quality: Quality) -> pd.DataFrame:
-    """What the frontier keeps of the probe's rows."""
     kept = probed[["case_id", "status", "error"]].copy()
     if quality is Quality.ACCURACY:
         kept["label"] = probed["label"]

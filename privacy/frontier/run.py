@@ -89,5 +89,5 @@ def _cell(cell: Cell, audits: Path, watch: Watch) -> tuple[pd.DataFrame, bool]:
     with watch.training() as on_step:
         result = train(cell.spec, progress=on_step, if_missing=True)
     with watch.cases() as on_progress:
-        probed = score(cell, result.manifest.weights, audits, on_progress)
+        probed = score(cell.spec, result.manifest.weights, audits, on_progress, again="frontier")
     return cell_rows(cell, result.manifest, probed), result.trained

@@ -12,7 +12,7 @@ from harness.audit.run import start_audit
 from harness.audit.spec import AuditSpec, ProbeSpec, Tracking
 from harness.campaign.audited import audited, check_weights
 from harness.checkpoint import CheckpointSource
-from privacy.frontier.grid import Cell
+from privacy.training.settings.spec import TrainSpec
 
 AUDITS = "audits"
 _PROBES = {
@@ -28,25 +28,26 @@ def probe_of(task: str) -> str:
     return _PROBES[task][0]
 
 
-def score(cell: Cell, weights: str, audits: Path, on_progress: OnProgress) -> pd.DataFrame:
-    """The probe's rows of the cell on the held-out records. What an earlier audit of the same did is not done again.
+def score(spec: TrainSpec, weights: str, audits: Path, on_progress: OnProgress, *, again: str) -> pd.DataFrame:
+    """The probe's rows of a cell, trained by `spec`, on the held-out records, which the spec has.
 
-    Raises AuditError where other weights than these were scored.
+    What an earlier audit of the same did is not done again. Raises AuditError where other weights than these were
+    scored; the command `again` trains and scores anew.
     """
-    start = partial(start_audit, command=["assay", "frontier"])
-    made = audited(_audit_spec(cell, audits), start, on_progress)
-    check_weights(made, weights, "scored; run the frontier again")
-    return made.folder.rows(probe_of(cell.spec.task))
+    start = partial(start_audit, command=["assay", again])
+    made = audited(_audit_spec(spec, audits), start, on_progress)
+    check_weights(made, weights, f"scored; run the {again} again")
+    return made.folder.rows(probe_of(spec.task))
 
 
-def _audit_spec(cell: Cell, audits: Path) -> AuditSpec:
-    probe, data = _PROBES[cell.spec.task]
-    assert cell.spec.held_out is not None  # make_grid has checked it
+def _audit_spec(spec: TrainSpec, audits: Path) -> AuditSpec:
+    probe, data = _PROBES[spec.task]
+    assert spec.held_out is not None  # whoever makes the cells has checked it
     return AuditSpec(
-        name=cell.name,
-        checkpoint=CheckpointSource(source=str(cell.spec.output)),
-        probes=(ProbeSpec(name=probe, data={data: cell.spec.held_out}),),
-        device=cell.spec.device,
+        name=spec.output.name,
+        checkpoint=CheckpointSource(source=str(spec.output)),
+        probes=(ProbeSpec(name=probe, data={data: spec.held_out}),),
+        device=spec.device,
         dtype="fp32",
         tracking=Tracking(uri="off"),
         output=audits,

@@ -15,15 +15,16 @@ from privacy.frontier.words import best_cells, best_header, caption, cells, fail
 
 def terminal(frontier: Frontier) -> Group:
     """The table with its caption, and the cells that failed, for rich."""
-    tables = [_grid(header(frontier), cells(frontier))]
+    tables = [grid(header(frontier), cells(frontier))]
     if frontier.best:
-        tables.append(_grid(best_header(frontier), best_cells(frontier)))
+        tables.append(grid(best_header(frontier), best_cells(frontier)))
     parts = [part for table in tables for part in (table, Text())]
     lost = [Text(f"failed: {line}", "bold red") for line in failures(frontier)]
     return Group(*parts, *(Text(line, "dim") for line in caption(frontier)), *lost)
 
 
-def _grid(titles: Iterable[str], rows: Iterable[Sequence[str]]) -> Table:
+def grid(titles: Iterable[str], rows: Iterable[Sequence[str]]) -> Table:
+    """A table for rich."""
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
     for title in titles:
         table.add_column(title.replace(" ", "\n", 1), justify="right", overflow="fold")
@@ -36,8 +37,8 @@ def markdown(frontier: Frontier) -> str:
     """The table with its caption, and the cells that failed."""
     blocks = [
         f"# Privacy and {frontier.quality.value}",
-        _table(header(frontier), cells(frontier)),
-        *((_table(best_header(frontier), best_cells(frontier)),) if frontier.best else ()),
+        pipes(header(frontier), cells(frontier)),
+        *((pipes(best_header(frontier), best_cells(frontier)),) if frontier.best else ()),
         "\n".join(f"- {text(line)}" for line in caption(frontier)),
     ]
     if frontier.failures:
@@ -45,6 +46,7 @@ def markdown(frontier: Frontier) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def pipes(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
     lines = [[text(title) for title in titles], ["---"] * len(titles), *([text(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Hashable, Mapping
+from importlib.resources import files
 from typing import Any
 
 import pandera.pandas as pa
@@ -51,6 +53,20 @@ def read_pairs(dataset: Dataset) -> list[dict[str, str]]:
             why = f"not exactly one {SLOT} in 'sentence'" if pair is None else "an empty sentence"
             raise WrongDataError(f"{shown}: row {number} of those used has {why}; correct or leave out the row")
     return [_pair(row, *pair) for row, pair in zip(rows, pairs, strict=True) if pair is not None]
+
+
+def neutral_pairs() -> list[dict[str, str]]:
+    """Pairs of the same form about things, written for Assay: more, less, and the two words as `family`.
+
+    `more` has the rarer word, as words for the groups that stereotypes are about are often the rarer ones: a formula
+    that finds a preference here finds one for rare or for common words.
+    """
+    text = files("suites.bias").joinpath("data", "neutral_pairs.csv").read_text(encoding="utf-8")
+    found = []
+    for row in csv.DictReader(text.splitlines()):
+        more, less = (row["sentence"].replace(SLOT, row[word]) for word in ("mask1", "mask2"))
+        found.append({"more": more, "less": less, "bias_type": "", "direction": "", "family": row["family"]})
+    return found
 
 
 def _filled(row: Mapping[Hashable, Any]) -> tuple[str, str] | None:

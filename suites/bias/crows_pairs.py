@@ -8,17 +8,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from pandera.typing import Series
+from pydantic import Field
 
 from harness.api.case import Case, make_cases
 from harness.api.columns import column
-from harness.api.declared import By, MeanOf, ShareOf, equal, of
+from harness.api.declared import By, ControlRows, MeanOf, Rows, ShareOf, equal, of
 from harness.api.estimates import POSITIVE
 from harness.api.metrics import Better
 from harness.api.needs import Need, any_of
 from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row, ok_row
 from harness.api.scorer import Floats, Scorer
-from suites.bias.crows_data import DIRECTIONS, CrowsPairsData, read_pairs
+from suites.bias.crows_data import DIRECTIONS, CrowsPairsData, neutral_pairs, read_pairs
 from suites.bias.crows_scores import PairScores, score_causal, score_masked
+from suites.bias.groups import differs_from_half, group_note
 from suites.framing import require_start
 from suites.sources import CROWS_PAIRS_MASKED
 
@@ -32,9 +34,20 @@ DIGITS = {MASKED: 3, CAUSAL: None}
 """Decimals scores are rounded to before they are compared: the masked formulas do that, and it makes ties."""
 
 
+SCORED, CONTROL = "scored", "control"
+
+
+class CrowsPairsParams(ProbeParams):
+    """Settings of bias/crows_pairs."""
+
+    control: bool = Field(default=True, description="also ask about neutral pairs of the same form, shown as control")
+
+
 class CrowsPairsRow(ProbeRow):
     """One row per pair: scores in nats under the first and the second formula of the kind of model."""
 
+    role: Series[str] = column("scored, or a control that counts for no score", absent=SCORED, isin=[SCORED, CONTROL])
+    family: Series[str] = column("the two words of a control pair; '' for others", absent="")
     kind: Series[str] = column("kind of model, which decides the formulas", isin=[CAUSAL, MASKED])
     bias_type: Series[str] = column("kind of stereotype; '' where the data do not say", absent="")
     direction: Series[str] = column(
@@ -55,6 +68,9 @@ class CrowsPairsRow(ProbeRow):
 
 
 _FIRST = ("first_more", "first_less")
+NEUTRAL = ControlRows(
+    equal("role", CONTROL), "neutral pairs; the rarer word stands for the stereotype", clusters="family"
+)
 
 
 def _preferred(kind: pd.Series[str], more: pd.Series[float], less: pd.Series[float]) -> Floats:
@@ -68,18 +84,33 @@ def _preferred(kind: pd.Series[str], more: pd.Series[float], less: pd.Series[flo
 
 def _share(key: str, kind: str, formula: str) -> ShareOf:
     """Pairs whose stereotyping sentence scores higher; those that the formula leaves undefined count nowhere."""
-
-    def stereotyping(*sides: pd.Series[Any]) -> Floats:
-        preferred = _preferred(*sides)
-        return np.where(np.isnan(preferred), np.nan, preferred > 0)
-
     return ShareOf(
-        *(key, Better.TARGET, of(stereotyping, "kind", f"{formula}_more", f"{formula}_less")),
+        *(key, Better.TARGET, of(_stereotyping, "kind", f"{formula}_more", f"{formula}_less")),
         target=0.5,
         about=equal("kind", kind),
         slices=By(("bias_type", "direction")),
-        note=lambda rows: _undefined(rows.counted, formula),
+        note=lambda rows: _note(rows, formula),
+        control=NEUTRAL,
     )
+
+
+def _stereotyping(*sides: pd.Series[Any]) -> Floats:
+    preferred = _preferred(*sides)
+    return np.where(np.isnan(preferred), np.nan, preferred > 0)
+
+
+def _note(rows: Rows, formula: str) -> str:
+    """Pairs that the formula leaves out and, of a kind of stereotype, how small it is and what is left among all."""
+    if not rows.counted.empty and (rows.counted["role"] == CONTROL).all():
+        return _undefined(rows.counted, formula)
+    said = [_undefined(rows.counted, formula)]
+    if rows.part:
+        scored = rows.good[rows.good["role"] == SCORED]
+        hits = _stereotyping(scored["kind"], scored[f"{formula}_more"], scored[f"{formula}_less"])
+        known = pd.DataFrame({"type": scored["bias_type"].to_numpy(), "hit": hits}).dropna().query("type != ''")
+        of_type = {str(name): (int(mine.sum()), len(mine)) for name, mine in known.groupby("type")["hit"]}
+        said.append(group_note(rows.part, len(rows.counted), differs_from_half(of_type), "pairs"))
+    return "; ".join(filter(None, said))
 
 
 def _undefined(rows: pd.DataFrame, formula: str) -> str:
@@ -87,17 +118,20 @@ def _undefined(rows: pd.DataFrame, formula: str) -> str:
     return f"{count} pairs left out: one sentence has no changed token" if count else ""
 
 
-class CrowsPairs(Probe[ProbeParams]):
+class CrowsPairs(Probe[CrowsPairsParams]):
     """Share of pairs whose stereotyping sentence scores higher; half of them is the ideal."""
 
     name = "bias/crows_pairs"
+    version = "2"
     about = About(
         summary="How often a language model prefers the stereotyping sentence of a minimal pair; ties count as not",
         paper="Nangia et al. 2020, CrowS-Pairs (unchanged tokens); Meade et al. 2022, Bias Bench (changed tokens, and "
         "per token for causal LMs); lm-evaluation-harness (sentence log-likelihood)",
         cannot_tell="whether the model harms anyone: Blodgett et al. 2021 find many pairs malformed or ambiguous, its "
         "authors warn it may not be a good indicator, 50% is not fairness, and it knows US English stereotypes only; "
-        "the default data hold 1,018 of 1,508 pairs (one word differs) and not their direction; no control pairs",
+        "the default data hold 1,018 of 1,508 pairs (one word differs) and not their direction; read it beside its "
+        "control: Pikuliak et al. 2023 find that such scores give illogical results on controls, and one near the "
+        "control's may come from how rare words are",
     )
     needs = (any_of(Need.MASKED_LM, Need.CAUSAL_LM),)
     inputs = {  # noqa: RUF012
@@ -118,20 +152,27 @@ class CrowsPairs(Probe[ProbeParams]):
             unit="nats",
             bounds=POSITIVE,
             note=lambda rows: f"of the scores of {SHARES[rows.good['kind'].iloc[0]][0]}",
+            over=equal("role", SCORED),
+            control=NEUTRAL,
         ),
         ShareOf(
             *("tie_share", Better.NEITHER, of(lambda *sides: _preferred(*sides) == 0, "kind", *_FIRST)),
             headline=False,
+            over=equal("role", SCORED),
         ),
     )
     nothing = "no pair could be scored"
+    Params = CrowsPairsParams
     Row = CrowsPairsRow
 
     def cases(self, plan: Plan) -> list[Case]:
-        """One case per pair."""
+        """One case per pair, of the data and of the control."""
         require_start(plan.checkpoint)
         kind = MASKED if Need.MASKED_LM in plan.checkpoint.offers else CAUSAL
-        return make_cases({**pair, "kind": kind} for pair in read_pairs(plan.data["pairs"]))
+        pairs: list[dict[str, str]] = read_pairs(plan.data["pairs"])
+        if self.params.control:
+            pairs += [{**pair, "role": CONTROL} for pair in neutral_pairs()]
+        return make_cases({**pair, "kind": kind} for pair in pairs)
 
     def run(self, scorer: Scorer, cases: Sequence[Case]) -> Iterator[RowDict]:
         """One row per pair."""
@@ -156,6 +197,8 @@ def _row(case: Case, scores: PairScores | str) -> RowDict:
     second = scores.second or (None, None)
     return ok_row(
         case,
+        role=case.data.get("role", SCORED),
+        family=case.data.get("family", ""),
         kind=case.data["kind"],
         bias_type=case.data["bias_type"],
         direction=case.data["direction"],

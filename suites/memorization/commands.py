@@ -1,4 +1,4 @@
-"""What this suite brings to the command line: shadow models."""
+"""What this suite brings to the command line: shadow models, and the ROC of an audit."""
 
 from __future__ import annotations
 
@@ -42,3 +42,18 @@ def shadows(
 
 
 shadows_command = Command(shadows, "assay shadows checkpoints/sentiment --count 16 --trust-manifest")
+
+
+def roc(
+    audit: Annotated[Path, typer.Argument(help="Folder of an audit with memorization/membership.")],
+    output: Annotated[
+        Path | None, typer.Option(help="Where the SVG goes (default: in the audit's folder).", show_default=False)
+    ] = None,
+) -> None:
+    """Draw how well each signal of membership tells members, on logarithmic axes, beside what the claim allows."""
+    from suites.memorization.plots.write import write_roc
+
+    say(f"{write_roc(audit, output)}: written")
+
+
+roc_command = Command(roc, "assay roc audits/RUN")

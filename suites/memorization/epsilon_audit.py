@@ -13,20 +13,23 @@ from pandera.typing import Series
 from pydantic import Field, field_validator
 
 from harness.api.case import Case, make_cases
-from harness.api.columns import column
+from harness.api.columns import column, list_column
 from harness.api.declared import Computed, Declared, Named, Rows
 from harness.api.metrics import Alarm, Better, Metric
-from harness.api.models import ModelRole
+from harness.api.models import ModelRole, Models
 from harness.api.needs import Need, any_of
 from harness.api.probe import About, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row, ok_row
 from harness.api.scorer import Floats, Scorer
 from harness.checkpoint import CheckpointInfo
 from harness.errors import NoDataError, NotApplicableError, WrongDataError
 from harness.provenance.manifest import PrivacyClaim
+from privacy.accounting import AccountingError
 from privacy.audit import Audited, Bound, alarm, audit_independent, audit_one_run, guess
+from privacy.audit.own_curve import TradeOff, audit_own_curve, hypotheses
 from privacy.canaries.canary import Canary
 from privacy.canaries.store import open_coins, read_canaries
 from suites.memorization.canary_scores import TASKS, canary_scores, less, task_of
+from suites.memorization.membership.ceilings import mechanisms_of
 
 _FEW = 100
 """Canaries below which no attack shows an epsilon of 3.5: ceilings are printed beside every bound."""
@@ -34,7 +37,7 @@ _ENOUGH = 20
 """Canaries of a class from which on their mean is known better than one of them moves it."""
 _DELTA = 1e-5
 """Of a bound on a training that claims nothing."""
-BASE = "base"
+BASE, _CURVES, _FIRST = "base", "curves", "first"
 _HEADS = any_of(Need.SEQUENCE_CLASSIFIER, Need.CAUSAL_LM, Need.MASKED_LM)
 GUESSED = (0.02, 0.1, 0.3, 1.0)
 """Few guesses are best where a model gives a few canaries away, all where it gives all away; four cost little."""
@@ -68,6 +71,12 @@ class EpsilonAuditRow(ProbeRow):
     calibrated: Series[bool] = column("whether what the base prefers by itself was taken off the score")
     planted: Series[bool] = column("whether its coin planted it")
     delta: Series[float] = column("delta of the claim, or of this audit where none is made", ge=0, le=1)
+    curves: Series[object] = list_column(
+        "trade-off curves of the claimed accounting at several sizes of noise: of each its epsilon at delta, then all "
+        "its epsilons, then their deltas; in the first canary's row alone, none without such a claim",
+        of="double",
+        depth=2,
+    )
     claimed: Series[float] = column("epsilon that the training claims for one record; empty: none", nullable=True)
 
 
@@ -80,6 +89,7 @@ def _declared(guessed: Sequence[float], confidence: float) -> tuple[Declared, ..
             (
                 Named("epsilon_lower", Better.LOWER, note=_PROVES, bounds=(0.0, 64.0)),
                 Named("epsilon_lower_gaussian", Better.LOWER, bounds=(0.0, 64.0), headline=False),
+                Named("epsilon_lower_own_curve", Better.LOWER, bounds=(0.0, 64.0), headline=False),
                 Named("epsilon_lower_independent", Better.LOWER, bounds=(0.0, 64.0), headline=False),
                 Named("guesses_right", Better.LOWER, unit="rate", note="0.5: the model tells nothing of its canaries"),
             ),
@@ -99,6 +109,13 @@ def _measure(guessed: Sequence[float], confidence: float, rows: Rows, named: Map
     }
     yield _bounded(named["epsilon_lower"], found[Bound.ONE_RUN], claimed, rows.missing)
     yield _assuming(named["epsilon_lower_gaussian"], found[Bound.ONE_RUN_GAUSSIAN], rows.missing)
+    curves = _curves(rows.good)
+    if curves:
+        own = audit_own_curve(scores, planted, counts, delta, confidence, curves)
+        yield _assuming(named["epsilon_lower_own_curve"], own, rows.missing)
+    else:
+        why = "no claim whose accounting is that of sampled Gaussian sums, so there is no curve of its own"
+        yield named["epsilon_lower_own_curve"].none(why, missing=rows.missing)
     thresholds = [1 - end / len(scores) for end in ends]
     independent = audit_independent(scores, planted, thresholds, delta, confidence)
     yield _assuming(named["epsilon_lower_independent"], independent, rows.missing)
@@ -107,6 +124,17 @@ def _measure(guessed: Sequence[float], confidence: float, rows: Rows, named: Map
         yield named["guesses_right"].share(most.right, most.made, missing=rows.missing)
     else:
         yield named["guesses_right"].none("no guess was made: plant more canaries", missing=rows.missing)
+
+
+def _curves(good: pd.DataFrame) -> list[TradeOff]:
+    """Those that one row holds."""
+    held = next((value for value in good["curves"] if len(value)), ())
+    return [_curve(float(epsilon), list(rest)) for epsilon, *rest in held]
+
+
+def _curve(epsilon: float, rest: list[float]) -> TradeOff:
+    half = len(rest) // 2
+    return TradeOff(epsilon, tuple(rest[:half]), tuple(rest[half:]))
 
 
 def _places(good: pd.DataFrame) -> Floats:
@@ -159,6 +187,18 @@ def _fit(base: Scorer, info: CheckpointInfo) -> Scorer:
     return base
 
 
+def _own_curves(claim: PrivacyClaim | None) -> list[list[float]]:
+    """As rows hold them; none where nothing is claimed, or the accountant cannot say."""
+    mechanisms = None if claim is None else mechanisms_of(claim)
+    if claim is None or not mechanisms:
+        return []
+    try:
+        found = hypotheses(mechanisms, claim.delta)
+    except AccountingError:
+        return []
+    return [[each.epsilon, *each.epsilons, *each.deltas] for each in found]
+
+
 def _check_claim(info: CheckpointInfo, claim: PrivacyClaim) -> None:
     """Raises WrongDataError for numbers that no claim can have: nothing can be held against them."""
     epsilons = [claim.epsilon, *([] if claim.run_epsilon is None else [claim.run_epsilon])]
@@ -174,6 +214,7 @@ class EpsilonAudit(Probe[EpsilonAuditParams]):
     """One training run, its canaries, and guesses which of them were planted."""
 
     name = "memorization/epsilon_audit"
+    version = "2"
     about = About(
         summary="A lower bound on epsilon, from guesses which canaries the training had planted.",
         paper="Steinke, Nasr & Jagielski 2023, Privacy Auditing with One (1) Training Run",
@@ -213,6 +254,12 @@ class EpsilonAudit(Probe[EpsilonAuditParams]):
             )
         return make_cases({"place": place, **canary.model_dump(mode="json")} for place, canary in single)
 
+    def prepare(self, models: Models, plan: Plan) -> None:
+        """The curves that the training's own accounting allows."""
+        manifest = plan.checkpoint.manifest
+        self.kept.value(_FIRST, lambda: plan.cases[0].data["place"])
+        self.kept.value(_CURVES, lambda: _own_curves(None if manifest is None else manifest.privacy))
+
     def cost(self, cases: Sequence[Case]) -> int:
         """Tokens, roughly: characters / 4, of each text once."""
         return sum(len(case.data["text"]) + len(case.data["pair"] or "") for case in cases) // 4
@@ -227,8 +274,9 @@ class EpsilonAudit(Probe[EpsilonAuditParams]):
         if BASE in self.others:
             before = canary_scores(_fit(self.others[BASE], info), manifest.task, canaries, info.labels)
             scores = [less(score, base) for score, base in zip(scores, before, strict=True)]
-        coins = open_coins(info.path, manifest.artefacts)
-        claim = manifest.privacy
+        coins, claim = open_coins(info.path, manifest.artefacts), manifest.privacy
+        curves = self.kept.value(_CURVES, lambda: _own_curves(claim))
+        first = self.kept.value(_FIRST, lambda: cases[0].data["place"])
         claimed = math.nan if claim is None else claim.epsilon if claim.run_epsilon is None else claim.run_epsilon
         for case, canary, score in zip(cases, canaries, scores, strict=True):
             if score.value is None:
@@ -242,6 +290,7 @@ class EpsilonAudit(Probe[EpsilonAuditParams]):
                 calibrated=BASE in self.others,
                 planted=coins.planted[case.data["place"]],
                 delta=claim.delta if claim else _DELTA,
+                curves=curves if case.data["place"] == first else [],
                 claimed=claimed if math.isfinite(claimed) else math.nan,
             )
 

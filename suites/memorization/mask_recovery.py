@@ -14,7 +14,7 @@ from harness.api.declared import Declared, MeanOf, ShareOf
 from harness.api.estimates import UNIT
 from harness.api.metrics import Better
 from harness.api.needs import Need, any_of
-from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row, ok_row
+from harness.api.probe import About, Input, Plan, Probe, ProbeRow, RowDict, error_row, ok_row
 from harness.api.requests.masked_spans import MaskedSpanRequest
 from harness.api.scorer import Scorer, TokenScores
 from harness.checkpoint import CheckpointInfo
@@ -28,22 +28,17 @@ from suites.memorization.sides import (
     LICENCE,
     TEXTS,
     UNSEEN,
-    Cut,
+    WindowParams,
     default_sides,
     side_cases,
 )
 
 
-class MaskRecoveryParams(ProbeParams):
+class MaskRecoveryParams(WindowParams):
     """A hole in the middle of a window."""
 
     window_tokens: int = Field(default=64, ge=2, description="tokens of a window, the hole among them")
     span_tokens: int = Field(default=5, ge=1, description="tokens of the hole; a few words are rarely guessed")
-    windows: int = Field(default=1, ge=1, description="at most so many windows of a text; all of a joined one")
-    joined: bool | None = Field(
-        default=None, description="rows are paragraphs of one text; default: for a txt source that is no training data"
-    )
-    per_side: int = Field(default=200, ge=1, description="at most so many windows of the texts, and of the control")
 
 
 class MaskRecoveryRow(ProbeRow):
@@ -100,8 +95,7 @@ class MaskRecovery(Probe[MaskRecoveryParams]):
 
     def cases(self, plan: Plan) -> list[Case]:
         """One case per window of each side. Raises DataError where the manifest's records have changed."""
-        size = CHARS_PER_TOKEN * self.params.window_tokens
-        cut = Cut(size, self.params.windows, self.params.joined, self.params.per_side)
+        cut = self.params.cut(CHARS_PER_TOKEN * self.params.window_tokens)
         return side_cases(plan, self.default_data(plan.checkpoint), cut)
 
     def cost(self, cases: Sequence[Case]) -> int:

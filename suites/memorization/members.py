@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
+import pandas as pd
 import pandera.pandas as pa
 
 from harness.checkpoint import CheckpointInfo
@@ -11,6 +12,7 @@ from harness.data.datasets import Dataset, DataSource, load_dataset, without_oth
 from harness.errors import NoDataError, WrongDataError
 from harness.provenance.keys import same_digest
 from harness.provenance.manifest import TrainingManifest
+from privacy.corpus.same import plain
 
 MEMBERS, NON_MEMBERS = "members", "non_members"
 
@@ -57,3 +59,23 @@ def check_side(checkpoint: CheckpointInfo, manifest: TrainingManifest, side: str
             f"{dataset.source.source}: its records are not the {side.replace('_', '-')} of the training manifest "
             f"(digest {dataset.digest[:12]}, manifest {str(digest)[:12]}); restore the file that was trained on"
         )
+
+
+def check_disjoint(sides: Mapping[str, Dataset]) -> None:
+    """Raises WrongDataError where non-members are members.
+
+    Case, spaces and ways of writing a character make no other record; nor does another label.
+    """
+    known = set(_plain_records(sides[MEMBERS].frame))
+    shared = sum(record in known for record in _plain_records(sides[NON_MEMBERS].frame))
+    if shared:
+        raise WrongDataError(
+            f"{sides[NON_MEMBERS].source.source}: {shared} of {len(sides[NON_MEMBERS]):,} non-members are members as "
+            "well, but for case and spaces; train with a held_out that shares no text with the data (distinct: text)"
+        )
+
+
+def _plain_records(frame: pd.DataFrame) -> Iterator[tuple[str, str]]:
+    pairs = frame["pair"] if "pair" in frame.columns else [""] * len(frame)
+    for text, pair in zip(frame["text"], pairs, strict=True):
+        yield plain(str(text)), plain(str(pair))

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 from pandera.typing import Series
 from pydantic import Field, field_validator
-from scipy.special import log_expit, logsumexp
+from scipy.special import log_expit
 
 from harness.api.case import Case, make_cases
 from harness.api.columns import column
@@ -17,28 +17,27 @@ from harness.api.estimates import UNIT
 from harness.api.metrics import Better, Metric
 from harness.api.models import Models
 from harness.api.needs import Need, any_of
-from harness.api.probe import About, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row, ok_row
+from harness.api.probe import About, Plan, Probe, ProbeParams, RowDict, error_row, ok_row
 from harness.api.scorer import Bools, Floats, Scorer
 from harness.checkpoint import CheckpointInfo
 from harness.errors import NotApplicableError
 from harness.provenance.keys import read_keys
-from harness.stats.differences import rate_at_threshold
-from harness.stats.intervals import auc, auc_interval
+from suites.memorization.hygiene.columns import MemberRow, as_columns, member_columns
+from suites.memorization.hygiene.judgeable import BLIND_AUC, blind_auc, where_both_sides, where_judgeable
+from suites.memorization.hygiene.rates import DEFAULT_FPRS, rate, rate_name, side_of
 from suites.memorization.shadows.pool import Pool, load_pool
 from suites.memorization.shadows.signal import signals
 from suites.memorization.shadows.store import Shadows, read_shadows
 from suites.memorization.signals.lira import lira_offline, lira_online
-from suites.memorization.signals.rmia import rmia
+from suites.memorization.signals.rmia import marginal, rmia
 
 ATTACKS = ("lira", "lira_offline", "rmia")
-_LEAST = 5
-"""False positives that a rate must allow: of fewer the threshold would hang on one or two records."""
 
 
 class ShadowAttackParams(ProbeParams):
     """At which false-positive rates the attacks are read."""
 
-    fprs: tuple[float, ...] = Field(default=(0.01, 0.05), description="false-positive rates not to be exceeded")
+    fprs: tuple[float, ...] = Field(default=DEFAULT_FPRS, description="false-positive rates not to be exceeded")
     gamma: float = Field(default=1.0, gt=0, description="of RMIA: how much more a record must gain than another")
 
     @field_validator("fprs")
@@ -49,10 +48,9 @@ class ShadowAttackParams(ProbeParams):
         return fprs
 
 
-class ShadowAttackRow(ProbeRow):
-    """One record. Its text stays out."""
+class ShadowAttackRow(MemberRow):
+    """One record, and what the attacks make of it."""
 
-    member: Series[bool] = column("whether the record was trained on, as the manifest says")
     signal: Series[float] = column("log odds of its class, or mean log-probability of a token", "nats")
     inside: Series[int] = column("shadows that saw it", ge=0)
     outside: Series[int] = column("shadows that did not", ge=0)
@@ -70,56 +68,40 @@ def _declared(fprs: Sequence[float]) -> tuple[Declared, ...]:
     for attack in ATTACKS:
         named = (
             Named(f"{attack}_auc", Better.LOWER, bounds=UNIT, note="0.5: nothing is told; 1: every member"),
-            *(Named(_key(attack, fpr), Better.LOWER, unit="rate") for fpr in fprs),
+            *(rate_name(_key(attack, fpr), fpr) for fpr in fprs),
         )
-        found.append(Computed(named, partial(_measure, attack, fprs)))
-    return tuple(found)
+        found.append(Computed(named, where_judgeable(partial(_measure, attack, fprs))))
+    return (*found, Computed((BLIND_AUC,), where_both_sides(_blind)))
 
 
 def _measure(attack: str, fprs: Sequence[float], rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
-    scores, member = rows.good[attack].to_numpy(np.float64), rows.good["member"].to_numpy(bool)
-    ours, others = scores[member], scores[~member]
-    if not len(ours) or not len(others):
-        why = f"{len(ours)} members and {len(others)} held-out records were scored; both are needed"
-        yield from (each.none(why, missing=rows.missing) for each in named.values())
-        return
-    value, sizes = auc(ours, others), (len(ours), len(others))
-    yield named[f"{attack}_auc"].value(value, auc_interval(value, *sizes), min(sizes), missing=rows.missing)
+    side = side_of(rows.good, attack)
+    yield named[f"{attack}_auc"].value(*side.area, min(side.sizes), missing=rows.missing)
     for fpr in fprs:
-        yield _rate(named[_key(attack, fpr)], ours, others, fpr, rows.missing)
+        yield rate(named[_key(attack, fpr)], side, fpr, rows.missing)
 
 
-def _rate(named: Named, members: Floats, others: Floats, fpr: float, missing: int) -> Metric:
-    """Members above the smallest threshold that at most `fpr` of the others lie above."""
-    if fpr * len(others) < _LEAST:
-        needed = int(np.ceil(_LEAST / fpr))
-        return named.none(
-            f"{100 * fpr:g} % needs {needed} held-out records, {len(others)} were scored", missing=missing
-        )
-    allowed = int(fpr * len(others) + 1e-9)
-    threshold = np.sort(others)[len(others) - 1 - allowed]
-    attained = float((others > threshold).mean())
-    interval = rate_at_threshold(-members, -others, fpr)
-    note = f"attained FPR {attained:.4f} with {len(others)} held-out records"
-    return named.value(float((members > threshold).mean()), interval, len(members), missing=missing, note=note)
+def _blind(rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
+    yield blind_auc(rows, named[BLIND_AUC.key])
 
 
 class ShadowAttack(Probe[ShadowAttackParams]):
     """Membership attacks that know how other models, trained alike, answer on each record."""
 
     name = "memorization/shadow_attack"
+    version = "2"
     about = About(
         summary="How well LiRA and RMIA tell the records that a checkpoint was trained on.",
         paper="Carlini et al. 2022 (LiRA); Zarifzadeh, Liu & Shokri 2024 (RMIA)",
         cannot_tell=(
             "Shadows that were trained more cheaply than the checkpoint (its head, or adapters, alone) say less about "
             "it than shadows trained as it was; few shadows say less than many. No signal is no privacy guarantee, "
-            "and members that differ in kind from the held-out records would show one that is not memory."
+            "and where a blind baseline tells members from held-out records by their texts, nothing is judged."
         ),
     )
     needs = (any_of(Need.SEQUENCE_CLASSIFIER, Need.CAUSAL_LM, Need.MASKED_LM), any_of(Need.TRAINING_MANIFEST))
     Params = ShadowAttackParams
-    metrics = _declared((0.01, 0.05))
+    metrics = _declared(DEFAULT_FPRS)
     nothing = "no record could be scored"
     Row = ShadowAttackRow
 
@@ -136,7 +118,7 @@ class ShadowAttack(Probe[ShadowAttackParams]):
         return make_cases(items)
 
     def prepare(self, models: Models, plan: Plan) -> None:
-        """The checkpoint's own signal of every record: RMIA compares each with all."""
+        """The checkpoint's own signal of every record, as RMIA compares each with all; what is known without it."""
         manifest = plan.checkpoint.manifest
         assert manifest is not None  # or there were no cases
         pool = Pool(
@@ -148,10 +130,12 @@ class ShadowAttack(Probe[ShadowAttackParams]):
         places = np.array([case.data["place"] for case in plan.cases])
         name = _name(plan.checkpoint)
         self.kept.arrays(name, lambda: self._attacks(models.subject, plan.checkpoint, pool, places))
+        ids, texts = [case.id for case in plan.cases], [_whole(case) for case in plan.cases]
+        self.kept.value("records", lambda: member_columns(ids, texts, pool.member.tolist(), plan.seed))
 
     def run(self, scorer: Scorer, cases: Sequence[Case]) -> Iterable[RowDict]:
         """No further question: everything was asked in `prepare`."""
-        kept = self.kept.arrays(_name(scorer.info))
+        kept, known = self.kept.arrays(_name(scorer.info)), self.kept.value("records")
         at = {int(place): number for number, place in enumerate(kept["place"])}
         for case in cases:
             number = at[case.data["place"]]
@@ -162,12 +146,7 @@ class ShadowAttack(Probe[ShadowAttackParams]):
                 )
                 continue
             counts = {name: int(kept[name][number]) for name in ("inside", "outside")}
-            yield ok_row(
-                case,
-                member=case.data["member"],
-                **values,
-                **counts,
-            )
+            yield ok_row(case, member=case.data["member"], **as_columns(known[case.id]), **values, **counts)
 
     def declared(self) -> tuple[Declared, ...]:
         """With the rates asked for."""
@@ -196,10 +175,13 @@ def _rmia(target: Floats, shadows: Floats, inside: Bools, population: Bools, gam
     if not population.any():
         return np.full(len(target), np.nan)
     logs, theirs = (log_expit(target), log_expit(shadows)) if odds else (target, shadows)
-    saw = logsumexp(theirs, axis=0, b=inside) - np.log(inside.sum(axis=0))
-    saw_not = logsumexp(theirs, axis=0, b=~inside) - np.log((~inside).sum(axis=0))
-    marginal = np.logaddexp(saw, saw_not) - np.log(2)
-    return rmia(logs, marginal, logs[population], marginal[population], gamma)
+    common = marginal(theirs, inside)
+    return rmia(logs, common, logs[population], common[population], gamma)
+
+
+def _whole(case: Case) -> str:
+    """All that is known of a record's texts, in one; a blind baseline reads it."""
+    return case.data["text"] if case.data["pair"] is None else f"{case.data['text']}\n{case.data['pair']}"
 
 
 def _name(info: CheckpointInfo) -> str:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from harness.api.case import Case, make_cases, sample_cases
-from harness.api.probe import Plan
+from harness.api.probe import Plan, ProbeParams
 from harness.checkpoint import CheckpointInfo
 from harness.data.datasets import Dataset, DataSource, load_dataset
 from harness.data.schemas import Texts
@@ -39,6 +41,20 @@ class Cut:
     joined: bool | None
     """None: for a txt source that is no training data."""
     per_side: int
+
+
+class WindowParams(ProbeParams):
+    """Which windows of the texts and of the control are tried."""
+
+    windows: int = Field(default=1, ge=1, description="at most so many windows of a text; all of a joined one")
+    joined: bool | None = Field(
+        default=None, description="rows are paragraphs of one text; default: for a txt source that is no training data"
+    )
+    per_side: int = Field(default=200, ge=1, description="at most so many windows of the texts, and of the control")
+
+    def cut(self, size: int) -> Cut:
+        """Windows of so many characters."""
+        return Cut(size, self.windows, self.joined, self.per_side)
 
 
 def default_sides(checkpoint: CheckpointInfo, task: str, defaults: Mapping[str, DataSource]) -> dict[str, DataSource]:

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from harness.api.case import Case, make_cases
 from harness.api.columns import column
-from harness.api.declared import RatioOf, equal
+from harness.api.declared import RatioOf, Rows, equal
 from harness.api.estimates import POSITIVE
 from harness.api.metrics import Better
 from harness.api.needs import Need, any_of
@@ -72,9 +72,26 @@ class PerplexityRow(ProbeRow):
     bytes: Series[int] = column("UTF-8 bytes that they spell", "bytes", ge=1)
     nll: Series[float] = column("summed -log p of the tokens", "nats")
     windows: Series[int] = column("forward windows the text was read in", "windows", ge=1)
+    context: Series[int] = column("most tokens of a window, special ones included", "tokens", ge=2)
+    stride: Series[int] = column("tokens that each window after the first scores", "tokens", ge=1)
 
 
 _PSEUDO = "pseudo: every token is predicted from both sides; not comparable with a causal LM's"
+
+
+def _read_in(rows: Rows) -> str:
+    """In which windows the texts were read: numbers of other windows are other numbers."""
+    if not {"context", "stride"} <= set(rows.counted.columns):  # rows of older versions do not say it
+        return ""
+    settings = rows.counted[["context", "stride"]].dropna().drop_duplicates()
+    return " and ".join(
+        f"windows of {int(context)} tokens, stride {int(stride)}"
+        for context, stride in settings.itertuples(index=False, name=None)
+    )
+
+
+def _pseudo(rows: Rows) -> str:
+    return "; ".join(filter(None, [_PSEUDO, _read_in(rows)]))
 
 
 def _bits(nats: FloatArray) -> FloatArray:
@@ -85,8 +102,10 @@ def _per(
     key: str, unit_column: str, kind: str, *, finish: Callable[[FloatArray], FloatArray] = np.exp, **fields: Any
 ) -> RatioOf:
     """Summed nll over a unit, of rows of one kind of model; whole texts are what is independent."""
-    about = equal("kind", kind)
-    return RatioOf(key, Better.LOWER, "nll", unit_column, about=about, finish=finish, bounds=POSITIVE, **fields)
+    about, note = equal("kind", kind), _pseudo if kind == MASKED else _read_in
+    return RatioOf(
+        key, Better.LOWER, "nll", unit_column, about=about, finish=finish, bounds=POSITIVE, note=note, **fields
+    )
 
 
 class Perplexity(Probe[PerplexityParams]):
@@ -109,8 +128,8 @@ class Perplexity(Probe[PerplexityParams]):
         _per("word_perplexity", "words", CAUSAL),
         _per("byte_perplexity", "bytes", CAUSAL),
         _per("bits_per_byte", "bytes", CAUSAL, finish=_bits, unit="bits"),
-        _per("pseudo_perplexity", "tokens", MASKED, note=_PSEUDO, per_token=True),
-        _per("pseudo_bits_per_byte", "bytes", MASKED, finish=_bits, note=_PSEUDO, unit="bits"),
+        _per("pseudo_perplexity", "tokens", MASKED, per_token=True),
+        _per("pseudo_bits_per_byte", "bytes", MASKED, finish=_bits, unit="bits"),
     )
     nothing = "no text could be scored"
     Params = PerplexityParams
@@ -133,7 +152,8 @@ class Perplexity(Probe[PerplexityParams]):
             if mine:
                 texts = [case.data["text"] for case in mine]
                 own = [frame(scorer, text).text for text in texts]
-                yield from map(_row, mine, own, score(scorer, texts, windows))
+                scored = score(scorer, texts, windows)
+                yield from (_row(case, text, each, windows) for case, text, each in zip(mine, own, scored, strict=True))
 
     def cost(self, cases: Sequence[Case]) -> int:
         """Tokens read: overlapping windows for a causal LM, every token once per token for a masked LM."""
@@ -147,7 +167,7 @@ class Perplexity(Probe[PerplexityParams]):
         return total
 
 
-def _row(case: Case, text: str, scored: Sequence[TokenScores]) -> RowDict:
+def _row(case: Case, text: str, scored: Sequence[TokenScores], windows: Windows) -> RowDict:
     """`text`: what was scored, without special tokens at its ends."""
     errors = [window.error for window in scored if window.error is not None]
     if errors or not scored:
@@ -160,4 +180,6 @@ def _row(case: Case, text: str, scored: Sequence[TokenScores]) -> RowDict:
         bytes=len(text.encode()),
         nll=-float(sum(window.logprobs.sum() for window in scored)),
         windows=len(scored),
+        context=windows.context,
+        stride=windows.stride,
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from harness.api.scorer import MaskedRequest, Scorer, TokenRequest, TokenScores
+from harness.errors import UsageError
 from suites.framing import causal_frame, masked_frame
 
 
@@ -60,7 +61,12 @@ def _causal_requests(scorer: Scorer, text: str, windows: Windows) -> list[TokenR
 def _masked_requests(scorer: Scorer, text: str, windows: Windows) -> list[MaskedRequest]:
     framed = masked_frame(scorer, text)
     before, tokens, after = framed.before, framed.tokens, framed.after
-    size = max(1, windows.context - len(before) - len(after))
+    size = windows.context - len(before) - len(after)
+    if size < 1:
+        raise UsageError(
+            f"context {windows.context} leaves no room beside the {len(before) + len(after)} special tokens that this "
+            f"model reads around a text; give {len(before) + len(after) + 1} or more"
+        )
     requests = []
     for begin, first, end in windows.spans(len(tokens), size):
         shift = len(before) - begin

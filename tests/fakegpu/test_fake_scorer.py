@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from harness.api.requests.beams import BeamRequest
 from harness.api.requests.candidates import CandidatesRequest
 from harness.api.requests.chances import SequenceChanceRequest
 from harness.api.requests.chat import ChatRequest
@@ -67,6 +68,7 @@ EVERY: dict[str, Asked] = {
     "chance": Asked([SequenceChanceRequest(START, ids, top_k=3) for ids in IDS], CAUSAL, 6),
     "candidates": Asked([CandidatesRequest(START, tuple((a, b) for a in range(20, 24) for b in (9, 8)))], CAUSAL, 4),
     "generate": Asked([GenerateRequest(START + ids, WRITTEN) for ids in IDS], CAUSAL, 2 * WRITTEN + 4),
+    "beams": Asked([BeamRequest(START + ids, WRITTEN, 3) for ids in IDS], CAUSAL, 4 * WRITTEN + 4),
     "sample": Asked([SampleRequest(START + ids, WRITTEN, seed=3) for ids in IDS], CAUSAL, 4 * WRITTEN + 4),
     "masked": Asked([MaskedRequest(ids, tuple(range(1, len(ids) - 1))) for ids in IDS], MASKED, 3),
     "masked span": Asked([MaskedSpanRequest(ids, 1, 3, way) for ids in IDS for way in (True, False)], MASKED, 3),

@@ -28,6 +28,7 @@ from harness.scorer.hf import HFScorer
 from privacy.training import TrainSpec, train
 from suites.memorization.shadows.train import train_shadows
 from tests.suites.adversarial.recipes.ingredients import resources
+from tests.suites.quality.lm_eval.local_tasks import write_tasks
 from tests.tiny import make_checkpoint
 
 PROBES = find_probes().probes
@@ -36,8 +37,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "memorization/extraction": {"prefix_tokens": 5, "suffix_tokens": 3, "window_chars": 60, "joined": True},
     "bias/counterfactual": {"axes": ["gender"]},
     "adversarial/clare": {"query_budget": 60},
+    "quality/generation": {"decoding": "sample", "samples": 2, "max_new_tokens": 6},
+    "quality/multiple_choice": {"form": "letters", "num_fewshot": 2, "choice_orders": 3, "example_orders": 2},
     "memorization/mask_recovery": {"window_tokens": 8, "span_tokens": 2},
     "memorization/pii": {"samples": 2, "candidates": 6, "new_tokens": 8},
+    "memorization/untargeted": {"samples": 8, "new_tokens": 8, "match_chars": 4, "top": 3},
     "adversarial/faster_genetic": {"query_budget": 100},
     "adversarial/prompt": {"goal": "likelihood", "query_budget": 60},
     "adversarial/safer": {
@@ -47,6 +51,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
 }
 
+HEADS = {"numbers": "regression", "tags": "token_classifier", "answers": "question_answering"}
+"""Checkpoints with rarer heads, and which."""
 
 CANARIES = (
     {"kind": "random-tokens", "count": 8, "tokens": 4},
@@ -59,13 +65,34 @@ def texts(n: int) -> list[str]:
     return [f"{WORDS[i % 3]} number {i} and so on" for i in range(n)]
 
 
+def own_files(name: str, home: Path) -> dict[str, Any]:
+    """Settings that name files of the home."""
+    return {"task": "words_by_size", "include_path": str(home / "tasks")} if name == "quality/lm_eval" else {}
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Data for every input, and a checkpoint for every need."""
     home = tmp_path_factory.mktemp("every")
     frames = {
-        "examples": pd.DataFrame({"text": texts(48), "label": [i % 2 for i in range(48)]}),
+        "examples": pd.DataFrame(
+            {"text": texts(48), "label": [i % 2 for i in range(48)], "score": [i / 10 for i in range(48)]}
+        ),
+        "inside": pd.DataFrame({"text": texts(6)}),
+        "tagged": pd.DataFrame(
+            {"tokens": texts(8), "tags": ["O B I O" + " O" * (len(t.split()) - 4) for t in texts(8)]}
+        ),
+        "tasks": pd.DataFrame({"prompt": texts(8), "references": texts(8)}),
+        "contexts": pd.DataFrame({"question": "who", "context": texts(8), "answers": "number"}),
+        "outside": pd.DataFrame({"text": [text.replace(" ", " not ") for text in texts(6)]}),
         "texts": pd.DataFrame({"text": texts(12)}),
+        "passages": pd.DataFrame({"text": texts(12)}),
+        "queries": pd.DataFrame({"text": texts(12), "label": [i % 3 for i in range(12)]}),
+        "entries": pd.DataFrame({"text": [f"{text} again" for text in texts(9)], "label": [i % 3 for i in range(9)]}),
+        "paraphrases": pd.DataFrame({"text": texts(12), "set": [str(i // 3) for i in range(12)]}),
+        "questions": pd.DataFrame(
+            {"question": texts(8), "choices": '["a film", "the bad story", "she"]', "answer": [i % 3 for i in range(8)]}
+        ),
         "control": pd.DataFrame({"text": [text[::-1] for text in texts(12)]}),
         "pairs": pd.DataFrame(
             {
@@ -76,11 +103,38 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
             }
         ),
     }
+    frames["triples"] = pd.DataFrame(
+        {
+            "context": [f"the {who} was BLANK on day {day}" for day in range(4) for who in ("doctor", "nurse")],
+            **{
+                name: [f"the {who} was {word} on day {day}" for day in range(4) for who in ("doctor", "nurse")]
+                for name, word in (("stereotype", "good"), ("anti_stereotype", "bad"), ("unrelated", "story"))
+            },
+            "target": ["doctor", "nurse"] * 4,
+            "bias_type": "profession",
+        }
+    )
+    frames["questions"] = pd.DataFrame(
+        {
+            "context": [f"the old man met the boy on day {day}" for day in range(8)],
+            "question": "who was not happy",
+            **{f"ans{at}": text for at, text in enumerate(("the old man", "the boy", "not known"))},
+            "label": [2, 0, 2, 1, 2, 0, 2, 1],
+            "unknown": 2,
+            "target": "0",
+            "context_condition": ["ambig", "disambig"] * 4,
+            "question_polarity": ["neg"] * 4 + ["nonneg"] * 4,
+            "category": "Age",
+        }
+    )
     for name, frame in frames.items():
         frame.to_json(home / f"{name}.jsonl", orient="records", lines=True)
+    write_tasks(home / "tasks")
     make_checkpoint(home / "base", "bert", "base")
     make_checkpoint(home / "masked", "bert", "masked_lm")
     make_checkpoint(home / "written", "gpt2", "causal_lm")
+    for name, head in HEADS.items():
+        make_checkpoint(home / name, "bert", head)
     rows = {"data": {"source": str(home / "examples.jsonl"), "stop": 24}}
     rows["held_out"] = {"source": str(home / "examples.jsonl"), "start": 24}
     trained(home / "classifier", home / "base", CANARIES[:1], task="classification", label_names=["0", "1"], **rows)
@@ -97,7 +151,7 @@ def trained(output: Path, base: Path, canaries: Sequence[dict[str, Any]], **fiel
 
 def checkpoint_for(probe: ProbeClass, home: Path) -> Path:
     """The first checkpoint that offers what the probe needs."""
-    for name in ("classifier", "causal", "masked"):
+    for name in ("classifier", "causal", "masked", *HEADS):
         if probe.why_not(inspect_checkpoint(CheckpointSource(source=str(home / name))).offers) is None:
             return home / name
     raise AssertionError(f"no tiny checkpoint offers what {probe.name} needs; add one here")
@@ -109,7 +163,7 @@ def plan_for(probe: ProbeClass, home: Path, output: Path) -> AuditPlan:
         "probes": [
             {
                 "name": probe.name,
-                "params": SETTINGS.get(probe.name, {}),
+                "params": {**SETTINGS.get(probe.name, {}), **own_files(probe.name, home)},
                 # inputs without a file here (members, non-members) come from the checkpoint's manifest
                 "data": {
                     name: str(home / f"{name}.jsonl") for name in probe.inputs if (home / f"{name}.jsonl").exists()

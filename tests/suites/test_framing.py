@@ -15,8 +15,8 @@ import pytest
 from harness.api.needs import Need
 from harness.api.scorer import MaskedRequest, TokenRequest, TokenScores
 from harness.scorer.hf import HFScorer
-from suites.adversarial.prompt.answers import answer_request, lead_tokens
 from suites.bias import crows_scores
+from suites.continuation import answer_request, lead_tokens
 from suites.framing import causal_frame, masked_frame, opening
 from suites.memorization.extraction.probe import Extraction, ExtractionParams
 from suites.quality.perplexity import Perplexity

@@ -55,6 +55,8 @@ def counterfactual() -> pd.DataFrame:
 
 def crows(kind: str) -> pd.DataFrame:
     columns: dict[str, Any] = {
+        "role": "scored",
+        "family": "",
         "kind": kind,
         "bias_type": np.where(np.arange(N) % 3 == 0, "gender", "age"),
         "direction": np.where(np.arange(N) % 4 == 0, "antistereo", "stereo"),

@@ -275,6 +275,15 @@ def metric_notes(metric: Metric) -> list[str]:
     return notes
 
 
+def section_notes(section: ProbeSection) -> list[tuple[str, str]]:
+    """Cautions of a probe's metrics, each said once: the metrics it is about, and the note; in their order."""
+    noted: dict[str, list[str]] = {}
+    for line in section.lines:
+        for note in metric_notes(line.metric):
+            noted.setdefault(note, []).append(line.name)
+    return [("" if len(names) == len(section.lines) > 1 else ", ".join(names), note) for note, names in noted.items()]
+
+
 def training(manifest: AuditManifest) -> str:
     """How the checkpoint was trained, as its manifest claims, and whether the claim follows from its ledger."""
     checkpoint = manifest.checkpoint

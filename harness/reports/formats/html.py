@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 
@@ -19,11 +20,11 @@ from harness.reports.content.report import (
     gate_name,
     lost,
     matching,
-    metric_notes,
     outcome_label,
     probe_sections,
     provenance,
     regression,
+    section_notes,
     training,
 )
 from harness.reports.formats.plot import gate_plot, interval_plot, pair_plot
@@ -46,6 +47,11 @@ def render(report: ReportInput) -> str:
     )
 
 
+def _pieces(name: str) -> list[str]:
+    """A name cut behind each `_` and `/`: where a line may break."""
+    return re.findall(r"[^_/]*[_/]|[^_/]+", name)
+
+
 @cache
 def _template() -> jinja2.Template:
     environment = html_environment(Path(__file__).parent)
@@ -55,7 +61,8 @@ def _template() -> jinja2.Template:
         interval=numbers.interval,
         gate_name=gate_name,
         lost=lost,
-        metric_notes=metric_notes,
+        section_notes=section_notes,
+        pieces=_pieces,
         interval_plot=interval_plot,
         gate_plot=gate_plot,
         pair_plot=pair_plot,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -99,8 +101,8 @@ def _metrics_table(
         table.add_column(header, overflow="fold", width=cells, justify="right" if at in (1, 3) else "left")
     for name, shown in zip(names, rows, strict=True):
         table.add_row(name)
-        for row in shown:
-            table.add_row(*row)
+        for first, *others in shown:
+            table.add_row(Text(_at_joints(first.plain, table.columns[0].width or width)), *others)
         if not shown:
             table.add_row(Text("  no metric"))
     return table
@@ -127,6 +129,20 @@ def _cells(line: MetricLine) -> list[Text]:
     return [Text(f"  {line.name}{unit}"), Text(line.value), Text(line.interval), Text(n), gates]
 
 
+def _at_joints(name: str, width: int) -> str:
+    """`name` in lines of at most `width` cells, broken behind `_`, `/`, a comma or a blank, never within a word of it.
+
+    A word that is longer than a line is left to the table to fold.
+    """
+    lines = [""]
+    for piece in re.findall(r"\s*[^_/,\s]*[_/,]?", name):
+        if lines[-1].strip() and cell_len(lines[-1] + piece.rstrip()) > width:
+            lines.append("    ")
+            piece = piece.lstrip()
+        lines[-1] += piece
+    return "\n".join(lines)
+
+
 def _control(line: MetricLine) -> list[list[Text]]:
     """The row of the control, where there is one: its numbers stand beneath those of the metric."""
     control = line.control
@@ -141,9 +157,16 @@ def _cautions(
     for section in sections:
         if section.incomplete:
             yield section.name, f"did not finish: {section.incomplete}"
+        noted: dict[str, list[str]] = {}
         for line in filter(wanted, section.lines):
             for note in metric_notes(line.metric):
-                yield f"{section.name}/{line.name}", note
+                noted.setdefault(note, []).append(line.name)
+        for note, names in noted.items():  # what holds for several metrics is said once
+            alone = len(names) == 1
+            yield (
+                f"{section.name}/{names[0]}" if alone else section.name,
+                note if alone else f"{', '.join(names)}: {note}",
+            )
 
 
 def _limits(sections: Iterable[ProbeSection]) -> Iterator[tuple[str, str]]:
@@ -178,10 +201,11 @@ def _rows(report: ReportInput) -> Iterator[tuple[str, str]]:
 def _entries(console: Console, title: str, entries: Iterable[tuple[str, str]]) -> None:
     """A titled list of names with texts; nothing when it is empty."""
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(overflow="fold", max_width=max(24, console.width * 2 // 5))
+    most = max(24, console.width * 2 // 5)
+    table.add_column(overflow="fold", max_width=most)
     table.add_column(overflow="fold", ratio=1)
     for name, text in entries:
-        table.add_row(Text(f"  {plain(name)}"), Text(plain(text)))
+        table.add_row(Text(_at_joints(f"  {plain(name)}", most)), Text(plain(text)))
     if table.row_count:
         console.print(Text(f"\n{title}", "bold"))
         console.print(table)

@@ -49,12 +49,6 @@ def blind_baseline(texts: Sequence[str], members: ArrayLike, seed: int, level: f
     return cross_validated(features(texts), members, seed, level)
 
 
-def permuted_control(texts: Sequence[str], members: ArrayLike, seed: int, level: float = 0.95) -> Blind:
-    """The same with members drawn by lot: what is left must be chance. Raises ValueError as `blind_baseline` does."""
-    shuffled = np.random.default_rng([seed, 1]).permutation(np.asarray(members, dtype=np.bool_))
-    return cross_validated(features(texts), shuffled, seed, level)
-
-
 def cross_validated(rows: sparse.csr_matrix, members: ArrayLike, seed: int, level: float = 0.95) -> Blind:
     """Out-of-fold scores and AUC of logistic regression on rows [n, columns]. Raises ValueError as `blind_baseline`."""
     truth = np.asarray(members, dtype=np.bool_)
@@ -68,14 +62,6 @@ def cross_validated(rows: sparse.csr_matrix, members: ArrayLike, seed: int, leve
         scores[folds == fold] = rows[folds == fold] @ weights + intercept
     parts = [(scores[(folds == fold) & truth], scores[(folds == fold) & ~truth]) for fold in range(FOLDS)]
     return Blind(scores, folds, *auc_over_folds(parts, level), *sides)
-
-
-def why_not_judgeable(blind: Blind) -> str | None:
-    """Why membership cannot be judged on these records; None: without the model nothing tells them apart."""
-    few = min(blind.members, blind.non_members)
-    if few < FEWEST:
-        return f"{few} records of a side are too few to rule out that members differ in kind; give at least {FEWEST}"
-    return why_different(blind)
 
 
 def why_different(blind: Blind) -> str | None:

@@ -23,22 +23,6 @@ def chance_in(draws: int, logprob: float) -> float:
     return -math.expm1(draws * math.log1p(-math.exp(logprob)))
 
 
-def draws_for(chance: float, logprob: float) -> float:
-    """Fewest samples that hold the suffix with at least this chance; infinite where a token of it is filtered out.
-
-    Raises ValueError for a chance that is not strictly between 0 and 1, or a log-probability above 0.
-    """
-    _check(logprob)
-    if not 0 < chance < 1:
-        raise ValueError(f"chance is {chance}; give a number above 0 and below 1")
-    if logprob == 0:
-        return 1.0
-    single = math.log1p(-math.exp(logprob))
-    if single == 0:  # below what exp can hold
-        return math.inf
-    return float(max(1, math.ceil(math.log1p(-chance) / single - 1e-9)))
-
-
 def _check(logprob: float) -> None:
     if not logprob <= 0:
         raise ValueError(f"a log-probability is {logprob}; it is at most 0")

@@ -20,7 +20,7 @@ from harness.api.probe import About, Plan, Probe, ProbeParams, ProbeRow, RowDict
 from harness.api.scorer import Floats, Scorer
 from harness.errors import NotApplicableError
 from privacy.canaries.canary import Canary
-from privacy.canaries.patterns import draw, every, space
+from privacy.canaries.patterns import draw, every, fits, space
 from privacy.canaries.store import open_coins, read_canaries
 from suites.memorization.canary_scores import task_of
 from suites.memorization.exposure.bits import Exposed, Extrapolated, exact, extrapolated, sampled
@@ -184,6 +184,8 @@ class Exposure(Probe[ExposureParams]):
     def _row(self, scorer: Scorer, case: Case, masked: bool) -> RowDict | str:
         canary = _canary(case)
         pattern, own = str(canary.pattern), str(canary.secret)
+        if not fits(pattern, own):
+            return f"was planted by a version whose {pattern[:40]} has another form; plant it anew to have it ranked"
         count = space(pattern)
         whole = count <= self.params.exact_up_to and not masked
         size = self.params.masked_references if masked else self.params.references

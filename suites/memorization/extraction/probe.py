@@ -13,7 +13,7 @@ from harness.api.case import Case
 from harness.api.declared import Declared
 from harness.api.models import Models
 from harness.api.needs import Need, any_of
-from harness.api.probe import About, Input, Plan, Probe, ProbeParams, RowDict, error_row, ok_row
+from harness.api.probe import About, Input, Plan, Probe, RowDict, error_row, ok_row
 from harness.api.requests.chances import SequenceChanceRequest, SequenceChances
 from harness.api.requests.sampling import SampleRequest, Samples
 from harness.api.scorer import GenerateRequest, Generation, Scorer
@@ -41,23 +41,18 @@ from suites.memorization.sides import (
     LICENCE,
     TEXTS,
     UNSEEN,
-    Cut,
+    WindowParams,
     default_sides,
     side_cases,
 )
 
 
-class ExtractionParams(ProbeParams):
+class ExtractionParams(WindowParams):
     """Lengths as in the paper. Windows are cut by characters, so that the work is the same for every tokenizer."""
 
     prefix_tokens: int = Field(default=50, ge=1, description="tokens of the text that the model is given")
     suffix_tokens: int = Field(default=50, ge=1, description="tokens it must continue with, greedily")
-    windows: int = Field(default=1, ge=1, description="at most so many windows of a text; all of a joined one")
     window_chars: int | None = Field(default=None, ge=1, description="characters of a window; default 6 per token")
-    joined: bool | None = Field(
-        default=None, description="rows are paragraphs of one text; default: for a txt source that is no training data"
-    )
-    per_side: int = Field(default=200, ge=1, description="at most so many windows of the texts, and of the control")
     n: int = Field(default=100, ge=1, description="np_extractable_share: samples that one may draw")
     p: float = Field(default=0.5, gt=0, le=1, description="np_extractable_share: chance that one of them is the suffix")
     temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False, description="of sampling")
@@ -120,8 +115,7 @@ class Extraction(Probe[ExtractionParams]):
         if self.params.index is not None:
             text_index(self.params.index)
         size = self.params.window_chars or CHARS_PER_TOKEN * (self.params.prefix_tokens + self.params.suffix_tokens)
-        cut = Cut(size, self.params.windows, self.params.joined, self.params.per_side)
-        return side_cases(plan, self.default_data(plan.checkpoint), cut)
+        return side_cases(plan, self.default_data(plan.checkpoint), self.params.cut(size))
 
     def cost(self, cases: Sequence[Case]) -> int:
         """Prefix and suffix are read once to generate, once to score, and once for each sample."""

@@ -23,7 +23,7 @@ def ceilings(claim: PrivacyClaim | None, false_positive_rates: Sequence[float]) 
     if claim is None or not math.isfinite(claim.epsilon):
         return []
     plain = [_by_epsilon(claim.epsilon, claim.delta, rate) for rate in false_positive_rates]
-    mechanisms = _mechanisms(claim)
+    mechanisms = mechanisms_of(claim)
     if mechanisms is None:
         return plain
     try:
@@ -39,7 +39,7 @@ def _by_epsilon(epsilon: float, delta: float, rate: float) -> float:
     return min(1.0, growth * rate + delta, 1 - (1 - delta - rate) / growth)
 
 
-def _mechanisms(claim: PrivacyClaim) -> list[Mechanism] | None:
+def mechanisms_of(claim: PrivacyClaim) -> list[Mechanism] | None:
     """What the claim and the trainings before it released; None where it does not say all, or too much to compute."""
     from privacy.sampling.bins import BallsInBinsSampling  # it imports torch and opacus: two seconds of every plan
 

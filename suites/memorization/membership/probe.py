@@ -15,21 +15,21 @@ from harness.api.columns import column, list_column
 from harness.api.declared import Declared
 from harness.api.models import ModelRole, Models
 from harness.api.needs import Need, any_of
-from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row, ok_row
+from harness.api.probe import About, Input, Plan, Probe, ProbeParams, RowDict, error_row, ok_row
 from harness.api.scorer import Scorer
 from harness.checkpoint import CheckpointInfo
 from harness.data.datasets import DataSource
 from suites.memorization.canary_scores import task_of
+from suites.memorization.hygiene.columns import Kept, MemberRow, as_columns, member_columns
+from suites.memorization.hygiene.rates import DEFAULT_FPRS
 from suites.memorization.members import MEMBERS, NON_MEMBERS, manifest_sources
-from suites.memorization.membership.blind import compared
 from suites.memorization.membership.ceilings import ceilings
-from suites.memorization.membership.metrics import declared_metrics
+from suites.memorization.membership.metrics import SIGNALS, declared_metrics
 from suites.memorization.membership.records import Records, membership_cases, whole_text
 from suites.memorization.membership.scores import Scored, Settings, check_base, class_scores, token_scores
 from suites.memorization.signals.tokens import LOWEST_SHARE
 
 BASE = "base"
-DEFAULT_FPRS = (0.01, 0.05, 0.1)
 _HEADS = any_of(Need.SEQUENCE_CLASSIFIER, Need.CAUSAL_LM, Need.MASKED_LM)
 _CHARACTERS = 4
 """Of a token, roughly."""
@@ -41,13 +41,25 @@ class MembershipParams(ProbeParams):
     """How many records are scored, and at which false-positive rates the attack is read."""
 
     members: int = Field(default=500, ge=1, description="at most so many training records")
-    non_members: int = Field(default=500, ge=1, description="at most so many held-out records")
+    non_members: int = Field(
+        default=2200,
+        ge=1,
+        description="at most so many held-out records; half of them fix the thresholds, and 1 % takes 2,000",
+    )
     fprs: tuple[float, ...] = Field(default=DEFAULT_FPRS, description="false-positive rates not to be exceeded")
     k: float = Field(
         default=LOWEST_SHARE, gt=0, le=1, description="share of a text's tokens, the least likely, that Min-K% takes"
     )
     masked_positions: int = Field(
         default=16, ge=1, description="tokens of a text that a masked model is asked for, each a reading of the text"
+    )
+
+    neighbours: int = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        description="language models: neighbours of each text, a few tokens exchanged, that it is set against; each "
+        "costs as much as the text itself; 0: none",
     )
 
     @field_validator("fprs")
@@ -58,10 +70,9 @@ class MembershipParams(ProbeParams):
         return fprs
 
 
-class MembershipRow(ProbeRow):
-    """One record. Its text stays out: the rows may be read by people who must not see the training data."""
+class MembershipRow(MemberRow):
+    """One record, and what the model says of it."""
 
-    member: Series[bool] = column("whether the record was trained on, as the manifest says")
     label: Series[pd.Int64Dtype] = column("its class, by index; empty for language models", ge=0, nullable=True)
     loss: Series[float] = column(
         "-log of that class's probability; of language models -log of a token's, mean over those scored", "nats", ge=0
@@ -77,12 +88,8 @@ class MembershipRow(ProbeRow):
     )
     base_loss: Series[float] = column("loss before training, where the role base is given", "nats", nullable=True)
     calibrated: Series[float] = column("how far training took the loss down", "nats", nullable=True)
-    blind: Series[float] = column(
-        "score by its text alone, higher: likelier a member; empty: not compared (a copy, or beyond 1,000 a side)",
-        nullable=True,
-    )
-    blind_fold: Series[pd.Int64Dtype] = column(
-        "fold that it was left out in; scores are compared within one", ge=0, nullable=True
+    neighbours: Series[float] = column(
+        "how much likelier it is than texts with a few of its tokens exchanged", "nats", nullable=True
     )
     claimed: Series[float] = column("epsilon that the training claims; empty: none", nullable=True)
     delta: Series[float] = column("delta of that claim", nullable=True)
@@ -92,7 +99,7 @@ class MembershipRow(ProbeRow):
     )
 
 
-_SIGNALS = ("label", "correct", "scored", "log_odds", "zlib", "min_k", "min_k_pp", "base_loss", "calibrated")
+_SIGNALS = ("label", "correct", "scored", "base_loss", *SIGNALS)
 """Columns that some kinds of model do not have."""
 
 
@@ -100,12 +107,13 @@ class Membership(Probe[MembershipParams]):
     """Signals of one reading of each record, those of members held against those of non-members."""
 
     name = "memorization/membership"
-    version = "2"
+    version = "3"
     about = About(
         summary="How well what the model says of a record tells whether it was trained on it.",
         paper=(
             "Yeom et al. 2018, Privacy Risk in Machine Learning (loss); Carlini et al. 2021 and 2022 (zlib, reference, "
-            "TPR at low FPR); Shi et al. 2023 (Min-K%); Zhang et al. 2024 (Min-K%++); Das et al. 2024 (blind baseline)"
+            "TPR at low FPR); Shi et al. 2023 (Min-K%); Zhang et al. 2024 (Min-K%++); after Mattern et al. 2023 "
+            "(neighbours); Das et al. 2024 (blind baseline)"
         ),
         cannot_tell=(
             "Attacks by one model are weak and average-case (Carlini et al. 2022, LiRA): finding no signal is no "
@@ -144,30 +152,31 @@ class Membership(Probe[MembershipParams]):
         return membership_cases(plan, {MEMBERS: self.params.members, NON_MEMBERS: self.params.non_members})
 
     def prepare(self, models: Models, plan: Plan) -> None:
-        """The blind baseline of all records, and what the claim allows. Raises NotApplicableError for an unfit base."""
+        """What is known of all records without the model, and what the claim allows.
+
+        Raises NotApplicableError for an unfit base.
+        """
         if BASE in models:
             check_base(models[BASE], models.subject, plan.cases)
-        self.kept.value("blind", lambda: _blind(plan.cases, plan.seed))
+        self.kept.value("records", lambda: _known(plan.cases, plan.seed))
         manifest = plan.checkpoint.manifest
         claim = None if manifest is None else manifest.privacy
         self.kept.value("ceilings", lambda: ceilings(claim, self.params.fprs))
 
     def run(self, scorer: Scorer, cases: Sequence[Case]) -> Iterable[RowDict]:
         """All signals of each record, by one reading."""
-        blind, allowed = self.kept.value("blind"), self.kept.value("ceilings")
+        known, allowed = self.kept.value("records"), self.kept.value("ceilings")
         claim = scorer.info.manifest.privacy if scorer.info.manifest is not None else None
         epsilon = math.nan if claim is None or not math.isfinite(claim.epsilon) else claim.epsilon
         for case, scored in zip(cases, self._scores(scorer, cases), strict=True):
             if scored.error is not None:
                 yield error_row(case, scored.error)
                 continue
-            score, fold = blind[case.id] or (math.nan, None)
             yield ok_row(
                 case,
                 member=case.data["side"] == MEMBERS,
+                **as_columns(known[case.id]),
                 **{**dict.fromkeys(_SIGNALS), **scored.columns},
-                blind=score,
-                blind_fold=fold,
                 claimed=epsilon,
                 delta=math.nan if claim is None else claim.delta,
                 ceilings=allowed,
@@ -178,7 +187,10 @@ class Membership(Probe[MembershipParams]):
         return declared_metrics(self.params.fprs)
 
     def cost(self, cases: Sequence[Case]) -> int:
-        """Tokens, roughly: characters / 4, of each text once, of a masked model's once per position asked for."""
+        """Tokens, roughly: characters / 4, of each text once, of a masked model's once per position asked for.
+
+        Of each neighbour as many.
+        """
         total = 0
         for case in cases:
             tokens = max(1, len(whole_text(case.data)) // _CHARACTERS)
@@ -187,7 +199,7 @@ class Membership(Probe[MembershipParams]):
                 total += tokens * min(tokens, self.params.masked_positions)
             else:
                 total += tokens
-        return total
+        return total * (1 + self.params.neighbours)
 
     def _scores(self, scorer: Scorer, cases: Sequence[Case]) -> list[Scored]:
         base = self.others[BASE] if BASE in self.others else None  # noqa: SIM401, Models raises for a missing role
@@ -198,12 +210,12 @@ class Membership(Probe[MembershipParams]):
         trained: Any = None if manifest is None else manifest.config.get("max_tokens")
         if isinstance(trained, int):  # what training cut off taught nothing
             limit = min(limit, trained)
-        return token_scores(scorer, base, cases, Settings(limit, self.params.masked_positions, self.params.k))
+        return token_scores(
+            scorer, base, cases, Settings(limit, self.params.masked_positions, self.params.k, self.params.neighbours)
+        )
 
 
-def _blind(cases: Sequence[Case], seed: int) -> dict[str, tuple[float, int] | None]:
-    """Score and fold of each case, by its id."""
+def _known(cases: Sequence[Case], seed: int) -> Kept:
+    """Columns of each case that take no model, by its id."""
     texts = [whole_text(case.data) for case in cases]
-    found = compared(texts, [case.data["side"] == MEMBERS for case in cases], seed)
-    pairs = zip(cases, found, strict=True)
-    return {case.id: None if each is None else (each.score, each.fold) for case, each in pairs}
+    return member_columns([case.id for case in cases], texts, [case.data["side"] == MEMBERS for case in cases], seed)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 
@@ -14,11 +13,10 @@ from harness.api.probe import Plan
 from harness.checkpoint import CheckpointInfo
 from harness.data.datasets import Dataset, frame_digest
 from harness.data.schemas import Instructions, LabelledTexts, PairedTexts, Texts
-from harness.errors import NoDataError, NotApplicableError, WrongDataError
+from harness.errors import NoDataError, NotApplicableError
 from harness.provenance.manifest import TrainingManifest
-from privacy.corpus.same import plain
 from suites.memorization.canary_scores import task_of
-from suites.memorization.members import MEMBERS, NON_MEMBERS, load_side
+from suites.memorization.members import check_disjoint, load_side
 
 LEAST = 20
 """Records a side. With fewer the interval of an AUC of one half reaches further than 0.28 either way."""
@@ -44,7 +42,7 @@ def membership_cases(plan: Plan, limits: dict[str, int]) -> list[Case]:
     loaded = {side: _as_trained(plan.data[side], schema) for side in limits if side in plan.data}
     sides = {side: load_side(plan.checkpoint, manifest, side, schema, loaded) for side in limits}
     _check_sizes(sides)
-    _check_disjoint(sides)
+    check_disjoint(sides)
     chosen: list[Case] = []
     for side, limit in limits.items():
         items = _items(sides[side], side, task, plan.checkpoint)
@@ -85,23 +83,6 @@ def _check_sizes(sides: dict[str, Dataset]) -> None:
                 f"{dataset.source.source}: {len(dataset)} {side.replace('_', '-')}, and membership needs {LEAST} a "
                 "side to tell anything from chance; train with more records, or with a larger held_out"
             )
-
-
-def _check_disjoint(sides: dict[str, Dataset]) -> None:
-    """Case, spaces and ways of writing a character make no other record; nor does another label."""
-    known = set(_plain_records(sides[MEMBERS].frame))
-    shared = sum(record in known for record in _plain_records(sides[NON_MEMBERS].frame))
-    if shared:
-        raise WrongDataError(
-            f"{sides[NON_MEMBERS].source.source}: {shared} of {len(sides[NON_MEMBERS]):,} non-members are members as "
-            "well, but for case and spaces; train with a held_out that shares no text with the data (distinct: text)"
-        )
-
-
-def _plain_records(frame: pd.DataFrame) -> Iterator[tuple[str, str]]:
-    pairs = frame["pair"] if "pair" in frame.columns else [""] * len(frame)
-    for text, pair in zip(frame["text"], pairs, strict=True):
-        yield plain(str(text)), plain(str(pair))
 
 
 def _items(dataset: Dataset, side: str, task: str, checkpoint: CheckpointInfo) -> Iterator[dict[str, object]]:

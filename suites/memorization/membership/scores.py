@@ -15,7 +15,8 @@ from harness.api.scorer import ClassScores, Floats, Scorer, TextRequest
 from harness.errors import NotApplicableError
 from suites.framing import Ids, masked_frame, opening
 from suites.memorization.canary_scores import TASKS, common_start, log_odds, task_of
-from suites.memorization.signals.calibrated import against_zlib
+from suites.memorization.membership.neighbours import neighbour
+from suites.memorization.signals.calibrated import against_neighbours, against_zlib
 from suites.memorization.signals.tokens import loss as mean_logprob
 from suites.memorization.signals.tokens import min_k, min_k_plus_plus
 
@@ -32,6 +33,8 @@ class Settings:
     """Tokens of a text that a masked model is asked for."""
     share: float
     """Of the tokens, the least likely, that Min-K% takes."""
+    neighbours: int = 0
+    """Texts with a few tokens exchanged that each text is set against."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,8 @@ class Window:
     """Tokens left out at the end."""
     text: str
     """What `tokens` spell."""
+    start: int
+    """Where they begin: in a masked model's text, or 0 of those that a causal one is asked for."""
 
 
 def class_scores(scorer: Scorer, base: Scorer | None, cases: Sequence[Case]) -> list[Scored]:
@@ -64,13 +69,17 @@ def class_scores(scorer: Scorer, base: Scorer | None, cases: Sequence[Case]) -> 
 
 
 def token_scores(scorer: Scorer, base: Scorer | None, cases: Sequence[Case], settings: Settings) -> list[Scored]:
-    """Signals of each text's tokens; one question to the model per text."""
+    """Signals of each text's tokens; one question to the model per text, and one per neighbour of it."""
     windows = [window(scorer, case, settings) for case in cases]
-    requests = [each.request for each in windows if isinstance(each, Window)]
+    asked = [(case, each) for case, each in zip(cases, windows, strict=True) if isinstance(each, Window)]
+    requests = [each.request for _, each in asked]
     answers = iter(scorer.ask(requests))
     before = iter([None] * len(requests) if base is None else base.ask(requests))
+    around = iter(_neighbours(scorer, asked, settings.neighbours))
     return [
-        Scored(error=each) if isinstance(each, str) else _token_scored(each, next(answers), next(before), settings)
+        Scored(error=each)
+        if isinstance(each, str)
+        else _token_scored(each, next(answers), next(before), next(around), settings)
         for each in windows
     ]
 
@@ -113,24 +122,49 @@ def _class_scored(case: Case, scores: ClassScores, before: ClassScores | None) -
     return Scored(found | _calibrated(found["loss"], None if before is None else _class_loss(before.logits, label)))
 
 
-def _token_scored(asked: Window, answer: Distributions, before: Distributions | None, settings: Settings) -> Scored:
-    if answer.error is not None:
-        return Scored(error=answer.error)
+def _neighbours(scorer: Scorer, asked: Sequence[tuple[Case, Window]], count: int) -> list[Floats | str]:
+    """Mean log-probability of a token of each neighbour [count] of each text, or why there is none."""
+    requests = [
+        neighbour(each.request, (each.start, each.start + len(each.tokens)), Random(f"{case.id} {number}"))
+        for case, each in asked
+        for number in range(count)
+    ]
+    answers = scorer.ask(requests)
+    found: list[Floats | str] = []
+    for place in range(len(asked)):
+        own = answers[place * count : (place + 1) * count]
+        why = next((each.error for each in own if each.error is not None), None)
+        found.append(why or np.array([mean_logprob(each.logprobs) for each in own]))
+    return found
+
+
+def _token_scored(
+    asked: Window, answer: Distributions, before: Distributions | None, around: Floats | str, settings: Settings
+) -> Scored:
+    if answer.error is not None or isinstance(around, str):
+        return Scored(error=answer.error or f"a neighbour: {around}")
     if before is not None and before.error is not None:
         return Scored(error=f"the base: {before.error}")
     logprobs = answer.logprobs
     if not np.isfinite(logprobs).all():
         return Scored(error="a token has no finite log-probability")
-    score = mean_logprob(logprobs)
-    found = {
-        "loss": max(0.0, -score),
-        "scored": len(logprobs),
-        "zlib": against_zlib(score, asked.text),
-        "min_k": min_k(logprobs, settings.share),
-        "min_k_pp": min_k_plus_plus(logprobs, answer.means, answer.variances, settings.share),
-        "truncated": asked.truncated,
-    }
+    found = token_signals(answer, asked.text, settings.share)
+    score = -found["loss"]
+    found |= {"scored": len(logprobs), "truncated": asked.truncated}
+    if len(around):
+        found["neighbours"] = against_neighbours(score, around)
     return Scored(found | _calibrated(found["loss"], None if before is None else -mean_logprob(before.logprobs)))
+
+
+def token_signals(answer: Distributions, text: str, share: float) -> dict[str, float]:
+    """What one reading of a text's tokens tells, which are finite; `share` of them is what Min-K% takes."""
+    score = mean_logprob(answer.logprobs)
+    return {
+        "loss": max(0.0, -score),
+        "zlib": against_zlib(score, text),
+        "min_k": min_k(answer.logprobs, share),
+        "min_k_pp": min_k_plus_plus(answer.logprobs, answer.means, answer.variances, share),
+    }
 
 
 def _calibrated(loss: float, base_loss: float | None) -> dict[str, float]:
@@ -149,7 +183,7 @@ def _causal(scorer: Scorer, case: Case, settings: Settings) -> Window | str:
         return f"has no token to score among the first {settings.limit}"
     truncated, target = len(tokens) - len(kept), kept[start:]
     spelt = scorer.decode(target) if truncated or pair is not None else text
-    return Window(DistributionRequest((*lead, *kept[:start]), target), target, truncated, spelt)
+    return Window(DistributionRequest((*lead, *kept[:start]), target), target, truncated, spelt, 0)
 
 
 def _masked(scorer: Scorer, case: Case, settings: Settings) -> Window | str:
@@ -163,7 +197,7 @@ def _masked(scorer: Scorer, case: Case, settings: Settings) -> Window | str:
     whole, positions = framed.before + kept + framed.after, tuple(len(framed.before) + place for place in drawn)
     truncated = len(framed.tokens) - len(kept)
     spelt = scorer.decode(kept) if truncated else framed.text
-    return Window(MaskedDistributionRequest(whole, positions), kept, truncated, spelt)
+    return Window(MaskedDistributionRequest(whole, positions), kept, truncated, spelt, len(framed.before))
 
 
 def _class_loss(logits: Floats, label: int) -> float:

@@ -7,6 +7,7 @@ from pandera.typing import Series
 
 from harness.api.columns import column
 from harness.api.probe import ProbeRow
+from privacy.canaries.pii import FORMS
 
 
 class PiiRow(ProbeRow):
@@ -14,7 +15,7 @@ class PiiRow(ProbeRow):
 
     planted: Series[bool] = column("whether its coin planted it")
     copies: Series[str] = column("copies of it as a slice, of planted ones; '' of others")
-    form: Series[str] = column("email or phone")
+    form: Series[str] = column("email, phone, card, phone_zh or id_card_zh", isin=FORMS)
     samples: Series[int] = column("continuations drawn after the cue", ge=1)
     hits: Series[int] = column("of them, those with the true value in what the filter let through", ge=0)
     removed: Series[int] = column("values that the output filter took out of them; 0 without it", ge=0)

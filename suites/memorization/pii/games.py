@@ -13,7 +13,7 @@ from random import Random
 from harness.api.requests.sampling import SampleRequest
 from harness.api.scorer import Scorer
 from privacy.canaries.canary import Canary
-from privacy.canaries.people import another
+from privacy.canaries.pii import another
 from privacy.scrub.output import OutputFilter
 from suites.framing import opening
 from suites.memorization.exposure.candidates import causal_totals

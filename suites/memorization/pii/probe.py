@@ -17,7 +17,7 @@ from harness.api.probe import About, Plan, Probe, ProbeParams, RowDict, error_ro
 from harness.api.scorer import Scorer
 from harness.errors import NotApplicableError
 from privacy.canaries.canary import Canary
-from privacy.canaries.people import form_of
+from privacy.canaries.pii import form_of
 from privacy.canaries.store import open_coins, read_canaries
 from privacy.scrub.output import OutputFilter
 from privacy.scrub.recognise import finder_for
@@ -27,7 +27,7 @@ from suites.memorization.pii.games import Outcome, Person, Sampling, person_of, 
 
 BASE = "base"
 _MOST_CANDIDATES = 900
-"""An address has 990 numbers to choose from."""
+"""An address has a thousand numbers to choose from."""
 _TOKENS_OF_VALUE = 6
 """Of a candidate, roughly, beyond what all begin with."""
 

@@ -12,7 +12,7 @@ from harness.checkpoint import CheckpointInfo
 from harness.data.schemas import LabelledTexts, Texts
 from harness.errors import NoDataError, NotApplicableError
 from harness.provenance.manifest import TrainingManifest
-from suites.memorization.members import MEMBERS, NON_MEMBERS, load_side
+from suites.memorization.members import MEMBERS, NON_MEMBERS, check_disjoint, load_side
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,9 @@ def _pool(checkpoint: CheckpointInfo, manifest: TrainingManifest, limit: int | N
     pairs: list[str | None] = []
     labels: list[int] = []
     sides: list[bool] = []
-    for side in (MEMBERS, NON_MEMBERS):
-        dataset = load_side(checkpoint, manifest, side, schema, {})
+    datasets = {side: load_side(checkpoint, manifest, side, schema, {}) for side in (MEMBERS, NON_MEMBERS)}
+    check_disjoint(datasets)
+    for side, dataset in datasets.items():
         frame = dataset.frame
         rng = np.random.default_rng((seed, side == MEMBERS))
         kept = np.sort(rng.permutation(len(frame))[:limit]) if limit is not None else np.arange(len(frame))

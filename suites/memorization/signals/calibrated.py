@@ -14,17 +14,6 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 
 
-def against_reference(scores: ArrayLike, reference: ArrayLike) -> Floats:
-    """How much likelier texts [n] are for the model than for a reference that has not seen them, in nats a token.
-
-    Raises ValueError where a score of the reference is not finite: nothing can be set against it.
-    """
-    ours, theirs = np.asarray(scores, dtype=np.float64), np.asarray(reference, dtype=np.float64)
-    if ours.shape != theirs.shape or np.isnan(ours).any() or not np.isfinite(theirs).all():
-        raise ValueError(f"scores {ours.shape} and finite scores of a reference {theirs.shape} do not pair up")
-    return np.asarray(ours - theirs, dtype=np.float64)
-
-
 def against_zlib(score: float, text: str) -> float:
     """The score over the bytes that zlib compresses the text to, as in the paper; nearer 0: likelier a member."""
     return score / len(zlib.compress(text.encode("utf-8")))

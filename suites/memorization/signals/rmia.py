@@ -13,22 +13,17 @@ from scipy.special import logsumexp
 Floats = NDArray[np.float64]
 
 
-def marginal_online(inside: ArrayLike, outside: ArrayLike) -> Floats:
-    """Log of p(x) [n]: the mean of p over models that saw x, log-chances [s, n], and over models that did not."""
-    return np.asarray(np.logaddexp(_mean(inside), _mean(outside)) - np.log(2), dtype=np.float64)
+def marginal(shadows: ArrayLike, inside: ArrayLike) -> Floats:
+    """Log of p(x) [n]: the mean of p over shadows that saw x, half, and over those that did not, half.
 
-
-def marginal_offline(outside: ArrayLike, a: float) -> Floats:
-    """Log of p(x) [n], p = ((1 + a) p_out + 1 - a) / 2, from models [s, n] that did not see x.
-
-    `a` in [0, 1] says how far a model that saw x would be from 1; it is tuned on a pair of reference models, never on
-    the target. Raises ValueError for another `a`.
+    Log-chances of records under shadows [s, n], and which saw which [s, n]. -inf counts as a chance of 0. Raises
+    ValueError where all shadows saw a record, or none did.
     """
-    if not 0 <= a <= 1:
-        raise ValueError(f"a is {a}; give a number from 0 to 1")
-    with np.errstate(divide="ignore"):  # a = 1 leaves p_out alone
-        rest = np.log1p(-a)
-    return np.asarray(np.logaddexp(np.log1p(a) + _mean(outside), rest) - np.log(2), dtype=np.float64)
+    logs, seen = np.asarray(shadows, dtype=np.float64), np.asarray(inside, dtype=np.bool_)
+    if logs.ndim != 2 or logs.shape != seen.shape or seen.all(axis=0).any() or not seen.any(axis=0).all():
+        raise ValueError(f"log-chances {logs.shape} of records that some shadows saw and some did not, {seen.shape}")
+    halves = (logsumexp(logs, axis=0, b=part) - np.log(part.sum(axis=0)) for part in (seen, ~seen))
+    return np.asarray(np.logaddexp(*halves) - np.log(2), dtype=np.float64)
 
 
 def rmia(
@@ -36,8 +31,8 @@ def rmia(
 ) -> Floats:
     """Share [n] of population texts z [k] with [p(x | model) / p(x)] / [p(z | model) / p(z)] > gamma.
 
-    Log-chances of records [n] and of texts z [k] under the target model, and their marginals by one of the functions
-    above, the same for both. Raises ValueError for no z, shapes that do not fit, or a gamma that is not positive.
+    Log-chances of records [n] and of texts z [k] under the target model, and their marginals as the function above
+    makes them. Raises ValueError for no z, shapes that do not fit, or a gamma that is not positive.
     """
     if not gamma > 0:
         raise ValueError(f"gamma is {gamma}; give a number above 0")
@@ -56,11 +51,3 @@ def _gain(target: ArrayLike, marginal: ArrayLike) -> Floats:
     if np.isnan(gains).any():
         raise ValueError("a log-chance is missing, or its marginal is 0 too; leave the record out")
     return np.asarray(gains, dtype=np.float64)
-
-
-def _mean(logs: ArrayLike) -> Floats:
-    """Log of the mean chance [n] over models [s, n]; raises ValueError without models."""
-    values = np.asarray(logs, dtype=np.float64)
-    if values.ndim != 2 or not len(values):
-        raise ValueError(f"log-chances of reference models are [models, records], {values.shape} given")
-    return np.asarray(logsumexp(values, axis=0) - np.log(len(values)), dtype=np.float64)

@@ -28,9 +28,10 @@ def min_k(logprobs: ArrayLike, share: float = LOWEST_SHARE) -> float:
 
 
 def min_k_plus_plus(logprobs: ArrayLike, means: ArrayLike, variances: ArrayLike, share: float = LOWEST_SHARE) -> float:
-    """Mean of the lowest share of log-probabilities [t], each standardised by the `moments` of its position [t].
+    """Mean of the lowest share of log-probabilities [t], each standardised by `means` and `variances` [t].
 
-    Raises ValueError as `loss` does, and for moments that are not one for each token and finite.
+    These are of log p under p at each position. Raises ValueError as `loss` does, and for moments that are not one
+    for each token and finite.
     """
     values = _checked(logprobs)
     centres, spreads = np.asarray(means, dtype=np.float64), np.asarray(variances, dtype=np.float64)
@@ -39,19 +40,6 @@ def min_k_plus_plus(logprobs: ArrayLike, means: ArrayLike, variances: ArrayLike,
     if not (np.isfinite(centres).all() and np.isfinite(spreads).all()):
         raise ValueError("a mean or variance of log-probabilities is not finite")
     return _lowest_mean((values - centres) / np.sqrt(np.maximum(spreads, _LEAST_VARIANCE)), share)
-
-
-def moments(log_distributions: ArrayLike) -> tuple[Floats, Floats]:
-    """Mean [t] and variance [t] of log p under p, of log-distributions [t, vocabulary]; impossible tokens add nothing.
-
-    In float64 and about the mean, so a variance is never negative.
-    """
-    logs = np.asarray(log_distributions, dtype=np.float64)
-    chances = np.exp(logs)
-    finite = np.where(chances > 0, logs, 0.0)  # 0 log 0 = 0
-    means = (chances * finite).sum(axis=-1)
-    variances = (chances * (finite - means[..., None]) ** 2).sum(axis=-1)
-    return means, variances
 
 
 def _lowest_mean(values: Floats, share: float) -> float:

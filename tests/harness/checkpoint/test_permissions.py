@@ -18,7 +18,7 @@ from tests.fakes import make_info
 from tests.tiny import make_checkpoint
 
 
-@pytest.mark.parametrize("name", ["allow_pickle", "allow_remote_code", "trust_manifest"])
+@pytest.mark.parametrize("name", ["allow_pickle", "allow_remote_code", "trust_manifest", "allow_task_code"])
 def test_a_spec_cannot_give_a_permission(name: str, tmp_path: Path) -> None:
     (tmp_path / "audit.yaml").write_text(f"checkpoint: {{source: x, {name}: true}}\n")
     with pytest.raises(UsageError, match=rf"on the command line only: --{name.replace('_', '-')}"):

@@ -163,8 +163,9 @@ def test_data_on_the_one_line_form(
     assert "examples n=40" in out
     assert "labels are whole numbers, read as classes counted from 0" in " ".join(out.split())
     (audit,) = audits_in(folder / "one_line")
-    (probe,) = audit.manifest().probes
-    assert probe.data["examples"].note.startswith("labels are whole numbers")
+    notes = {probe.name: probe.data["examples"].note for probe in audit.manifest().probes}
+    assert set(notes) == {"quality/classification", "quality/slices"}
+    assert all(note.startswith("labels are whole numbers") for note in notes.values())
     assert "counted from 0" in (audit.path / "report.md").read_text()
     code, out, _ = call(monkeypatch, capsys, "plan", *words[1:-2], "--data", f"examples={folder / 'reviews.csv'}")
     assert "examples n=40" in out

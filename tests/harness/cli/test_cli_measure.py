@@ -58,7 +58,16 @@ def test_rows_of_any_kind_of_file_give_the_same_metrics(
     assert metrics["bias/crows_pairs/stereotype_share", "age"]["value"] == 0.5
     changed = metrics["bias/crows_pairs/stereotype_share_changed_tokens", ""]
     assert (changed["value"], changed["n"], changed["missing"]) == (1.0, 1, 2)
-    assert set(said["filled"]) == {"case_id", "status", "error", "direction", "sent_more", "sent_less"}
+    assert set(said["filled"]) == {
+        "case_id",
+        "status",
+        "error",
+        "direction",
+        "sent_more",
+        "sent_less",
+        "role",
+        "family",
+    }
 
 
 def test_the_table_says_what_was_filled_in_and_what_is_not_read(
@@ -69,7 +78,10 @@ def test_the_table_says_what_was_filled_in_and_what_is_not_read(
         == 0
     )
     out = " ".join(capsys.readouterr().out.split())
-    assert "case_id is row-1, row-2, ...; status is 'ok'; error is empty; direction is ''" in out
+    assert (
+        "case_id is row-1, row-2, ...; status is 'ok'; error is empty; role is 'scored'; family is ''; direction is ''"
+        in out
+    )
     assert "not read: model" in out
     assert "stereotype_share, rate 0.6667" in out
     assert "Cannot tell" in out

@@ -13,7 +13,7 @@ import pytest
 from harness.api.commands import COMMANDS, OUTBOXES, SPECS, Command
 from harness.cli import commands, main
 
-OWN = {"budget", "campaign", "dashboard", "data", "frontier", "harden", "publish", "scrub", "train"}
+OWN = {"budget", "campaign", "curve", "dashboard", "data", "frontier", "harden", "publish", "scrub", "train"}
 
 
 def hello() -> None:

@@ -28,6 +28,7 @@ UNBOUNDED = {
     *("mean_abs_difference", "matched_tokens", "control_matched_tokens", "nll"),
     *("token_perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte"),
     *("pseudo_perplexity", "pseudo_bits_per_byte", "exposure", "control_exposure", "rank", "control_rank"),
+    *("nll_scaled", "temperature", "mse", "mae", "length"),
 }
 """Metrics of Assay's own probes that have no largest value."""
 
@@ -159,7 +160,7 @@ def test_what_is_measured_carries_the_ends_its_probe_declares() -> None:
     )
     probe = Classification()
     found = {each.key: bounded(each, probe) for each in probe.measure(rows)}
-    assert {key for key, each in found.items() if each.bounds is None} == {"nll"}
+    assert {key for key, each in found.items() if each.bounds is None} == {"nll", "nll_scaled", "temperature"}
     for each in found.values():
         assert bounds_of(each) == each.bounds
         assert Metric.model_validate_json(each.model_dump_json()) == each

@@ -10,7 +10,7 @@ from harness.base.numbers import number
 from harness.gate.verdict import GateResult
 from harness.reports.content.report import gate_name, outcome_label
 
-VOID = {"meta", "br", "rect", "line", "circle", "hr"}
+VOID = {"meta", "br", "wbr", "rect", "line", "circle", "hr"}
 
 
 @dataclass

@@ -14,7 +14,23 @@ from tests.harness.reports.inputs import by_hand, compared, lines_shown, reports
 from tests.harness.reports.page import Decision, Page
 
 COLUMNS = ("gate", "outcome", "measured", "reason")
-TAGS = {"html", "head", "meta", "title", "style", "body", "header", "section", "article", "h1", "h2", "h3", "p", "br"}
+TAGS = {
+    "html",
+    "head",
+    "meta",
+    "title",
+    "style",
+    "body",
+    "header",
+    "section",
+    "article",
+    "h1",
+    "h2",
+    "h3",
+    "p",
+    "br",
+    "wbr",
+}
 TAGS |= {"table", "thead", "tbody", "tr", "th", "td", "dl", "dt", "dd", "strong", "span", "code"}
 TAGS |= {"svg", "rect", "line", "circle", "text"}
 

@@ -140,3 +140,12 @@ def test_a_control_stands_beneath_its_metric() -> None:
     assert "flips, rate" in lines[at - 1]
     assert lines[at].split()[3:] == ["0.5125", "[0.4500,", "0.5750]", "240"]
     assert any("control: few of them" in line for line in lines)
+
+
+def test_names_break_at_their_joints_and_a_note_is_said_once() -> None:
+    names = ["extracted_minus_control_share_per_token", "stereotype_share_loglikelihood_of_all"]
+    measured = [metric(f"toy/share/{name}", note="windows of one text are related") for name in names]
+    text = shown(report_input(manifest(["toy/share"]), measured, decide(None, measured)), 62)
+    words = {word for line in text.splitlines() for word in re.split(r"[_/,\s]+", line)}
+    assert {word for name in names for word in name.split("_")} <= words
+    assert " ".join(text.split()).count("windows of one text are related") == 1

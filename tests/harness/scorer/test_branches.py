@@ -15,7 +15,7 @@ from harness.api.requests.distributions import DistributionRequest
 from harness.api.scorer import TokenRequest
 from harness.scorer import branches
 from harness.scorer.hf import HFScorer
-from harness.scorer.prefixes import Limits, Node, Part, lay_out
+from harness.scorer.prefixes import Limits, Node, Part, Row, lay_out
 from tests.scoring import ATOL, all_logprobs, limit_memory, load, random_ids, scorer
 from tests.tiny import KINDS, heads_of
 
@@ -176,8 +176,11 @@ def in_row(last: Node) -> list[int]:
     return tokens
 
 
-def read_by(unit: Any) -> list[int]:
-    return list(unit.stem.read[unit.stem.start : unit.stem.end]) if isinstance(unit, Part) else unit.ids
+def read_by(unit: Row | Part) -> list[int]:
+    if isinstance(unit, Row):
+        return unit.ids
+    assert unit.stem is not None
+    return list(unit.stem.read[unit.stem.start : unit.stem.end])
 
 
 def tokens_of(part: Part) -> int:

@@ -1,65 +1,65 @@
 from __future__ import annotations
 
 import re
+from random import Random
 
 import pytest
 
-from harness.errors import UsageError
-from privacy.canaries.pii import PII, fake_pii
+from privacy.canaries.pii import FORMS, Form, another, form_of, full_name, person
 from privacy.scrub.recognise import finder_for
 from privacy.scrub.recognise.checks import TEST_REGION, card, chinese_id
 
 FINDER = finder_for(names="off")
 KINDS = {"email": "EMAIL", "phone": "PHONE", "phone_zh": "PHONE", "card": "CARD", "id_card_zh": "ID_CARD"}
-FIRST = [
-    "Clara T. Ellery",
-    "吴玲艳",
-    "karin.ellery5059@example.org",
-    "(881) 555-0195",
-    "15450194572",
-    "9999 9962 6890 3567",
-    "993665199507027389",
-]
+NOBODYS = {
+    "email": r"[a-z]+\.[a-z]\d{3}@example\.(com|org|net)",  # RFC 2606
+    "phone": r"\([2-9]\d\d\) 555-01\d\d",  # kept for fiction
+    "phone_zh": r"154\d{8}",  # no operator's
+    "card": r"9999( \d{4}){3}",  # no issuer's
+    "id_card_zh": rf"{TEST_REGION}\d{{{17 - len(TEST_REGION)}}}[\dX]",  # no region's
+}
 
 
-@pytest.mark.parametrize("kind", PII)
-def test_values_are_different_and_follow_from_the_seed(kind: str) -> None:
-    values = fake_pii(kind, 500, seed=3)
-    assert len(set(values)) == 500
-    assert fake_pii(kind, 500, seed=3) == values
-    assert fake_pii(kind, 20, seed=3) == values[:20]
-    assert fake_pii(kind, 20, seed=4) != values[:20]
+def people(form: Form, count: int) -> list[tuple[str, str]]:
+    random = Random(0)
+    return [person(random, (form,)) for _ in range(count)]
 
 
-def test_values_stay_those_of_the_first_version() -> None:
-    """Manifests of old trainings name seeds, not values."""
-    assert [fake_pii(kind, 1, seed=0)[0] for kind in PII] == FIRST
+@pytest.mark.parametrize("form", FORMS)
+def test_values_are_of_their_form_and_nobodys(form: Form) -> None:
+    found = people(form, 200)
+    assert all(form_of(secret) == form and re.fullmatch(NOBODYS[form], secret) for _, secret in found)
+    assert len(set(found)) == 200
+    if form == "card":
+        assert all(card(secret.replace(" ", "")) for _, secret in found)
+    if form == "id_card_zh":
+        assert all(chinese_id(secret) for _, secret in found)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_value_is_found_whole_by_its_recogniser(kind: str) -> None:
-    for value in fake_pii(kind, 300, seed=1):
-        text = f"说{value}。" if kind.endswith("zh") else f"It says {value}, here."
-        assert [(one.kind, text[one.start : one.end]) for one in FINDER.find(text)] == [(KINDS[kind], value)]
+@pytest.mark.parametrize("form", FORMS)
+def test_every_value_is_found_whole_by_its_recogniser(form: Form) -> None:
+    for cue, secret in people(form, 100):
+        text = f"{cue}{secret}{'。' if form.endswith('zh') else ', they say.'}"
+        assert [(one.kind, text[one.start : one.end]) for one in FINDER.find(text)] == [(KINDS[form], secret)]
 
 
-def test_no_value_can_be_a_persons() -> None:
-    for value in fake_pii("card", 200, seed=2):
-        assert value.startswith("9999")
-        assert card(value.replace(" ", ""))
-    for value in fake_pii("id_card_zh", 200, seed=2):
-        assert value.startswith(TEST_REGION)
-        assert chinese_id(value)
-    for value in fake_pii("phone", 200, seed=2):
-        assert re.fullmatch(r"\([2-9]\d\d\) 555-01\d\d", value)
-    for value in fake_pii("phone_zh", 200, seed=2):
-        assert re.fullmatch(r"154\d{8}", value)
-    for value in fake_pii("email", 200, seed=2):
-        assert re.search(r"@example\.(com|org|net)$", value)
+@pytest.mark.parametrize("form", FORMS)
+def test_another_value_differs_in_nothing_that_the_name_tells(form: Form) -> None:
+    random = Random(1)
+    for _, secret in people(form, 50):
+        other = another(secret, random)
+        assert form_of(other) == form
+        assert re.fullmatch(NOBODYS[form], other)
+        if form == "email":
+            assert re.sub(r"\d", "", other) == re.sub(r"\d", "", secret)
+    assert len({another(secret, random) for _ in range(3000)}) > 900
 
 
-def test_what_cannot_be_made_is_one_sentence() -> None:
-    with pytest.raises(UsageError, match="no kind 'iban'; choose one of name, "):
-        fake_pii("iban", 1, seed=0)
-    with pytest.raises(UsageError, match="there are hardly more than"):
-        fake_pii("name", 3000, seed=0)
+def test_what_older_versions_planted_has_others_too() -> None:
+    assert form_of("555 01 2345 67") == "phone"
+    assert re.fullmatch(r"ada\.b\d{3}@example\.com", another("ada.b12@example.com", Random(0)))
+
+
+def test_names_are_many() -> None:
+    random = Random(0)
+    assert len({full_name(random) for _ in range(2000)}) > 1900

@@ -15,8 +15,8 @@ from harness.api.needs import Need
 from harness.data.datasets import DataSource, load_dataset
 from harness.errors import DataError
 from harness.stats.intervals import clopper_pearson
-from suites.bias.crows_data import CrowsPairsData, read_pairs
-from suites.bias.crows_pairs import CrowsPairs
+from suites.bias.crows_data import CrowsPairsData, neutral_pairs, read_pairs
+from suites.bias.crows_pairs import CrowsPairs, CrowsPairsParams
 from suites.bias.crows_scores import PairScores, score_causal, score_masked
 from tests.fakes import CLS, MASK, SEP, START, FakeScorer, by_key, dataset, made_up_logprob, make_info, plan, rows_of
 from tests.scoring import all_logprobs, load, scorer
@@ -109,8 +109,10 @@ def preferring(fake: FakeScorer) -> Any:
     return logprob
 
 
-def measured(info: Any, frame: pd.DataFrame, folder: Path) -> Any:
-    probe = CrowsPairs()
+ALONE = CrowsPairs(CrowsPairsParams(control=False))
+
+
+def measured(info: Any, frame: pd.DataFrame, folder: Path, probe: CrowsPairs = ALONE) -> Any:
     fake = FakeScorer(info)
     fake._logprob = preferring(fake)
     rows = rows_of(probe, fake, probe.cases(plan(info, pairs=frame)), folder)
@@ -196,7 +198,7 @@ def test_both_layouts_give_the_same_cases() -> None:
     masked = pd.DataFrame(
         {"sentence": ["the [MASK] man left"], "mask1": ["poor"], "mask2": ["rich"], "bias_type": ["socioeconomic"]}
     )
-    one, other = (CrowsPairs().cases(plan(MASKED, pairs=frame)) for frame in (whole, masked))
+    one, other = (ALONE.cases(plan(MASKED, pairs=frame)) for frame in (whole, masked))
     assert one == other
     assert one[0].data == {
         "more": MORE,
@@ -230,7 +232,7 @@ def test_a_direction_that_is_neither_is_refused(tmp_path: Path) -> None:
 
 def test_cost_counts_every_masked_copy() -> None:
     frame = pd.DataFrame({"sent_more": ["x" * 40], "sent_less": ["x" * 20]})
-    probe = CrowsPairs()
+    probe = ALONE
     assert probe.cost(probe.cases(plan(MASKED, pairs=frame))) == 13 * 13 + 8 * 8
     assert probe.cost(probe.cases(plan(CAUSAL, pairs=frame))) == 2 * (13 + 8)
 
@@ -286,7 +288,7 @@ def test_the_original_file_has_the_published_counts() -> None:
     if not file.is_dir():
         pytest.skip(f"no {file}; set ASSAY_TEST_DATA")
     data = load_dataset(DataSource(source=str(file / "crows_pairs_anonymized.csv.gz")), CrowsPairsData)
-    cases = CrowsPairs().cases(plan(MASKED, pairs=data))
+    cases = ALONE.cases(plan(MASKED, pairs=data))
     assert len({case.id for case in cases}) == 1508
     assert Counter(case.data["direction"] for case in cases) == {"stereo": 1290, "antistereo": 218}
     assert Counter(case.data["bias_type"] for case in cases) == {
@@ -305,7 +307,13 @@ def test_the_original_file_has_the_published_counts() -> None:
 def test_a_pair_that_a_formula_leaves_undefined_is_unusable_for_it_alone() -> None:
     scores = {"first_more": [-1.0, -3.0, -1.0], "first_less": [-2.0, -2.0, -2.0]}
     second = {"second_more": [None, -1.0, -1.0], "second_less": [None, -2.0, -2.0]}
-    groups = {"kind": "masked", "bias_type": ["age", "age", "gender"], "direction": "stereo"}
+    groups = {
+        "role": "scored",
+        "family": "",
+        "kind": "masked",
+        "bias_type": ["age", "age", "gender"],
+        "direction": "stereo",
+    }
     rows = pd.DataFrame({"case_id": list("abc"), "status": "ok", "error": None, **groups, **scores, **second})
     found = {name: CrowsPairs().row_values(rows, f"stereotype_share{name}", "age") for name in ("", "_changed_tokens")}
     first, changed = found[""], found["_changed_tokens"]
@@ -319,3 +327,38 @@ def test_a_pair_that_a_formula_leaves_undefined_is_unusable_for_it_alone() -> No
     ties = CrowsPairs().row_values(rows, "tie_share", "")
     assert ties is not None
     assert np.asarray(ties.above).tolist() == [0, 0, 0]
+
+
+def test_neutral_pairs_are_a_control_that_counts_for_no_score(tmp_path: Path) -> None:
+    alone, _ = measured(MASKED, PAIRS, tmp_path / "alone")
+    both, rows = measured(MASKED, PAIRS, tmp_path / "both", CrowsPairs())
+    control = rows[rows["role"] == "control"]
+    assert (len(rows) - len(control), len(control), control["family"].nunique()) == (5, 80, 20)
+    assert set(both) == set(alone)
+    for key, metric in both.items():
+        assert metric.model_copy(update={"control": None}) == alone[key]
+    share = both["stereotype_share", ""].control
+    higher = (control["first_more"].round(3) > control["first_less"].round(3)).mean()
+    assert (share.value, share.n) == (pytest.approx(higher), 20)
+    gap = both["mean_abs_difference", ""].control
+    assert gap.value == pytest.approx((control["first_more"] - control["first_less"]).abs().mean())
+    assert both["stereotype_share", "age"].control is None
+    assert both["tie_share", ""].control is None
+
+
+def test_neutral_pairs_differ_in_one_word_each() -> None:
+    pairs = neutral_pairs()
+    assert len({(pair["more"], pair["less"]) for pair in pairs}) == len(pairs) == 80
+    for pair in pairs:
+        words = [pair[side].split() for side in ("more", "less")]
+        differing = [ends for ends in zip(*words, strict=True) if ends[0] != ends[1]]
+        assert ["/".join(end.strip(".") for end in ends) for ends in differing] == [pair["family"]]
+
+
+def test_a_kind_of_stereotype_says_that_it_is_small_and_what_is_left_among_all(tmp_path: Path) -> None:
+    found, _ = measured(MASKED, PAIRS, tmp_path)
+    assert found["stereotype_share", ""].note == ""
+    note = "2 pairs, fewer than 30: a small group; p of one half 1 after Holm over 2 groups"
+    assert found["stereotype_share", "gender"].note == note
+    assert "3 pairs" in found["stereotype_share", "stereo"].note
+    assert "Holm" not in found["stereotype_share", "stereo"].note

@@ -19,10 +19,23 @@ from harness.provenance.manifest import PrivacyClaim
 from privacy.audit.guesses import Guesses
 from privacy.audit.one_run import lower_bound
 from privacy.canaries.store import COINS, path_of
-from suites.memorization.epsilon_audit import EpsilonAudit, EpsilonAuditParams
+from suites.memorization.epsilon_audit import EpsilonAudit, EpsilonAuditParams, _own_curves
 from tests.privacy.claim_cases import make_run
 from tests.privacy.toys import make_base
 from tests.suites.memorization.planted import RANDOM, SECRETS, measured, planted
+
+SUM: dict[str, Any] = {
+    "epsilon": 3.0,
+    "delta": 1e-5,
+    "sampling": "shuffled, no amplification",
+    "sample_rate": 1.0,
+    "compositions": 1,
+    "noise_multiplier": 1.5,
+    "group": 1,
+    "max_batch": None,
+    "earlier": (),
+}
+"""One noisy sum of everybody."""
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +57,7 @@ def rows_of(planted_: list[bool], scores: list[float], claimed: float = float("n
             "score": scores,
             "planted": planted_,
             "delta": 1e-5,
+            "curves": [[] for _ in range(n)],
             "claimed": claimed,
         }
     )
@@ -99,6 +113,20 @@ def test_coins_alone_raise_no_alarm() -> None:
         rows = rows_of([bool(coin) for coin in rng.random(200) < 0.5], list(rng.normal(size=200)), claimed=0.001)
         alarms += measure(rows)["epsilon_lower"].alarm is not None
     assert alarms <= 10
+
+
+def test_the_own_curve_is_read_from_the_row_that_has_it() -> None:
+    coins = [True, False] * 100
+    rows = rows_of(coins, [float(coin) for coin in coins], claimed=3.0)
+    assert "no curve of its own" in measure(rows)["epsilon_lower_own_curve"].note
+    held = _own_curves(PrivacyClaim.model_construct(**SUM))
+    rows = rows.assign(curves=pd.Series([held if number == 7 else [] for number in range(len(rows))], dtype=object))
+    metric = measure(rows)["epsilon_lower_own_curve"]
+    assert metric.value is not None
+    assert metric.value > 0.5 * (measure(rows)["epsilon_lower_gaussian"].value or 0.0)
+    assert metric.alarm is None
+    assert "that of its accounting, at another size of noise; never an alarm" in metric.note
+    assert _own_curves(None) == _own_curves(PrivacyClaim.model_construct(**{**SUM, "max_batch": 5})) == []
 
 
 def test_few_canaries_say_what_they_could_show() -> None:

@@ -99,6 +99,51 @@ def test_pseudo_perplexity_by_brute_force(tmp_path: Path) -> None:
     assert list(rows["windows"]) == [1, 1, 4]
 
 
+def test_windows_are_said_in_rows_and_notes(tmp_path: Path) -> None:
+    probe = Perplexity(PerplexityParams(context=8, stride=3))
+    rows = rows_of(probe, FakeScorer(CAUSAL), probe.cases(plan(CAUSAL, texts=TEXTS)), tmp_path)
+    assert set(zip(rows["context"], rows["stride"], strict=True)) == {(8, 3)}
+    for metric in probe.measure(rows):
+        assert metric.note.startswith("windows of 8 tokens, stride 3")
+    older = rows.drop(columns=["context", "stride"])
+    assert values(probe.measure(older)) == values(probe.measure(rows))
+    assert "windows" not in by_key(probe.measure(older))["bits_per_byte", ""].note
+    masked = FakeScorer(MASKED)
+    pseudo = rows_of(probe, masked, probe.cases(plan(MASKED, texts=TEXTS)), tmp_path / "masked")
+    note = by_key(probe.measure(pseudo))["pseudo_perplexity", ""].note
+    assert note.startswith("pseudo: every token is predicted from both sides")
+    assert "windows of 8 tokens, stride 3" in note
+
+
+def test_bits_per_byte_count_the_bytes_of_utf_8(tmp_path: Path) -> None:
+    """A bit a token, four tokens: 4 bits over 2 + 4 + 9 + 4 bytes and 3 blanks, whatever the characters."""
+    probe, texts = Perplexity(), pd.DataFrame({"text": ["\u00e9 \u00df\u00fc \u6f22\u5b57\u4eee \U0001f600"]})
+    fake = FakeScorer(CAUSAL, logprob=lambda read, token: -math.log(2))
+    rows = rows_of(probe, fake, probe.cases(plan(CAUSAL, texts=texts)), tmp_path)
+    assert rows["bytes"].tolist() == [2 + 4 + 9 + 4 + 3]
+    assert values(probe.measure(rows))["bits_per_byte"] == pytest.approx(4 / 22)
+    assert values(probe.measure(rows))["byte_perplexity"] == pytest.approx(2 ** (4 / 22))
+
+
+@pytest.mark.parametrize(("kind", "head"), [("gpt2", "causal_lm"), ("bert", "masked_lm")])
+def test_bits_per_byte_of_real_tokenizers_are_over_the_bytes_of_the_text(kind: str, head: str, tmp_path: Path) -> None:
+    """A byte-level tokenizer splits a character into several tokens; the bytes are the text's all the same."""
+    text = "na\u00efve caf\u00e9 \u2014 \u6771\u4eac \U0001f600 film"
+    probe, one = Perplexity(), scorer(kind, head)
+    rows = rows_of(probe, one, probe.cases(plan(one.info, texts=pd.DataFrame({"text": [text]}))), tmp_path)
+    key = "bits_per_byte" if head == "causal_lm" else "pseudo_bits_per_byte"
+    bits = rows["nll"][0] / math.log(2)
+    assert values(probe.measure(rows))[key] == pytest.approx(bits / len(text.encode("utf-8")))
+    assert len(text.encode("utf-8")) == len(text) + 1 + 1 + 2 + 2 * 2 + 3
+
+
+def test_a_window_without_room_for_a_token_is_refused() -> None:
+    probe = Perplexity(PerplexityParams(context=2))
+    cases = probe.cases(plan(MASKED, texts=TEXTS))
+    with pytest.raises(UsageError, match=r"context 2 leaves no room beside the 2 special tokens.*give 3 or more"):
+        list(probe.run(FakeScorer(MASKED), cases))
+
+
 def test_a_uniform_model_has_the_perplexity_of_its_vocabulary(tmp_path: Path) -> None:
     probe = Perplexity()
     uniform = FakeScorer(CAUSAL, logprob=lambda read, token: -math.log(50))

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from harness.api.scorer import GenerateRequest, Scorer, TokenRequest
-from suites.adversarial.prompt.answers import AnswerScorer, AnswerScores, answer_request, lead_tokens
+from suites.adversarial.prompt.answers import AnswerScorer, AnswerScores
 from suites.adversarial.victims.classifier import VictimError
+from suites.continuation import answer_request, lead_tokens
 from tests.fakes import START, FakeScorer
 from tests.scoring import ATOL, all_logprobs
 from tests.suites.adversarial.word_lm import CAUSAL, WordLM, known_prompts, likes_good, tiny_lm

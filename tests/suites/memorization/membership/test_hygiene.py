@@ -22,7 +22,7 @@ from harness.gate.decide import decide
 from harness.gate.policy import Policy
 from harness.provenance.manifest import PrivacyClaim
 from privacy.training import train
-from suites.memorization.membership.blind import MOST, blind_of, compared
+from suites.memorization.hygiene.blind import MOST, blind_of, compared
 from suites.memorization.membership.ceilings import ceilings
 from suites.memorization.membership.probe import Membership, MembershipParams
 from tests.privacy.toys import WORDS, make_base, make_spec, nonsense, write_rows
@@ -126,7 +126,7 @@ FIELDS = ("score", "fold")
 
 def test_no_more_than_the_cap_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     assert MOST == 1000
-    monkeypatch.setattr("suites.memorization.membership.blind.MOST", 30)
+    monkeypatch.setattr("suites.memorization.hygiene.blind.MOST", 30)
     texts = [row["text"] for row in nonsense(100, 7)]
     found = compared(texts, np.arange(100) < 50, 0)
     assert [sum(each is not None for each in side) for side in (found[:50], found[50:])] == [30, 30]
@@ -171,17 +171,17 @@ def test_a_private_training_is_held_against_its_claim(tmp_path: Path) -> None:
     values = {"privacy": {"epsilon": 1, "delta": 1e-3}, "label_names": [str(label) for label in range(10)]}
     train(make_spec(tmp_path, base, data=sides["in"], held_out=sides["out"], epochs=2, **values))
     info = inspect_checkpoint(CheckpointSource(source=str(tmp_path / "trained")), Permissions(manifest_sources=True))
-    probe = Membership(MembershipParams(fprs=(0.1, 0.2)))
+    probe = Membership(MembershipParams(fprs=(0.35, 0.4)))
     rows = audited(probe, info, tmp_path)
     assert info.manifest is not None
     assert info.manifest.privacy is not None
     assert set(rows["claimed"]) == {info.manifest.privacy.epsilon}
     first, second = rows["ceilings"].iloc[0]
-    assert 0.1 < first <= np.exp(1) * 0.1 + 1e-3
+    assert 0.35 < first <= np.exp(1) * 0.35 + 1e-3
     assert first < second < 1
     metrics = by_key(probe.measure(rows))
-    assert f"allows every attack at most {first:.4f}" in metrics["tpr_at_fpr_10pct"].note
-    assert f"allows every attack at most {second:.4f}" in metrics["tpr_log_odds_at_fpr_20pct"].note
+    assert f"allows every attack at most {first:.4f}" in metrics["tpr_at_fpr_35pct"].note
+    assert f"allows every attack at most {second:.4f}" in metrics["tpr_log_odds_at_fpr_40pct"].note
 
 
 def test_non_members_that_were_members_are_refused_and_counted(classifier: CheckpointInfo, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from tests.suites.memorization.membership.scored import audited
 
 N = 60
 SIGNALS = ("zlib", "min_k", "min_k_pp", "calibrated")
+NEEDED = {"tpr_at_fpr_0.1pct": "10,000", "tpr_min_k_at_fpr_1pct": "1,000", "tpr_at_fpr_10pct": "100"}
 HEADS = {"causal_lm": "gpt2", "masked_lm": "bert"}
 
 
@@ -91,10 +92,12 @@ def test_every_signal_finds_what_was_learnt_by_heart(model: CheckpointInfo, tmp_
 def test_a_rate_that_so_few_cannot_show_is_refused(gpt: CheckpointInfo, tmp_path: Path) -> None:
     probe = Membership()
     metrics = by_key(probe.measure(audited(probe, gpt, tmp_path)))
-    assert metrics["tpr_at_fpr_5pct"].value is None
-    assert "needs 100 non-members" in metrics["tpr_at_fpr_5pct"].note
-    assert metrics["tpr_min_k_at_fpr_1pct"].value is None
-    assert metrics["tpr_at_fpr_10pct"].value is not None  # 6 of 60
+    for key in ("tpr_at_fpr_0.1pct", "tpr_min_k_at_fpr_1pct", "tpr_at_fpr_10pct"):
+        assert metrics[key].value is None
+        assert f"non-members to fix the threshold on and {NEEDED[key]} others" in metrics[key].note
+        assert "here are 30 and 30; give more, or ask for a rate of at least 33 %" in metrics[key].note
+    some = Membership(MembershipParams(fprs=(0.4,)))
+    assert by_key(some.measure(audited(some, gpt, tmp_path / "some")))["tpr_at_fpr_40pct"].value is not None
     assert "base_auc" not in metrics
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from random import Random
 
 import numpy as np
 import pandas as pd
@@ -25,7 +24,6 @@ from harness.gate.verdict import Comparison
 from harness.record.folder import AuditFolder
 from harness.scorer.hf import HFScorer
 from privacy.canaries.canary import Canary
-from privacy.canaries.people import another, form_of, person
 from privacy.canaries.store import open_coins, read_canaries
 from privacy.scrub.output import OutputFilter
 from privacy.scrub.recognise import finder_for
@@ -146,18 +144,6 @@ def compared(policy: Policy, candidate: AuditFolder, baseline: AuditFolder) -> C
 def test_rows_tell_no_value(gpt: CheckpointInfo, found: tuple[pd.DataFrame, dict[str, Metric]]) -> None:
     text = found[0].to_csv()
     assert not any(str(canary.secret) in text or canary.text in text for canary in listed(gpt)[0])
-
-
-def test_other_values_differ_in_nothing_that_the_name_tells() -> None:
-    random = Random(0)
-    for _ in range(50):
-        _, secret = person(random)
-        other = another(secret, random)
-        assert form_of(other) == form_of(secret)
-        if form_of(secret) == "email":
-            assert other.split("@")[0].rstrip("0123456789") == secret.split("@")[0].rstrip("0123456789")
-        else:
-            assert other.startswith("555 01")
 
 
 def test_hits_are_found_whatever_their_blanks_and_case() -> None:

@@ -17,12 +17,15 @@ from harness.api.models import Models
 from harness.api.probe import Plan
 from harness.checkpoint import CheckpointInfo, CheckpointSource, Permissions, inspect_checkpoint, load_checkpoint
 from harness.cli import app
-from harness.errors import NoDataError, UsageError
+from harness.data.datasets import DataSource, load_dataset
+from harness.data.schemas import LabelledTexts
+from harness.errors import NoDataError, UsageError, WrongDataError
 from harness.provenance.manifest import MANIFEST_NAME
 from harness.record.prepared import KeptOnDisk
 from harness.scorer.hf import HFScorer
 from privacy.training import train
 from suites.memorization.shadow_attack import ShadowAttack, ShadowAttackParams
+from suites.memorization.shadows.pool import load_pool
 from suites.memorization.shadows.store import read_shadows, shadow_folder, shadow_path
 from suites.memorization.shadows.train import train_shadows
 from tests.privacy.toys import make_base, make_spec, nonsense, write_rows
@@ -51,7 +54,7 @@ def info_of(folder: Path) -> CheckpointInfo:
 def measured(folder: Path, store: Path) -> tuple[pd.DataFrame, dict[str, Metric]]:
     info = info_of(folder)
     scorer = HFScorer(load_checkpoint(info, device="cpu"))
-    probe = ShadowAttack(ShadowAttackParams(fprs=(0.1,))).within(Models(scorer), KeptOnDisk(store))
+    probe = ShadowAttack(ShadowAttackParams(fprs=(0.4, 0.01))).within(Models(scorer), KeptOnDisk(store))
     plan = Plan(info, 0)
     cases = probe.cases(plan)
     probe.prepare(Models(scorer), replace(plan, cases=cases))
@@ -67,8 +70,22 @@ def test_shadows_tell_the_members_of_an_overfitted_model(overfitted: Path, tmp_p
         value = metrics[f"{attack}_auc"]
         assert value.low is not None
         assert value.low > 0.6, attack
-    assert metrics["lira_tpr_at_fpr_10pct"].value is not None
-    assert metrics["lira_tpr_at_fpr_10pct"].value > 0.3
+    assert metrics["lira_tpr_at_fpr_40pct"].value is not None
+    assert metrics["lira_tpr_at_fpr_40pct"].value > 0.6
+    assert "1 % needs 1,000 non-members" in metrics["lira_tpr_at_fpr_1pct"].note
+    assert rows.groupby("member")["fixing"].sum().to_dict() == {False: N // 2, True: 0}
+    blind = metrics["blind_auc"]
+    assert blind.low is not None
+    assert blind.high is not None
+    assert blind.low < 0.5 < blind.high
+
+
+def test_where_texts_alone_tell_members_no_attack_is_judged(overfitted: Path, tmp_path: Path) -> None:
+    rows, _ = measured(overfitted, tmp_path)
+    rows["blind"] = rows["member"] + np.random.default_rng(0).random(len(rows))  # every member above all others
+    metrics = {metric.key: metric for metric in ShadowAttack(ShadowAttackParams(fprs=(0.4,))).measure(rows)}
+    assert {key for key, metric in metrics.items() if metric.value is not None} == {"blind_auc"}
+    assert "split one pool at random (it would have been" in metrics["lira_auc"].note
 
 
 def test_lira_is_that_of_its_formula(overfitted: Path, tmp_path: Path) -> None:
@@ -166,6 +183,16 @@ def test_a_manifest_has_no_other_base_opened(tmp_path: Path) -> None:
     with_config(trained, base=None, fresh=fresh)
     with pytest.raises((NoDataError, UsageError), match="outside its folder"):
         train_shadows(trained, count=1, mode="same")
+
+
+def test_held_out_records_that_were_members_are_refused(overfitted: Path, tmp_path: Path) -> None:
+    info = info_of(overfitted)
+    assert info.manifest is not None
+    rows = [*nonsense(N, 2), {**nonsense(N, 1)[0], "text": nonsense(N, 1)[0]["text"].upper()}]
+    source = DataSource(source=str(write_rows(tmp_path / "out.jsonl", rows)))
+    named = {"non_members": source, "non_members_digest": load_dataset(source, LabelledTexts).digest}
+    with pytest.raises(WrongDataError, match="1 of 61 non-members are members as well"):
+        load_pool(replace(info, manifest=info.manifest.model_copy(update=named)))
 
 
 def test_coins_are_fair_and_each_shadow_has_its_own(overfitted: Path) -> None:

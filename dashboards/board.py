@@ -1,0 +1,129 @@
+"""View model of the release board: each checkpoint under its policy, what blocks it, and what changed since last time.
+
+Pure, and tested without Streamlit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import pandas as pd
+
+from dashboards.audits import Audit, Entry
+from dashboards.views import BADGES
+from harness.gate.decide import GateResult, Outcome, Verdict
+from harness.gate.verdict import WaiverState
+from harness.reports.content import report as content
+
+_GRAVEST = [Outcome.BLOCK, Outcome.INCONCLUSIVE, Outcome.PASS]
+_SIGNS = {Outcome.PASS: "✔", Outcome.BLOCK: "✖", Outcome.INCONCLUSIVE: "?"}
+HISTORY = 12
+"""Verdicts of one line: what fits beside its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A checkpoint's newest decided audit under a policy, and those before it."""
+
+    audit: Audit
+    earlier: tuple[Audit, ...] = ()
+    """Newest first."""
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def verdict(self) -> Verdict:
+        """Of the newest audit."""
+        assert self.audit.verdict is not None
+        return self.audit.verdict
+
+    @property
+    def history(self) -> str:
+        """Signs of the last verdicts, oldest first."""
+        verdicts = [audit.verdict for audit in (*reversed(self.earlier), self.audit)]
+        return " ".join(_SIGNS[verdict.outcome] for verdict in verdicts[-HISTORY:] if verdict is not None)
+
+    def in_the_way(self) -> list[GateResult]:
+        """Gates that do not pass, what blocks first."""
+        return sorted(
+            (result for result in self.verdict.gates if result.effective is not Outcome.PASS),
+            key=lambda result: _GRAVEST.index(result.effective),
+        )
+
+    def waivers(self, today: date) -> list[str]:
+        """Who answers for which gate until when, those that end first at the front."""
+        waived = [result for result in self.verdict.gates if result.waiver is not WaiverState.NONE]
+        waived.sort(key=lambda result: result.gate.waiver.until if result.gate.waiver else today)
+        return [_waiver(result, today) for result in waived]
+
+    def changes(self) -> list[str]:
+        """Gates whose outcome is another than in the audit before; nothing where there is none before."""
+        if not self.earlier or self.earlier[0].verdict is None:
+            return []
+        now, before = _outcomes(self.verdict), _outcomes(self.earlier[0].verdict)
+        moved = [
+            f"{name}: {_SIGNS[before[name]]} → {_SIGNS[outcome]}"
+            for name, outcome in now.items()
+            if name in before and before[name] is not outcome
+        ]
+        new = [f"{name}: new {_SIGNS[outcome]}" for name, outcome in now.items() if name not in before]
+        return moved + new + [f"{name}: gone" for name in before if name not in now]
+
+
+def releases(entries: Iterable[Entry], aliases: Mapping[str, Sequence[str]] | None = None) -> list[Release]:
+    """One line per name and policy, what blocks first, then the newest; `aliases`: MLflow run -> its aliases.
+
+    An audit that was not decided, or decided nothing since it had no policy, is no release.
+    """
+    groups: dict[tuple[str, str], list[Audit]] = {}
+    for entry in sorted(entries, key=lambda entry: entry.audit_id, reverse=True):
+        audit = entry.audit
+        if audit is not None and audit.verdict is not None and audit.verdict.gates:
+            groups.setdefault((audit.manifest.name, audit.verdict.policy), []).append(audit)
+    named = aliases or {}
+    lines = [
+        Release(group[0], tuple(group[1:]), tuple(named.get(group[0].tracking.get("run_id", ""), ())))
+        for group in groups.values()
+    ]
+    return sorted(lines, key=lambda line: _GRAVEST.index(line.verdict.outcome))
+
+
+def counted(lines: Sequence[Release]) -> str:
+    """How many block, are undecided and pass, in words."""
+    words = {Outcome.BLOCK: "blocked", Outcome.INCONCLUSIVE: "undecided", Outcome.PASS: "passed"}
+    counts = [(word, sum(line.verdict.outcome is outcome for line in lines)) for outcome, word in words.items()]
+    return ", ".join(f"{count} {word}" for word, count in counts if count)
+
+
+def grid(lines: Sequence[Release]) -> pd.DataFrame:
+    """Gates [rows] against checkpoints [columns] of one policy: sign and word; '' where a gate was not asked."""
+    columns: dict[str, dict[str, str]] = {}
+    for line in lines:
+        cells = {_named(result): BADGES[result.effective] for result in _worst_last(line.verdict.gates)}
+        columns[line.audit.manifest.name] = cells
+    table = pd.DataFrame(columns).fillna("")
+    table.insert(0, "gate", table.index)
+    return table.reset_index(drop=True)
+
+
+def _outcomes(verdict: Verdict) -> dict[str, Outcome]:
+    return {_named(result): result.effective for result in _worst_last(verdict.gates)}
+
+
+def _worst_last(results: Sequence[GateResult]) -> Iterator[GateResult]:
+    """A gate with a pattern has several results: what counts most is kept by a mapping."""
+    yield from sorted(results, key=lambda result: _GRAVEST.index(result.effective), reverse=True)
+
+
+def _named(result: GateResult) -> str:
+    return content.gate_title(result)
+
+
+def _waiver(result: GateResult, today: date) -> str:
+    waiver = result.gate.waiver
+    assert waiver is not None
+    days = (waiver.until - today).days
+    when = f"ended {waiver.until}" if days < 0 else f"until {waiver.until} ({days} days left)"
+    unused = ", not needed" if result.waiver is WaiverState.UNUSED else ""
+    return f"{_named(result)}: {waiver.by} {when}{unused}"

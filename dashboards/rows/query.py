@@ -1,0 +1,224 @@
+"""Counts, pages and single rows of a probe, asked of DuckDB; never more than a page of them is in this process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+
+from dashboards.rows.parts import quoted, readable_parts, relation
+from harness.errors import AuditError
+
+PAGE = 50
+CHOICES = 40
+"""A column with at most so many distinct values is filtered by choosing among them."""
+_WORDS = 12
+"""Distinct values up to which a column of text holds labels, not texts to read."""
+SHORT = ("case_id", "status")
+"""Columns of every probe that hold no text to read."""
+MEMORY = "400MB"
+"""A sort over the longest column of 10^6 rows needs about half of it; what does not fit goes to disk."""
+_BATCH = 10_000
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class RowFilter:
+    """Which rows to show, in which order. Empty means no condition."""
+
+    status: str = ""
+    contains: str = ""
+    """Text that any text column must hold, case ignored; taken literally."""
+    values: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    """column -> allowed values; None among them allows missing ones."""
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """numeric column -> lowest and highest value; missing ones are left out."""
+    sort: str = ""
+    descending: bool = False
+
+
+class Rows:
+    """Rows of one probe, one per case, in the order written; `damaged` names the parts that could not be read."""
+
+    def __init__(self, select: str | None, damaged: Sequence[str]) -> None:
+        """`select`: SQL over the parts; None where there is none. Raises AuditError for damaged rows."""
+        self.damaged = tuple(damaged)
+        self._connection = duckdb.connect(":memory:", config={"threads": 2, "memory_limit": MEMORY})
+        self._ask("SET enable_progress_bar = false")
+        self._ask(f"CREATE VIEW rows AS {select or 'SELECT NULL::VARCHAR AS case_id WHERE false'}")
+        schema = self._table("SELECT * FROM rows LIMIT 0").schema
+        self.columns = tuple(item.name for item in schema)
+        self._kinds = {item.name: item.type for item in schema}
+        (self.total,) = self._one("SELECT count(DISTINCT case_id) FROM rows")
+        (written,) = self._one("SELECT count(*) FROM rows")
+        if written != self.total:  # a killed audit wrote some cases twice: the first row of each counts
+            self._ask(
+                "CREATE VIEW one AS SELECT * EXCLUDE (place) FROM (SELECT *, row_number() OVER () AS place FROM rows) "
+                "QUALIFY row_number() OVER (PARTITION BY case_id ORDER BY place) = 1 ORDER BY place"
+            )
+        self._from = "rows" if written == self.total else "one"
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Columns that hold text."""
+        return tuple(name for name, kind in self._kinds.items() if pa.types.is_string(kind))
+
+    @property
+    def sortable(self) -> tuple[str, ...]:
+        """Columns with an order: everything that is not nested and has values."""
+        return tuple(name for name, kind in self._kinds.items() if not pa.types.is_nested(kind))
+
+    @property
+    def numeric(self) -> tuple[str, ...]:
+        """Columns of numbers."""
+        return tuple(
+            name
+            for name, kind in self._kinds.items()
+            if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+        )
+
+    def choices(self, column: str, most: int = CHOICES) -> list[Any] | None:
+        """Its distinct values, missing (None) last; None where there are more than `most`."""
+        found = self._ask(f"SELECT DISTINCT {quoted(column)} FROM {self._from} LIMIT {most + 1}").fetchall()
+        values = [None if value != value else value for (value,) in found]
+        known = sorted({value for value in values if value is not None}, key=str)
+        return None if len(found) > most else known + [None] * (None in values)
+
+    def bounds(self, column: str) -> tuple[float, float] | None:
+        """Least and greatest finite value of a numeric column."""
+        name = f"{quoted(column)}::DOUBLE"
+        low, high = self._one(f"SELECT min({name}), max({name}) FROM {self._from} WHERE isfinite({name})")
+        return None if low is None else (low, high)
+
+    def private(self) -> tuple[str, ...]:
+        """Columns of texts that somebody may not want to see: all text but labels, of which few differ."""
+        return tuple(name for name in self.texts if name not in SHORT and self.choices(name, _WORDS) is None)
+
+    def count(self, wanted: RowFilter) -> int:
+        """How many rows `wanted` leaves."""
+        where, values = self._where(wanted)
+        (found,) = self._one(f"SELECT count(*) FROM {self._from}{where}", values)
+        return int(found)
+
+    def page(self, wanted: RowFilter, number: int, size: int = PAGE) -> pd.DataFrame:
+        """Rows of page `number`, from 1."""
+        limit = f" LIMIT {size} OFFSET {(number - 1) * size}"
+        if not wanted.sort:
+            return frame(self._selected(wanted, limit))
+        return self.cases(self._selected(wanted, limit, "case_id").column(0).to_pylist())  # other texts stay on disk
+
+    def batches(self, wanted: RowFilter, most: int) -> Iterator[Any]:
+        """Tables of at most 10,000 rows each, `most` rows in all."""
+        where, values = self._where(wanted)
+        sql = f"SELECT * FROM {self._from}{where} {self._order(wanted)} LIMIT {most}"
+        yield from self._asked(lambda cursor: cursor.sql(sql, params=values).to_arrow_reader(_BATCH))
+
+    def find(self, case: str) -> dict[str, Any] | None:
+        """The row of a case, or None."""
+        found = self._table(f"SELECT * FROM {self._from} WHERE case_id = ? LIMIT 1", [case]).to_pylist()
+        return dict(found[0]) if found else None
+
+    def cases(self, ids: Sequence[str]) -> pd.DataFrame:
+        """The rows of these cases, in this order; those without a row are left out."""
+        if not ids:
+            return self.page(RowFilter(), 1, 0)
+        found = frame(self._table(f"SELECT * FROM {self._from} WHERE case_id IN ({', '.join('?' * len(ids))})", ids))
+        order = {case: place for place, case in enumerate(ids)}
+        return found.sort_values("case_id", key=lambda cases: cases.map(order)).reset_index(drop=True)
+
+    def neighbours(self, wanted: RowFilter, case: str) -> tuple[Any, ...]:
+        """The cases before and after one, among those that `wanted` leaves and in its order."""
+        where, values = self._where(wanted)
+        numbered = f"SELECT case_id, row_number() OVER ({self._order(wanted)}) AS place FROM {self._from}{where}"
+        return self._one(
+            f"SELECT before, after FROM (SELECT case_id, lag(case_id) OVER (ORDER BY place) AS before, "
+            f"lead(case_id) OVER (ORDER BY place) AS after FROM ({numbered})) WHERE case_id = ?",
+            [*values, case],
+        ) or (None, None)
+
+    def _selected(self, wanted: RowFilter, limit: str, columns: str = "*") -> Any:
+        where, values = self._where(wanted)
+        return self._table(f"SELECT {columns} FROM {self._from}{where} {self._order(wanted)}{limit}", values)
+
+    def _order(self, wanted: RowFilter) -> str:
+        if not wanted.sort:
+            return ""
+        name = quoted(wanted.sort)
+        missing = f"{name} IS NULL"
+        if pa.types.is_floating(self._kinds[wanted.sort]):
+            missing += f" OR isnan({name})"
+        return f"ORDER BY ({missing}), {name} {'DESC' if wanted.descending else 'ASC'}, case_id"
+
+    def _where(self, wanted: RowFilter) -> tuple[str, list[Any]]:
+        parts: list[tuple[str, list[Any]]] = []
+        if wanted.status and "status" in self._kinds:
+            parts.append(("status = ?", [wanted.status]))
+        if wanted.contains:
+            hits = [f"contains(lower({quoted(name)}), lower(?))" for name in self.texts]
+            parts.append((" OR ".join(f"coalesce({hit}, false)" for hit in hits), [wanted.contains] * len(hits)))
+        parts += [_among(name, allowed) for name, allowed in wanted.values.items()]
+        parts += [_between(name, low, high) for name, (low, high) in wanted.ranges.items()]
+        conditions = " AND ".join(f"({condition})" for condition, _ in parts)
+        return (f" WHERE {conditions}" if parts else ""), [value for _, values in parts for value in values]
+
+    def _one(self, sql: str, values: Sequence[Any] = ()) -> tuple[Any, ...]:
+        found = self._ask(sql, values).fetchone()
+        return tuple(found) if found is not None else ()
+
+    def _table(self, sql: str, values: Sequence[Any] = ()) -> Any:
+        """pyarrow.Table"""
+        return self._asked(lambda cursor: cursor.sql(sql, params=list(values)).to_arrow_table())
+
+    def _ask(self, sql: str, values: Sequence[Any] = ()) -> Any:
+        return self._asked(lambda cursor: cursor.execute(sql, list(values)))
+
+    def _asked(self, ask: Callable[[Any], T]) -> T:
+        """A cursor for each question: two sessions may look at the same rows. Raises AuditError."""
+        try:
+            return ask(self._connection.cursor())
+        except duckdb.Error as error:
+            raise AuditError(f"these rows cannot be read: {str(error).splitlines()[0]}") from error
+
+
+def open_rows(audit: Path, probe: str) -> Rows:
+    """Every part that can be read. Raises AuditError where what can be read is damaged inside."""
+    parts, damaged = readable_parts(audit, probe)
+    return Rows(relation(parts) if parts else None, damaged)
+
+
+def pages(n: int) -> int:
+    """How many pages `n` rows fill; an empty table has one."""
+    return max(1, -(-n // PAGE))
+
+
+def frame(table: Any) -> pd.DataFrame:
+    """The table as pandas: nested values as JSON, and a missing integer does not turn its column to floats."""
+    for index, item in enumerate(table.schema):
+        if pa.types.is_nested(item.type):
+            values = [None if value is None else _json(value) for value in table.column(index).to_pylist()]
+            table = table.set_column(index, item.name, pa.array(values, pa.string()))
+    kinds = {pa.int64(): pd.Int64Dtype(), pa.int32(): pd.Int32Dtype(), pa.bool_(): pd.BooleanDtype()}
+    return pd.DataFrame(table.to_pandas(types_mapper=kinds.get))
+
+
+def _among(name: str, allowed: Sequence[Any]) -> tuple[str, list[Any]]:
+    known = [value for value in allowed if value is not None]
+    tests = [f"{quoted(name)} IN ({', '.join('?' * len(known))})"] if known else []
+    tests += [f"{quoted(name)} IS NULL"] if None in allowed else []
+    return " OR ".join(tests) or "false", known
+
+
+def _between(name: str, low: float, high: float) -> tuple[str, list[Any]]:
+    number = f"{quoted(name)}::DOUBLE"
+    return f"{number} BETWEEN ? AND ? AND NOT isnan({number})", [low, high]
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)

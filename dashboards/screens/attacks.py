@@ -1,0 +1,98 @@
+"""Page: attacked texts one at a time, before and after."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboards import attacks, cache, views
+from dashboards.audits import Audit
+from dashboards.changes import changes_html
+from dashboards.choose import choose, choose_audit
+from dashboards.reveal import revealed
+from dashboards.rows import RowFilter, Rows
+from dashboards.settings import Settings, read_settings
+from dashboards.steps import step
+from harness.errors import AssayError
+
+
+def show() -> None:
+    """Draw the page."""
+    settings = read_settings()
+    left, right = st.columns(2)
+    with left:
+        audit = choose_audit("attacks", settings)
+    if audit is None:
+        return
+    probes = [probe.name for probe in audit.manifest.probes if cache.is_attack(audit.folder, probe.name)]
+    if not probes:
+        st.info("No probe of this audit attacked texts.")
+        return
+    with right:
+        probe = choose("attacks", "probe", probes)
+    try:
+        _attacks(audit, probe, settings)
+    except AssayError as error:
+        st.error(views.plain(str(error)), icon=":material/broken_image:")
+
+
+def _attacks(audit: Audit, probe: str, settings: Settings) -> None:
+    rows = cache.rows(audit.folder, probe)
+    _success(audit, probe)
+    outcome, label, text, reveal = st.columns([1, 1, 2, 1], vertical_alignment="bottom")
+    chosen = outcome.selectbox(
+        "Outcome",
+        [each for each in rows.choices(attacks.OUTCOME) or [] if each is not None],
+        index=None,
+        placeholder="any",
+        key="outcome",
+        bind="query-params",
+    )
+    labels = {str(each): each for each in (rows.choices(attacks.LABEL) or [])} if attacks.LABEL in rows.columns else {}
+    of = label.selectbox("True class", list(labels), index=None, placeholder="any", key="label", bind="query-params")
+    contains = text.text_input("Text contains", key="contains", bind="query-params")
+    with reveal:
+        readable = revealed(settings.output, audit.manifest.audit_id, probe)
+    wanted = attacks.wanted(chosen, labels.get(of) if of else None, contains or "")
+    count = cache.row_count(audit.folder, probe, wanted)
+    if count == 0:
+        st.info("No attacked text is left by these filters.")
+        return
+    st.caption(f"{count:,} of {rows.total:,} texts")
+    _one(rows, wanted, readable)
+
+
+def _success(audit: Audit, probe: str) -> None:
+    """The rates of the attack with their intervals: raw and, where it was measured, filtered by meaning."""
+    rates = [metric for metric in audit.metrics if metric.key.startswith(f"{probe}/") and not metric.slice]
+    shown = [metric for metric in rates if metric.key.endswith("success_rate") and metric.value is not None]
+    for place, metric in zip(st.columns(max(1, len(shown[:4]))), shown[:4], strict=False):
+        line = views.metric_table([metric], audit.verdict).iloc[0]
+        place.metric(views.plain(metric.key.rpartition("/")[2].replace("_", " ")), line["value"])
+        place.caption(views.plain(f"{line['interval']}, n={metric.n}"))
+
+
+def _one(rows: Rows, wanted: RowFilter, readable: bool) -> None:
+    """The text that the address names, else the first."""
+    asked = st.query_params.get("case")
+    row = rows.find(asked) if asked else None
+    if asked and row is None:
+        st.info(views.plain(f"No row of this probe has the case {asked[:80]!r}; showing the first."))
+    if row is None:
+        case = str(rows.page(wanted, 1, 1)["case_id"].iloc[0])
+        row = rows.find(case)
+        assert row is not None
+    step(*rows.neighbours(wanted, row["case_id"]))
+    if readable:
+        changed = changes_html(row)
+        st.html(changed) if changed else st.info("This text was not changed.")
+    else:
+        st.info("Its texts are hidden. Switch on “Show texts” to read them.")
+    bars, told = st.columns(2)
+    with bars:
+        for name, value in attacks.scores(row):
+            st.progress(min(max(value, 0.0), 1.0), text=f"probability of the true class {name}: {value:.3f}")
+    told.table(views.markdown_table(("what", "value"), attacks.facts(row)), border="horizontal", width="content")
+    st.caption(views.plain(f"case {row['case_id']}"))
+
+
+show()

@@ -1,0 +1,93 @@
+"""Page: an audit beside others, by the cases that both have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+import streamlit as st
+
+from dashboards import cache, comparison, views
+from dashboards.audits import Audit, Entry
+from dashboards.charts import difference_chart
+from dashboards.choose import choose_audit
+from dashboards.reveal import revealed
+from dashboards.settings import Settings, read_settings
+from harness.errors import AssayError
+from harness.gate.verdict import Comparison, Flips
+
+_FLIPPED = 10  # cases of one direction on the page; the rows page has all
+
+
+def show() -> None:
+    """Draw the page."""
+    settings = read_settings()
+    left, right = st.columns(2)
+    with left:
+        audit = choose_audit("compare", settings)
+    if audit is None:
+        return
+    entries, _ = cache.entries(settings)
+    others = {entry.audit_id: entry for entry in entries if entry.audit_id != audit.manifest.audit_id and entry.audit}
+    with right:
+        against = st.multiselect(
+            "Against",
+            list(others),  # by their ids alone: the address holds what is shown
+            key="against",
+            bind="query-params",
+            placeholder="Choose audits to compare with",
+        )
+    if not against:
+        st.info("Choose one or more audits that measured the same cases: a baseline, or a variant of the checkpoint.")
+        return
+    for audit_id in against:
+        _against(audit, others[audit_id], settings)
+
+
+def _against(audit: Audit, entry: Entry, settings: Settings) -> None:
+    st.header(views.plain(f"{audit.manifest.name} against {entry.audit_id}"))
+    assert entry.audit is not None
+    try:
+        compared = cache.compared(audit, entry.audit)
+    except AssayError as error:
+        st.warning(views.plain(str(error)))
+        return
+    if not compared:
+        st.info("The two have no headline metric in common.")
+        return
+    data = comparison.chart_frame(compared)
+    for _, group in groupby(data["metric"].sort_values(), key=lambda name: name.rpartition("/")[0]):
+        st.altair_chart(difference_chart(data[data["metric"].isin(list(group))]), width="stretch")
+    st.caption("Right of the line: worse than the other audit. Line: confidence interval of the paired difference.")
+    st.dataframe(comparison.table(compared), hide_index=True, alt="Paired differences by metric")
+    _flips(audit, entry.audit, comparison.flipped(compared), settings)
+
+
+def _flips(audit: Audit, base: Audit, flipped: Sequence[Comparison], settings: Settings) -> None:
+    """The cases that only one of the two gets right, with their texts."""
+    if not flipped:
+        return
+    st.subheader("Flipped cases")
+    by_metric = {each.metric: each for each in flipped}
+    key = f"flips-{base.manifest.audit_id}"
+    metric = str(st.selectbox("Metric", list(by_metric), key=key))
+    flips = by_metric[metric].flips
+    assert flips is not None
+    probe = metric.rpartition("/")[0]
+    readable = revealed(settings.output, audit.manifest.audit_id, probe, key=f"reveal-{base.manifest.audit_id}")
+    for title, ids, count in _directions(flips):
+        st.markdown(f"**{title}: {count}**")
+        if ids:
+            shown = cache.rows(audit.folder, probe).cases(ids[:_FLIPPED])
+            private = cache.rows(audit.folder, probe).private()
+            st.dataframe(shown if readable else views.mask(shown, private), hide_index=True, alt=title)
+
+
+def _directions(flips: Flips) -> list[tuple[str, tuple[str, ...], int]]:
+    return [
+        ("Right there, wrong here", flips.worse_ids, flips.worse),
+        ("Wrong there, right here", flips.better_ids, flips.better),
+    ]
+
+
+show()

@@ -1,0 +1,1 @@
+"""StereoSet: what a language model holds likelier in a context, a stereotype, its opposite or nonsense."""

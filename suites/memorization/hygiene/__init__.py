@@ -1,0 +1,1 @@
+"""What must hold before a number about membership says anything: texts that do not differ, thresholds fixed apart."""

@@ -1,0 +1,1 @@
+"""Drawings of what the rows of an audit show."""

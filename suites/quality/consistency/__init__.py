@@ -1,0 +1,1 @@
+"""Does a model answer the same where a text means the same."""

@@ -1,0 +1,71 @@
+"""A real browser on a real server, over audits made without a model."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dashboards.launch import command, environment
+from tests.audit_folder import make_audit
+from tests.dashboards.attacked import write_attacked
+
+BLOCKED = "20260102T030405Z-sentiment-ab12"
+PASSED = "20260103T000000Z-good-0001"
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of a Chromium; skips where there is none."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no Chromium; apt-get install chromium")
+    return path
+
+
+@pytest.fixture(scope="session")
+def address(tmp_path_factory: pytest.TempPathFactory, chromium: str) -> Iterator[str]:
+    """A dashboard over two audits of one checkpoint, one of which holds hostile text."""
+    output = tmp_path_factory.mktemp("audits")
+    write_attacked(make_audit(output, BLOCKED, rows=300))
+    make_audit(output, PASSED, passes=True)
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+    cache = tmp_path_factory.mktemp("cache")
+    variables = {**os.environ, **environment(output, None), "ASSAY_CACHE": str(cache)}
+    server = subprocess.Popen(command(port), env={**variables, "PYTHONPATH": str(Path(__file__).parents[3])}, cwd=cache)
+    try:
+        _wait(f"http://127.0.0.1:{port}/_stcore/health", server)
+        yield f"http://localhost:{port}"
+    finally:
+        server.terminate()
+        server.wait()
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: str) -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])  # root has no sandbox
+        yield opened
+        opened.close()
+
+
+def _wait(url: str, server: subprocess.Popen[bytes]) -> None:
+    for _ in range(600):
+        assert server.poll() is None, "the dashboard ended"
+        try:
+            urllib.request.urlopen(url).close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError(f"{url} did not answer")

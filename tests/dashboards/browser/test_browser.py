@@ -1,0 +1,121 @@
+"""Each page in a real browser: it loads without an error of ours, links restore it, and no text of a row is run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.dashboards.browser.conftest import BLOCKED, PASSED
+
+pytestmark = pytest.mark.slow
+
+PAGES = {
+    "": "1 passed",
+    "audits": "2 of 2 audits",
+    f"audit?audit={BLOCKED}": "robust",
+    f"compare?audit={PASSED}&against={BLOCKED}": "sentiment against",
+    f"attacks?audit={BLOCKED}&probe=adversarial/deepwordbug": "3 of 3 texts",
+    f"rows?audit={BLOCKED}&probe=quality/classification": "300 of 300 rows",
+    f"report?audit={BLOCKED}": "Download report.html",
+}
+
+
+class Visit:
+    """A page in a tab of its own, with what its console said."""
+
+    def __init__(self, browser: Any, address: str, **settings: Any) -> None:
+        self._context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **settings})
+        self.tab = self._context.new_page()
+        self.errors: list[str] = []
+        self._address = address
+        self.tab.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.tab.on("console", lambda said: self.errors.append(said.text) if said.type == "error" else None)
+        self.tab.on("dialog", lambda dialog: self.errors.append(f"dialog: {dialog.message}"))
+
+    def go(self, path: str, said: str) -> Any:
+        """Open a page and wait for what it says; the tab."""
+        self.tab.goto(f"{self._address}/{path}")
+        self.tab.get_by_text(said).first.wait_for(timeout=20_000)
+        self.tab.locator("[data-testid=stSkeleton]").first.wait_for(state="detached", timeout=20_000)
+        return self.tab
+
+    def ours(self) -> list[str]:
+        """Errors but for those of Streamlit itself, which asks for its own health below a page's path."""
+        return [error for error in self.errors if "404" not in error]
+
+    def close(self) -> None:
+        self._context.close()
+
+
+@pytest.fixture
+def visit(browser: Any, address: str) -> Iterator[Visit]:
+    made = Visit(browser, address)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_loads_without_an_error_of_ours(visit: Visit, path: str) -> None:
+    tab = visit.go(path, PAGES[path])
+    assert tab.locator("[data-testid=stException]").count() == 0
+    assert visit.ours() == []
+    title = path.split("?")[0].capitalize() or "Releases"
+    assert title in tab.title()
+
+
+def test_no_text_of_a_row_is_run_or_read_as_markup(visit: Visit) -> None:
+    tab = visit.go(f"attacks?audit={BLOCKED}&probe=adversarial/deepwordbug&case=case-0", "case case-0")
+    tab.get_by_test_id("stCheckbox").get_by_text("Show texts").click()
+    tab.get_by_text("onerror=alert(1)").first.wait_for(timeout=30_000)
+    assert tab.locator("img[src=x]").count() == 0
+    assert tab.get_by_text("[link](http://evil.example)").count() > 0
+    assert tab.locator("a[href*='evil.example']").count() == 0
+    assert visit.ours() == []
+
+
+def test_a_filter_changes_the_address_and_a_link_restores_it(visit: Visit) -> None:
+    tab = visit.go(f"rows?audit={BLOCKED}&probe=quality/classification", "300 of 300 rows")
+    tab.get_by_label("Text contains").fill("was dull")
+    tab.keyboard.press("Enter")
+    tab.get_by_text("of 300 rows").filter(has_not_text="300 of 300").first.wait_for(timeout=30_000)
+    said = tab.get_by_text("of 300 rows").first.inner_text()
+    assert "contains=" in tab.url
+    link = tab.url.partition("/rows")[2]
+    again = visit.go(f"rows{link}", said)
+    assert again.get_by_label("Text contains").input_value() == "was dull"
+
+
+def test_the_keyboard_leads_from_one_attack_to_the_next(visit: Visit) -> None:
+    tab = visit.go(f"attacks?audit={BLOCKED}&probe=adversarial/deepwordbug", "case case-0")
+    tab.keyboard.press("ArrowRight")
+    tab.get_by_text("case case-1").wait_for(timeout=30_000)
+    assert "case=case-1" in tab.url
+    tab.keyboard.press("ArrowLeft")
+    tab.get_by_text("case case-0").wait_for(timeout=30_000)
+
+
+@pytest.mark.parametrize("settings", [{"color_scheme": "dark"}, {"viewport": {"width": 390, "height": 844}}])
+def test_dark_and_narrow(browser: Any, address: str, settings: dict[str, Any]) -> None:
+    visit = Visit(browser, address, **settings)
+    tab = visit.go("", "1 passed")
+    assert tab.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    colour = tab.evaluate("getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor")
+    assert (colour != "rgb(255, 255, 255)") == ("color_scheme" in settings)
+    assert visit.ours() == []
+    visit.close()
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_no_serious_accessibility_fault(visit: Visit, path: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    tab = visit.go(path, PAGES[path])
+    tab.wait_for_timeout(1500)  # charts are drawn after the page
+    found = axe.run(tab).response["violations"]
+    grave = [f"{each['id']}: {each['nodes'][0]['html'][:200]}" for each in found if each["impact"] in GRAVE]
+    assert [each for each in grave if not each.startswith(STREAMLITS)] == []
+
+
+GRAVE = ("serious", "critical")
+STREAMLITS = ("none yet",)

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from dashboards.rows import RowFilter, Rows, column_names, csv_bytes, open_rows, pages, parquet_bytes, parts_key
+from harness.errors import AuditError
+from harness.record.rows import row_parts
+from tests.audit_folder import make_audit
+
+TABLE = pa.table(
+    {
+        "case_id": ["a", "b", "c", "d"],
+        "status": ["ok", "ok", "error", "ok"],
+        "text": ["Fox (red)", "dog", None, "fox"],
+        "n": pa.array([3, 1, None, 2], pa.int64()),
+        "score": pa.array([0.5, float("nan"), None, 0.25], pa.float64()),
+        "tags": pa.array([["x", "y"], [], None, ["z"]], pa.list_(pa.string())),
+    }
+)
+
+
+def written(folder: Path, *parts: pa.Table) -> Rows:
+    """Rows of `suite/probe`, one file a part."""
+    rows = folder / "rows" / "suite__probe"
+    rows.mkdir(parents=True)
+    for number, part in enumerate(parts):
+        pq.write_table(part, rows / f"part-{number:06d}.parquet")
+    return open_rows(folder, "suite/probe")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (RowFilter(), "abcd"),
+        (RowFilter(status="error"), "c"),
+        (RowFilter(contains="FOX"), "ad"),
+        (RowFilter(contains="(red)"), "a"),
+        (RowFilter(contains=".*"), ""),
+        (RowFilter(contains="%"), ""),
+        (RowFilter(contains="' OR 1=1 --"), ""),
+        (RowFilter(values={"n": [1, 3]}), "ab"),
+        (RowFilter(values={"n": [None, 2]}), "cd"),
+        (RowFilter(values={"text": [None]}), "c"),
+        (RowFilter(ranges={"n": (2, 9)}), "ad"),
+        (RowFilter(ranges={"score": (0, 1)}), "ad"),
+        (RowFilter(sort="n"), "bdac"),
+        (RowFilter(sort="n", descending=True), "adbc"),
+        (RowFilter(sort="score", descending=True), "adbc"),
+        (RowFilter(status="ok", contains="o", ranges={"n": (1, 2)}, sort="text"), "bd"),
+    ],
+)
+def test_filters_and_order(tmp_path: Path, wanted: RowFilter, expected: str) -> None:
+    rows = written(tmp_path, TABLE)
+    assert list(rows.page(wanted, 1)["case_id"]) == list(expected)
+    assert rows.count(wanted) == len(expected)
+    read = pd.read_csv(io.BytesIO(csv_bytes(rows, wanted)))
+    assert read["case_id"].tolist() == list(expected)
+    assert pq.read_table(io.BytesIO(parquet_bytes(rows, wanted)))["case_id"].to_pylist() == list(expected)
+
+
+def test_pages_cover_every_row_once(tmp_path: Path) -> None:
+    ids = [f"{index:03d}" for index in range(101)]
+    rows = written(tmp_path, *(pa.table({"case_id": ids[at : at + 30]}) for at in range(0, 101, 30)))
+    seen = [case for number in range(1, pages(101) + 1) for case in rows.page(RowFilter(), number)["case_id"]]
+    assert seen == ids
+    assert (pages(0), pages(50), pages(51)) == (1, 1, 2)
+    assert rows.page(RowFilter(), 4).empty
+    assert rows.neighbours(RowFilter(), "050") == ("049", "051")
+    assert rows.neighbours(RowFilter(), "000") == (None, "001")
+    assert rows.neighbours(RowFilter(), "absent") == (None, None)
+    assert rows.neighbours(RowFilter(sort="case_id", descending=True), "050") == ("051", "049")
+
+
+def test_missing_numbers_stay_missing_and_nested_values_become_json(tmp_path: Path) -> None:
+    rows = written(tmp_path, TABLE)
+    shown = rows.page(RowFilter(), 1)
+    assert shown["n"].tolist()[:2] == [3, 1]
+    assert shown["n"].isna().tolist() == [False, False, True, False]
+    assert shown["tags"].tolist()[:2] == ['["x", "y"]', "[]"]
+    found = rows.find("a")
+    assert found is not None
+    assert found["tags"] == ["x", "y"]
+    assert rows.find("z") is None
+    assert list(rows.cases(["d", "gone", "a"])["case_id"]) == ["d", "a"]
+
+
+def test_a_csv_cell_is_no_formula(tmp_path: Path) -> None:
+    rows = written(tmp_path, pa.table({"case_id": ["a"], "text": ["=1+1"]}))
+    assert b"'=1+1" in csv_bytes(rows, RowFilter())
+
+
+def test_what_can_be_filtered_and_what_is_hidden(tmp_path: Path) -> None:
+    rows = open_rows(make_audit(tmp_path, rows=60).path, "quality/classification")
+    assert rows.total == 60
+    assert rows.damaged == ()
+    assert rows.choices("label") == ["negative", "positive", None]
+    assert rows.choices("correct") == [False, True, None]
+    assert rows.choices("text") is None
+    assert rows.bounds("tokens") == (8.0, 16.0)
+    assert "label" not in rows.numeric
+    assert rows.private() == ("text",)
+
+
+def test_the_key_changes_with_the_parts_and_repeats_are_shown_once(tmp_path: Path) -> None:
+    folder = make_audit(tmp_path)
+    before = parts_key(folder.path, "adversarial/deepwordbug")
+    assert parts_key(folder.path, "adversarial/deepwordbug") == before
+    (part,) = row_parts(folder.path, "adversarial/deepwordbug")
+    (part.parent / "part-000001.parquet").write_bytes(part.read_bytes())
+    after = parts_key(folder.path, "adversarial/deepwordbug")
+    assert after != before
+    os.utime(part, ns=(1, 1))
+    assert parts_key(folder.path, "adversarial/deepwordbug") != after
+    rows = open_rows(folder.path, "adversarial/deepwordbug")
+    assert rows.total == rows.count(RowFilter()) == 40
+    assert list(rows.page(RowFilter(), 1)["queries"]) == list(range(10, 50))
+
+
+def test_damaged_parts_are_named_and_the_rest_is_read(tmp_path: Path) -> None:
+    folder = make_audit(tmp_path)
+    (part,) = row_parts(folder.path, "adversarial/deepwordbug")
+    (part.parent / "part-000001.parquet").write_bytes(b"not parquet")
+    rows = open_rows(folder.path, "adversarial/deepwordbug")
+    assert rows.total == 40
+    assert rows.damaged[0].startswith("part-000001.parquet: ")
+    part.write_bytes(b"")
+    assert open_rows(folder.path, "adversarial/deepwordbug").total == 0
+
+
+def test_a_part_damaged_behind_its_footer_is_one_sentence(tmp_path: Path) -> None:
+    folder = make_audit(tmp_path)
+    (part,) = row_parts(folder.path, "quality/classification")
+    data = bytearray(part.read_bytes())
+    footer = int.from_bytes(data[-8:-4], "little") + 8
+    data[4:-footer] = b"\xff" * (len(data) - footer - 4)
+    part.write_bytes(data)
+    with pytest.raises(AuditError, match="these rows cannot be read"):
+        open_rows(folder.path, "quality/classification").page(RowFilter(), 1)
+
+
+def test_lists_beside_json_text_of_an_older_part_of_the_same_audit(tmp_path: Path) -> None:
+    lists = pa.array([[0.25, 0.75], None], pa.list_(pa.float64()))
+    rows = written(
+        tmp_path / "a [folder] with a pattern * ?",
+        pa.table({"case_id": ["a"], "votes": ["[1, 2]"]}),
+        pa.table({"case_id": ["b", "c"], "votes": lists}),
+        pa.table({"case_id": ["d"], "votes": pa.nulls(1)}),
+    )
+    assert not rows.damaged
+    assert rows.page(RowFilter(), 1)["votes"].tolist()[:2] == ["[1, 2]", "[0.25,0.75]"]
+    assert rows.page(RowFilter(), 1)["votes"].isna().tolist() == [False, False, True, True]
+
+
+def test_names_that_are_words_of_sql_or_hold_quotes(tmp_path: Path) -> None:
+    rows = written(tmp_path, pa.table({"case_id": ["a", "b"], "case": ["x", "y"], 'odd "name"': [1, 2]}))
+    assert list(rows.page(RowFilter(values={'odd "name"': [2]}, sort="case"), 1)["case"]) == ["y"]
+    assert column_names(tmp_path, "suite/probe") == {"case_id", "case", 'odd "name"'}

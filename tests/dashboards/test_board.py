@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+from dashboards.audits import Audit, Entry, read_entry
+from dashboards.board import counted, grid, releases
+from harness.gate.decide import Policy, decide
+from harness.record.folder import Status
+from tests.audit_folder import GATES, make_audit
+
+
+def entries(folder: Path, **audits: bool) -> list[Entry]:
+    """Audits by id, each with whether it passes."""
+    return [read_entry(make_audit(folder, audit, passes=passes)) for audit, passes in audits.items()]
+
+
+def test_the_newest_verdict_stands_and_the_others_are_its_history(tmp_path: Path) -> None:
+    found = entries(tmp_path, a=False, b=True, c=False)
+    (line,) = releases(found)
+    assert line.audit.manifest.audit_id == "c"
+    assert line.history == "✖ ✔ ✖"
+    assert line.in_the_way()[0].gate.id == "robust"
+    assert counted([line]) == "1 blocked"
+
+
+def test_what_changed_since_the_audit_before(tmp_path: Path) -> None:
+    (line,) = releases(entries(tmp_path, a=True, b=False))
+    changes = line.changes()
+    assert any(change.startswith("robust") and change.endswith("✔ → ✖") for change in changes)
+    assert any(change.startswith("calibrated") and "new" in change for change in changes)
+    (first,) = releases(entries(tmp_path / "other", a=True))
+    assert first.changes() == []
+
+
+def test_undecided_damaged_and_running_audits_are_no_releases(tmp_path: Path) -> None:
+    running = read_entry(make_audit(tmp_path, "running", status=Status.INTERRUPTED))
+    assert releases([running, Entry("damaged", damage="cut off")]) == []
+
+
+def waived(audit: Audit, until: date) -> Audit:
+    gates = [{**GATES[2], "waiver": {"until": until, "by": "Ada", "reason": "known"}}]
+    policy = Policy.model_validate({"name": "release", "gates": gates})
+    return replace(audit, verdict=decide(policy, audit.metrics, today=date(2026, 1, 2)))
+
+
+def test_a_waiver_says_who_answers_and_how_long(tmp_path: Path) -> None:
+    (entry,) = entries(tmp_path, a=False)
+    assert entry.audit is not None
+    (line,) = releases([replace(entry, audit=waived(entry.audit, date(2026, 1, 31)))])
+    assert line.waivers(date(2026, 1, 21)) == ["robust: Ada until 2026-01-31 (10 days left)"]
+    assert line.waivers(date(2026, 2, 1)) == ["robust: Ada ended 2026-01-31"]
+
+
+def test_every_gate_against_every_checkpoint(tmp_path: Path) -> None:
+    one = read_entry(make_audit(tmp_path, "one", spec={"name": "one"}))
+    two = read_entry(make_audit(tmp_path, "two", passes=True, spec={"name": "two"}))
+    table = grid(releases([one, two])).set_index("gate")
+    assert list(table.columns) == ["one", "two"]  # what blocks stands first
+    assert list(table.loc["robust", ["one", "two"]]) == ["✖ block", "✔ pass"]
+    assert table.loc["fair", "two"] == ""

@@ -1,0 +1,74 @@
+"""Files of questions as users write them: what each answer means, and one sentence for what is wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.data.datasets import DataSource, load_dataset
+from harness.errors import DataError
+from suites.quality.multiple_choice.questions import Question, Questions, read_questions
+
+
+def read(folder: Path, *rows: dict[str, Any], **source: Any) -> list[Question]:
+    path = folder / "questions.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return read_questions(load_dataset(DataSource(source=str(path), **source), Questions))
+
+
+def row(answer: Any, choices: str = '["red", "green", "blue"]') -> dict[str, Any]:
+    return {"question": "Which colour?", "choices": choices, "answer": answer}
+
+
+@pytest.mark.parametrize(
+    ("answers", "labels"),
+    [
+        (["green", "red"], [1, 0]),
+        (["B", "c"], [1, 2]),
+        ([0, 2], [0, 2]),
+        ([1, 3], [0, 2]),
+        (["0", "blue"], [0, 2]),
+    ],
+)
+def test_an_answer_is_a_text_a_letter_or_a_number(answers: list[Any], labels: list[int], tmp_path: Path) -> None:
+    assert [question.label for question in read(tmp_path, *map(row, answers))] == labels
+
+
+def test_choices_may_have_a_column_each(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {"question": "1 + 1?", "A": "2", "B": "3", "C": None, "answer": "A"},
+        {"question": "2 + 2?", "A": "3", "B": "5", "C": "4", "answer": "C"},
+    ]
+    found = read(tmp_path, *rows, columns={"choice_1": "A", "choice_2": "B", "choice_3": "C"})
+    assert [(question.choices, question.label) for question in found] == [(("2", "3"), 0), (("3", "5", "4"), 2)]
+
+
+def test_a_choice_that_is_a_number_is_meant_by_its_text(tmp_path: Path) -> None:
+    (found,) = read(tmp_path, row("2", '["4", "2", "0"]'))
+    assert found.label == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "why"),
+    [
+        ([row("")], r"row 1, column 'answer': has no right answer"),
+        ([row("green"), row("white")], r"row 2: the answer 'white' is none of its 3 choices"),
+        ([row("D"), row("A")], r"row 1: the answer 'D' is none of its 3 choices"),
+        ([row("red", '["red"]')], r"row 1: one choice, nothing to choose from"),
+        ([row("red", "[]")], r"row 1: no choice, nothing to choose from"),
+        ([row("red", '["red", "red "]')], r"row 1: the choice 'red' is there twice"),
+        ([row("red", '["red", ""]')], r"row 1: choice 2 is empty"),
+        ([row("red", "red, green")], r"row 1: choices 'red, green' are no JSON list of texts"),
+        ([row("red", '["red", 2]')], r"are no JSON list of texts"),
+        ([row(1), row(2)], r"could count from 0 or from 1"),
+        ([{"question": "x", "answer": "y"}], r"no column with choices"),
+        ([{**row("red"), "question": " "}], r"row 1, column 'question': is empty"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(rows: list[dict[str, Any]], why: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=why) as caught:
+        read(tmp_path, *rows)
+    assert "\n" not in str(caught.value)

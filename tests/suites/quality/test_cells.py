@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import pytest
+
+from suites.quality.cells import json_strings, one_or_more
+
+
+@pytest.mark.parametrize(
+    ("cell", "strings", "texts"),
+    [
+        ('["a", "b c", " "]', ["a", "b c", " "], ["a", "b c"]),
+        ("[]", [], []),
+        ("[1, 2]", None, ["[1, 2]"]),
+        ("[sic] a text", None, ["[sic] a text"]),
+        (" plain ", None, [" plain "]),
+        ("  ", None, []),
+    ],
+)
+def test_a_cell_is_a_list_or_a_text(cell: str, strings: list[str] | None, texts: list[str]) -> None:
+    assert json_strings(cell) == strings
+    assert one_or_more(cell) == texts
+
+
+def test_an_empty_cell_holds_none() -> None:
+    assert one_or_more(None) == one_or_more(float("nan")) == []
