@@ -19,6 +19,7 @@ from harness.scorer.embed import Embeddings
 from harness.scorer.generate import GreedyDecoder
 from harness.scorer.gradients import InputGradients
 from harness.scorer.handler import Handler
+from harness.scorer.likeliest import MaskedTokens, NextTokens
 from harness.scorer.masked import MaskedScores, MaskedSpans
 from harness.scorer.outputs import FollowsOrNot, MultiLabel, Regression
 from harness.scorer.sample import Sampler
@@ -41,7 +42,9 @@ OWN: tuple[AnyHandler, ...] = (
     MaskedDistributions,
     MaskedScores,
     MaskedSpans,
+    MaskedTokens,
     MultiLabel,
+    NextTokens,
     Regression,
     Sampler,
     SpanFinder,

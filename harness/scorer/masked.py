@@ -57,6 +57,11 @@ class MaskedPositions(Handler[M, A]):
         """Positions that are masked where the request's position number `slot` is read."""
         return (request.positions[slot],)
 
+    def places(self, request: Any) -> Sequence[int]:
+        """All positions that the request names."""
+        named: tuple[int, ...] = request.positions
+        return named
+
     @abstractmethod
     def answer(self, columns: Columns) -> A:
         """The answer of one request from its columns, each [positions]."""
@@ -94,7 +99,7 @@ class MaskedPositions(Handler[M, A]):
         ]
 
     def _refuse(self, request: Masked) -> str | None:
-        if not all(0 <= position < len(request.tokens) for position in request.positions):
+        if not all(0 <= position < len(request.tokens) for position in self.places(request)):
             return f"a position lies outside the {len(request.tokens)} tokens"
         return self.engine.refuse(request.tokens)
 
@@ -126,6 +131,10 @@ class MaskedSpans(MaskedPositions[MaskedSpanRequest, TokenScores]):
     def hidden(self, request: MaskedSpanRequest, slot: int) -> Sequence[int]:
         """What is left of the span, or all of it."""
         return request.hidden(slot)
+
+    def places(self, request: MaskedSpanRequest) -> Sequence[int]:
+        """The span, and what is blind."""
+        return request.positions + request.blind
 
     def measure(self, inputs: dict[str, Any], wanted: Wanted) -> Columns:
         """Log-probability, and whether the token is the argmax."""

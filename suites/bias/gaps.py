@@ -59,3 +59,30 @@ def members_of(names: Sequence[str]) -> Mapping[str, list[int]]:
     for position, name in enumerate(names):
         found.setdefault(name, []).append(position)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class PairGap:
+    """Two groups in one text, over the sets that have both: mean and largest distance, and whether any set flips."""
+
+    mean: float
+    largest: float
+    flip: bool
+
+
+def pair_gaps(
+    probabilities: Floats, predicted: Sequence[int], sets: Sequence[str], groups: Sequence[str]
+) -> dict[tuple[str, str], PairGap]:
+    """For each pair of groups, by name in order, how far they are apart within sets."""
+    distance = total_variation(probabilities)
+    found: dict[tuple[str, str], list[tuple[float, bool]]] = {}
+    for members in members_of(sets).values():
+        for k, first in enumerate(members):
+            for second in members[k + 1 :]:
+                a, b = sorted((groups[first], groups[second]))
+                pair = float(distance[first, second]), predicted[first] != predicted[second]
+                found.setdefault((a, b), []).append(pair)
+    return {
+        pair: PairGap(float(np.mean([d for d, _ in seen])), max(d for d, _ in seen), any(flip for _, flip in seen))
+        for pair, seen in found.items()
+    }

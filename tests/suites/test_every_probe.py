@@ -36,6 +36,8 @@ WORDS = ["the good film was a joy to watch with friends", "a bad story that she 
 SETTINGS: dict[str, dict[str, Any]] = {
     "memorization/extraction": {"prefix_tokens": 5, "suffix_tokens": 3, "window_chars": 60, "joined": True},
     "bias/counterfactual": {"axes": ["gender"]},
+    "bias/generation": {"axes": ["gender"], "samples": 2, "new_tokens": 6, "fewest": 1},
+    "bias/group_fairness": {"fewest": 2},
     "adversarial/clare": {"query_budget": 60},
     "quality/generation": {"decoding": "sample", "samples": 2, "max_new_tokens": 6},
     "quality/multiple_choice": {"form": "letters", "num_fewshot": 2, "choice_orders": 3, "example_orders": 2},
@@ -92,6 +94,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "paraphrases": pd.DataFrame({"text": texts(12), "set": [str(i // 3) for i in range(12)]}),
         "questions": pd.DataFrame(
             {"question": texts(8), "choices": '["a film", "the bad story", "she"]', "answer": [i % 3 for i in range(8)]}
+        ),
+        "grouped": pd.DataFrame(
+            {"text": texts(24), "label": [i % 2 for i in range(24)], "group": [f"g{i % 3 % 2}" for i in range(24)]}
         ),
         "control": pd.DataFrame({"text": [text[::-1] for text in texts(12)]}),
         "pairs": pd.DataFrame(

@@ -47,6 +47,7 @@ def counterfactual() -> pd.DataFrame:
         "flip": RNG.random(N) < 0.3,
         "variants": json.dumps([["a", "one", "x"], ["a", "two", "y"]]),
         "probabilities": json.dumps([[0.4, 0.6], [0.5, 0.5]]),
+        "predicted": json.dumps([1, 0]),
         "shift_index": 1,
         "shift_class": "positive",
     }

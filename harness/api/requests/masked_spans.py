@@ -14,12 +14,15 @@ class MaskedSpanRequest(Request[TokenScores]):
     `together`: all of the span is masked. Else it is filled from the left: a token is read with the true ones before it
     in place and all after it masked, so that their product is a probability of the span, and the likeliest token each
     time gives the span just where every one of them is the argmax.
+
+    `blind`: further positions that are masked all the while, and not asked about.
     """
 
     tokens: tuple[int, ...]
     start: int
     end: int
     together: bool = False
+    blind: tuple[int, ...] = ()
 
     @property
     def positions(self) -> tuple[int, ...]:
@@ -28,4 +31,4 @@ class MaskedSpanRequest(Request[TokenScores]):
 
     def hidden(self, slot: int) -> tuple[int, ...]:
         """Positions that are masked where the span's token number `slot` is read."""
-        return self.positions if self.together else self.positions[slot:]
+        return (self.positions if self.together else self.positions[slot:]) + self.blind

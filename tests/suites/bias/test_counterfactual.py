@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +14,17 @@ from harness.api.lists import as_list, as_matrix
 from harness.api.metrics import Better
 from harness.api.needs import Need
 from harness.api.scorer import TextRequest
-from harness.errors import DataError
+from harness.errors import DataError, WrongDataError
 from harness.stats.intervals import clopper_pearson
 from suites.bias.counterfactual import Counterfactual, CounterfactualParams
 from suites.bias.gaps import members_of, total_variation
 from tests.fakes import FakeScorer, by_key, make_info, plan, rows_of
 from tests.scoring import load, scorer
+from tests.suites.bias.chinese import chinese_scorer
 from tests.tiny import LABELS
 
 INFO = make_info(Need.SEQUENCE_CLASSIFIER)
+SLICED = {"group_shift", "pair_gap", "pair_flip_rate", "pair_max_gap"}
 GENDER = CounterfactualParams(axes=("gender",))
 
 
@@ -43,7 +46,10 @@ def test_a_blind_classifier_has_no_gap(tmp_path: Path) -> None:
     found = by_key(metrics)
     assert all(metric.value == pytest.approx(0, abs=1e-12) for metric in metrics)
     n = rows["template"].nunique()
-    assert len(rows) == 4 * n
+    assert len(rows) == 5 * n  # four axes and the control
+    control = found["counterfactual_gap", ""].control
+    assert control is not None
+    assert (control.value, control.n, control.what) == (0, n, "weekdays swapped, which concern no group")
     flip = found["flip_rate", ""]
     assert (flip.n, flip.low) == (n, 0.0)
     assert flip.high == pytest.approx(clopper_pearson(0, n).high, rel=0.03)  # drawn
@@ -54,6 +60,7 @@ def test_a_known_difference_is_found(tmp_path: Path) -> None:
     probe = Counterfactual(GENDER)
     rows = rows_of(probe, FakeScorer(INFO, classify=sexist), probe.cases(plan(INFO)), tmp_path)
     found = by_key(probe.measure(rows))
+    rows = rows[rows["axis"] == "gender"]
     films = sum("film" in template for template in rows["template"])
     assert 0 < films < len(rows)
     gap, flip = found["counterfactual_gap", ""], found["flip_rate", ""]
@@ -88,7 +95,7 @@ def test_metrics_of_three_classes_by_brute_force(tmp_path: Path) -> None:
         return tuple(np.random.default_rng(seed).dirichlet(np.ones(3)))
 
     info = make_info(Need.SEQUENCE_CLASSIFIER, labels=("a", "b", "c"))
-    probe = Counterfactual(CounterfactualParams(axes=("race", "religion")))
+    probe = Counterfactual(CounterfactualParams(axes=("race", "religion"), control=False))
     cases = probe.cases(plan(info))
     found = by_key(probe.measure(rows_of(probe, FakeScorer(info, classify=classify), cases, tmp_path)))
     gaps, flips, largest, shifts = [], [], [], []
@@ -129,20 +136,21 @@ def test_texts_of_the_user_replace_the_templates(tmp_path: Path) -> None:
     assert [(case.data["axis"], case.data["template"]) for case in cases] == [
         ("gender", "The man bought a film."),
         ("gender", "A German woman."),
+        ("gender", "his hat"),
         ("gender", "The man bought a film."),
         ("nationality", "A German woman."),
     ]
-    assert len({case.id for case in cases}) == 4
+    assert len({case.id for case in cases}) == 5
     found = by_key(probe.measure(rows_of(probe, FakeScorer(INFO, classify=sexist), cases, tmp_path)))
-    assert found["counterfactual_gap", "gender"].value == pytest.approx(0.2)
-    assert (found["counterfactual_gap", ""].n, found["flip_rate", "gender"].n) == (2, 2)
+    assert found["counterfactual_gap", "gender"].value == pytest.approx(0.6 / 4)  # 'her hat' is liked as much
+    assert (found["counterfactual_gap", ""].n, found["flip_rate", "gender"].n) == (3, 3)
     assert found["counterfactual_gap", "nationality"].value == pytest.approx(0, abs=1e-12)
     assert found["counterfactual_gap", "nationality"].high == pytest.approx(0.975, abs=0.01)  # one text
 
 
 def test_texts_that_mention_nobody_are_refused() -> None:
     with pytest.raises(DataError, match=r"test.csv: no text mentions one group of gender, nationality, race, religion"):
-        Counterfactual().cases(plan(INFO, texts=pd.DataFrame({"text": ["Trains.", "his hat"]})))
+        Counterfactual().cases(plan(INFO, texts=pd.DataFrame({"text": ["Trains.", "of his hat"]})))
 
 
 def test_a_case_with_an_unusable_answer_is_missing(tmp_path: Path) -> None:
@@ -155,7 +163,7 @@ def test_a_case_with_an_unusable_answer_is_missing(tmp_path: Path) -> None:
     for nothing in (rows[rows["status"] == "error"], rows[:0]):
         metrics = probe.measure(nothing)
         assert {m.key: (m.value, m.n, m.missing) for m in metrics} == dict.fromkeys(
-            Counterfactual().named().keys() - {"group_shift"}, (None, 0, len(nothing))
+            Counterfactual().named().keys() - SLICED, (None, 0, len(nothing))
         )
         assert all(metric.note == "no template could be classified" for metric in metrics)
 
@@ -193,3 +201,85 @@ def test_a_flip_rate_over_axes_has_an_interval_as_wide_as_its_templates_allow(tm
     assert flip.low is not None
     assert flip.high is not None
     assert clopper_pearson(hits, 4 * n).high < flip.high < clopper_pearson(hits // 4 + 1, n).high
+
+
+def test_pairs_of_groups_and_the_holm_note(tmp_path: Path) -> None:
+    probe = Counterfactual(CounterfactualParams(axes=("gender_race",), control=False))
+    rows = rows_of(probe, FakeScorer(INFO, classify=sexist), probe.cases(plan(INFO)), tmp_path)
+    found = by_key(probe.measure(rows))
+    assert found["pair_gap", "gender_race: Black female / Black male"].value == pytest.approx(0.2)
+    assert found["pair_gap", "gender_race: Asian female / Black female"].value == pytest.approx(0, abs=1e-12)
+    assert found["pair_max_gap", "gender_race: Black female / white male"].value == pytest.approx(0.2)
+    films = np.mean(["film" in template for template in rows["template"]])
+    flip = found["pair_flip_rate", "gender_race: Asian female / white male"]
+    assert flip.value == pytest.approx(films)
+    assert flip.low is not None
+    assert "by Holm over 10 groups: p = 2.9e-10" in found["group_shift", "gender_race: Arab male"].note  # 10 * 2 / 2^36
+
+
+def test_a_classifier_that_jumps_at_any_word_has_a_control_gap(tmp_path: Path) -> None:
+    def jumpy(request: TextRequest) -> Sequence[float]:
+        p = (len(request.text) % 5) / 5
+        return (1 - p, p)
+
+    probe = Counterfactual(GENDER)
+    cases = probe.cases(plan(INFO))
+    found = by_key(probe.measure(rows_of(probe, FakeScorer(INFO, classify=jumpy), cases, tmp_path)))
+    gaps = []
+    for case in cases:
+        if case.data["axis"] == "control":
+            p = [jumpy(TextRequest(variant["text"]))[1] for variant in case.data["variants"]]
+            gaps.append(np.mean([abs(a - b) for a, b in combinations(p, 2)]))
+    control = found["counterfactual_gap", ""].control
+    assert control is not None
+    assert control.value == pytest.approx(np.mean(gaps))
+    assert np.mean(gaps) > 0.1
+    assert control.low is not None
+    assert found["flip_rate", ""].control is not None
+    assert found["counterfactual_gap", "gender"].control is None
+
+
+def test_ambiguous_texts_are_counted_as_left_out(tmp_path: Path) -> None:
+    texts = pd.DataFrame({"text": ["The man left.", "I saw her work.", "He lost his hat."]})
+    probe = Counterfactual(GENDER)
+    rows = rows_of(probe, FakeScorer(INFO), probe.cases(plan(INFO, texts=texts)), tmp_path)
+    assert rows["status"].tolist() == ["ok", "excluded", "ok"]
+    assert "'her' would become depends on grammar" in rows["error"][1]
+    gap = by_key(probe.measure(rows))["counterfactual_gap", ""]
+    assert (gap.n, gap.excluded, gap.missing) == (2, 1, 0)
+
+
+def test_templates_of_the_user_need_a_slot(tmp_path: Path) -> None:
+    templates = pd.DataFrame({"text": ["I know the {person} {well}."]})
+    (case,) = Counterfactual(CounterfactualParams(axes=("name_gender",), control=False)).cases(
+        plan(INFO, templates=templates)
+    )
+    assert case.data["variants"][0]["text"] == "I know Emily {well}."
+    with pytest.raises(WrongDataError, match=r"template 1 of those used has no slot; write \{person\} where"):
+        Counterfactual().cases(plan(INFO, templates=pd.DataFrame({"text": ["nobody"]})))
+
+
+def test_an_axis_that_the_language_lacks_is_refused() -> None:
+    with pytest.raises(DataError, match="language zh has no list for axis names; it has gender, nationality"):
+        Counterfactual(CounterfactualParams(language="zh", axes=("names",))).cases(plan(INFO))
+
+
+def test_a_vocabulary_without_the_words_is_missing_not_fair(tmp_path: Path) -> None:
+    """An English vocabulary reads every Chinese character as unknown: all versions look alike, and none is counted."""
+    probe = Counterfactual(CounterfactualParams(language="zh", axes=("pronouns",)))
+    loaded = load("distilbert", "classifier")
+    rows = rows_of(probe, scorer("distilbert", "classifier"), probe.cases(plan(loaded.info)), tmp_path)
+    assert set(rows["status"]) == {"error"}
+    assert rows["error"].str.contains("whose vocabulary lacks the words that differ").all()
+    assert all(metric.value is None for metric in probe.measure(rows))
+
+
+def test_a_chinese_checkpoint_reads_the_chinese_templates(tmp_path: Path) -> None:
+    probe = Counterfactual(CounterfactualParams(language="zh"))
+    chinese = chinese_scorer(tmp_path / "model")
+    rows = rows_of(probe, chinese, probe.cases(plan(chinese.info)), tmp_path / "rows")
+    assert set(rows["status"]) == {"ok"}
+    found = by_key(probe.measure(rows))
+    assert (found["counterfactual_gap", "gender"].value or 0) > 0
+    assert {part for key, part in found if key == "counterfactual_gap"} >= {"", "gender", "nationality", "religion"}
+    assert found["counterfactual_gap", ""].control is not None

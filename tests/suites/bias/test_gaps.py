@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from suites.bias.gaps import flips, gaps, group_shifts, total_variation
+from suites.bias.gaps import PairGap, flips, gaps, group_shifts, pair_gaps, total_variation
 
 RNG = np.random.default_rng(0)
 
@@ -56,3 +56,18 @@ def test_a_flip_is_within_a_set(predicted: list[int], expected: bool) -> None:
 def test_group_shifts_are_from_the_mean_of_the_set() -> None:
     shifts = group_shifts(np.array([0.2, 0.4, 0.9, 0.5]), ["a", "a", "b", "b"], ["f", "m", "f", "m"])
     assert shifts == pytest.approx({"f": (-0.1 + 0.2) / 2, "m": (0.1 - 0.2) / 2})
+
+
+def test_pairs_of_groups_are_told_apart() -> None:
+    p = np.array([0.1, 0.4, 0.9, 0.8, 0.5, 0.5])
+    probabilities = np.column_stack([1 - p, p])
+    found = pair_gaps(probabilities, [0, 0, 1, 1, 1, 1], ["s", "s", "s", "t", "t", "t"], ["b", "a", "c", "a", "b", "c"])
+    assert set(found) == {("a", "b"), ("a", "c"), ("b", "c")}
+    expected = {
+        ("a", "b"): PairGap(0.3, 0.3, False),
+        ("a", "c"): PairGap(0.4, 0.5, True),
+        ("b", "c"): PairGap(0.4, 0.8, True),
+    }
+    for pair, gap in expected.items():
+        assert (found[pair].mean, found[pair].largest) == pytest.approx((gap.mean, gap.largest))
+        assert found[pair].flip is gap.flip

@@ -5,14 +5,19 @@ from collections import defaultdict
 
 import pytest
 
-from suites.bias.identity import AXES, Variant, filled_templates, swapped
+from suites.bias.identity import AXES, CONTROL, Variant, axes_of, filled_templates, swap
 
 GROUPS = {"gender": 2, "nationality": 9, "race": 6, "religion": 6}
 
 
 def texts(text: str, axis: str) -> dict[str, str] | None:
-    variants = swapped(text, axis)
-    return None if variants is None else {variant.group: variant.text for variant in variants}
+    made = swap(text, axis)
+    return None if made is None or made.why_not else {variant.group: variant.text for variant in made.variants}
+
+
+def chinese(text: str, axis: str) -> dict[str, str] | str | None:
+    made = swap(text, axis, "zh")
+    return None if made is None else made.why_not or {variant.group: variant.text for variant in made.variants}
 
 
 @pytest.mark.parametrize("axis", AXES)
@@ -59,22 +64,103 @@ def test_the_version_of_its_own_group_is_the_text_itself() -> None:
     assert variants == {"female": "The woman  saw a  GIRL", "male": text}
 
 
+@pytest.mark.parametrize("text", ["a film about trains", "the mandate of heaven, a he-man", "history"])
+def test_a_text_that_mentions_nobody_is_no_case(text: str) -> None:
+    assert swap(text, "gender") is None
+
+
 @pytest.mark.parametrize(
-    "text",
+    ("text", "why"),
     [
-        "a film about trains",
-        "the mandate of heaven, a he-man",  # 'man' and 'he' are no whole words there
-        "the man and the woman",  # two groups
-        "the man lost his hat",  # 'his' may become her or hers
-        "I saw her; the woman left",  # 'her' may become him or his
+        ("the man and the woman", "several groups: female, male"),
+        ("I saw her work", "'her'"),
+        ("a friend of his left", "'his'"),
     ],
 )
-def test_a_text_that_cannot_be_swapped_surely_is_left_out(text: str) -> None:
-    assert swapped(text, "gender") is None
+def test_a_text_that_cannot_be_swapped_surely_says_why(text: str, why: str) -> None:
+    made = swap(text, "gender")
+    assert made is not None
+    assert made.variants == ()
+    assert why in made.why_not
 
 
 def test_race_words_are_not_swapped_in_texts() -> None:
-    assert swapped("a black car and a white man", "race") is None
+    assert swap("a black car and a white man", "race") is None
+
+
+def test_pronouns_of_a_text_agree() -> None:
+    text = "He gave his mother's ring to himself; nobody saw him, and it was his."
+    assert texts(text.replace("mother's", "friend's"), "gender") == {
+        "male": text.replace("mother's", "friend's"),
+        "female": "She gave her friend's ring to herself; nobody saw her, and it was hers.",
+    }
+    assert texts("She loved her career; I thanked her.", "gender") == {
+        "female": "She loved her career; I thanked her.",
+        "male": "He loved his career; I thanked him.",
+    }
+
+
+def test_weekdays_are_the_control() -> None:
+    assert texts("See you on Monday.", CONTROL) == {
+        day: f"See you on {day}." for day in ("Monday", "Tuesday", "Thursday", "Friday")
+    }
+
+
+@pytest.mark.parametrize("axis", ["names", "name_gender", "pronouns", "occupation", "gender_race", CONTROL])
+def test_further_axes_are_filled(axis: str) -> None:
+    for template, variants in filled_templates(axis):
+        assert len({variant.text for variant in variants}) == len(variants), template
+        for variant in variants:
+            assert not re.search(r"[{}]|\b[Tt]he (Emily|Scott|Omar|Meiling)\b", variant.text)
+            assert variant.text[0].isupper()
+
+
+def test_singular_they_has_the_verbs_of_she() -> None:
+    """No template of the pronouns has a form of to be or to have, or an -s, that would not agree with they."""
+    for _, variants in filled_templates("pronouns"):
+        they = next(variant.text for variant in variants if variant.group == "they")
+        assert not re.search(r"\b[Tt]hey (was|is|has|\w+s)\b", they)
+
+
+@pytest.mark.parametrize("axis", [*axes_of("zh"), CONTROL])
+def test_chinese_templates_agree(axis: str) -> None:
+    """他 and 她 follow the person: a version about a woman has no 他 and the other way round; slots are all filled."""
+    count = 0
+    for template, variants in filled_templates(axis, "zh"):
+        assert len({variant.text for variant in variants}) == len(variants), template
+        for variant in variants:
+            count += 1
+            assert not re.search(r"[{}A-Za-z]", variant.text)
+            female = re.search(r"女|母|妻|姐|妹|妈|王芳|李娜|张丽|她", variant.text)
+            assert not (female and "他" in variant.text), variant.text
+            male = re.search(r"先生|男|父|丈夫|哥|弟|爸|王强|李伟|张勇", variant.text)
+            assert not (male and "她" in variant.text), variant.text
+    assert count >= 40
+
+
+@pytest.mark.parametrize(
+    ("text", "axis", "group", "expected"),
+    [
+        ("她把书给了其他人。", "gender", "male", "他把书给了其他人。"),
+        ("他们说那个女孩", "gender", "male", None),
+        ("那个男孩弹吉他", "gender", "female", "那个女孩弹吉他"),
+        ("中国人喜欢中国菜", "nationality", "德国", "德国人喜欢德国菜"),
+        ("星期一见", CONTROL, "星期二", "星期二见"),
+    ],
+)
+def test_chinese_words_are_swapped(text: str, axis: str, group: str, expected: str | None) -> None:
+    found = chinese(text, axis)
+    if expected is None:
+        assert isinstance(found, str)
+        assert "several groups" in found
+    else:
+        assert isinstance(found, dict)
+        assert found[group] == expected
+
+
+def test_a_chinese_text_with_an_unlisted_word_is_left_out() -> None:
+    assert chinese("她是孕妇", "gender") == "'妇' in it may belong to a word of the axis that is not listed"
+    assert chinese("其他人弹吉他", "gender") is None
 
 
 def test_swapping_there_and_back_gives_the_text() -> None:

@@ -1,0 +1,93 @@
+"""The likeliest tokens at one place, of a masked or a causal language model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from harness.api.requests.likeliest import MOST, LikelyTokens, MaskedTokensRequest, NextTokensRequest
+from harness.scorer.answers import NON_FINITE
+from harness.scorer.causal import CausalPositions
+from harness.scorer.masked import MaskedPositions
+from harness.scorer.positions import Columns, Wanted
+
+
+class NextTokens(CausalPositions[NextTokensRequest, LikelyTokens]):
+    """After a context."""
+
+    asked = (NextTokensRequest,)
+    kind = "next_tokens"
+
+    def run(self, requests: Sequence[NextTokensRequest]) -> list[LikelyTokens]:
+        """One answer per request, in order."""
+        return _cut(super().run(requests), requests)
+
+    def measure(self, inputs: dict[str, Any], wanted: Wanted) -> Columns:
+        """`MOST` tokens, then their log-probabilities."""
+        return self.parts.head.read(inputs, wanted, _likeliest)
+
+    def answer(self, columns: Columns) -> LikelyTokens:
+        """All of them."""
+        return _answer(columns)
+
+    def nothing(self, why: str | None = None) -> LikelyTokens:
+        """No tokens."""
+        return _nothing(why)
+
+
+class MaskedTokens(MaskedPositions[MaskedTokensRequest, LikelyTokens]):
+    """Behind a mask."""
+
+    asked = (MaskedTokensRequest,)
+    kind = "masked_tokens"
+
+    def run(self, requests: Sequence[MaskedTokensRequest]) -> list[LikelyTokens]:
+        """One answer per request, in order."""
+        return _cut(super().run(requests), requests)
+
+    def measure(self, inputs: dict[str, Any], wanted: Wanted) -> Columns:
+        """`MOST` tokens, then their log-probabilities."""
+        return self.parts.head.read(inputs, wanted, _likeliest)
+
+    def answer(self, columns: Columns) -> LikelyTokens:
+        """All of them."""
+        return _answer(columns)
+
+    def nothing(self, why: str | None = None) -> LikelyTokens:
+        """No tokens."""
+        return _nothing(why)
+
+
+def _likeliest(logits: torch.Tensor, at: torch.Tensor, _: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Columns of tokens and of log-probabilities, from float32 logits [places, vocabulary], for each entry's place."""
+    best, tokens = logits.sort(dim=-1, descending=True, stable=True)
+    count = min(MOST, logits.shape[-1])
+    logprobs = (best[:, :count] - logits.logsumexp(-1, keepdim=True))[at]
+    return (*tokens[at, :count].unbind(1), *logprobs.unbind(1))
+
+
+def _answer(columns: Columns) -> LikelyTokens:
+    half = len(columns) // 2
+    logprobs = np.array([float(column[0]) for column in columns[half:]], dtype=np.float64)
+    if not np.isfinite(logprobs[:1]).all() or np.isnan(logprobs).any():
+        return _nothing(NON_FINITE)
+    return LikelyTokens(tuple(int(column[0]) for column in columns[:half]), logprobs)
+
+
+def _cut(
+    answers: Sequence[LikelyTokens], requests: Sequence[NextTokensRequest | MaskedTokensRequest]
+) -> list[LikelyTokens]:
+    """As many tokens as each request asked for."""
+    return [
+        _nothing(f"{request.count} tokens were asked for; ask for 1 to {MOST}")
+        if not 1 <= request.count <= MOST
+        else LikelyTokens(answer.tokens[: request.count], answer.logprobs[: request.count], answer.error)
+        for answer, request in zip(answers, requests, strict=True)
+    ]
+
+
+def _nothing(why: str | None) -> LikelyTokens:
+    return LikelyTokens((), np.empty(0), why)

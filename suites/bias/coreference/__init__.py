@@ -1,0 +1,1 @@
+"""Pronouns and the occupations they refer to."""

@@ -1,0 +1,1 @@
+"""Word and sentence embedding association tests."""

@@ -1,0 +1,1 @@
+"""What a model fills into templates about people."""

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import math
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pytest
+
+from suites.bias.seat.effect import associations, by_word, effect_interval, effect_size, permutation
+
+Array = Any
+
+
+def cosine(a: Array, b: Array) -> float:
+    return float(np.dot(a, b) / math.sqrt(np.dot(a, a) * np.dot(b, b)))
+
+
+def slow_permutation(x: list[float], y: list[float]) -> float:
+    """The published definition, one partition at a time."""
+    every = x + y
+    hits = total = 0
+    for chosen in combinations(range(len(every)), len(x)):
+        total += 1
+        hits += math.fsum(every[i] for i in chosen) >= math.fsum(x) - 1e-12
+    return hits / total
+
+
+def test_associations_are_differences_of_mean_cosines() -> None:
+    rng = np.random.default_rng(0)
+    targets, first, second = (rng.normal(size=(n, 5)) for n in (4, 3, 2))
+    found = associations(targets, first, second)
+    for target, value in zip(targets, found, strict=True):
+        by_hand = np.mean([cosine(target, a) for a in first]) - np.mean([cosine(target, b) for b in second])
+        assert value == pytest.approx(by_hand, abs=1e-12)
+
+
+def test_a_vector_of_zeros_has_no_association() -> None:
+    assert math.isnan(associations(np.zeros((1, 2)), np.eye(2), np.eye(2))[0])
+
+
+def test_the_effect_size_by_hand() -> None:
+    # means 2 and -1; all of 1, 3, -2, 0 have mean 0.5 and deviation sqrt((0.25 + 6.25 + 6.25 + 0.25) / 3)
+    assert effect_size(np.array([1.0, 3.0]), np.array([-2.0, 0.0])) == pytest.approx(3 / math.sqrt(13 / 3))
+    assert effect_size(np.ones(4), -np.ones(4)) == pytest.approx(math.sqrt(4 - 2 / 4))  # the largest of 4 and 4
+    assert math.isnan(effect_size(np.ones(3), np.ones(3)))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_exact_permutation_test_is_that_of_brute_force(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x, y = (list(map(float, rng.integers(0, 4, 5) / 10)) for _ in range(2))  # tenths: many ties
+    found = permutation(np.array(x), np.array(y))
+    assert (found.exact, found.partitions) == (True, math.comb(10, 5))
+    assert found.p == pytest.approx(slow_permutation(x, y), abs=1e-12)
+
+
+def test_all_partitions_tie_where_all_associations_are_the_same() -> None:
+    assert permutation(np.full(4, 0.1), np.full(4, 0.1)).p == 1.0
+
+
+def test_a_perfect_separation_is_one_partition_of_all() -> None:
+    found = permutation(np.arange(10.0, 18.0), np.arange(8.0))
+    assert found.p == 1 / math.comb(16, 8)
+    assert found.p == pytest.approx(7.77e-05, rel=1e-2)  # the least p of 8 against 8 words
+
+
+def test_drawn_partitions_agree_with_all_of_them() -> None:
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(0.3, 1, 8), rng.normal(0, 1, 8)
+    exact, drawn = permutation(x, y), permutation(x, y, most=10_000)
+    assert not drawn.exact
+    assert drawn.p == pytest.approx(exact.p, abs=4 * math.sqrt(exact.p * (1 - exact.p) / 10_000))
+    assert drawn.null_abs_effect == pytest.approx(exact.null_abs_effect, abs=0.02)
+
+
+def test_the_effect_of_chance_by_brute_force() -> None:
+    x, y = [0.1, 0.5, 0.2], [0.4, 0.0, 0.3]
+    every = x + y
+    effects = []
+    for chosen in combinations(range(6), 3):
+        ours = [every[i] for i in chosen]
+        others = [every[i] for i in range(6) if i not in chosen]
+        effects.append(abs(np.mean(ours) - np.mean(others)) / np.std(every, ddof=1))
+    assert permutation(np.array(x), np.array(y)).null_abs_effect == pytest.approx(np.mean(effects))
+
+
+def test_texts_of_a_word_count_as_one_word() -> None:
+    assert by_word(np.array([1.0, 3.0, 5.0]), ["a", "b", "a"]).tolist() == [3.0, 3.0]
+
+
+def test_the_interval_holds_the_effect_and_is_wider_for_fewer_words() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(0.5, 1, 24), rng.normal(0, 1, 24)
+    words = [str(i) for i in range(24)]
+    one_each = effect_interval(x, y, (words, words))
+    grouped = effect_interval(x, y, ([str(i // 3) for i in range(24)], [str(i // 3) for i in range(24)]))
+    assert one_each is not None
+    assert grouped is not None
+    assert one_each.low < effect_size(x, y) < one_each.high
+    assert grouped.low < effect_size(x, y) < grouped.high
+    assert effect_interval(x[:2], y[:2], (words[:2], words[:2])) is None
+    assert effect_interval(np.ones(4), np.ones(4), (words[:4], words[:4])) is None
+
+
+def test_the_interval_covers_the_true_effect_of_eight_words_a_side() -> None:
+    """400 made-up tests whose true effect is known: normal associations one deviation apart."""
+    rng = np.random.default_rng(1)
+    true = 1 / math.sqrt(1 + 0.25)  # deviation of both together: that within, and half the distance
+    words = [str(i) for i in range(8)]
+    held = 0
+    for seed in range(400):
+        x, y = rng.normal(1, 1, 8), rng.normal(0, 1, 8)
+        found = effect_interval(x, y, (words, words), draws=400, seed=seed)
+        assert found is not None
+        held += found.low <= true <= found.high
+    assert held / 400 > 0.92
