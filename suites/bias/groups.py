@@ -6,18 +6,10 @@ from collections.abc import Mapping
 
 from scipy.stats import binomtest
 
+from suites.bias.multiple import holm
+
 SMALL = 30
 """Fewer cases than this are flagged: at one half their 95 % interval is wider than 0.37 (Clopper-Pearson)."""
-
-
-def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """P values corrected for their number (Holm 1979): any is below alpha by chance alone with at most alpha."""
-    corrected: dict[str, float] = {}
-    so_far = 0.0
-    for rank, (name, p) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):
-        so_far = max(so_far, min(1.0, (len(p_values) - rank) * p))
-        corrected[name] = so_far
-    return corrected
 
 
 def differs_from_half(hits: Mapping[str, tuple[int, int]]) -> dict[str, float]:
