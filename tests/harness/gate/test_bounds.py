@@ -29,8 +29,11 @@ UNBOUNDED = {
     *("token_perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte"),
     *("pseudo_perplexity", "pseudo_bits_per_byte", "exposure", "control_exposure", "rank", "control_rank"),
     *("nll_scaled", "temperature", "mse", "mae", "length"),
+    *("last_token_perplexity", "last_word_perplexity", "last_word_token_perplexity"),
+    *("bias/bec_pro/association_gap", "bias/winobias/female_log_odds", "bias/winogender/female_log_odds"),
+    *(f"quality/lm_eval/{key}" for key in ("perplexity", "chrf", "ter", "f1", "bleu")),
 }
-"""Metrics of Assay's own probes that have no largest value."""
+"""Metrics of Assay's own probes that have no largest value: in any probe, or by full name in one."""
 
 
 def gate(**rule: Any) -> Gate:
@@ -140,7 +143,7 @@ def test_every_metric_of_every_probe_says_its_ends_or_has_none() -> None:
         if not probe.__module__.startswith("suites."):
             continue
         for last in metric_names(probe()):
-            assert (f"{name}/{last}" in known) != (last in UNBOUNDED), f"{name}/{last}"
+            assert (f"{name}/{last}" in known) != bool({last, f"{name}/{last}"} & UNBOUNDED), f"{name}/{last}"
     assert known["memorization/membership/auc"] == known["quality/classification/accuracy"] == (0.0, 1.0)
     assert known["memorization/extraction/extracted_minus_control"] == (-1.0, 1.0)
     assert known["quality/classification/brier"] == (0.0, 2.0)
