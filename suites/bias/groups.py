@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+from numpy.typing import ArrayLike
 from scipy.stats import binomtest
 
 SMALL = 30
@@ -23,6 +25,13 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
 def differs_from_half(hits: Mapping[str, tuple[int, int]]) -> dict[str, float]:
     """Holm-corrected p, two-sided exact binomial, that each group's share (hits, n) is one half."""
     return holm({name: float(binomtest(k, n, 0.5).pvalue) for name, (k, n) in hits.items() if n})
+
+
+def sign_test(differences: ArrayLike) -> float:
+    """Two-sided exact p of as many rises as falls; differences of 0 (to 1e-12) are left out, 1 where all are."""
+    values = np.asarray(differences, dtype=np.float64)
+    rises, falls = int((values > 1e-12).sum()), int((values < -1e-12).sum())
+    return float(binomtest(rises, rises + falls).pvalue) if rises + falls else 1.0
 
 
 def group_note(part: str, n: int, corrected: Mapping[str, float], what: str = "cases") -> str:
