@@ -129,7 +129,7 @@ def _one_by_one(loaded: LoadedCheckpoint, tokens: Sequence[int], positions: Sequ
 
 
 def _causal(name: str, loaded: LoadedCheckpoint, pairs: Sequence[Pair]) -> list[Cell]:
-    """Log-likelihoods of all sentences pooled, against one a forward pass; and what a common beginning could save."""
+    """Log-likelihoods of all sentences pooled, against one a forward pass."""
     scorer = HFScorer(loaded)
 
     def ours() -> list[tuple[float, float]]:
@@ -141,17 +141,7 @@ def _causal(name: str, loaded: LoadedCheckpoint, pairs: Sequence[Pair]) -> list[
 
     _same(name, ours(), peer())
     mine, other = alternate(ours, peer, REPEATS)
-    beginnings = _beginnings(scorer, pairs)
-    return [
-        _rate(f"{name}: sentences/s of CrowS-Pairs, two formulas against one", 2 * len(pairs), mine, other),
-        Cell(
-            f"{name}: tokens read of pairs whose common beginning is read once",
-            float(sum(beginnings)),
-            float(sum(len(scorer.encode(text)) for pair in pairs for text in pair[:2])),
-            lower_is_better=True,
-            extra={"unit": "tokens", "done": False, "why": "a bound on what sharing could save; not built"},
-        ),
-    ]
+    return [_rate(f"{name}: sentences/s of CrowS-Pairs, two formulas against one", 2 * len(pairs), mine, other)]
 
 
 @torch.inference_mode()
@@ -159,18 +149,6 @@ def _sentence(loaded: LoadedCheckpoint, scorer: HFScorer, text: str) -> float:
     ids = torch.tensor([[scorer.start_token, *scorer.encode(text, special=False)]])
     logprobs = torch.log_softmax(loaded.model(input_ids=ids).logits[0, :-1].double(), dim=-1)
     return float(logprobs.gather(1, ids[0, 1:, None]).sum())
-
-
-def _beginnings(scorer: HFScorer, pairs: Sequence[Pair]) -> list[int]:
-    """Tokens of each pair, those of the common beginning once."""
-    found = []
-    for pair in pairs:
-        more, less = (scorer.encode(text) for text in pair[:2])
-        common = next(
-            (at for at, (a, b) in enumerate(zip(more, less, strict=False)) if a != b), min(map(len, (more, less)))
-        )
-        found.append(len(more) + len(less) - common)
-    return found
 
 
 def _permutations() -> list[Cell]:

@@ -204,6 +204,8 @@ class Counts:
     truncated_rows: int = 0
     reused: int = 0
     """Requests answered without the model, by what it had answered before."""
+    cached: int = 0
+    """Requests answered without the model, by what it had answered in another run or before it was killed."""
     seconds: float = 0.0
     by_kind: dict[str, int] = field(default_factory=dict)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from harness.api.checkpoint import CheckpointInfo, CheckpointSource
@@ -22,7 +23,7 @@ from harness.scan.record import ScanRecord
 
 Inspect = Callable[[CheckpointSource], CheckpointInfo]
 """What is known of a checkpoint, found out once per plan."""
-_COUNTED = ("rows", "tokens", "padded_tokens", "batches", "halvings", "truncated_rows", "reused", "seconds")
+_COUNTED = ("rows", "tokens", "padded_tokens", "batches", "halvings", "truncated_rows", "reused", "cached", "seconds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,9 @@ def _planned(spec: AuditSpec, probe: Probe[Any], role: str, given: ModelSource, 
 class OtherModels:
     """The other models of one audit in memory: each loaded when first asked, once, whatever its roles."""
 
-    def __init__(self) -> None:
+    def __init__(self, cache: Path | None = None) -> None:
+        """`cache`: the folder that keeps their answers."""
+        self._cache = cache
         self._scorers: dict[tuple[str, str, str], Scorer] = {}
 
     def models(self, subject: Scorer, planned: Mapping[str, PlannedModel]) -> Models:
@@ -160,9 +163,11 @@ class OtherModels:
         if planned.key not in self._scorers:
             from harness.scorer.hf import HFScorer
             from harness.scorer.kept import KEPT_BYTES
+            from harness.scorer.store import store_for
 
             loaded = load_checkpoint(planned.info, device=planned.device, dtype=planned.dtype)
-            self._scorers[planned.key] = HFScorer(loaded, keep_bytes=KEPT_BYTES)
+            store = store_for(self._cache, loaded)
+            self._scorers[planned.key] = HFScorer(loaded, keep_bytes=KEPT_BYTES, store=store)
         return self._scorers[planned.key]
 
 

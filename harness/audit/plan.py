@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -16,7 +17,7 @@ from harness.api.metrics import Bounds, Metric
 from harness.api.probe import Plan, Probe
 from harness.api.registry import Found, ProbeClass, find_probes, pick
 from harness.audit.models import Inspect, PlannedModel, check_roles, infos_of, inspector, plan_models
-from harness.audit.spec import AuditSpec, ProbeSpec
+from harness.audit.spec import AuditSpec, ProbeSpec, cache_of
 from harness.base.hints import did_you_mean
 from harness.base.plugins import PluginError, guarded
 from harness.base.validation import validated
@@ -147,13 +148,18 @@ def _check_data(spec: AuditSpec, found: Found) -> None:
 
 
 def _check_prepared(spec: AuditSpec, info: CheckpointInfo, planned: Sequence[PlannedProbe]) -> None:
-    """Raises UsageError for a folder of prepared state that may have come with a checkpoint."""
-    if spec.prepared is None:
-        return
+    """Raises UsageError for a folder of prepared state or answers that may have come with a checkpoint."""
+    folders = {"prepared": spec.prepared, "cache": None if spec.cache == "audit" else cache_of(spec, Path())}
+    for key, folder in folders.items():
+        if folder is not None:
+            _check_folder(key, folder, info, planned)
+
+
+def _check_folder(key: str, folder: Path, info: CheckpointInfo, planned: Sequence[PlannedProbe]) -> None:
     for each in (info, *(one for probe in planned for one in infos_of(info, probe.models))):
-        if each.holds(spec.prepared):
+        if each.holds(folder):
             raise UsageError(
-                f"prepared: {spec.prepared} lies in the folder of {each.source.source}, and what comes with a "
+                f"{key}: {folder} lies in the folder of {each.source.source}, and what comes with a "
                 "checkpoint is not trusted; name another folder"
             )
 

@@ -23,7 +23,7 @@ from harness.audit.models import OtherModels, work_between
 from harness.audit.plan import AuditPlan, PlannedProbe, make_plan
 from harness.audit.prepare import PreparationError, prepare, prepared_store
 from harness.audit.so_far import SoFar
-from harness.audit.spec import AuditSpec
+from harness.audit.spec import AuditSpec, cache_of
 from harness.audit.tracked_claim import against_store, store_to_ask
 from harness.base.files import make_folder, write_text
 from harness.base.plugins import PluginError
@@ -259,7 +259,7 @@ def _execute(plan: AuditPlan, folder: AuditFolder, log: EventLog) -> None:
     if not any(pending):
         return
     folder.write_manifest(folder.manifest().model_copy(update={"not_applicable": dict(plan.not_applicable)}))
-    scorer, others = _load_scorer(plan, folder), OtherModels()
+    scorer, others = _load_scorer(plan, folder), OtherModels(cache_of(plan.spec, folder.path))
     deadline = time.monotonic() + 60 * plan.spec.limits.minutes if plan.spec.limits.minutes else None
     incomplete: dict[str, str] = {}
     for planned, store, cases in zip(plan.probes, stores, pending, strict=True):
@@ -330,11 +330,12 @@ def _over(deadline: float | None) -> bool:
 def _load_scorer(plan: AuditPlan, folder: AuditFolder) -> Scorer:
     from harness.scorer.hf import HFScorer
     from harness.scorer.kept import KEPT_BYTES
+    from harness.scorer.store import store_for
 
     loaded = load_checkpoint(plan.info, device=plan.spec.device, dtype=plan.spec.dtype)
     manifest = folder.manifest()
     folder.write_manifest(manifest.model_copy(update={"device": loaded.device, "dtype": loaded.dtype}))
-    return HFScorer(loaded, keep_bytes=KEPT_BYTES)
+    return HFScorer(loaded, keep_bytes=KEPT_BYTES, store=store_for(cache_of(plan.spec, folder.path), loaded))
 
 
 def job_of(plan: AuditPlan, planned: PlannedProbe, cases: Sequence[Case]) -> Job:

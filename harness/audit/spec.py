@@ -100,6 +100,12 @@ class AuditSpec(Frozen):
         default=None, description="folder for what probes prepare, shared by audits; default: inside each audit"
     )
 
+    cache: str | None = Field(
+        default=None,
+        min_length=1,
+        description="keep models' answers: 'audit' for inside the audit, or a folder that audits share; default: off",
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _read_policy(cls, values: Any) -> Any:
@@ -117,7 +123,7 @@ class AuditSpec(Frozen):
         """JSON-able content with every default filled in; keys that are newer only where the spec sets them."""
         content = self.model_dump(mode="json")
         for part in (content, *content["probes"]):
-            for newer in ("models", "prepared"):
+            for newer in ("models", "prepared", "cache"):
                 if not part.get(newer):
                     part.pop(newer, None)
         return content
@@ -125,6 +131,17 @@ class AuditSpec(Frozen):
     def digest(self) -> str:
         """sha256 of the canonical content."""
         return hashlib.sha256(json.dumps(self.canonical(), sort_keys=True).encode()).hexdigest()
+
+
+CACHE = "cache"
+"""Folder of an audit that keeps the models' answers for itself alone."""
+
+
+def cache_of(spec: AuditSpec, audit: Path) -> Path | None:
+    """The folder that keeps the answers of an audit's models, None where none are kept."""
+    if spec.cache in (None, "off"):
+        return None
+    return audit / CACHE if spec.cache == "audit" else Path(str(spec.cache))
 
 
 def load_spec(path: Path, overrides: dict[str, Any] | None = None) -> AuditSpec:

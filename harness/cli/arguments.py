@@ -31,6 +31,13 @@ Repeat = Annotated[int, typer.Option(min=1, max=100, help="Seeds under which the
 Minutes = Annotated[float | None, typer.Option(help="Take no new case after so many minutes.", show_default=False)]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.", show_default=False)]
 Dtype = Annotated[str | None, typer.Option(help="auto, fp32, bf16 or fp16.", show_default=False)]
+Cache = Annotated[
+    str | None,
+    typer.Option(
+        help="Keep the model's answers: 'audit' for inside the audit, a folder that audits share, or 'off'.",
+        show_default=False,
+    ),
+]
 Pickle = Annotated[bool, typer.Option("--allow-pickle", help="Load pickled weights, which can run code.")]
 Remote = Annotated[bool, typer.Option("--allow-remote-code", help="Run code shipped with the checkpoint.")]
 Trust = Annotated[

@@ -12,6 +12,7 @@ from harness import __version__
 from harness.base.outcome import decided, verdict_due
 from harness.cli.arguments import (
     Base,
+    Cache,
     Checkpoint,
     Data,
     Device,
@@ -60,6 +61,7 @@ def run(
     minutes: Minutes = None,
     device: Device = None,
     dtype: Dtype = None,
+    cache: Cache = None,
     allow_pickle: Pickle = False,
     allow_remote_code: Remote = False,
     trust_manifest: Trust = False,
@@ -76,7 +78,9 @@ def run(
 
     store_of_environment()  # what is wrong with it should be heard now, not when the audit is done
     verdict_due()
-    options = given_options(checkpoint, suite, policy, output, tracking_uri, seed, limit, minutes, device, dtype, data)
+    options = given_options(
+        checkpoint, suite, policy, output, tracking_uri, seed, limit, minutes, device, dtype, data, cache
+    )
     allowed = Permissions(allow_pickle, allow_remote_code, trust_manifest, allow_task_code)
     asked = spec_with(spec, options, base)
     scan = scan_first(asked.checkpoint)

@@ -27,6 +27,7 @@ def given_options(
     device: str | None,
     dtype: str | None,
     data: list[str] | None = None,
+    cache: str | None = None,
 ) -> dict[str, Any]:
     """Command-line options as keys of a spec; only those given."""
     values = {
@@ -40,6 +41,7 @@ def given_options(
         "limits": None if limit is None and minutes is None else {"cases": limit, "minutes": minutes},
         "device": device,
         "dtype": dtype,
+        "cache": cache,
     }
     return {key: value for key, value in values.items() if value is not None}
 

@@ -116,6 +116,7 @@ class WorkRecord(Frozen):
     halvings: int
     truncated_rows: int
     reused: int = Field(default=0, description="requests that another had asked before, answered without the model")
+    cached: int = Field(default=0, description="requests answered from the cache of answers, without the model")
     seconds: float = Field(description="in the model")
     elapsed: float | None = Field(default=None, description="seconds on the clock of a preparation, all models")
 

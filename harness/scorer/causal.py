@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -14,8 +14,11 @@ from harness.api.needs import Need
 from harness.api.scorer import Request, TokenRequest, TokenScores
 from harness.errors import NotApplicableError
 from harness.scorer.answers import no_scores, token_scores
+from harness.scorer.branches import Stem
 from harness.scorer.handler import Handler, Parts
-from harness.scorer.positions import Columns, Wanted
+from harness.scorer.positions import Columns, Ints, Wanted
+from harness.scorer.prefixes import Layout, Part, lay_out
+from harness.scorer.sheet import Job, Sheet, share_prefixes
 from harness.scorer.trunk import agree
 
 
@@ -35,16 +38,6 @@ class Continued(Protocol):
 
 C = TypeVar("C", bound=Request[Any])
 A = TypeVar("A")
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One request: the model reads `read`, and its logits from position `first` on predict `target`."""
-
-    index: int
-    read: tuple[int, ...]
-    first: int
-    target: tuple[int, ...]
 
 
 class CausalPositions(Handler[C, A]):
@@ -87,18 +80,8 @@ class CausalPositions(Handler[C, A]):
             for index, request in enumerate(asked)
             if answers[index] is None
         ]
-        groups = share_prefixes(jobs)
-        lengths = [len(group[0].read) for group in groups]
-
-        def work(batch: list[int]) -> list[A]:
-            return self._score([groups[row] for row in batch])
-
-        for batch, scores in self.engine.forwards(self.kind, lengths, work, side_by_side=True):
-            scored = [job for row in batch for job in groups[row]]
-            if scores is None:
-                scores = [self.nothing(self.engine.too_big(lengths[batch[0]]))] * len(scored)
-            for job, answer in zip(scored, scores, strict=True):
-                answers[job.index] = answer
+        for job, answer in zip(jobs, self._read(jobs), strict=True):
+            answers[job.index] = answer
         return [answer for answer in answers if answer is not None]
 
     def _answer_without_model(self, request: Continued) -> A | None:
@@ -110,20 +93,65 @@ class CausalPositions(Handler[C, A]):
         why = self.engine.refuse(tokens[:-1]) or self.engine.refuse(tokens[-1:])  # the last token is never read
         return self.nothing(why) if why else None
 
-    def _score(self, groups: Sequence[Sequence[Job]]) -> list[A]:
-        """Answers of all jobs, group by group, from one forward pass of each group's first."""
-        jobs = [job for group in groups for job in group]
-        sizes = np.array([len(job.target) for job in jobs])
-        ends = np.cumsum(sizes)
-        offsets = np.arange(ends[-1]) - np.repeat(ends - sizes, sizes)
-        wanted = Wanted(
-            row=np.repeat([row for row, group in enumerate(groups) for _ in group], sizes),
-            position=np.repeat([job.first for job in jobs], sizes) + offsets,
-            token=np.array([token for job in jobs for token in job.target]),
-        )
-        ids = self.engine.padded([group[0].read for group in groups], self.engine.pad)
-        columns = [np.split(column, ends[:-1]) for column in self.measure(self._inputs(ids), wanted)]
-        return [self.answer(mine) for mine in zip(*columns, strict=True)]
+    def _read(self, jobs: Sequence[Job]) -> list[A]:
+        """One answer per job. What did not fit in memory together with others is read again alone."""
+        sheet = Sheet([replace(job, index=at) for at, job in enumerate(jobs)])
+        groups = share_prefixes(sheet.jobs)
+        limits = self.parts.branches.limits(self.engine.budget(self.kind))
+        layout = lay_out([group[0].read for group in groups], limits)
+        shares = not layout.whole.is_plain
+        if shares and not self.parts.branches.work:
+            layout, shares = lay_out([group[0].read for group in groups], None), False
+        self._fill(sheet, groups, layout)
+        if shares and (missing := set(sheet.missing())):
+            again = [group for group in groups if any(job.index in missing for job in group)]
+            self._fill(sheet, again, lay_out([group[0].read for group in again], None))
+        lengths = {job.index: len(group[0].read) for group in groups for job in group}
+        missing = set(sheet.missing())
+        return [
+            self.nothing(self.engine.too_big(lengths[at])) if at in missing else self.answer(sheet.found(at))
+            for at in range(len(jobs))
+        ]
+
+    def _fill(self, sheet: Sheet, groups: Sequence[Sequence[Job]], layout: Layout) -> None:
+        numbers = [job.index for group in groups for job in group]
+        sheet.place(numbers, layout, [at for at, group in enumerate(groups) for _ in group])
+        self._fill_part(sheet, layout.whole, None)
+
+    def _fill_part(self, sheet: Sheet, part: Part, before: Stem | None) -> None:
+        """Read a part's stem, its rows, and its parts; without the stem, nothing of it is filled in."""
+        stem = before if part.stem is None else self._read_stem(sheet, part, before)
+        if part.stem is not None and stem is None:
+            return
+
+        def work(batch: list[int]) -> tuple[Ints, Columns]:
+            rows = [part.rows[at] for at in batch]
+            entries, wanted = sheet.wanted(rows)
+            return entries, self.measure(self.parts.branches.inputs(rows, stem), wanted)
+
+        lengths = [row.size for row in part.rows]
+        for _, found in self.engine.forwards(self.kind, lengths, work, side_by_side=True):
+            if found is not None:
+                sheet.put(*found)
+        for inner in part.parts:
+            self._fill_part(sheet, inner, stem)
+
+    def _read_stem(self, sheet: Sheet, part: Part, before: Stem | None) -> Stem | None:
+        """The part's stem, None where memory ran out."""
+        assert part.stem is not None
+        tokens = part.stem.read[part.stem.start : part.stem.end]
+
+        def work(_: list[int]) -> Stem:
+            inputs, stem = self.parts.branches.stem(tokens, before)
+            entries, wanted = sheet.wanted([part])
+            if len(entries):
+                sheet.put(entries, self.measure(inputs, wanted))
+            else:
+                self.parts.head.fill(inputs)
+            return stem
+
+        ((_, stem),) = self.engine.forwards(self.kind, [len(tokens)], work)
+        return stem
 
     def _inputs(self, ids: torch.Tensor) -> dict[str, Any]:
         """A mask of ones spares transformers the search for packed texts, and lets attention be plainly causal."""
@@ -156,15 +184,3 @@ class CausalScores(CausalPositions[TokenRequest, TokenScores]):
     def nothing(self, why: str | None = None) -> TokenScores:
         """No scores."""
         return no_scores(why)
-
-
-def share_prefixes(jobs: Sequence[Job]) -> list[list[Job]]:
-    """Jobs in groups that one forward pass serves: the first reads the most, the others read a beginning of it."""
-    groups: list[list[Job]] = []
-    for job in sorted(jobs, key=lambda job: job.read, reverse=True):
-        # in this order an input is followed at once by all of its own beginnings, or by another input
-        if groups and groups[-1][0].read[: len(job.read)] == job.read:
-            groups[-1].append(job)
-        else:
-            groups.append([job])
-    return groups

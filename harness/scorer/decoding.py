@@ -31,22 +31,25 @@ class Picked:
 class Picker(Protocol):
     """Chooses tokens."""
 
-    def pick(self, logits: torch.Tensor, writing: torch.Tensor) -> Picked:
-        """From float32 logits [rows, vocabulary]; what is picked for rows that are not `writing` counts for nothing."""
+    def pick(self, logits: torch.Tensor, writing: torch.Tensor, rows: torch.Tensor | None = None) -> Picked:
+        """From float32 logits [rows, vocabulary]; what is picked for rows that are not `writing` counts for nothing.
+
+        `rows` are those of the batch that are left; None: all of them.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """Tokens that follow each prompt up to a stop token, [rows][new]; whether its logits were finite; positions read.
+    """Tokens that follow each prompt up to a stop token, [rows][new]; whether its logits were finite.
 
-    `stopped`: whether a stop token ended the row.
+    `stopped`: whether a stop token ended the row. `padded`: tokens read for all rows, padding too.
     """
 
     tokens: list[list[int]]
     finite: list[bool]
     stopped: list[bool]
-    read: int
+    padded: int
 
 
 def decode(
@@ -82,7 +85,7 @@ def decode(
             break
     rows = zip(board.tolist(), sizes, lengths.tolist(), strict=True)
     tokens = [row[start : start + length] for row, start, length in rows]
-    return Decoded(tokens, finite.tolist(), stopped.tolist(), read)
+    return Decoded(tokens, finite.tolist(), stopped.tolist(), len(prompts) * read)
 
 
 def refuse(engine: Engine, prompt: Sequence[int], size: int) -> str | None:

@@ -44,10 +44,16 @@ class Engine:
         self.pad = pad_token(self.model, self.vocabulary)
         self.padding_moves = loaded.padding_moves
         self.counts: dict[str, Counts] = {}
-        self._start_budget = default_budget(self.device, self.model) if token_budget is None else token_budget
-        self._padding = default_padding(self.device, self.model) if token_budget is None else None
+        self._is_given = token_budget is not None
+        self.usual_budget = default_budget(self.device, self.model) if token_budget is None else token_budget
+        self.usual_padding = default_padding(self.device, self.model) if token_budget is None else None
         self._budgets: dict[str, TokenBudget] = {}
         self._lanes = ONE_LANE
+
+    def budget(self, kind: str) -> int:
+        """Most padded tokens of the next batch of the kind."""
+        known = self._budgets.get(kind)
+        return self.usual_budget if known is None else known.tokens
 
     def count(self, kind: str) -> Counts:
         """Work done for one kind of request."""
@@ -71,16 +77,19 @@ class Engine:
         work: Callable[[list[int]], T],
         *,
         padding: int | None = None,
-        memory: int = 1,
+        memory: float = 1,
         side_by_side: bool = False,
     ) -> Iterator[tuple[list[int], T | None]]:
         """`run_batches` with the budget of the kind; counts rows, batches and halvings of what ran.
 
-        A token takes `memory` times what it takes a forward pass: the budget starts at that part of the usual one.
+        A token takes `memory` times what it takes a forward pass: the budget starts at that part of the usual one
+        (of a budget that was given, never at more).
         `side_by_side`: `work` may run in several threads at once.
         """
         lanes = self._lanes_of(lengths) if side_by_side else ONE_LANE
-        budget = self._budgets.setdefault(kind, TokenBudget(max(1, self._start_budget // memory)))
+        if self._is_given:
+            memory = max(memory, 1)
+        budget = self._budgets.setdefault(kind, TokenBudget(max(1, int(self.usual_budget / memory))))
         counts = self.count(kind)
         for batch, result in run_batches(lengths, budget, work, self._ran_out, padding=padding, lanes=lanes):
             counts.halvings = budget.halvings
@@ -101,7 +110,7 @@ class Engine:
     ) -> Iterator[tuple[list[int], T | None]]:
         """Batches of one padded forward pass each, whose tokens are counted; of equal lengths where nothing may pad."""
         counts = self.count(kind)
-        padding = 0 if side is Side.NONE else self._padding
+        padding = 0 if side is Side.NONE else self.usual_padding
         for batch, result in self.batches(
             kind, lengths, work, padding=padding, memory=memory, side_by_side=side_by_side
         ):

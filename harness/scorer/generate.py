@@ -9,21 +9,22 @@ import torch
 from harness.api.needs import Need
 from harness.api.scorer import GenerateRequest, Generation
 from harness.scorer.answers import NON_FINITE, no_generation
-from harness.scorer.decoding import Decoded, Picked, alike, decode, refuse, stop_tokens
+from harness.scorer.decoding import Decoded, Picked, refuse, stop_tokens
 from harness.scorer.handler import Handler, Parts
+from harness.scorer.together import HELD, continued, groups
 
 
 class Greedy:
     """Picks the token of the largest logit."""
 
-    def pick(self, logits: torch.Tensor, writing: torch.Tensor) -> Picked:
+    def pick(self, logits: torch.Tensor, writing: torch.Tensor, rows: torch.Tensor | None = None) -> Picked:
         """The first among equals."""
         best, token = logits.max(-1)
         return Picked(token, best.isfinite())
 
 
 class GreedyDecoder(Handler[GenerateRequest, Generation]):
-    """Continues prompts of near lengths together."""
+    """Continues prompts together."""
 
     asked = (GenerateRequest,)
     kind = "generate"
@@ -43,27 +44,30 @@ class GreedyDecoder(Handler[GenerateRequest, Generation]):
                 answers[index] = no_generation(why)
         prompts = [request.prompt for request in requests]
         sizes = [request.max_new_tokens for request in requests]
-        for todo in alike(prompts, sizes, [index for index in range(len(requests)) if index not in answers]):
-            answers.update(self._run_alike([prompts[index] for index in todo], sizes[todo[0]], todo))
+        rest = [index for index in range(len(requests)) if index not in answers]
+        for todo in groups(self.parts, prompts, sizes, rest):
+            answers.update(self._run([prompts[index] for index in todo], [sizes[index] for index in todo], todo))
         return [answers[index] for index in range(len(requests))]
 
-    def _run_alike(self, prompts: Sequence[tuple[int, ...]], size: int, todo: Sequence[int]) -> dict[int, Generation]:
-        """Answers by request index, all of at most `size` new tokens."""
+    def _run(
+        self, prompts: Sequence[tuple[int, ...]], sizes: Sequence[int], todo: Sequence[int]
+    ) -> dict[int, Generation]:
+        """Answers by request index."""
         answers: dict[int, Generation] = {}
         counts = self.engine.count(self.kind)
-        lengths = [len(prompt) + size for prompt in prompts]
+        lengths = [len(prompt) + size for prompt, size in zip(prompts, sizes, strict=True)]
 
         def work(batch: list[int]) -> Decoded:
-            chosen = [prompts[at] for at in batch]
-            return decode(self.engine, self.parts.head, chosen, size, Greedy(), self._stops)
+            chosen, most = [prompts[at] for at in batch], [sizes[at] for at in batch]
+            return continued(self.parts, chosen, most, Greedy(), self._stops)
 
-        for batch, found in self.engine.batches(self.kind, lengths, work):
+        for batch, found in self.engine.batches(self.kind, lengths, work, memory=HELD):
             if found is None:
                 answers[todo[batch[0]]] = no_generation(self.engine.too_big(lengths[batch[0]]))
                 continue
-            counts.padded_tokens += len(batch) * found.read
+            counts.padded_tokens += found.padded
             for at, tokens, finite in zip(batch, found.tokens, found.finite, strict=True):
-                counts.tokens += len(prompts[at]) + min(len(tokens), size - 1)  # the last one is never read
+                counts.tokens += len(prompts[at]) + min(len(tokens), sizes[at] - 1)  # the last one is never read
                 text = self.engine.decode(tokens)
                 answers[todo[at]] = Generation(tuple(tokens), text) if finite else no_generation(NON_FINITE)
         return answers

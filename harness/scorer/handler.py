@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from harness.api.needs import Need
 from harness.api.scorer import Request
+from harness.scorer.branches import Branches
 from harness.scorer.engine import Engine
 from harness.scorer.pooled import PooledVectors, class_logits, mean_states, poolable
 from harness.scorer.positions import NeededPositions
@@ -29,6 +30,11 @@ class Parts:
     def head(self) -> NeededPositions:
         """A language model's head on needed positions only."""
         return NeededPositions(self.engine.model, self.engine.vocabulary)
+
+    @cached_property
+    def branches(self) -> Branches:
+        """How inputs that begin alike are read together."""
+        return Branches(self.engine, self.head)
 
     @cached_property
     def poolable(self) -> tuple[Any, int]:
@@ -64,6 +70,8 @@ class Handler(ABC, Generic[R, A]):
     """What the checkpoint must offer; None: nothing."""
     gradients: ClassVar[bool] = False
     """Whether `run` differentiates."""
+    stored: ClassVar[bool] = True
+    """Whether answers may be kept on disk: they hang on model, tokenizer and request alone."""
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts

@@ -13,6 +13,7 @@ from harness.scorer.engine import Engine
 from harness.scorer.gradients import InputGradients
 from harness.scorer.handler import Handler, Parts
 from harness.scorer.kept import KeptAnswers
+from harness.scorer.store import AnswerStore
 from harness.scorer.texts import special_ids, to_input, tokenise
 
 if TYPE_CHECKING:
@@ -25,11 +26,19 @@ class HFScorer:
     Answers do not depend on the batching: in float32 on CPU log-probabilities, logits and embeddings agree within 1e-4
     (absolute) at any batch size, and greedy tokens agree wherever the two best logits are not that close.
     A token budget is the most padded tokens of one batch; each kind of request keeps its own once memory has run out.
-    Answers are kept in `keep_bytes` of memory and given again, so the model must stay as it is; 0: none is kept.
+    Answers are kept in `keep_bytes` of memory and given again, so the model must stay as it is; 0: none is kept. A
+    `store` keeps them on disk for other runs.
     Not for use from two threads at once.
     """
 
-    def __init__(self, loaded: LoadedCheckpoint, *, token_budget: int | None = None, keep_bytes: int = 0) -> None:
+    def __init__(
+        self,
+        loaded: LoadedCheckpoint,
+        *,
+        token_budget: int | None = None,
+        keep_bytes: int = 0,
+        store: AnswerStore | None = None,
+    ) -> None:
         if token_budget is not None and token_budget < 1:
             raise UsageError(f"a token budget of {token_budget} is none; give at least 1")
         self._info = loaded.info
@@ -37,6 +46,7 @@ class HFScorer:
         self._parts = Parts(self._engine, loaded.info.source.source)
         self._handlers: dict[AnyHandler, Handler[Any, Any]] = {}
         self._kept = KeptAnswers(keep_bytes)
+        self._store = store
 
     @property
     def info(self) -> CheckpointInfo:
@@ -112,7 +122,7 @@ class HFScorer:
         known = self._kept.find(requests)
         rest = [index for index, request in enumerate(requests) if request not in known]
         asked = [requests[index] for index in rest]
-        answered = handler.run(asked) if asked or not requests else []
+        answered = self._computed(handler, asked) if asked or not requests else []
         new = dict(zip(rest, answered, strict=True))
         self._kept.keep(asked, answered)
         counts = self._engine.count(handler.kind)
@@ -120,6 +130,21 @@ class HFScorer:
         again = (known[request] for request in requests if request in known)
         counts.truncated_rows += sum(getattr(answer, "truncated", 0) > 0 for answer in again)
         return [new[index] if index in new else known[request] for index, request in enumerate(requests)]
+
+    def _computed(self, handler: Handler[Any, Any], requests: Sequence[Request[A]]) -> list[A]:
+        """What the store has, and the handler's answers to the rest, which the store gets."""
+        if self._store is None or not handler.stored or not requests:
+            return handler.run(requests)
+        stored = self._store.find(requests)
+        asked = [request for request in requests if request not in stored]
+        answered = handler.run(asked) if asked else []
+        self._store.keep(asked, answered)
+        counts = self._engine.count(handler.kind)
+        counts.cached += len(requests) - len(asked)
+        again = (stored[request] for request in requests if request in stored)
+        counts.truncated_rows += sum(getattr(answer, "truncated", 0) > 0 for answer in again)
+        new = iter(answered)
+        return [stored[request] if request in stored else next(new) for request in requests]
 
     @property
     def why_no_gradients(self) -> str | None:

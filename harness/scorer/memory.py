@@ -35,19 +35,19 @@ def default_budget(device: str, model: Any) -> int:
     if device.startswith("mps"):
         return MPS_TOKENS
     if not device.startswith("cuda"):
-        return _within(CPU_TOKENS, 64 * _batch_cost(model))
+        return _within(CPU_TOKENS, 64 * batch_cost(model))
     free, _ = torch.cuda.mem_get_info(device)
     return _within(CUDA_TOKENS, free / 2 / _bytes_per_token(model))
 
 
 def default_padding(device: str, model: Any) -> int | None:
     """Most padding of one batch: on CPU as much as another batch costs; no bound where tokens are nearly free."""
-    return _within(CPU_PADDING, _batch_cost(model)) if device == "cpu" else None
+    return _within(CPU_PADDING, batch_cost(model)) if device == "cpu" else None
 
 
 def worth_a_lane(model: Any) -> float:
     """Tokens that a thread of its own is worth: a few times what a batch costs."""
-    return 4 * _batch_cost(model)
+    return 4 * batch_cost(model)
 
 
 def _within(bounds: tuple[int, int], number: float) -> int:
@@ -55,7 +55,7 @@ def _within(bounds: tuple[int, int], number: float) -> int:
     return min(most, max(least, int(number)))
 
 
-def _batch_cost(model: Any) -> float:
+def batch_cost(model: Any) -> float:
     """Tokens whose arithmetic takes a CPU as long as the fixed cost of a batch.
 
     A layer costs about 0.7 ms of Python and dispatch, and 24 hidden^2 operations per token at some 4e10 a second.

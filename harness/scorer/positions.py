@@ -83,6 +83,24 @@ class NeededPositions:
         output = self._trunk.run(inputs)
         return self._trunk.head(output.last_hidden_state[:, -1]), output.past_key_values
 
+    def fill(self, inputs: dict[str, Any]) -> None:
+        """Run the model for the cache in its inputs alone."""
+        self._states(inputs, np.zeros(1, dtype=np.int64))
+
+    def at(self, inputs: dict[str, Any], places: Ints) -> torch.Tensor:
+        """float32 logits at flat `places` of the batch, [places, vocabulary]: few of them, for all are held."""
+        return torch.cat(list(self._logits(self._states(inputs, places))))
+
+    def next(self, inputs: dict[str, Any]) -> torch.Tensor:
+        """float32 logits after the last token of each row, [rows, vocabulary]."""
+        if self._trunk is None:
+            return torch.as_tensor(self._model(**inputs).logits[:, -1]).float()
+        return self._trunk.head(self._trunk.run(inputs).last_hidden_state[:, -1])
+
+    def last(self, inputs: dict[str, Any], place: int = -1) -> torch.Tensor:
+        """float32 logits at one place of the first row, [vocabulary]."""
+        return self.at(inputs, np.array([place % int(inputs["input_ids"].shape[1])]))[0]
+
     def _states(self, inputs: dict[str, Any], places: Ints) -> torch.Tensor:
         """Hidden states (logits where the model is not split) at flat `places` of the batch, [places, size]."""
         every = self._model(**inputs).logits if self._trunk is None else self._trunk.run(inputs).last_hidden_state

@@ -10,10 +10,11 @@ import torch
 from harness.api.needs import Need
 from harness.api.requests.sampling import Ending, Sample, SampleRequest, Samples
 from harness.scorer.answers import NON_FINITE
-from harness.scorer.decoding import Decoded, Picked, alike, decode, refuse, stop_tokens
+from harness.scorer.decoding import Decoded, Picked, refuse, stop_tokens
 from harness.scorer.engine import Engine
 from harness.scorer.filters import distribution, draw, refuse_settings, uniform
 from harness.scorer.handler import Handler, Parts
+from harness.scorer.together import HELD, continued, groups
 
 
 @dataclass(slots=True)
@@ -35,14 +36,16 @@ class Drawing:
         self._rows = rows
         self._ends = ends
 
-    def pick(self, logits: torch.Tensor, writing: torch.Tensor) -> Picked:
+    def pick(self, logits: torch.Tensor, writing: torch.Tensor, rows: torch.Tensor | None = None) -> Picked:
         """Draws for the rows that write, and looks for their stop strings."""
-        tokens = torch.zeros(len(self._rows), dtype=torch.long)
-        finite = torch.ones(len(self._rows), dtype=torch.bool)
-        last = torch.zeros(len(self._rows), dtype=torch.bool)
-        chosen = torch.nonzero(writing.cpu())[:, 0]  # a device would be waited for at each of these steps
+        every = torch.arange(len(self._rows), device=writing.device) if rows is None else rows
+        left, writes = torch.stack([every, writing.long()]).cpu()  # at once: each makes the host wait
+        tokens = torch.zeros(len(left), dtype=torch.long)
+        finite = torch.ones(len(left), dtype=torch.bool)
+        last = torch.zeros(len(left), dtype=torch.bool)
+        chosen = torch.nonzero(writes)[:, 0]  # a device would be waited for at each of these steps
         for at, values in zip(chosen.tolist(), logits[chosen].cpu().double().numpy(), strict=True):
-            row = self._rows[at]
+            row = self._rows[int(left[at])]
             largest = values.max()
             if not largest < float("inf") or not largest > float("-inf"):  # NaN, too
                 finite[at] = False
@@ -53,8 +56,8 @@ class Drawing:
             if token not in self._ends:
                 row.tokens.append(token)
                 last[at] = self._stops(row)
-        device = logits.device
-        return Picked(tokens.to(device), finite.to(device), last.to(device))
+        sent = torch.stack([tokens, finite.long(), last.long()]).to(logits.device)  # at once: each makes the host wait
+        return Picked(sent[0], sent[1].bool(), sent[2].bool())
 
     def _stops(self, row: _Row) -> bool:
         if not row.request.stop:
@@ -66,7 +69,7 @@ class Drawing:
 
 
 class Sampler(Handler[SampleRequest, Samples]):
-    """Continues prompts of near lengths together."""
+    """Continues prompts together."""
 
     asked = (SampleRequest,)
     kind = "sample"
@@ -89,8 +92,8 @@ class Sampler(Handler[SampleRequest, Samples]):
         prompts = [requests[index].prompt for index, _ in rows]
         sizes = [requests[index].max_new_tokens for index, _ in rows]
         found: dict[tuple[int, int], Sample] = {}
-        for todo in alike(prompts, sizes, range(len(rows))):
-            for key, sample in self._run_alike(requests, [rows[at] for at in todo]).items():
+        for todo in groups(self.parts, prompts, sizes, range(len(rows))):
+            for key, sample in self._run(requests, [rows[at] for at in todo]).items():
                 if isinstance(sample, str):
                     errors[key[0]] = sample
                 else:
@@ -108,29 +111,30 @@ class Sampler(Handler[SampleRequest, Samples]):
         why = refuse_settings(request)
         return why or refuse(self.engine, request.prompt, request.max_new_tokens)
 
-    def _run_alike(
+    def _run(
         self, requests: Sequence[SampleRequest], todo: Sequence[tuple[int, int]]
     ) -> dict[tuple[int, int], Sample | str]:
-        """Samples, or why there is none, by request and number, all of as many new tokens at most."""
+        """Samples, or why there is none, by request and number."""
         answers: dict[tuple[int, int], Sample | str] = {}
         counts = self.engine.count(self.kind)
-        size = requests[todo[0][0]].max_new_tokens
-        lengths = [len(requests[index].prompt) + size for index, _ in todo]
+        lengths = [len(requests[index].prompt) + requests[index].max_new_tokens for index, _ in todo]
 
         def work(batch: list[int]) -> tuple[Decoded, list[_Row]]:
             rows = [_Row(requests[todo[at][0]], todo[at][1]) for at in batch]
             drawing = Drawing(self.engine, rows, self._ends)
             prompts = [row.request.prompt for row in rows]
-            return decode(self.engine, self.parts.head, prompts, size, drawing, self._stops), rows
+            sizes = [row.request.max_new_tokens for row in rows]
+            return continued(self.parts, prompts, sizes, drawing, self._stops), rows
 
-        for batch, done in self.engine.batches(self.kind, lengths, work):
+        for batch, done in self.engine.batches(self.kind, lengths, work, memory=HELD):
             if done is None:
                 answers[todo[batch[0]]] = self.engine.too_big(lengths[batch[0]])
                 continue
             decoded, rows = done
-            counts.padded_tokens += len(batch) * decoded.read
+            counts.padded_tokens += decoded.padded
             for at, row, finite, ended in zip(batch, rows, decoded.finite, decoded.stopped, strict=True):
-                counts.tokens += len(row.request.prompt) + min(len(row.tokens), size - 1)  # the last is never read
+                most = row.request.max_new_tokens - 1  # the last is never read
+                counts.tokens += len(row.request.prompt) + min(len(row.tokens), most)
                 answers[todo[at]] = self._sample(row, ended) if finite else NON_FINITE
         return answers
 

@@ -36,7 +36,6 @@ class Method(StrEnum):
     AUC = "Hoeffding-KL U-statistic"
     AUC_FOLDS = "DeLong within folds, variance doubled"
     ADVANTAGE = "DKW-Massart, both samples"
-    WORDS = "expanded percentile bootstrap over words"
     TWO_WAY = "t over seeds with draws over examples (MOVER)"
 
 

@@ -26,8 +26,8 @@ from harness.api.scorer import ClassScores, Scorer, TextRequest
 from harness.data.schemas import Texts
 from harness.errors import DataError, WrongDataError
 from suites.bias.gaps import PairGap, flips, gaps, group_shifts, pair_gaps
-from suites.bias.groups import holm, sign_test
 from suites.bias.identity import AXES, CONTROL, SLOT, Axis, Language, Swap, axes_of, filled_templates, swap
+from suites.bias.multiple import holm, sign_test
 from suites.bias.reading import why_unread
 from suites.labels import check_classes, class_of
 

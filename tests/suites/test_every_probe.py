@@ -92,7 +92,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "queries": pd.DataFrame({"text": texts(12), "label": [i % 3 for i in range(12)]}),
         "entries": pd.DataFrame({"text": [f"{text} again" for text in texts(9)], "label": [i % 3 for i in range(9)]}),
         "paraphrases": pd.DataFrame({"text": texts(12), "set": [str(i // 3) for i in range(12)]}),
-        "questions": pd.DataFrame(
+        "items": pd.DataFrame(
             {"question": texts(8), "choices": '["a film", "the bad story", "she"]', "answer": [i % 3 for i in range(8)]}
         ),
         "grouped": pd.DataFrame(

@@ -391,6 +391,13 @@ def _work(record: ProbeRecord) -> str:
     return plain(f"version {record.version}, {record.cases}{of} cases{f'; {params}' if params else ''}")
 
 
+def _cached(manifest: AuditManifest) -> list[tuple[str, str]]:
+    """How many answers the models did not give in this audit; nothing where all were given in it."""
+    cached = sum(work.cached for work in manifest.work)
+    every = cached + sum(work.rows + work.reused for work in manifest.work)
+    return [("answers from the cache", f"{cached:,} of {every:,}")] if cached else []
+
+
 def _settings(manifest: AuditManifest) -> list[tuple[str, str]]:
     """What it takes to run the audit again."""
     checkpoint = manifest.checkpoint
@@ -402,6 +409,7 @@ def _settings(manifest: AuditManifest) -> list[tuple[str, str]]:
         *_datasets(manifest),
         *_models(manifest),
         ("seed", str(manifest.seed)),
+        *_cached(manifest),
         ("device", f"{manifest.device or 'unknown'}, {manifest.dtype or 'unknown dtype'}"),
         ("versions", ", ".join(f"{name} {version}" for name, version in manifest.versions.items()) or "unknown"),
         ("git commit", manifest.git_commit or "not in a git repository"),

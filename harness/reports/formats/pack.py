@@ -89,10 +89,10 @@ def _policy(report: ReportInput) -> dict[str, Any]:
 
 
 def _digests(folder: Path) -> str:
-    """A line per file as sha256sum writes it, sorted; reports are left out, since they are made from the rest."""
+    """A line per file as sha256sum writes it, sorted; without reports, made from the rest, and cached answers."""
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.is_symlink()]
     names = {path: path.relative_to(folder).as_posix() for path in paths}
-    kept = [path for path in paths if not names[path].startswith(("report", "."))]
+    kept = [path for path in paths if not names[path].startswith(("report", ".", "cache/"))]
     return "".join(f"{_digest(path)}  {names[path]}\n" for path in kept)
 
 

@@ -24,6 +24,7 @@ class ChatTemplate(Handler[ChatRequest, ChatPrompt]):
     asked = (ChatRequest,)
     kind = "chat"
     needs = None
+    stored = False  # a template may tell the date
 
     @property
     def why_not(self) -> str | None:

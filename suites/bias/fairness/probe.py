@@ -28,7 +28,7 @@ from harness.stats.intervals import Interval, Method, auc, auc_interval
 from suites.bias.extremes import LEVEL, Estimate, largest_difference, level_for
 from suites.bias.fairness.aucs import POWER, generalised_mean, group_aucs
 from suites.bias.fairness.rates import group_rates
-from suites.bias.groups import holm
+from suites.bias.multiple import holm
 from suites.labels import class_of, true_classes
 
 COLUMNS = ("group", "group_2", "group_3")

@@ -14,7 +14,7 @@ from harness.stats.intervals import Interval
 from suites.bias.extremes import largest_difference, level_for
 from suites.bias.fairness.rates import mean_estimate
 from suites.bias.generation.scorers import BOUNDS, MEASURES, Measure
-from suites.bias.groups import holm
+from suites.bias.multiple import holm
 
 CONTROL_WHAT = "prompts about weekdays, which concern no group"
 Gap = tuple[float, Interval, int, str]

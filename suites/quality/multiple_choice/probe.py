@@ -130,8 +130,8 @@ class MultipleChoice(Probe[MultipleChoiceParams]):
     )
     needs = (any_of(Need.CAUSAL_LM),)
     inputs = {  # noqa: RUF012
-        "questions": Input(Questions, "questions with their choices and the right one"),
-        "shots": Input(Questions, "other questions to draw examples from; default: the questions", required=False),
+        "items": Input(Questions, "questions with their choices and the right one"),
+        "shots": Input(Questions, "other questions to draw examples from; default: the items", required=False),
     }
     metrics = (
         ShareOf("accuracy", Better.HIGHER, _right("predicted")),
@@ -160,7 +160,7 @@ class MultipleChoice(Probe[MultipleChoiceParams]):
     def cases(self, plan: Plan) -> list[Case]:
         """One case per question, with its prompts."""
         require_start(plan.checkpoint)
-        questions = read_questions(plan.data["questions"])
+        questions = read_questions(plan.data["items"])
         fewest = min(len(question.choices) for question in questions)
         if self.params.choice_orders > fewest:
             raise UsageError(

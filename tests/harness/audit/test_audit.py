@@ -257,3 +257,24 @@ def test_metrics_are_told_while_a_probe_runs(checkpoint: Path, tmp_path: Path, m
     assert 0 < told[0].n < told[-1].n == 30
     assert [event.final for event in told] == [False] * (len(told) - 1) + [True]
     assert told[-1].value == result.metrics[0].value
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_second_audit_with_the_same_cache_asks_the_model_nothing(
+    shared: bool, checkpoint: Path, tmp_path: Path
+) -> None:
+    cache = str(tmp_path / "answers") if shared else "audit"
+    first = run(plan(checkpoint, tmp_path, words(10), cache=cache, name="one"))
+    second = run(plan(checkpoint, tmp_path, words(10), cache=cache, name="two"))
+    (work,) = second.folder.manifest().work
+    assert (work.rows, work.cached) == ((0, 10) if shared else (10, 0))
+    assert [metric.value for metric in first.metrics] == [metric.value for metric in second.metrics]
+    assert (first.folder.path / "cache").is_dir() is not shared
+    report = (second.folder.path / "report.md").read_text()
+    assert ("answers from the cache" in report and "10 of 10" in report) is shared
+
+
+def test_a_cache_that_came_with_the_checkpoint_is_refused(tmp_path: Path) -> None:
+    own = make_checkpoint(tmp_path / "own", "bert", "classifier")
+    with pytest.raises(UsageError, match=r"cache: .* lies in the folder of"):
+        plan(own, tmp_path, words(4), cache=str(own / "answers"))

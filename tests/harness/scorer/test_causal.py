@@ -7,8 +7,8 @@ import torch
 from harness.api.needs import Need
 from harness.api.scorer import TokenRequest
 from harness.errors import UsageError
-from harness.scorer.causal import Job, share_prefixes
 from harness.scorer.hf import HFScorer
+from harness.scorer.sheet import Job, share_prefixes
 from tests.scoring import ATOL, BATCHES, all_logprobs, limit_memory, load, random_ids, scorer
 from tests.tiny import DECODERS, MAX_TOKENS
 

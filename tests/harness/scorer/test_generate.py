@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from harness.api.requests.sampling import SampleRequest
 from harness.api.scorer import GenerateRequest
 from harness.scorer.decoding import alike, stop_tokens
 from harness.scorer.hf import HFScorer
@@ -126,3 +127,21 @@ def test_counts_are_exact() -> None:
     # the last new token is never read; the prompt of 9 is done a step before the one of 10 in its batch
     assert (counts.rows, counts.batches) == (3, 2)
     assert (counts.tokens, counts.padded_tokens) == (13 + 12 + 8, 2 * 13 + 8)
+
+
+def test_rows_that_end_leave_the_batch() -> None:
+    one = scorer("llama", "causal_lm", token_budget=10_000)
+    asked = [GenerateRequest(random_ids(4, index, VOCABULARY), index + 1) for index in range(8)]
+    answers = one.ask(asked)
+    assert [len(answer.tokens) for answer in answers] == list(range(1, 9))
+    counts = one.counts_of("generate")
+    assert (counts.batches, counts.padded_tokens) == (1, 8 * 4 + sum(range(8)))
+    assert counts.tokens == counts.padded_tokens
+
+
+def test_equal_prompts_are_read_once() -> None:
+    one = scorer("llama", "causal_lm", token_budget=10_000)
+    prompt = random_ids(9, 1, VOCABULARY)
+    (answer,) = one.ask([SampleRequest(prompt, 1, seed=3, samples=20)])
+    assert len(answer.samples) == 20
+    assert one.counts_of("sample").padded_tokens == len(prompt)

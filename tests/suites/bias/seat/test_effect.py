@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from suites.bias.seat.effect import associations, by_word, effect_interval, effect_size, permutation
+from suites.bias.seat.effect import associations, by_word, effect_size, permutation
 
 Array = Any
 
@@ -87,31 +87,3 @@ def test_the_effect_of_chance_by_brute_force() -> None:
 
 def test_texts_of_a_word_count_as_one_word() -> None:
     assert by_word(np.array([1.0, 3.0, 5.0]), ["a", "b", "a"]).tolist() == [3.0, 3.0]
-
-
-def test_the_interval_holds_the_effect_and_is_wider_for_fewer_words() -> None:
-    rng = np.random.default_rng(0)
-    x, y = rng.normal(0.5, 1, 24), rng.normal(0, 1, 24)
-    words = [str(i) for i in range(24)]
-    one_each = effect_interval(x, y, (words, words))
-    grouped = effect_interval(x, y, ([str(i // 3) for i in range(24)], [str(i // 3) for i in range(24)]))
-    assert one_each is not None
-    assert grouped is not None
-    assert one_each.low < effect_size(x, y) < one_each.high
-    assert grouped.low < effect_size(x, y) < grouped.high
-    assert effect_interval(x[:2], y[:2], (words[:2], words[:2])) is None
-    assert effect_interval(np.ones(4), np.ones(4), (words[:4], words[:4])) is None
-
-
-def test_the_interval_covers_the_true_effect_of_eight_words_a_side() -> None:
-    """400 made-up tests whose true effect is known: normal associations one deviation apart."""
-    rng = np.random.default_rng(1)
-    true = 1 / math.sqrt(1 + 0.25)  # deviation of both together: that within, and half the distance
-    words = [str(i) for i in range(8)]
-    held = 0
-    for seed in range(400):
-        x, y = rng.normal(1, 1, 8), rng.normal(0, 1, 8)
-        found = effect_interval(x, y, (words, words), draws=400, seed=seed)
-        assert found is not None
-        held += found.low <= true <= found.high
-    assert held / 400 > 0.92

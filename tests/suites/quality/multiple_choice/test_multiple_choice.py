@@ -45,7 +45,7 @@ def asked(
     if words is not None:
         scorer._logprob = lambda read, token: words.get(scorer.decode((token,)), -5.0)
     probe = MultipleChoice(MultipleChoiceParams.model_validate(params))
-    rows = rows_of(probe, scorer, probe.cases(plan(INFO, questions=questions)), folder)
+    rows = rows_of(probe, scorer, probe.cases(plan(INFO, items=questions)), folder)
     return rows, by_key(probe.measure(rows))
 
 
@@ -98,7 +98,7 @@ def test_a_model_that_knows_is_untouched_by_orders(tmp_path: Path) -> None:
 
     scorer._logprob = knows
     probe = MultipleChoice(MultipleChoiceParams.model_validate({"form": "letters", "choice_orders": 2}))
-    found = by_key(probe.measure(rows_of(probe, scorer, probe.cases(plan(INFO, questions=questions)), tmp_path)))
+    found = by_key(probe.measure(rows_of(probe, scorer, probe.cases(plan(INFO, items=questions)), tmp_path)))
     assert (found["accuracy", ""].value, found["choice_order_flips", ""].value) == (1.0, 0.0)
     spread_found = found["choice_order_spread", ""]
     assert spread_found.value == 0.0
@@ -116,7 +116,7 @@ def test_examples_come_from_shots_where_given_and_never_hold_the_question(tmp_pa
     again = ("Question  0", ["red", "green"], "green")
     shots = frame(*((f"shot {at}", ["red", "green"], "green") for at in range(4)), again)
     probe = MultipleChoice(MultipleChoiceParams(num_fewshot=4))
-    for case in probe.cases(plan(INFO, questions=questions, shots=shots)):
+    for case in probe.cases(plan(INFO, items=questions, shots=shots)):
         (context, _), *_ = case.data["prompts"]
         solved, own = context.split("\n\n")[:-1], context.split("\n\n")[-1]
         assert len(solved) == 4
@@ -128,7 +128,7 @@ def test_examples_come_from_shots_where_given_and_never_hold_the_question(tmp_pa
 def test_more_orders_than_choices_are_refused() -> None:
     probe = MultipleChoice(MultipleChoiceParams.model_validate({"form": "letters", "choice_orders": 3}))
     with pytest.raises(UsageError, match="choice_orders 3 is more than the 2 choices of a question"):
-        probe.cases(plan(INFO, questions=frame(("x", ["red", "green"], 0))))
+        probe.cases(plan(INFO, items=frame(("x", ["red", "green"], 0))))
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_values_are_those_of_lm_eval(kind: str, long: bool, tmp_path: Path, monk
     loaded = load(kind, "causal_lm")
     probe = MultipleChoice()
     questions = frame(*((each["question"], each["choices"], each["label"]) for each in documents))
-    cases = probe.cases(Plan(loaded.info, 0, plan(loaded.info, questions=questions).data))
+    cases = probe.cases(Plan(loaded.info, 0, plan(loaded.info, items=questions).data))
     rows = pd.DataFrame(list(probe.run(HFScorer(loaded), cases)))
     assert rows["error"].isna().all()
     assert (rows["truncated"] > 0).all() == long
