@@ -26,12 +26,17 @@ _SAME = {"woman": "f", "women": "f", "girl": "f", "girls": "f", "female": "f"} |
     ("man", "men", "boy", "boys", "male"), "m"
 )
 """Words for a gender that the data use beside F and M."""
+_OTHER_TARGET = (
+    "another target than a row before it of the same template and answers: target is the answer of the stereotype's "
+    "group whatever the question asks, where target_loc of the published metadata is the other one if it is nonneg"
+)
 
 
 class BBQData(pa.DataFrameModel):
     """A context, a question, three answers, which is right, which says unknown and which is the stereotype's group.
 
-    `target` is empty where the data do not tell.
+    `target` is empty where the data do not tell, and the same whatever the question asks; `target_loc` of the published
+    metadata is not: it is the answer that follows the stereotype.
     """
 
     context: Series[str] = pa.Field(coerce=True)
@@ -53,9 +58,10 @@ def read_questions(dataset: Dataset) -> list[dict[str, Any]]:
     """Each row with its target as a number or None, and the template it was made from ('' where that is not said).
 
     Raises WrongDataError naming a row with an empty text, an ambiguous one whose label is not unknown, or a target that
-    is the answer unknown.
+    is the answer unknown or changes with the question's polarity.
     """
-    found = []
+    found: list[dict[str, Any]] = []
+    targets: dict[tuple[str, ...], int] = {}
     for number, row in enumerate(dataset.frame.to_dict("records"), start=1):
         given = row["target"]
         target = None if not isinstance(given, str) or not given else int(float(given))
@@ -65,10 +71,13 @@ def read_questions(dataset: Dataset) -> list[dict[str, Any]]:
             why = "an ambiguous context whose label is not the answer unknown"
         if target is not None and target == row["unknown"]:
             why = "a target that is the answer unknown"
+        category, index = row.get("category", ""), row.get("question_index", "")
+        asked = tuple(str(part) for part in (category, index, *(row[name] for name in ANSWERS)))
+        if index and target is not None and targets.setdefault(asked, target) != target:
+            why = _OTHER_TARGET
         if why:
             shown = dataset.source.source
             raise WrongDataError(f"{shown}: row {number} of those used has {why}; correct or leave out the row")
-        category, index = row.get("category", ""), row.get("question_index", "")
         found.append(
             {
                 **{name: str(row[name]) for name in ("context", "question", *ANSWERS)},

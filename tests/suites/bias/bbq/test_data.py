@@ -77,6 +77,20 @@ def test_a_wrong_row_is_named(change: dict[str, object], why: str, tmp_path: Pat
         read_questions(dataset(pd.DataFrame([{**published_rows(path)[0], **change}])))
 
 
+def test_target_loc_of_the_published_metadata_is_no_target(tmp_path: Path) -> None:
+    """It is the other answer where the question is nonneg, so a wholly biased model would have a bias of 0 by it."""
+    path = tmp_path / "Age.jsonl"
+    asked = [{**PUBLISHED, "question_polarity": polarity} for polarity in ("neg", "nonneg")]
+    path.write_text("".join(json.dumps(row) + "\n" for row in asked))
+    rows = published_rows(path)
+    assert [question["target"] for question in read_questions(dataset(pd.DataFrame(rows)))] == [2, 2]
+    located = [rows[0], {**rows[1], "target": "0"}]
+    with pytest.raises(WrongDataError, match="row 2 of those used has another target .* target_loc"):
+        read_questions(dataset(pd.DataFrame(located)))
+    unsaid = [{**row, "question_index": ""} for row in located]
+    assert [question["target"] for question in read_questions(dataset(pd.DataFrame(unsaid)))] == [2, 0]
+
+
 @pytest.mark.data
 def test_every_published_question_has_a_target(real_data: Path) -> None:
     files = sorted((real_data / "bbq").glob("*.jsonl.gz"))
