@@ -185,7 +185,7 @@ def show_power(power: Sequence[GatePower]) -> None:
 
 def show_probes(found: Found) -> None:
     """All probes, a line each, and the plug-ins that did not load."""
-    table = Table("probe", "needs", "measures", box=None, header_style="bold", pad_edge=False)
+    table = _table("probe", "needs", "measures")
     for name, probe in found.probes.items():
         table.add_row(name, escape(_needs(probe)), escape(probe.about.summary))
     console.print(table)
@@ -326,7 +326,7 @@ def _table(*names: str) -> Table:
     """A plain table whose long names are folded, never cut: two that begin alike would read as one."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in names:
-        table.add_column(name, overflow="fold", no_wrap=name == "audit")  # an audit's id is there to be copied
+        table.add_column(name, overflow="fold", no_wrap=name in {"audit", "probe"})  # ids are there to be copied
     return table
 
 
