@@ -85,7 +85,7 @@ def test_target_loc_of_the_published_metadata_is_no_target(tmp_path: Path) -> No
     rows = published_rows(path)
     assert [question["target"] for question in read_questions(dataset(pd.DataFrame(rows)))] == [2, 2]
     located = [rows[0], {**rows[1], "target": "0"}]
-    with pytest.raises(WrongDataError, match="row 2 of those used has another target .* target_loc"):
+    with pytest.raises(WrongDataError, match=r"row 2 of those used has another target .* target_loc"):
         read_questions(dataset(pd.DataFrame(located)))
     unsaid = [{**row, "question_index": ""} for row in located]
     assert [question["target"] for question in read_questions(dataset(pd.DataFrame(unsaid)))] == [2, 0]
