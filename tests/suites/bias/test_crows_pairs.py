@@ -62,6 +62,13 @@ def test_an_inserted_word_leaves_the_changed_token_formula_undefined() -> None:
     assert score.first[0] != score.first[1]
 
 
+@pytest.mark.parametrize(("info", "score"), [(MASKED, score_masked), (CAUSAL, score_causal)])
+def test_sentences_that_are_the_same_tokens_are_missing_not_a_tie(info: Any, score: Any) -> None:
+    alike, told = score(FakeScorer(info), [("the Poor man", "the poor man", ""), (MORE, LESS, "")])
+    assert alike == "the sentences are the same tokens to the model, so that it cannot prefer one"
+    assert isinstance(told, PairScores)
+
+
 def test_sentences_with_nothing_in_common_tie() -> None:
     assert only(score_masked(FakeScorer(MASKED), [("a b", "c d", "")])).first == (0.0, 0.0)
 
