@@ -187,7 +187,12 @@ def own_lexicon() -> list[str]:
 
 def _lexicon(plan: Plan) -> list[str]:
     words = plan.data["lexicon"].frame["word"] if "lexicon" in plan.data else own_lexicon()
-    return sorted({str(word).strip().lower() for word in words} - {""})
+    found = sorted({str(word).strip().lower() for word in words} - {""})
+    if not found:
+        raise WrongDataError(
+            f"{plan.data['lexicon'].source.source}: holds no word, so nothing could be hurtful; add some"
+        )
+    return found
 
 
 def _digest(lexicon: Sequence[str]) -> str:
