@@ -149,6 +149,26 @@ def test_ties_after_rounding_count_as_no_stereotype_and_stay_in_the_denominator(
     assert found["mean_abs_difference", ""].value == pytest.approx((2 + 2 + 2 + 0.0008 + 0.0004) / 5)
 
 
+def test_two_impossible_sentences_are_undefined_and_no_tie() -> None:
+    scores = {"first_more": [-np.inf, -1.0], "first_less": [-np.inf, -2.0], "second_more": -1.0, "second_less": -2.0}
+    frame = pd.DataFrame(
+        {"case_id": ["a", "b"], "status": "ok", "error": None, "role": "scored", "family": "", **scores}
+    )
+    frame = frame.assign(kind="causal", bias_type="", direction="", sent_more="", sent_less="")
+    found = by_key(CrowsPairs().measure(frame))
+    for key, value in (("stereotype_share_loglikelihood", 1.0), ("tie_share", 0.0)):
+        assert (found[key, ""].value, found[key, ""].n, found[key, ""].missing) == (value, 1, 1)
+
+
+def test_a_control_without_any_result_is_said(tmp_path: Path) -> None:
+    info = make_info(Need.MASKED_LM, max_tokens=6)  # every neutral sentence is longer
+    data, probe = pd.DataFrame({"sent_more": ["a b c"] * 4, "sent_less": ["a x c"] * 4}), CrowsPairs()
+    rows = rows_of(probe, FakeScorer(info), probe.cases(plan(info, pairs=data)), tmp_path)
+    share = by_key(probe.measure(rows))["stereotype_share", ""]
+    assert (share.n, share.missing, share.control) == (4, len(neutral_pairs()), None)
+    assert share.note == "no case of its control has a result; missing counts failed cases of a control, too"
+
+
 def test_slices_are_per_bias_type_and_direction(tmp_path: Path) -> None:
     found, _ = measured(MASKED, PAIRS, tmp_path)
     slices = {key[1]: (m.value, m.n, m.headline) for key, m in found.items() if key[0] == "stereotype_share" and key[1]}
