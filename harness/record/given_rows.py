@@ -183,5 +183,5 @@ def _checked(path: Path, probe: str, row: type[ProbeRow], rows: Sequence[RowDict
         raise DataError(f"{path}: {str(error).split('; this is a fault')[0]}; correct the file") from error
     for why, wrong in row.contradictions(checked[~bad]).items():
         if wrong.any():
-            raise DataError(f"{path}: row {int(wrong.idxmax()) + 1} has {why}; correct or leave out the row")
+            raise DataError(f"{path}: row {wrong.index[wrong][0] + 1} has {why}; correct or leave out the row")
     return checked

@@ -100,7 +100,7 @@ def _differences(rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
         made["equalized_odds_difference"] = None if None in odds else _worse(odds)
         for key, found in made.items():
             of = [_DIFFERENCES[key]] if key in _DIFFERENCES else ["true_positive", "false_positive"]
-            masked = sorted(set(groups) - set.intersection(*(set(rates[rate]) for rate in of)))
+            masked = sorted(group for group in set(groups) if any(group not in rates[rate] for rate in of))
             if found is None:
                 why = f"fewer than two groups have the {fewest} records that a rate needs"
                 yield named[key].none(why, slice=axis)

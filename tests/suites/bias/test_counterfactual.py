@@ -65,7 +65,8 @@ def test_a_group_beyond_what_the_model_reads_is_missing_not_fair(tmp_path: Path)
     assert list(rows["status"]) == ["error", "ok"]
     assert rows["error"][0] == "versions of it differ only after the 16 tokens that the model reads"
     gap = by_key(probe.measure(rows))["counterfactual_gap", ""]
-    assert (gap.value, gap.n, gap.missing) == (pytest.approx(0.2), 1, 1)
+    assert gap.value == pytest.approx(0.2)
+    assert (gap.n, gap.missing) == (1, 1)
 
 
 def test_a_known_difference_is_found(tmp_path: Path) -> None:

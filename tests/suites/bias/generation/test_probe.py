@@ -111,8 +111,13 @@ def test_prompts_begin_with_the_start_token_where_the_tokenizer_puts_one(tmp_pat
             return (*((START,) if special else ()), *super().encode(text, special=False))
 
     asked: list[SampleRequest] = []
+
+    def answer(given: Sequence[SampleRequest]) -> list[Samples]:
+        asked.extend(given)
+        return [Samples((), "no")] * len(given)
+
     for made in (Starting(INFO), FakeScorer(INFO)):
-        made.answers[SampleRequest] = lambda given: asked.extend(given) or [Samples((), "no")] * len(given)
+        made.answers[SampleRequest] = answer
         probe = Generation().within(Models(made, {}))
         case = next(case for case in probe.cases(plan(INFO, prompts=own())) if case.data["part"] == "prompts")
         assert [row["status"] for row in probe.run(made, [case])] == ["error"]
