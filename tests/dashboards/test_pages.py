@@ -175,6 +175,15 @@ def test_rows_are_filtered_and_sorted(output: Path) -> None:
     assert frame["probability"].is_monotonic_decreasing
 
 
+def test_hidden_texts_are_nothing_to_choose_among(output: Path) -> None:
+    make_audit(output, rows=20)  # so few differ that they could be chosen among
+    app = visit("rows", audit=BLOCKED, probe="quality/classification", by="text")
+    assert "its texts are hidden" in texts(app)
+    assert not [choice for box in app.multiselect for choice in box.options if "the film was" in choice]
+    app.toggle(key="reveal").set_value(True).run()
+    assert [choice for box in app.multiselect for choice in box.options if "the film was" in choice]
+
+
 def test_a_link_restores_filters_and_order(output: Path) -> None:
     make_audit(output, rows=200)
     link = {"status": "ok", "contains": "was dull", "by": "correct", "is.correct": "False", "sort": "probability"}
