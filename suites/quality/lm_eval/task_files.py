@@ -92,7 +92,7 @@ def _nodes(node: yaml.Node | None, seen: set[int]) -> Iterator[yaml.Node]:
 
 
 def _scalars(node: yaml.Node, key: str) -> list[str]:
-    """What a mapping has under a key, or in the list there; all of it where the key comes twice: YAML takes the last."""
+    """What a mapping has under a key, or in the list there; all where the key comes twice, as YAML takes the last."""
     values = [value for name, value in node.value if name.value == key] if isinstance(node, yaml.MappingNode) else []
     parts = [part for value in values for part in (value.value if isinstance(value, yaml.SequenceNode) else [value])]
     return [part.value for part in parts if isinstance(part, yaml.ScalarNode)]

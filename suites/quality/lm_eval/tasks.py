@@ -108,7 +108,7 @@ def as_lm_eval() -> Iterator[None]:
         utils.env, task.get_metric = before, get_metric
 
 
-def _own_metric(name: Any, hf_evaluate_metric: bool = False) -> Any:  # noqa: FBT001, FBT002  # lm-eval calls it so
+def _own_metric(name: Any, hf_evaluate_metric: bool = False) -> Any:  # lm-eval calls it so
     """A metric of lm-eval's own. Raises NoDataError for any other."""
     from lm_eval.api.registry import METRIC_REGISTRY
 
