@@ -63,8 +63,16 @@ def _check_file(path: Path, package: Path, code_allowed: bool, seen: set[Path]) 
     # a merged mapping (<<) brings its include along, so every mapping counts
     for name in [name for node in _nodes(root, set()) for name in _scalars(node, "include")]:
         other = path.parent / name
-        if other.is_file():
+        if _is_file(other):
             _check_file(other, package, code_allowed, seen)
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a name from a file is one here; a name longer than names can be is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _root(path: Path) -> yaml.Node | None:
@@ -127,7 +135,7 @@ def _unfit(config: Mapping[str, Any], metrics: Sequence[str]) -> Iterator[str]:
         if fetched and (each.get("hf_evaluate") is True or metric not in metrics):
             yield f"its metric {metric!r} is code that would be downloaded (hf_evaluate)"
     for path in sorted(_functions(config)):
-        judge = _JUDGE.search(path.read_text(encoding="utf-8", errors="replace")) if path.is_file() else None
+        judge = _JUDGE.search(path.read_text(encoding="utf-8", errors="replace")) if _is_file(path) else None
         if judge:
             yield f"its answers are judged by another model over the network ({judge[1]})"
 

@@ -123,6 +123,14 @@ def test_an_included_file_is_found_however_it_is_included(content: str, tmp_path
     assert not mark.exists()
 
 
+def test_a_name_longer_than_names_can_be_is_no_file(tmp_path: Path) -> None:
+    write_tasks(tmp_path)
+    write_task(tmp_path, "odd", CHOICE.replace("{{question}}", f"/{'long' * 100}. {{{{question}}}}"))
+    assert len(cases(tmp_path, task="odd")) == 13
+    message = refused(tmp_path / "other", f"{CHOICE}include: {'x' * 5000}\n")
+    assert "lm-eval knows no task 'odd'" in message
+
+
 @pytest.mark.parametrize("more", ["", ", hf_evaluate: true"])
 def test_a_metric_named_by_its_file_is_never_run(more: str, tmp_path: Path) -> None:
     """As lm-eval writes functions, so that a check of the settings alone takes it for one."""
