@@ -22,6 +22,7 @@ from harness.stats.intervals import FloatArray, Interval, Method, auc, auc_inter
 from harness.stats.paired import flip_regression, unpaired_regression
 from privacy.frontier.two_way import two_way
 from suites.adversarial.typos.metrics import worst_kind
+from suites.bias.stereoset.metrics import icat, icat_interval
 from suites.memorization.blind.folds import auc_over_folds
 from suites.quality.classification.calibration import BINS, calibration_error
 from suites.quality.classification.correlation import matthews
@@ -370,6 +371,22 @@ def _seeds(seeds: int, right: float, by_seed: float) -> Truth:
     return Truth(Method.TWO_WAY, name, draw, times=4000, slow=True)
 
 
+def _icat(stereotype: float, language: float) -> Truth:
+    """StereoSet's ICAT over n targets of three triples each, through both shares' intervals at 97.5 %."""
+
+    def draw(rng: Rng, n: int) -> Drawn:
+        both = []
+        for share in (rng.binomial(6, language, n) / 6, rng.binomial(3, stereotype, n) / 3):
+            units = np.stack([share, np.ones(n)], axis=1)
+            seed = int(rng.integers(1 << 30))
+            found = ratio_interval(units, RowValues([], bounds=(0.0, 1.0)), level=0.975, draws=DRAWS, seed=seed)
+            low, high = _ends(found)
+            both.append(Metric(key="m", value=float(share.mean()), low=low, high=high, n=n, better=Better.HIGHER))
+        return *_ends(icat_interval(*both)), icat(language, stereotype)
+
+    return Truth(Method.BOTH, f"ICAT of {language} and {stereotype}", draw, times=1000, slow=True)
+
+
 TRUTHS: tuple[Truth, ...] = (
     *map(_binomial, (0.5, 0.9, 0.98, 0.995, 0.001)),
     Truth(Method.BOTH_WAYS, "0.18, a tenth of the successes unknown", _unknown_verdicts),
@@ -421,6 +438,8 @@ TRUTHS: tuple[Truth, ...] = (
     _correlated("Matthews, two even classes, 0.98 right", _even(2, 0.98)),
     _correlated("Matthews, two even classes, 0.7 right", _even(2, 0.7)),
     _correlated("Matthews, a class of 5 %, half found", np.array([[0.93, 0.02], [0.025, 0.025]])),
+    _icat(0.5, 0.9),
+    _icat(0.6, 0.98),
     _calibration("calibrated, uniform", _uniform, lambda confidence: 0.0),
     _calibration("calibrated, sharp", _sharp, lambda confidence: 0.0),
     _calibration("calibrated, always 0.98 sure", lambda rng, n: np.full(n, 0.98), lambda confidence: 0.0),
