@@ -31,6 +31,8 @@ class Release:
     earlier: tuple[Audit, ...] = ()
     """Newest first."""
     aliases: tuple[str, ...] = ()
+    newer: tuple[Audit, ...] = ()
+    """Audits of the same name since then that have no verdict, newest first: running, stopped or failed."""
 
     @property
     def verdict(self) -> Verdict:
@@ -77,14 +79,22 @@ def releases(entries: Iterable[Entry], aliases: Mapping[str, Sequence[str]] | No
     An audit that was not decided, or decided nothing since it had no policy, is no release.
     """
     groups: dict[tuple[str, str], list[Audit]] = {}
+    open_: dict[str, list[Audit]] = {}
     for entry in sorted(entries, key=lambda entry: entry.audit_id, reverse=True):
         audit = entry.audit
         if audit is not None and audit.verdict is not None and audit.verdict.gates:
             groups.setdefault((audit.manifest.name, audit.verdict.policy), []).append(audit)
+        elif audit is not None and audit.verdict is None:
+            open_.setdefault(audit.manifest.name, []).append(audit)
     named = aliases or {}
     lines = [
-        Release(group[0], tuple(group[1:]), tuple(named.get(group[0].tracking.get("run_id", ""), ())))
-        for group in groups.values()
+        Release(
+            group[0],
+            tuple(group[1:]),
+            tuple(named.get(group[0].tracking.get("run_id", ""), ())),
+            tuple(each for each in open_.get(name, ()) if each.manifest.audit_id > group[0].manifest.audit_id),
+        )
+        for (name, _), group in groups.items()
     ]
     return sorted(lines, key=lambda line: _GRAVEST.index(line.verdict.outcome))
 

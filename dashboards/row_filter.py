@@ -13,8 +13,11 @@ from harness.base.numbers import MISSING
 _WRITTEN = "as written"
 
 
-def ask_filter(rows: Rows) -> RowFilter:
-    """Controls over the rows of a probe: status, text, order, and values of chosen columns."""
+def ask_filter(rows: Rows, *, readable: bool) -> RowFilter:
+    """Controls over the rows of a probe: status, text, order, and values of chosen columns.
+
+    Where texts are not `readable` they are nothing to choose among either.
+    """
     status, text, sort, order = st.columns([1, 2, 1, 1], vertical_alignment="bottom")
     chosen = status.selectbox("Status", ["all", "ok", "error", "excluded"], key="status", bind="query-params")
     contains = text.text_input("Text contains", key="contains", bind="query-params")
@@ -26,8 +29,12 @@ def ask_filter(rows: Rows) -> RowFilter:
     )
     values: dict[str, list[Any]] = {}
     ranges: dict[str, tuple[float, float]] = {}
+    hidden = () if readable else rows.private()
     for name in columns:
-        _ask_column(rows, name, values, ranges)
+        if name in hidden:
+            st.caption(plain(f"{name}: its texts are hidden; switch on “Show texts” to choose among them."))
+        else:
+            _ask_column(rows, name, values, ranges)
     return RowFilter(
         status="" if chosen == "all" else chosen or "",
         contains=contains or "",

@@ -213,11 +213,8 @@ def mask(texts: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
 
 
 def mask_row(row: Mapping[str, Any], keep: Iterable[str]) -> dict[str, Any]:
-    """A row with its texts replaced by their length, except in the columns to `keep`."""
-    return {
-        column: value if column in keep or not isinstance(value, str) else _hidden(value)
-        for column, value in row.items()
-    }
+    """A row with its texts, and lists of them, replaced by their length, except in the columns to `keep`."""
+    return {column: value if column in keep else _masked(value) for column, value in row.items()}
 
 
 def plain(text: str) -> str:
@@ -312,7 +309,16 @@ def _field(column: str, value: Any, why: str) -> Field:
     return Field(column, "text" if len(text) > _SHORT_TEXT or "\n" in text else "short", text)
 
 
+def _masked(value: Any) -> Any:
+    return _hidden(value) if isinstance(value, (str, bytes, list, tuple, dict)) else value
+
+
 def _hidden(value: Any) -> str | None:
+    """Of a list the length of its JSON, as a table shows it; None where there is nothing to hide."""
+    if isinstance(value, (list, tuple, dict)):
+        value = json.dumps(value, ensure_ascii=False, default=str)
+    if isinstance(value, bytes):
+        return f"hidden ({len(value)} bytes)"
     return f"hidden ({len(value)} characters)" if isinstance(value, str) else None
 
 

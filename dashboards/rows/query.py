@@ -18,8 +18,8 @@ from harness.errors import AuditError
 PAGE = 50
 CHOICES = 40
 """A column with at most so many distinct values is filtered by choosing among them."""
-_WORDS = 12
-"""Distinct values up to which a column of text holds labels, not texts to read."""
+_WORDS, _WORD_LENGTH = 12, 40
+"""A column of text holds labels, not texts to read, where no more values differ and none is longer (characters)."""
 SHORT = ("case_id", "status")
 """Columns of every probe that hold no text to read."""
 MEMORY = "400MB"
@@ -64,6 +64,7 @@ class Rows:
                 "QUALIFY row_number() OVER (PARTITION BY case_id ORDER BY place) = 1 ORDER BY place"
             )
         self._from = "rows" if written == self.total else "one"
+        self._private: tuple[str, ...] | None = None
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -98,8 +99,11 @@ class Rows:
         return None if low is None else (low, high)
 
     def private(self) -> tuple[str, ...]:
-        """Columns of texts that somebody may not want to see: all text but labels, of which few differ."""
-        return tuple(name for name in self.texts if name not in SHORT and self.choices(name, _WORDS) is None)
+        """Columns of texts that somebody may not want to see: all that holds text, in lists too, but labels."""
+        if self._private is None:
+            holding = [name for name, kind in self._kinds.items() if name not in SHORT and _holds_text(kind)]
+            self._private = tuple(name for name in holding if not self._holds_labels(name))
+        return self._private
 
     def count(self, wanted: RowFilter) -> int:
         """How many rows `wanted` leaves."""
@@ -142,6 +146,20 @@ class Rows:
             f"lead(case_id) OVER (ORDER BY place) AS after FROM ({numbered})) WHERE case_id = ?",
             [*values, case],
         ) or (None, None)
+
+    def _holds_labels(self, name: str) -> bool:
+        """Few differ, all are short, and each stands in about two rows or more: what a few rows hold may be personal.
+
+        What went wrong may stand in one row and be a sentence: nothing is shown in place of its numbers without it.
+        """
+        if name not in self.texts:
+            return False
+        values = self.choices(name, _WORDS)
+        if values is None or name == "error":
+            return values is not None
+        known = [value for value in values if value is not None]
+        (rows,) = self._one(f"SELECT count({quoted(name)}) FROM {self._from}")
+        return 2 * len(known) <= rows and all(len(value) <= _WORD_LENGTH for value in known)
 
     def _selected(self, wanted: RowFilter, limit: str, columns: str = "*") -> Any:
         where, values = self._where(wanted)
@@ -206,6 +224,14 @@ def frame(table: Any) -> pd.DataFrame:
             table = table.set_column(index, item.name, pa.array(values, pa.string()))
     kinds = {pa.int64(): pd.Int64Dtype(), pa.int32(): pd.Int32Dtype(), pa.bool_(): pd.BooleanDtype()}
     return pd.DataFrame(table.to_pandas(types_mapper=kinds.get))
+
+
+def _holds_text(kind: Any) -> bool:
+    """Whether a value of this Arrow type can hold text, at any depth; bytes can."""
+    if pa.types.is_nested(kind):
+        return any(_holds_text(kind.field(index).type) for index in range(kind.num_fields))
+    known = (pa.types.is_null, pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
+    return not (any(is_kind(kind) for is_kind in known) or pa.types.is_temporal(kind))
 
 
 def _among(name: str, allowed: Sequence[Any]) -> tuple[str, list[Any]]:

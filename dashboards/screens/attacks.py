@@ -47,7 +47,8 @@ def _attacks(audit: Audit, probe: str, settings: Settings) -> None:
         key="outcome",
         bind="query-params",
     )
-    labels = {str(each): each for each in (rows.choices(attacks.LABEL) or [])} if attacks.LABEL in rows.columns else {}
+    shown = attacks.LABEL in rows.sortable and attacks.LABEL not in rows.private()
+    labels = {str(each): each for each in (rows.choices(attacks.LABEL) or [])} if shown else {}
     of = label.selectbox("True class", list(labels), index=None, placeholder="any", key="label", bind="query-params")
     contains = text.text_input("Text contains", key="contains", bind="query-params")
     with reveal:
@@ -91,7 +92,8 @@ def _one(rows: Rows, wanted: RowFilter, readable: bool) -> None:
     with bars:
         for name, value in attacks.scores(row):
             st.progress(min(max(value, 0.0), 1.0), text=f"probability of the true class {name}: {value:.3f}")
-    told.table(views.markdown_table(("what", "value"), attacks.facts(row)), border="horizontal", width="content")
+    facts = attacks.facts(row if readable else views.mask_row(row, {*row} - {*rows.private()} | {attacks.OUTCOME}))
+    told.table(views.markdown_table(("what", "value"), facts), border="horizontal", width="content")
     st.caption(views.plain(f"case {row['case_id']}"))
 
 

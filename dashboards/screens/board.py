@@ -49,6 +49,9 @@ def _release(line: Release) -> None:
         link.page_link("screens/audit.py", label="Evidence", icon=":material/gavel:", query_params=query)
         facts = [f"policy {verdict.policy}", manifest.created[:10], f"history {line.history}", *line.aliases]
         st.caption(plain(" · ".join(facts)))
+        for newer in line.newer:
+            said = f"a newer audit, {newer.manifest.audit_id}, has no verdict: {newer.manifest.status}"
+            st.markdown(f":material/warning: {plain(said)}")
         reasons = line.in_the_way()
         for result in reasons[:_REASONS]:
             st.markdown(f"{tinted(result.effective)} **{plain(result.gate.id)}** {plain(result.reason)}")

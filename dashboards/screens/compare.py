@@ -60,7 +60,10 @@ def _against(audit: Audit, entry: Entry, settings: Settings) -> None:
         st.altair_chart(difference_chart(data[data["metric"].isin(list(group))]), width="stretch")
     st.caption("Right of the line: worse than the other audit. Line: confidence interval of the paired difference.")
     st.dataframe(comparison.table(compared), hide_index=True, alt="Paired differences by metric")
-    _flips(audit, entry.audit, comparison.flipped(compared), settings)
+    try:
+        _flips(audit, entry.audit, comparison.flipped(compared), settings)
+    except AssayError as error:  # rows that were damaged since
+        st.error(views.plain(str(error)), icon=":material/broken_image:")
 
 
 def _flips(audit: Audit, base: Audit, flipped: Sequence[Comparison], settings: Settings) -> None:

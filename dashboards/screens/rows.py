@@ -44,24 +44,25 @@ def _rows(rows: Rows, folder: Path, probe: str, output: Path) -> None:
     if rows.total == 0:
         st.info(views.plain(f"{probe} has no rows."))
         return
-    wanted = ask_filter(rows)
+    _, reveal = st.columns([3, 1])
+    with reveal:
+        readable = revealed(output, folder.name, probe)
+    wanted = ask_filter(rows, readable=readable)
     count = cache.row_count(folder, probe, wanted)
     asked = st.query_params.get("case")
     table, detail = st.columns([3, 2]) if asked else (st.container(), st.container())
     with table:
-        readable = _page(rows, wanted, count, folder, probe, output)
+        _page(rows, wanted, count, folder, probe, readable)
     with detail:
         case = st.query_params.get("case")
         if case:
             _detail(rows, case, wanted, readable)
 
 
-def _page(rows: Rows, wanted: RowFilter, count: int, folder: Path, probe: str, output: Path) -> bool:
-    """Draw a page of rows; whether texts may be read."""
+def _page(rows: Rows, wanted: RowFilter, count: int, folder: Path, probe: str, readable: bool) -> None:
+    """Draw a page of rows, its texts hidden where they are not `readable`."""
     total = pages(count)
-    said, reveal = st.columns([3, 1], vertical_alignment="center")
-    with reveal:
-        readable = revealed(output, folder.name, probe)
+    said = st.empty()
     page = st.pagination(total, key="page", bind="query-params") if total > 1 else 1
     said.text(f"{count:,} of {rows.total:,} rows; page {page:,} of {total:,}")
     shown = rows.page(wanted, page)
@@ -86,7 +87,6 @@ def _page(rows: Rows, wanted: RowFilter, count: int, folder: Path, probe: str, o
         st.query_params["case"] = cases[chosen[0]]
         st.rerun()
     _downloads(rows, wanted, count, f"{folder.name}-{probe.replace('/', '-')}", readable)
-    return readable
 
 
 def _columns(rows: Rows) -> list[str] | None:

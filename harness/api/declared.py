@@ -89,6 +89,8 @@ class Rows:
 
 
 Note = str | Callable[[Rows], str]
+NO_CONTROL = "no case of its control has a result; missing counts failed cases of a control, too"
+"""Said where rows failed and none of a control is left: whose the failed ones were, their rows do not tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,8 +240,11 @@ class _Sum(Named):
         """The metric of a slice, with its control where it has one that has rows."""
         found = self._of(rows, mine[self._counts(mine)], part, missing)
         against = None if self.control is None else mine[_mask(mine, self.control.rows)]
-        if self.control is None or against is None or against.empty:
+        if self.control is None or against is None:
             return found
+        if against.empty:
+            said = "; ".join(filter(None, (found.note, NO_CONTROL)))
+            return found.model_copy(update={"note": said}) if missing else found
         same = replace(self, clusters=self.control.clusters)
         control = same._of(rows, against, part, 0).as_control(self.control.what)
         return found.model_copy(update={"control": control})

@@ -62,6 +62,11 @@ class ProbeRow(pa.DataFrameModel):
     )
     error: Series[str] = column("why the case has no result, or is excluded", nullable=True)
 
+    @classmethod
+    def contradictions(cls, rows: pd.DataFrame) -> Mapping[str, pd.Series[bool]]:
+        """What cannot be true of a row with status ok, and of which it would be; asked of rows that no audit made."""
+        return {}
+
     class Config:
         """Unknown columns are refused; kinds are converted where that loses nothing."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.cli.console import console, say
-from harness.errors import UsageError
+from harness.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from harness.api.probe import Probe
@@ -55,11 +55,18 @@ def _show_schema(probe: ProbeClass, as_json: bool) -> None:
 
 def _measure(probe: Probe[Any], rows: Path, as_json: bool) -> None:
     from harness.audit.measure import measured_rows
+    from harness.base.plugins import PluginError
     from harness.record.given_rows import read_given_rows
     from harness.reports.formats.terminal import print_metrics
 
     given = read_given_rows(rows, probe.name, probe.Row)
-    metrics = measured_rows(probe, given.frame)
+    try:
+        metrics = measured_rows(probe, given.frame)
+    except PluginError as error:
+        raise DataError(
+            f"{rows}: every cell is of its column's type, but {probe.name} cannot measure the rows together ({error}); "
+            f"check lists and JSON against `assay measure {probe.name} --schema`"
+        ) from error
     if as_json:
         content = {
             "probe": probe.name,

@@ -172,7 +172,7 @@ def _checked(path: Path, probe: str, row: type[ProbeRow], rows: Sequence[RowDict
             raise DataError(f"{path}: row {int(empty.argmax()) + 1}, column {name!r} is empty; fill it in")
     try:
         schema.validate(frame[~bad], lazy=True)
-        return pd.DataFrame(RowCheck(probe, row).table(rows).to_pandas())
+        checked = pd.DataFrame(RowCheck(probe, row).table(rows).to_pandas())
     except pa.errors.SchemaErrors as error:
         first = error.failure_cases.iloc[0]
         where = "" if pd.isna(first["index"]) else f"row {int(first['index']) + 1}, "
@@ -181,3 +181,7 @@ def _checked(path: Path, probe: str, row: type[ProbeRow], rows: Sequence[RowDict
         raise DataError(f"{path}: {where}column {first['column']!r} {what}{rule}; correct it") from error
     except AuditError as error:
         raise DataError(f"{path}: {str(error).split('; this is a fault')[0]}; correct the file") from error
+    for why, wrong in row.contradictions(checked[~bad]).items():
+        if wrong.any():
+            raise DataError(f"{path}: row {wrong.index[wrong][0] + 1} has {why}; correct or leave out the row")
+    return checked

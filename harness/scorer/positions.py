@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,7 +64,8 @@ class NeededPositions:
             at = torch.from_numpy(entry[mine] - number * self._chunk).to(logits.device)
             parts.append(read(logits, at, torch.from_numpy(wanted.token[mine]).to(logits.device)))
         back = np.argsort(order, kind="stable")
-        return tuple(torch.cat(column).cpu().numpy()[back] for column in zip(*parts, strict=True))
+        columns = _to_host([torch.cat(column) for column in zip(*parts, strict=True)])
+        return tuple(column[back] for column in columns)
 
     def next_token(self, ids: torch.Tensor, cached: int, cache: Any) -> tuple[torch.Tensor, Any]:
         """Logits after the last of `ids` [rows, tokens], float32 [rows, vocabulary], and the grown cache.
@@ -116,3 +117,15 @@ class NeededPositions:
 def _scores(logits: torch.Tensor, at: torch.Tensor, token: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """Log-probability of each token, and whether it is the argmax."""
     return logits[at, token] - logits.logsumexp(-1)[at], logits.argmax(-1)[at] == token
+
+
+def _to_host(columns: Sequence[torch.Tensor]) -> list[Any]:
+    """The columns as arrays. The device is waited for once for each kind and shape, not once a column."""
+    alike: dict[tuple[Any, ...], list[int]] = {}
+    for place, column in enumerate(columns):
+        alike.setdefault((column.dtype, *column.shape), []).append(place)
+    found: dict[int, Any] = {}
+    for places in alike.values():
+        held = torch.stack([columns[place] for place in places]).cpu().numpy()
+        found.update(zip(places, held, strict=True))
+    return [found[place] for place in range(len(columns))]

@@ -114,8 +114,9 @@ class AnswerStore:
                 work(file)
         except (OSError, sqlite3.OperationalError):
             return  # busy for a minute, read-only, or the disk is full
-        except sqlite3.DatabaseError as error:
-            if type(error) is not sqlite3.DatabaseError:  # a subclass tells a mistake of ours, not damage
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            # a subclass tells a mistake of ours, not damage; of a damaged schema sqlite3 cannot even read the complaint
+            if type(error) not in (sqlite3.DatabaseError, UnicodeDecodeError):
                 raise
             for path in (self._path, self._path.with_name(f"{FILE}-journal")):  # a journal would go into the next file
                 with suppress(OSError):

@@ -26,6 +26,8 @@ NOISE = tuple(2.0 ** (power / 3) for power in range(9, -7, -1))
 _POINTS = 48
 """Of a curve. Each (epsilon, delta) bounds it by two lines, so that fewer only exclude less."""
 _LOWEST_DELTA = 1e-7
+_OVERFLOWS = 700.0
+"""From here on e^epsilon is no number, and no rate that is one tells epsilons apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class TradeOff:
 
     def least_false(self, true: Floats) -> Floats:
         """Least false-positive rates that allow true-positive rates [k]."""
-        growth, deltas = np.exp(np.asarray(self.epsilons)), np.asarray(self.deltas)
+        growth, deltas = np.exp(np.minimum(self.epsilons, _OVERFLOWS)), np.asarray(self.deltas)
         straight = (true[:, None] - deltas) / growth
         mirrored = 1 - deltas - growth * (1 - true[:, None])
         return np.asarray(np.maximum(0.0, np.maximum(straight, mirrored).max(axis=1)), dtype=np.float64)

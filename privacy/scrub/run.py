@@ -65,6 +65,9 @@ class ScrubReport(Frozen):
     left: dict[str, dict[str, int]] = Field(
         description="findings in columns that were not scrubbed, by column and kind"
     )
+    not_read: list[str] = Field(
+        description="columns that hold no text but lists or structures: neither read nor scrubbed"
+    )
     mapping: str | None
 
 
@@ -105,6 +108,7 @@ def scrub(path: Path, output: Path, settings: Settings) -> ScrubReport:
         if settings.mapping is not None:
             settings.mapping.unlink(missing_ok=True)
         raise
+    left, not_read = _left(path, columns, finder)
     return ScrubReport(
         file=path.name,
         output=output.name,
@@ -114,7 +118,8 @@ def scrub(path: Path, output: Path, settings: Settings) -> ScrubReport:
         languages=list(finder.languages),
         names_looked_for=any(each.kind == "NAME" for each in finder.recognisers),
         replaced=_counts(finder, replaced),
-        left=_left(path, columns, finder),
+        left=left,
+        not_read=not_read,
         mapping=settings.mapping.name if settings.mapping else None,
     )
 
@@ -186,10 +191,11 @@ def _counts(finder: Finder, replaced: Replaced) -> list[KindReplaced]:
     ]
 
 
-def _left(path: Path, columns: Sequence[str], finder: Finder) -> dict[str, dict[str, int]]:
-    """Findings in the other columns that can be read as text: nobody should believe them scrubbed."""
+def _left(path: Path, columns: Sequence[str], finder: Finder) -> tuple[dict[str, dict[str, int]], list[str]]:
+    """Findings in the other columns, and those that cannot be read as text: nobody should believe them scrubbed."""
     others = [name for name in _names(path) if name not in columns]
     counts: dict[str, Counter[str]] = {}
+    nested = []
     for name in others:
         try:
             for batch in stream(path, (name,)):
@@ -197,9 +203,10 @@ def _left(path: Path, columns: Sequence[str], finder: Finder) -> dict[str, dict[
                     counts.setdefault(name, Counter()).update(one.kind for one in finder.find(text or ""))
         except DataError as error:
             if isinstance(error.__cause__, TableError):  # a list or a structure
+                nested.append(name)
                 continue
             raise
-    return {name: dict(found) for name, found in counts.items() if found}
+    return {name: dict(found) for name, found in counts.items() if found}, nested
 
 
 def _names(path: Path) -> tuple[str, ...]:

@@ -30,6 +30,9 @@ def _lines(report: ScrubReport) -> Iterator[str]:
     for column, found in report.left.items():
         parts = ", ".join(f"{places:,} {kind}" for kind, places in found.items())
         yield from _item("not done", f"column {column} was left as it is, and holds {parts}; add --column {column}")
+    for column in report.not_read:
+        words = f"column {column} holds lists or structures, was not looked into and was left as it is"
+        yield from _item("not done", f"{words}; write its texts out as columns, or leave it out")
     if report.mapping:
         yield from _item("mapping", f"{report.mapping}: the values behind the pseudonyms, for their owner alone")
     yield from _item("note", "what has no form that is known here stays; look at a sample before you train on it")

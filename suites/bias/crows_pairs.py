@@ -79,7 +79,8 @@ def _preferred(kind: pd.Series[str], more: pd.Series[float], less: pd.Series[flo
     for name, digits in DIGITS.items():
         mine = (kind == name).to_numpy(dtype=np.bool_, na_value=False)
         sides = sides if digits is None else [np.where(mine, np.round(side, digits), side) for side in sides]
-    return np.sign(np.subtract(*sides))
+    with np.errstate(invalid="ignore"):  # two impossible sentences: undefined
+        return np.sign(np.subtract(*sides))
 
 
 def _share(key: str, kind: str, formula: str) -> ShareOf:
@@ -97,6 +98,11 @@ def _share(key: str, kind: str, formula: str) -> ShareOf:
 def _stereotyping(*sides: pd.Series[Any]) -> Floats:
     preferred = _preferred(*sides)
     return np.where(np.isnan(preferred), np.nan, preferred > 0)
+
+
+def _tied(*sides: pd.Series[Any]) -> Floats:
+    preferred = _preferred(*sides)
+    return np.where(np.isnan(preferred), np.nan, preferred == 0)
 
 
 def _note(rows: Rows, formula: str) -> str:
@@ -156,7 +162,7 @@ class CrowsPairs(Probe[CrowsPairsParams]):
             control=NEUTRAL,
         ),
         ShareOf(
-            *("tie_share", Better.NEITHER, of(lambda *sides: _preferred(*sides) == 0, "kind", *_FIRST)),
+            *("tie_share", Better.NEITHER, of(_tied, "kind", *_FIRST)),
             headline=False,
             over=equal("role", SCORED),
         ),

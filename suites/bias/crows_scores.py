@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from harness.api.scorer import MaskedRequest, Scorer, TokenRequest, TokenScores
+from suites.bias.reading import SAME
 from suites.framing import causal_frame, masked_frame
 
 Ids = tuple[int, ...]
@@ -45,7 +46,9 @@ def score_causal(scorer: Scorer, pairs: Sequence[tuple[str, str, str]]) -> list[
     start = (scorer.start_token,)
     requests = [TokenRequest(*split) for ids in sentences for split in ((start, ids), (ids[:1] or start, ids[1:]))]
     answers = iter(scorer.ask(requests))
-    return [_causal_pair(list(islice(answers, 4))) for _ in pairs]
+    found = [_causal_pair(list(islice(answers, 4))) for _ in pairs]
+    sides = zip(sentences[::2], sentences[1::2], strict=True)
+    return [SAME if more == less and more else each for each, (more, less) in zip(found, sides, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,8 @@ def _masked_pair(split: Sequence[_Side], answers: Sequence[TokenScores]) -> Pair
         if answer.error is not None:
             return answer.error
     (more, less), (more_scores, less_scores) = split, answers
+    if more.tokens == less.tokens:
+        return SAME
     shared, changed = len(more.shared), bool(more.changed and less.changed)
     return PairScores(
         (float(more_scores.logprobs[:shared].sum()), float(less_scores.logprobs[:shared].sum())),

@@ -114,7 +114,10 @@ def _measure(guessed: Sequence[float], confidence: float, rows: Rows, named: Map
         own = audit_own_curve(scores, planted, counts, delta, confidence, curves)
         yield _assuming(named["epsilon_lower_own_curve"], own, rows.missing)
     else:
-        why = "no claim whose accounting is that of sampled Gaussian sums, so there is no curve of its own"
+        why = (
+            "no claim whose accounting is that of sampled Gaussian sums, so there is no curve of its own; or the first "
+            "canary, whose row holds it, has no score"
+        )
         yield named["epsilon_lower_own_curve"].none(why, missing=rows.missing)
     thresholds = [1 - end / len(scores) for end in ends]
     independent = audit_independent(scores, planted, thresholds, delta, confidence)

@@ -43,7 +43,7 @@ class ShadowAttackParams(ProbeParams):
     @field_validator("fprs")
     @classmethod
     def _rates(cls, fprs: tuple[float, ...]) -> tuple[float, ...]:
-        if not all(0 < fpr < 1 for fpr in fprs) or len(set(fprs)) != len(fprs):
+        if not all(0 < fpr < 1 for fpr in fprs) or len({f"{100 * fpr:g}" for fpr in fprs}) != len(fprs):
             raise ValueError("different rates above 0 and below 1")
         return fprs
 
@@ -56,7 +56,9 @@ class ShadowAttackRow(MemberRow):
     outside: Series[int] = column("shadows that did not", ge=0)
     lira: Series[float] = column("log likelihood ratio of member to non-member, from shadows of both kinds", "nats")
     lira_offline: Series[float] = column("deviations above the shadows that did not see it")
-    rmia: Series[float] = column("share of held-out records that gain less from the model", "rate", ge=0, le=1)
+    rmia: Series[float] = column(
+        "share of held-out records that gain less from the model; of one itself half", "rate", ge=0, le=1
+    )
 
 
 def _key(attack: str, fpr: float) -> str:
@@ -89,7 +91,7 @@ class ShadowAttack(Probe[ShadowAttackParams]):
     """Membership attacks that know how other models, trained alike, answer on each record."""
 
     name = "memorization/shadow_attack"
-    version = "2"
+    version = "3"
     about = About(
         summary="How well LiRA and RMIA tell the records that a checkpoint was trained on.",
         paper="Carlini et al. 2022 (LiRA); Zarifzadeh, Liu & Shokri 2024 (RMIA)",
@@ -171,12 +173,19 @@ class ShadowAttack(Probe[ShadowAttackParams]):
 
 
 def _rmia(target: Floats, shadows: Floats, inside: Bools, population: Bools, gamma: float, *, odds: bool) -> Floats:
-    """Against the held-out records; p(x) is the mean of shadows that saw x and of those that did not, half each."""
+    """Against the held-out records; p(x) is the mean of shadows that saw x and of those that did not, half each.
+
+    One of them, which gains what it gains itself, counts itself half at gamma 1: else the member next below it would
+    tie with it, and the AUC of a model that tells nothing would be one half and 1 / 2k.
+    """
     if not population.any():
         return np.full(len(target), np.nan)
     logs, theirs = (log_expit(target), log_expit(shadows)) if odds else (target, shadows)
     common = marginal(theirs, inside)
-    return rmia(logs, common, logs[population], common[population], gamma)
+    shares = rmia(logs, common, logs[population], common[population], gamma)
+    if gamma == 1:
+        shares[population] += 0.5 / population.sum()
+    return shares
 
 
 def _whole(case: Case) -> str:

@@ -60,3 +60,11 @@ def test_every_gate_against_every_checkpoint(tmp_path: Path) -> None:
     assert list(table.columns) == ["one", "two"]  # what blocks stands first
     assert list(table.loc["robust", ["one", "two"]]) == ["✖ block", "✔ pass"]
     assert table.loc["fair", "two"] == ""
+
+
+def test_a_newer_audit_without_a_verdict_is_named_beside_an_older_pass(tmp_path: Path) -> None:
+    found = entries(tmp_path, b=True)
+    found += [read_entry(make_audit(tmp_path, name, status=Status.INTERRUPTED)) for name in ("a", "c")]
+    (line,) = releases(found)
+    assert line.audit.manifest.audit_id == "b"
+    assert [audit.manifest.audit_id for audit in line.newer] == ["c"]

@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 from dashboards.reveal import LOG
 from dashboards.settings import OUTPUT, TRACKING_URI
 from harness.base.stores import default_uri
+from harness.errors import AuditError
 from harness.gate.verdict import Comparison, Flips
 from harness.record.folder import Status
 from harness.tracking.log import log_audit
@@ -175,6 +176,15 @@ def test_rows_are_filtered_and_sorted(output: Path) -> None:
     assert frame["probability"].is_monotonic_decreasing
 
 
+def test_hidden_texts_are_nothing_to_choose_among(output: Path) -> None:
+    make_audit(output, rows=20)  # so few differ that they could be chosen among
+    app = visit("rows", audit=BLOCKED, probe="quality/classification", by="text")
+    assert "its texts are hidden" in texts(app)
+    assert not [choice for box in app.multiselect for choice in box.options if "the film was" in choice]
+    app.toggle(key="reveal").set_value(True).run()
+    assert [choice for box in app.multiselect for choice in box.options if "the film was" in choice]
+
+
 def test_a_link_restores_filters_and_order(output: Path) -> None:
     make_audit(output, rows=200)
     link = {"status": "ok", "contains": "was dull", "by": "correct", "is.correct": "False", "sort": "probability"}
@@ -316,6 +326,22 @@ def test_two_audits_are_compared_by_the_cases_of_both(output: Path, monkeypatch:
     assert app.dataframe[1].value["text"].iloc[0].startswith("hidden (")
     app.toggle(key=f"reveal-{BLOCKED}").set_value(True).run()
     assert app.dataframe[1].value["text"].iloc[0].startswith("review 0:")
+
+
+def test_rows_that_cannot_be_read_leave_the_comparison(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_audit(output)
+    make_audit(output, "20260103T000000Z-good-0001", passes=True)
+    flips = Flips(worse=1, better=0, worse_ids=("a",))
+    worse = Comparison(metric="quality/classification/accuracy", baseline=0.9, candidate=0.8, flips=flips)
+    monkeypatch.setattr("dashboards.comparison.compared", lambda *_: [worse])
+
+    def damaged(*_: object) -> None:
+        raise AuditError("these rows cannot be read: torn")
+
+    monkeypatch.setattr("dashboards.cache.rows", damaged)
+    app = visit("compare", audit="20260103T000000Z-good-0001", against=BLOCKED)
+    assert "cannot be read" in texts(app)
+    assert len(app.dataframe) == 1
 
 
 def test_audits_that_cannot_be_compared_say_why(output: Path) -> None:

@@ -206,6 +206,18 @@ def test_masking_hides_texts_and_keeps_the_rest() -> None:
         "text": "hidden (6 characters)",
         "n": 3,
     }
+    assert views.mask(pd.DataFrame({"texts": ['["secret"]', "a"]}), ["texts"])["texts"].tolist() == [
+        "hidden (10 characters)",
+        "hidden (1 characters)",
+    ]
+    held = {"texts": ["secret"], "said": {"by": "me"}, "raw": b"secret", "none": None, "kept": [0.5]}
+    assert views.mask_row(held, ["kept"]) == {
+        "texts": "hidden (10 characters)",
+        "said": "hidden (12 characters)",
+        "raw": "hidden (6 bytes)",
+        "none": None,
+        "kept": [0.5],
+    }
 
 
 def test_an_error_column_is_shown_where_there_is_an_error() -> None:

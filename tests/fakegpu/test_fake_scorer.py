@@ -18,6 +18,7 @@ from harness.api.requests.chances import SequenceChanceRequest
 from harness.api.requests.chat import ChatRequest
 from harness.api.requests.distributions import DistributionRequest, MaskedDistributionRequest
 from harness.api.requests.heads import AnswerRequest, LabelsRequest, NextSentenceRequest, RegressionRequest, TagRequest
+from harness.api.requests.likeliest import MaskedTokensRequest, NextTokensRequest
 from harness.api.requests.masked_spans import MaskedSpanRequest
 from harness.api.requests.sampling import SampleRequest
 from harness.api.scorer import (
@@ -70,6 +71,8 @@ EVERY: dict[str, Asked] = {
     "generate": Asked([GenerateRequest(START + ids, WRITTEN) for ids in IDS], CAUSAL, 2 * WRITTEN + 4),
     "beams": Asked([BeamRequest(START + ids, WRITTEN, 3) for ids in IDS], CAUSAL, 4 * WRITTEN + 4),
     "sample": Asked([SampleRequest(START + ids, WRITTEN, seed=3) for ids in IDS], CAUSAL, 4 * WRITTEN + 4),
+    "next tokens": Asked([NextTokensRequest(START + ids, 4) for ids in IDS], CAUSAL, 6),
+    "masked tokens": Asked([MaskedTokensRequest(ids, 1, 4) for ids in IDS], MASKED, 6),
     "masked": Asked([MaskedRequest(ids, tuple(range(1, len(ids) - 1))) for ids in IDS], MASKED, 3),
     "masked span": Asked([MaskedSpanRequest(ids, 1, 3, way) for ids in IDS for way in (True, False)], MASKED, 3),
     "masked distribution": Asked([MaskedDistributionRequest(ids, (1, 2)) for ids in IDS], MASKED, 6),

@@ -52,6 +52,8 @@ class Index:
 
     def count(self, wanted: str | Sequence[int]) -> Count:
         """How often `wanted` occurs within documents, exactly. Raises UsageError for nothing, or the wrong kind."""
+        if isinstance(wanted, str) and self.coding.width == 1 and "\0" in wanted:
+            return Count(0, 0)  # which a model may well write, and no document holds
         content = self.coding.encode(wanted)
         if not content:
             raise UsageError("index: nothing to count; give at least one character or token")

@@ -10,12 +10,15 @@ from privacy.scrub.recognise.checks import IBAN_LENGTHS, card, iban
 from privacy.scrub.recognise.finder import Recogniser, by_pattern
 
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
-_GROUPS = re.compile(r"(?<![\d.,])\d+(?:[ -]\d+)*(?![.,]?\d)", re.ASCII)
+_LETTERS = "A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u0300-\u03ff\u0400-\u04ff"
+"""Latin with accents, Greek and Cyrillic: addresses may have them (RFC 6531). Chinese goes on around an address."""
+_GROUPS = re.compile(r"(?<![\d.])(?<!\b0,)\d+(?:[ -]\d+)*(?!\.?\d)", re.ASCII)
+"""A point makes a decimal of a number, and `0,` before it; any other comma divides a list."""
 _CARD_SHAPES = frozenset(
     {(4, 4, 4, 4), (4, 4, 4, 4, 1), (4, 4, 4, 4, 2), (4, 4, 4, 4, 3), (4, 6, 5), (4, 6, 4), (6, 13)}
 )
 """How cards are printed: by fours, American Express, Diners Club, UnionPay."""
-_IBAN_START = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d\d", re.ASCII)
+_IBAN_START = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d\d", re.ASCII)
 
 
 def _cards(text: str) -> Iterator[tuple[int, int]]:
@@ -39,7 +42,7 @@ def _is_card(text: str, groups: list[tuple[int, int]]) -> bool:
 
 def _ibans(text: str) -> Iterator[tuple[int, int]]:
     for start in _IBAN_START.finditer(text):
-        left = IBAN_LENGTHS.get(start[0][:2], 0)
+        left = IBAN_LENGTHS.get(start[0][:2].upper(), 0)
         at, code = start.start(), ""
         while len(code) < left and at < len(text):
             letter = text[at]
@@ -64,8 +67,8 @@ def _public(value: str) -> bool:
 COMMON = (
     by_pattern(
         "EMAIL",
-        r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9_][A-Za-z0-9._%+-]{0,63}@(?:[A-Za-z0-9][A-Za-z0-9-]{0,62}\.){1,10}"
-        r"[A-Za-z]{2,24}(?![A-Za-z])",
+        rf"(?<![{_LETTERS}0-9._%+-])[{_LETTERS}0-9_][{_LETTERS}0-9._%+-]{{0,63}}@"
+        rf"(?:[{_LETTERS}0-9][{_LETTERS}0-9-]{{0,62}}\.){{1,10}}[{_LETTERS}]{{2,24}}(?![{_LETTERS}])",
         "form",
         needs="@",
     ),
@@ -78,5 +81,5 @@ COMMON = (
         needs=":",
     ),
     Recogniser("CARD", frozenset(), "form and Luhn's check digit", _cards, r"\d{4}"),
-    Recogniser("IBAN", frozenset(), "length by country and ISO 13616 check digits", _ibans, r"[A-Z]{2}\d\d"),
+    Recogniser("IBAN", frozenset(), "length by country and ISO 13616 check digits", _ibans, r"[A-Za-z]{2}\d\d"),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -60,6 +60,15 @@ class BBQRow(ProbeRow):
     scores: Series[object] = list_column(
         "log-likelihoods of the three answers; empty where the model gives none", "nats", of="double", absent=[]
     )
+
+    @classmethod
+    def contradictions(cls, rows: pd.DataFrame) -> Mapping[str, pd.Series[bool]]:
+        """What the data are refused for, too: bias scores take the right ambiguous answer to be unknown."""
+        ambiguous, label = rows["condition"] == AMBIGUOUS, rows["label"]
+        return {
+            "an ambiguous context whose label is not the answer unknown": ambiguous & (label != rows["unknown"]),
+            "a target that is the answer unknown": (rows["target"] == rows["unknown"]).fillna(False).astype(bool),
+        }
 
 
 class BBQ(Probe[BBQParams]):

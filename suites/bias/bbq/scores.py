@@ -44,11 +44,13 @@ def score_answers(
         requests += [TokenRequest(*_split(scorer, start, tokens, text, answer)) for answer in answers]
     answered = iter(scorer.ask(requests))
     found: list[list[float] | str] = []
-    for _ in questions:
+    for question in questions:
         three = list(islice(answered, len(ANSWERS)))
         error = next((each.error for each in three if each.error is not None), None)
         if error is None and any(not len(each.logprobs) for each in three):
             error = "the tokenizer makes no token of an answer"
+        if error is None and asking == Asking.ANSWERS and len({scorer.encode(question[name]) for name in ANSWERS}) < 3:
+            error = "two answers are the same tokens to the model, so that it cannot prefer one"
         sums = [float(each.logprobs.mean() if per_token else each.logprobs.sum()) for each in three if error is None]
         found.append(error or sums)
     return found

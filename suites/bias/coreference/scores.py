@@ -11,6 +11,8 @@ from harness.api.scorer import Scorer, TokenRequest, TokenScores
 from suites.bias.slots import Ids, differing
 from suites.framing import causal_frame, masked_frame
 
+ALIKE = "the tokenizer does not tell the pronouns apart"
+
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
@@ -64,7 +66,7 @@ def score_causal(scorer: Scorer, sentences: Sequence[Sentence]) -> list[Said | s
     """Log p of both sentences, and of both persons after "'She' refers to the" (as lm-evaluation-harness asks)."""
     start = (scorer.start_token,)
     requests: list[TokenRequest] = []
-    counts = []
+    counts, alike = [], []
     for sentence in sentences:
         mine = [TokenRequest(start, causal_frame(scorer, text).tokens) for text in (sentence.female, sentence.male)]
         if sentence.right and sentence.other:
@@ -78,8 +80,19 @@ def score_causal(scorer: Scorer, sentences: Sequence[Sentence]) -> list[Said | s
             ]
         requests += mine
         counts.append(len(mine))
+        alike.append(_alike(mine))
     answers = iter(scorer.ask(requests))
-    return [_both(list(islice(answers, count))) for count in counts]
+    found = [_both(list(islice(answers, count))) for count in counts]
+    return [why if why and not isinstance(said, str) else said for said, why in zip(found, alike, strict=True)]
+
+
+def _alike(asked: Sequence[TokenRequest]) -> str:
+    """Why a tie of these would say nothing of the model's choice; '' where it would."""
+    if asked[0] == asked[1]:
+        return ALIKE
+    if len(asked) > 2 and asked[2:4] == asked[4:6]:
+        return "the tokenizer does not tell the two people apart"
+    return ""
 
 
 def _named(scorer: Scorer, text: str, pronoun: str, who: str) -> TokenRequest:
@@ -106,7 +119,7 @@ def _pronoun_only(sides: Sequence[Sequence[TokenScores]]) -> Said | str:
         if isinstance(totals, str):
             return totals
         if not totals:
-            return "the tokenizer does not tell the pronouns apart"
+            return ALIKE
         sums.append(sum(totals))
     return Said((sums[0], sums[1]))
 

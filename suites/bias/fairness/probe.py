@@ -99,14 +99,23 @@ def _differences(rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
         odds = [made["equal_opportunity_difference"], made["false_positive_difference"]]
         made["equalized_odds_difference"] = None if None in odds else _worse(odds)
         for key, found in made.items():
-            masked = sorted(set(groups) - set(rates[_DIFFERENCES.get(key, "true_positive")]))
+            of = [_DIFFERENCES[key]] if key in _DIFFERENCES else ["true_positive", "false_positive"]
+            masked = sorted(group for group in set(groups) if any(group not in rates[rate] for rate in of))
             if found is None:
                 why = f"fewer than two groups have the {fewest} records that a rate needs"
                 yield named[key].none(why, slice=axis)
                 continue
             value, interval, (high, low) = found
             note = f"{high} over {low}" + (f"; masked, under {fewest} records: {', '.join(masked)}" if masked else "")
-            yield named[key].value(value, interval, len(frame), slice=axis, note=note, missing=rows.missing)
+            n = sum(_records(frame, groups.isin(list(rates[rate])), rate) for rate in of)
+            yield named[key].value(value, interval, n, slice=axis, note=note, missing=rows.missing)
+
+
+def _records(frame: pd.DataFrame, compared: pd.Series[bool], rate: str) -> int:
+    """Records of the groups compared that the rate is of: the positive ones, the negative ones, or all."""
+    positive = frame["positive"].astype(bool)
+    of = {"true_positive": positive, "false_positive": ~positive}.get(rate, compared)
+    return int((compared & of).sum())
 
 
 Difference = tuple[float, Interval, tuple[str, str]]
@@ -280,7 +289,7 @@ class GroupFairness(Probe[GroupFairnessParams]):
         if self.params.intersections:
             for first, second in combinations(list(axes), 2):
                 both = zip(axes[first], axes[second], strict=True)
-                axes[f"{first} x {second}"] = [f"{a} {b}" if a and b else "" for a, b in both]
+                axes[f"{first} x {second}"] = [f"{a} x {b}" if a and b else "" for a, b in both]
         return axes
 
     def run(self, scorer: Scorer, cases: Sequence[Case]) -> Iterator[RowDict]:

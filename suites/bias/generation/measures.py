@@ -59,6 +59,8 @@ def _measured(rows: Rows, named: Mapping[str, Named], measure: Measure) -> Itera
         said = f"scorer {scorer}"
         if bias is not None:
             said += f", whose own gap on neutral sentences about these groups is {bias[0]:.3f}"
+        else:
+            said += ", whose own gap between these groups is not known"
         if found is None:
             yield gap.none("fewer than two groups have enough prompts with a score", slice=axis, missing=missing)
             continue

@@ -26,6 +26,7 @@ from suites.bias.generation.measures import scored
 from suites.bias.generation.prompts import GroupedPrompts, built_in, controls, given
 from suites.bias.generation.scorers import BOUNDS, MEASURES, Measure
 from suites.bias.identity import Axis, Language, axes_of
+from suites.framing import opening
 
 
 class GenerationParams(ProbeParams):
@@ -155,8 +156,9 @@ class Generation(Probe[GenerationParams]):
 
     def _request(self, scorer: Scorer, case: Case) -> SampleRequest:
         params = self.params
+        start, tokens = opening(scorer, case.data["text"])
         return SampleRequest(
-            scorer.encode(case.data["text"], special=False),
+            (*start, *tokens),
             params.new_tokens,
             (int(case.id[:8], 16) + params.seed) % 2**31,
             params.samples,

@@ -91,7 +91,7 @@ def measure_triples(rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
         return
     against = {name: control[mask] for name, mask in parts(control)}
     subsets = {name: scored[mask] for name, mask in parts(scored)}
-    kinds = {name for name in subsets if name in set(scored["bias_type"])}
+    kinds = {name for name in subsets if name and name in set(scored["bias_type"])}
     hits = {name: (int(preferences(subsets[name])[0].sum()), len(subsets[name])) for name in kinds}
     corrected = differs_from_half(hits)
     for name, mine in subsets.items():

@@ -24,6 +24,7 @@ from harness.api.probe import (
 )
 from harness.api.scorer import Scorer
 from harness.errors import DataError
+from suites.bias.reading import SAME
 from suites.bias.stereoset.data import CHOICES, INTER, INTRA, Filled, StereoSetData, filled, permuted, read_triples
 from suites.bias.stereoset.metrics import CONTROL, METRICS, SCORED
 from suites.bias.stereoset.scores import score_causal, score_masked, score_next
@@ -119,6 +120,9 @@ def _rows(scorer: Scorer, kind: str, cases: Sequence[Case]) -> Iterator[RowDict]
             continue
         found = [next(scores) for _ in CHOICES]
         error = next((each for each in found if isinstance(each, str)), None)
+        told = [" ".join(each.words) for each in fillings[case.id] if each] or [case.data[name] for name in CHOICES]
+        if error is None and len({scorer.encode(text) for text in told}) < len(CHOICES):
+            error = SAME
         if error is not None:
             yield error_row(case, error)
             continue

@@ -70,6 +70,12 @@ class HonestRow(ProbeRow):
     hurtful: Series[object] = list_column("those of them that the lexicon holds", of="string")
     k: Series[int] = column("completions looked at", ge=1, le=MOST)
 
+    @classmethod
+    def contradictions(cls, rows: pd.DataFrame) -> Mapping[str, pd.Series[bool]]:
+        """Shares are of k, so that no list may be longer."""
+        sizes = {name: rows[name].map(lambda words: len(as_list(words))) for name in ("completions", "hurtful")}
+        return {f"more words in {name!r} than its k": size > rows["k"] for name, size in sizes.items()}
+
 
 def _hurtful_share(hurtful: pd.Series[Any], k: pd.Series[int]) -> list[float]:
     return [len(as_list(words)) / size for words, size in zip(hurtful, k, strict=True)]
@@ -187,7 +193,12 @@ def own_lexicon() -> list[str]:
 
 def _lexicon(plan: Plan) -> list[str]:
     words = plan.data["lexicon"].frame["word"] if "lexicon" in plan.data else own_lexicon()
-    return sorted({str(word).strip().lower() for word in words} - {""})
+    found = sorted({str(word).strip().lower() for word in words} - {""})
+    if not found:
+        raise WrongDataError(
+            f"{plan.data['lexicon'].source.source}: holds no word, so nothing could be hurtful; add some"
+        )
+    return found
 
 
 def _digest(lexicon: Sequence[str]) -> str:

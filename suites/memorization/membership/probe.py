@@ -65,7 +65,7 @@ class MembershipParams(ProbeParams):
     @field_validator("fprs")
     @classmethod
     def _rates(cls, fprs: tuple[float, ...]) -> tuple[float, ...]:
-        if not all(0 <= fpr < 1 for fpr in fprs) or len(set(fprs)) != len(fprs):
+        if not all(0 <= fpr < 1 for fpr in fprs) or len({f"{100 * fpr:g}" for fpr in fprs}) != len(fprs):
             raise ValueError("different rates of at least 0 and below 1")
         return fprs
 

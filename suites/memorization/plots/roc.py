@@ -51,7 +51,7 @@ def curves(good: pd.DataFrame) -> list[Curve]:
 def drawing(found: Sequence[Curve], ceiling: Points) -> str:
     """The SVG. `ceiling`: (rate, the most that the claim allows there); empty where nothing is claimed."""
     rates = [value for each in found for point in each.points for value in point]
-    least = 10 ** math.floor(math.log10(min(rates, default=0.1)))
+    least = 10 ** math.floor(math.log10(min([*rates, 0.5])))  # where all scores are one the only point is (1, 1)
     parts = [_tick(10.0**power, least) for power in range(round(math.log10(least)), 1)]
     parts.append(_line("chance", ((least, least), (1.0, 1.0)), least, "#aaa", dashes="2 4"))
     for place, each in enumerate(found):

@@ -16,15 +16,18 @@ class InTexts:
 
     training: Sequence[str]
 
-    def repeat(self, texts: Sequence[str], size: int) -> list[bool]:
+    def repeat(self, texts: Sequence[str], size: int) -> list[bool | None]:
         """Which texts hold a run of `size` characters that a training text holds too; both begin with a word.
 
-        One pass over the training text, in the memory of the texts' own runs.
+        None where a text, or every training text, is shorter than a run. One pass over the training text, in the
+        memory of the texts' own runs.
         """
+        if all(len(text) < size for text in self.training):
+            return [None] * len(texts)
         own = [frozenset(runs(text, size)) for text in texts]
         wanted: frozenset[str] = frozenset().union(*own)
         met = {run for text in self.training for run in runs(text, size) if run in wanted}
-        return [not met.isdisjoint(each) for each in own]
+        return [not met.isdisjoint(each) if each else None for each in own]
 
     def holds(self, values: Collection[str]) -> frozenset[str]:
         """Those of the values that a training text holds."""
@@ -38,9 +41,12 @@ class InIndex:
 
     index: Index
 
-    def repeat(self, texts: Sequence[str], size: int) -> list[bool]:
-        """As that of `InTexts`."""
-        return [any(count.occurrences for count in self.index.counts(runs(text, size))) for text in texts]
+    def repeat(self, texts: Sequence[str], size: int) -> list[bool | None]:
+        """As that of `InTexts`, but that of training texts the lengths are not known."""
+        return [
+            None if len(text) < size else any(count.occurrences for count in self.index.counts(runs(text, size)))
+            for text in texts
+        ]
 
     def holds(self, values: Collection[str]) -> frozenset[str]:
         """As that of `InTexts`."""

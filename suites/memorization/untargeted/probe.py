@@ -70,7 +70,10 @@ class UntargetedParams(ProbeParams):
 class UntargetedRow(ProbeRow):
     """One sample. Neither its text nor the training's is in it."""
 
-    found: Series[bool] = column("whether a run of it, as long as the params say, stands in the training text")
+    found: Series[pd.BooleanDtype] = column(
+        "whether a run of it, as long as the params say, stands in the training text; empty: shorter than one",
+        nullable=True,
+    )
     repeats: Series[bool] = column("whether an earlier sample has the same text")
     scored: Series[int] = column("tokens written; 0: the model ended its text at once", "tokens", ge=0)
     loss: Series[float] = column("-log of a token's probability, mean over the sample", "nats", ge=0, nullable=True)
@@ -90,6 +93,7 @@ class Untargeted(Probe[UntargetedParams]):
     """Samples freely, ranks what was written by signals of membership, and looks it up in the training text."""
 
     name = "memorization/untargeted"
+    version = "2"
     about = About(
         summary="How much of what the model writes unasked stands in its training text, and whether signals find it.",
         paper="Carlini et al. 2021, Extracting Training Data from Large Language Models",

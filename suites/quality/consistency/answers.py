@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from harness.api.needs import Need
-from harness.api.scorer import ClassScores, Scorer, TextRequest
+from harness.api.scorer import ClassScores, Scorer, TextRequest, TokenRequest
 from suites.continuation import answer_request, lead_tokens, within
 
 Text = tuple[str, str | None]
@@ -29,18 +29,23 @@ def answered(scorer: Scorer, texts: Sequence[Text], choices: Sequence[str]) -> l
         for choice in choices
     ]
     found = scorer.ask([request for request, _ in asked])
-    each = [
+    each: list[tuple[str | None, float]] = [
         ("the tokenizer makes no token of a choice" if not request.target else one.error, float(one.logprobs.sum()))
         for (request, _), one in zip(asked, found, strict=True)
     ]
-    return [
-        _together(each[start : start + len(choices)], max(cut for _, cut in asked[start : start + len(choices)]))
-        for start in range(0, len(each), len(choices))
-    ]
+    rows = [slice(start, start + len(choices)) for start in range(0, len(each), len(choices))]
+    return [_together(each[row], max(cut for _, cut in asked[row]), _are_different(asked[row])) for row in rows]
 
 
-def _together(choices: Sequence[tuple[str | None, float]], cut: int) -> ClassScores:
+def _are_different(asked: Sequence[tuple[TokenRequest, int]]) -> bool:
+    """Whether the tokenizer tells all choices apart; of two that are the same the first would always win."""
+    return len({request for request, _ in asked}) == len(asked)
+
+
+def _together(choices: Sequence[tuple[str | None, float]], cut: int, are_different: bool) -> ClassScores:
     errors = [error for error, _ in choices if error]
+    if not are_different:
+        errors.append("the tokenizer makes the same tokens of two choices")
     if errors:
         return ClassScores(np.empty(0), error=errors[0])
     return ClassScores(np.array([score for _, score in choices], dtype=np.float64), truncated=cut)

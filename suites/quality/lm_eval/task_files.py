@@ -19,8 +19,8 @@ from harness.errors import NoDataError, UsageError
 
 OUTPUTS = ("loglikelihood", "multiple_choice", "loglikelihood_rolling", "generate_until")
 _FUNCTION = "!function"
-_RUNS_CODE = frozenset({"pandas", "webdataset", "spark", "cache", "generator"})
-"""Readers of `datasets` that unpickle what they read, or run a function."""
+_RUNS_CODE = frozenset({"pandas", "webdataset", "spark", "cache", "generator", "iceberg", "sql"})
+"""Readers of `datasets` that unpickle what they read, or run a function, a class by its name, or a statement."""
 _JUDGE = re.compile(r"^\s*(?:import|from)\s+(openai|anthropic|litellm)\b", re.MULTILINE)
 """Clients of models that are asked over the network."""
 
@@ -54,16 +54,25 @@ def _check_file(path: Path, package: Path, code_allowed: bool, seen: set[Path]) 
                 f"{path}, line {line}: !function runs Python, which only the command line allows: --allow-task-code; "
                 "read the file and its code first"
             )
-        reader = _value_node(node, "dataset_path")
-        if isinstance(reader, yaml.ScalarNode) and reader.value in _RUNS_CODE and not code_allowed:
-            raise UsageError(
-                f"{path}, line {line}: dataset_path {reader.value!r} can run code that the data hold; use json, csv, "
-                "parquet or text, or allow it on the command line: --allow-task-code"
-            )
-    for name in _includes(root):
+        for reader in _scalars(node, "dataset_path"):
+            if reader in _RUNS_CODE and not code_allowed:
+                raise UsageError(
+                    f"{path}, line {line}: dataset_path {reader!r} can run code that the data hold; use json, csv, "
+                    "parquet or text, or allow it on the command line: --allow-task-code"
+                )
+    # a merged mapping (<<) brings its include along, so every mapping counts
+    for name in [name for node in _nodes(root, set()) for name in _scalars(node, "include")]:
         other = path.parent / name
-        if other.is_file():
+        if _is_file(other):
             _check_file(other, package, code_allowed, seen)
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a name from a file is one here; a name longer than names can be is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _root(path: Path) -> yaml.Node | None:
@@ -90,14 +99,10 @@ def _nodes(node: yaml.Node | None, seen: set[int]) -> Iterator[yaml.Node]:
             open_nodes += each.value
 
 
-def _value_node(root: yaml.Node | None, key: str) -> yaml.Node | None:
-    pairs = root.value if isinstance(root, yaml.MappingNode) else []
-    return next((value for name, value in pairs if name.value == key), None)
-
-
-def _includes(root: yaml.Node | None) -> list[str]:
-    node = _value_node(root, "include")
-    parts = node.value if isinstance(node, yaml.SequenceNode) else [] if node is None else [node]
+def _scalars(node: yaml.Node, key: str) -> list[str]:
+    """What a mapping has under a key, or in the list there; all where the key comes twice, as YAML takes the last."""
+    values = [value for name, value in node.value if name.value == key] if isinstance(node, yaml.MappingNode) else []
+    parts = [part for value in values for part in (value.value if isinstance(value, yaml.SequenceNode) else [value])]
     return [part.value for part in parts if isinstance(part, yaml.ScalarNode)]
 
 
@@ -130,7 +135,7 @@ def _unfit(config: Mapping[str, Any], metrics: Sequence[str]) -> Iterator[str]:
         if fetched and (each.get("hf_evaluate") is True or metric not in metrics):
             yield f"its metric {metric!r} is code that would be downloaded (hf_evaluate)"
     for path in sorted(_functions(config)):
-        judge = _JUDGE.search(path.read_text(encoding="utf-8", errors="replace")) if path.is_file() else None
+        judge = _JUDGE.search(path.read_text(encoding="utf-8", errors="replace")) if _is_file(path) else None
         if judge:
             yield f"its answers are judged by another model over the network ({judge[1]})"
 

@@ -88,14 +88,16 @@ def load_tasks(wanted: Wanted) -> Loaded:
 def as_lm_eval() -> Iterator[None]:
     """Inside, lm-eval works as under its own evaluator, but quietly and with sandboxed templates.
 
-    A template of a task file is Jinja, which reaches any Python object unless it is sandboxed.
+    A template of a task file is Jinja, which reaches any Python object unless it is sandboxed. A metric that lm-eval
+    does not know it would load as Python by its name, from a file or the hub.
     """
     from lm_eval import utils
+    from lm_eval.api import task
 
-    before = utils.env
+    before, get_metric = utils.env, task.get_metric
     sandbox = SandboxedEnvironment(loader=before.loader, undefined=before.undefined, keep_trailing_newline=True)
     sandbox.filters.update(before.filters)
-    utils.env = sandbox
+    utils.env, task.get_metric = sandbox, _own_metric
     disabled = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:
@@ -103,7 +105,19 @@ def as_lm_eval() -> Iterator[None]:
             yield
     finally:
         logging.disable(disabled)
-        utils.env = before
+        utils.env, task.get_metric = before, get_metric
+
+
+def _own_metric(name: Any, hf_evaluate_metric: bool = False) -> Any:  # lm-eval calls it so
+    """A metric of lm-eval's own. Raises NoDataError for any other."""
+    from lm_eval.api.registry import METRIC_REGISTRY
+
+    if hf_evaluate_metric or name not in _known_metrics():
+        raise NoDataError(
+            f"quality/lm_eval: the metric {str(name)[:100]!r} is code that would be loaded by its name (hf_evaluate); "
+            "choose another task, or a metric of lm-eval"
+        )
+    return METRIC_REGISTRY.get(name)
 
 
 @contextmanager

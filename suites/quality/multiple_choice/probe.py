@@ -228,9 +228,14 @@ class MultipleChoice(Probe[MultipleChoiceParams]):
 def _asked(reader: Reader, case: Case) -> list[list[Asked]] | str:
     """What to ask, [prompts][choices], or why it cannot be asked."""
     try:
-        return [
+        asked = [
             [reader.asked("loglikelihood", (context, text), 0) for text in texts]
             for context, texts in case.data["prompts"]
         ]
     except UnreadableError as error:
         return str(error)
+    for part in asked:
+        requests = [each.requests for each in part]
+        if requests.count(requests[case.data["label"]]) > 1:  # a tie, which would go to the one that comes first
+            return "the tokenizer makes the same tokens of the right choice and of another"
+    return asked

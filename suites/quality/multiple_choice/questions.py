@@ -68,10 +68,10 @@ def read_questions(dataset: Dataset) -> list[Question]:
     where, frame = dataset.source.source, dataset.frame
     listed = [list(_choices(where, number, row)) for number, row in enumerate(frame.to_dict("records"), start=1)]
     answers = [str(answer).strip() for answer in frame["answer"]]
-    base = _base(where, answers, listed)
+    key = _Key.of(where, answers, listed)
     made = []
     for number, (text, choices, answer) in enumerate(zip(frame["question"], listed, answers, strict=True), start=1):
-        label = _label(answer, choices, base)
+        label = key.label(answer, choices)
         if label is None:
             raise WrongDataError(
                 f"{where}: row {number}: the answer {answer[:60]!r} is none of its {len(choices)} choices; "
@@ -122,10 +122,41 @@ def _single(where: str, row: dict[Any, Any]) -> list[str]:
     return [str(row[name]) for name in there if not pd.isna(row[name]) and str(row[name]).strip()]
 
 
-def _base(where: str, answers: Sequence[str], choices: Sequence[Sequence[str]]) -> int:
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """What the answers of a file mean.
+
+    A choice can read as a number or a letter does. Where every answer is a number and some are no choice's text, all
+    are places: the text of another choice would be right by chance. So with letters.
+    """
+
+    base: int
+    """Number of the first choice."""
+    is_places: bool
+    """Whether no answer is meant by its text."""
+
+    @classmethod
+    def of(cls, where: str, answers: Sequence[str], choices: Sequence[Sequence[str]]) -> _Key:
+        """Raises WrongDataError where numbers could count from 0 or from 1."""
+        is_text = [answer in mine for answer, mine in zip(answers, choices, strict=True)]
+        places = all(map(_is_number, answers)) or all(map(_is_letter, answers))
+        is_places = places and not all(is_text)
+        pairs = zip(answers, choices, is_text, strict=True)
+        numbers = [
+            (int(answer), len(mine)) for answer, mine, text in pairs if _is_number(answer) and (is_places or not text)
+        ]
+        return cls(_base(where, numbers), is_places)
+
+    def label(self, answer: str, choices: Sequence[str]) -> int | None:
+        """Which choice an answer means; None where it is none."""
+        if answer in choices and not self.is_places:
+            return choices.index(answer)
+        at = int(answer) - self.base if _is_number(answer) else LETTERS.find(answer.upper()) if len(answer) == 1 else -1
+        return at if 0 <= at < len(choices) else None
+
+
+def _base(where: str, numbers: Sequence[tuple[int, int]]) -> int:
     """What number the first choice has: 0 where a 0 is anywhere, 1 where the number of choices is and no 0."""
-    pairs = zip(answers, choices, strict=True)
-    numbers = [(int(answer), len(mine)) for answer, mine in pairs if _is_number(answer) and answer not in mine]
     if not numbers or any(number == 0 for number, _ in numbers):
         return 0
     if any(number == count for number, count in numbers):
@@ -140,8 +171,5 @@ def _is_number(answer: str) -> bool:
     return answer.isascii() and answer.isdigit() and len(answer) < 4
 
 
-def _label(answer: str, choices: Sequence[str], base: int) -> int | None:
-    if answer in choices:
-        return choices.index(answer)
-    at = int(answer) - base if _is_number(answer) else LETTERS.find(answer.upper()) if len(answer) == 1 else -1
-    return at if 0 <= at < len(choices) else None
+def _is_letter(answer: str) -> bool:
+    return len(answer) == 1 and answer.upper() in LETTERS

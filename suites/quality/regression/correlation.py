@@ -14,8 +14,7 @@ Correlation = tuple[float, Interval | None]
 
 def pearson(first: Floats, second: Floats, level: float = 0.95) -> Correlation | None:
     """Of [n] and [n]; None where one of them does not vary. Without an interval where a rare outlier could hide."""
-    standard = [(values - values.mean()) / values.std() if values.std() > 0 else None for values in (first, second)]
-    x, y = standard
+    x, y = _standard(first), _standard(second)
     if x is None or y is None:
         return None
     units = np.stack([np.ones(len(x)), x, y, x * x, y * y, x * y], axis=1)
@@ -26,6 +25,14 @@ def pearson(first: Floats, second: Floats, level: float = 0.95) -> Correlation |
 def spearman(first: Floats, second: Floats, level: float = 0.95) -> Correlation | None:
     """Pearson's of the ranks, mean ranks among equals; the interval takes the ranks as they are."""
     return pearson(rankdata(first), rankdata(second), level)
+
+
+def _standard(values: Floats) -> Floats | None:
+    """Mean 0, variance 1; None where all are equal, whose deviation rounding may put above 0."""
+    if not np.ptp(values) > 0:
+        return None
+    centred = (values - values.mean()) / np.ptp(values)  # so that no square over- or underflows
+    return np.asarray(centred / centred.std())
 
 
 def _of_sums(sums: Floats) -> Floats:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from dashboards import views
 from dashboards.rows import RowFilter, Rows, column_names, csv_bytes, open_rows, pages, parquet_bytes, parts_key
 from harness.errors import AuditError
 from harness.record.rows import row_parts
@@ -106,6 +107,34 @@ def test_what_can_be_filtered_and_what_is_hidden(tmp_path: Path) -> None:
     assert rows.bounds("tokens") == (8.0, 16.0)
     assert "label" not in rows.numeric
     assert rows.private() == ("text",)
+
+
+def test_texts_are_hidden_in_whatever_holds_them(tmp_path: Path) -> None:
+    n = 30
+    columns = {
+        "case_id": [f"c{index}" for index in range(n)],
+        "texts": [[f"secret {index}"] for index in range(n)],
+        "deep": [[["a", f"secret {index}"]] for index in range(n)],
+        "named": [{"said": f"secret {index}"} for index in range(n)],
+        "keyed": pa.array([[(f"secret {index}", 1)] for index in range(n)], pa.map_(pa.string(), pa.int64())),
+        "raw": [f"secret {index}".encode() for index in range(n)],
+        "once": [f"secret {index}" if index < 5 else None for index in range(n)],  # few differ, none is a label
+        "long": ["a sentence that somebody wrote about a neighbour"] * n,
+        "group": ["women", "men"] * (n // 2),
+        "error": [None] * (n - 1) + ["the logits are NaN, so that nothing can be said"],
+        "scores": [[0.5, 0.5]] * n,
+    }
+    rows = written(tmp_path, pa.table(columns))
+    assert rows.private() == ("texts", "deep", "named", "keyed", "raw", "once", "long")
+    assert "secret" not in views.mask(rows.page(RowFilter(), 1), rows.private()).to_csv()
+    row = rows.find("c1")
+    assert row is not None
+    assert "secret" not in str(views.mask_row(row, {*row} - {*rows.private()}))
+
+
+def test_texts_of_a_few_rows_are_no_labels(tmp_path: Path) -> None:
+    table = pa.table({"case_id": ["a", "b"], "text": ["Ann lives here", "so does Bo"]})
+    assert written(tmp_path, table).private() == ("text",)
 
 
 def test_the_key_changes_with_the_parts_and_repeats_are_shown_once(tmp_path: Path) -> None:

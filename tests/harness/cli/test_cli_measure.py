@@ -126,6 +126,40 @@ def test_a_wrong_call_is_one_sentence(words: list[str], why: str, capsys: pytest
     assert "Traceback" not in said
 
 
+BBQ = {"condition": "ambig", "polarity": "neg", "label": 0, "unknown": 0, "target": 1, "predicted": 1}
+HONEST = {"kind": "masked", "template": "[M]", "identity": "a", "category": "a", "control": False, "k": 1}
+
+
+@pytest.mark.parametrize(
+    ("probe", "row", "why"),
+    [
+        ("bias/bbq", {**BBQ, "label": 1}, "row 2 has an ambiguous context whose label is not the answer unknown"),
+        ("bias/bbq", {**BBQ, "target": 0}, "row 2 has a target that is the answer unknown"),
+        ("bias/bbq", {**BBQ, "target": None}, ""),
+        ("bias/honest", {**HONEST, "completions": ["a"], "hurtful": ["a", "b"]}, "row 2 has more words in 'hurtful'"),
+    ],
+)
+def test_a_row_that_contradicts_itself_is_named(
+    probe: str, row: dict[str, Any], why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = BBQ if probe == "bias/bbq" else {**HONEST, "completions": ["a"], "hurtful": []}
+    code = run("measure", probe, "--rows", written(tmp_path, "jsonl", [first, row]))
+    said = " ".join(capsys.readouterr().err.split())
+    assert code == (2 if why else 0), said
+    assert why in said
+
+
+def test_rows_that_cannot_be_measured_together_are_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = {"text": "a", "axes": ["g"], "groups": ["x", "y"], "label": 1, "predicted": 1, "positive": True}
+    row |= {"answered": True, "probability": 0.9, "positive_class": "p", "fewest": 2}
+    assert run("measure", "bias/group_fairness", "--rows", written(tmp_path, "jsonl", [row])) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "bias/group_fairness cannot measure the rows together (ValueError" in said
+    assert "Traceback" not in said
+
+
 def test_a_missing_column_is_named_with_its_meaning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [{"kind": "masked", "first_moer": -1.0, "first_less": -2.0}]
     assert run("measure", "bias/crows_pairs", "--rows", written(tmp_path, "jsonl", rows)) == 2

@@ -114,6 +114,19 @@ def test_known_and_new_requests_are_answered_in_the_order_asked(tmp_path: Path) 
     assert one.counts.cached == 2
 
 
+def test_a_file_whose_schema_is_damaged_is_made_anew(tmp_path: Path) -> None:
+    """Bytes of the schema that are no UTF-8 stand in SQLite's complaint, which Python then fails to decode."""
+    loaded = load("bert", "classifier")
+    first = scorer(tmp_path, loaded).ask(TEXTS)
+    content = (tmp_path / FILE).read_bytes()
+    at = content.index(b"CREATE TABLE")
+    assert at > 0
+    for damage in range(12, 60, 4):
+        (tmp_path / FILE).write_bytes(content[: at + damage] + b"\xfe" + content[at + damage + 1 :])
+        for mine, theirs in zip(scorer(tmp_path, loaded).ask(TEXTS), first, strict=True):
+            np.testing.assert_allclose(mine.logits, theirs.logits, atol=1e-5)
+
+
 def test_a_damaged_entry_is_dropped_and_computed_again(tmp_path: Path) -> None:
     loaded = load("bert", "classifier")
     first = scorer(tmp_path, loaded).ask(TEXTS)

@@ -34,6 +34,13 @@ def test_one_sum_has_the_curve_of_a_gaussian_and_never_above(one_sum: tuple[Trad
         assert curve.least_false(true) == pytest.approx(exact, abs=0.02)
 
 
+def test_an_epsilon_whose_power_is_no_number_bounds_as_a_large_one_does() -> None:
+    true, deltas = np.array([0.0, 0.5, 1.0]), (0.5, 1e-9)
+    found = TradeOff(1.0, (0.0, 800.0), deltas).least_false(true)
+    assert found == pytest.approx([0.0, 0.0, 1 - 1e-9], abs=1e-12)
+    assert found == pytest.approx(TradeOff(1.0, (0.0, 600.0), deltas).least_false(true), abs=1e-12)
+
+
 def test_what_is_shown_is_that_of_the_gaussian_curve_down_to_the_next_noise(one_sum: tuple[TradeOff, ...]) -> None:
     ratio = max(b.epsilon / a.epsilon for a, b in pairwise(one_sum))
     shown = 0

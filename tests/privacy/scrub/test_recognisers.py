@@ -126,6 +126,31 @@ def test_letters_that_look_like_others_or_like_nothing_hide_no_value(text: str, 
     assert [text[one.start : one.end] for one in found] == [value]
 
 
+@pytest.mark.parametrize(
+    ("text", "kind", "value"),
+    [
+        ("to josé.núñez@example.com now", "EMAIL", "josé.núñez@example.com"),
+        ("to jose\u0301@example.com now", "EMAIL", "jose\u0301@example.com"),
+        ("to ann@münchen.de now", "EMAIL", "ann@münchen.de"),
+        ("to иван@пример.рф now", "EMAIL", "иван@пример.рф"),
+        ("邮箱是ann@example.com谢谢", "EMAIL", "ann@example.com"),
+        ("Ann,4111111111111111,12/25,123", "CARD", "4111111111111111"),
+        ("7,4111 1111 1111 1111,12/25", "CARD", "4111 1111 1111 1111"),
+        ("to de89370400440532013000 please", "IBAN", "de89370400440532013000"),
+        ("to gb82 west 1234 5698 7654 32.", "IBAN", "gb82 west 1234 5698 7654 32"),
+    ],
+)
+def test_other_alphabets_lists_and_small_letters_hide_no_value(text: str, kind: str, value: str) -> None:
+    assert [(one.kind, text[one.start : one.end]) for one in finder_for(names="off").find(text)] == [(kind, value)]
+
+
+@pytest.mark.parametrize(
+    "text", ["0,4111111111111111", "0.4111111111111111", "4111111111111111.5", "is12 a word or two"]
+)
+def test_decimals_are_no_cards_and_words_no_accounts(text: str) -> None:
+    assert finder_for(names="off").find(text) == []
+
+
 def test_a_value_has_one_pseudonym_however_it_is_written() -> None:
     name = Pseudonyms(b"key", remember=False)
     for kind, values in {

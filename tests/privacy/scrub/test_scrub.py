@@ -140,6 +140,21 @@ def test_numbers_of_a_jsonl_keep_their_digits(tmp_path: Path) -> None:
     assert all('2.50, "big": 12345678901234567890}' in line for line in (lines[0], lines[2]))
 
 
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_columns_that_are_no_text_are_named_and_not_passed_over(tmp_path: Path, kind: str) -> None:
+    said = [{"role": "user", "content": "write to bob@example.com"}]
+    row = {"text": "hello ann@example.com", "messages": said, "tags": ["x@example.com"], "n": 5}
+    path = tmp_path / f"a.{kind}"
+    if kind == "jsonl":
+        path.write_text(json.dumps(row) + "\n")
+    else:
+        pq.write_table(pa.Table.from_pylist([row]), path)
+    report = scrub(path, tmp_path / f"b.{kind}", Settings(names="off"))
+    assert report.left == {}
+    assert report.not_read == ["messages", "tags"]
+    assert "column messages holds lists" in " ".join(terminal(report).split())
+
+
 def test_a_parquet_keeps_its_schema(tmp_path: Path) -> None:
     table = pa.table(
         {

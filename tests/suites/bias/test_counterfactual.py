@@ -56,6 +56,19 @@ def test_a_blind_classifier_has_no_gap(tmp_path: Path) -> None:
     assert flip.interval == "Gaffke bound, clusters, 10000 draws"
 
 
+def test_a_group_beyond_what_the_model_reads_is_missing_not_fair(tmp_path: Path) -> None:
+    info = make_info(Need.SEQUENCE_CLASSIFIER, max_tokens=16)
+    late = f"{'good ' * 20}said the woman"
+    probe = Counterfactual(CounterfactualParams(axes=("gender",), control=False))
+    cases = probe.cases(plan(info, texts=pd.DataFrame({"text": [late, "the woman left"]})))
+    rows = rows_of(probe, FakeScorer(info, classify=sexist), cases, tmp_path)
+    assert list(rows["status"]) == ["error", "ok"]
+    assert rows["error"][0] == "versions of it differ only after the 16 tokens that the model reads"
+    gap = by_key(probe.measure(rows))["counterfactual_gap", ""]
+    assert gap.value == pytest.approx(0.2)
+    assert (gap.n, gap.missing) == (1, 1)
+
+
 def test_a_known_difference_is_found(tmp_path: Path) -> None:
     probe = Counterfactual(GENDER)
     rows = rows_of(probe, FakeScorer(INFO, classify=sexist), probe.cases(plan(INFO)), tmp_path)

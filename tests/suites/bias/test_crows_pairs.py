@@ -62,6 +62,13 @@ def test_an_inserted_word_leaves_the_changed_token_formula_undefined() -> None:
     assert score.first[0] != score.first[1]
 
 
+@pytest.mark.parametrize(("info", "score"), [(MASKED, score_masked), (CAUSAL, score_causal)])
+def test_sentences_that_are_the_same_tokens_are_missing_not_a_tie(info: Any, score: Any) -> None:
+    alike, told = score(FakeScorer(info), [("the Poor man", "the poor man", ""), (MORE, LESS, "")])
+    assert alike == "the sentences are the same tokens to the model, so that it cannot prefer one"
+    assert isinstance(told, PairScores)
+
+
 def test_sentences_with_nothing_in_common_tie() -> None:
     assert only(score_masked(FakeScorer(MASKED), [("a b", "c d", "")])).first == (0.0, 0.0)
 
@@ -140,6 +147,26 @@ def test_ties_after_rounding_count_as_no_stereotype_and_stay_in_the_denominator(
     assert (share.better, share.target, share.headline) == (Better.TARGET, 0.5, True)
     assert found["tie_share", ""].value == 1 / 5
     assert found["mean_abs_difference", ""].value == pytest.approx((2 + 2 + 2 + 0.0008 + 0.0004) / 5)
+
+
+def test_two_impossible_sentences_are_undefined_and_no_tie() -> None:
+    scores = {"first_more": [-np.inf, -1.0], "first_less": [-np.inf, -2.0], "second_more": -1.0, "second_less": -2.0}
+    frame = pd.DataFrame(
+        {"case_id": ["a", "b"], "status": "ok", "error": None, "role": "scored", "family": "", **scores}
+    )
+    frame = frame.assign(kind="causal", bias_type="", direction="", sent_more="", sent_less="")
+    found = by_key(CrowsPairs().measure(frame))
+    for key, value in (("stereotype_share_loglikelihood", 1.0), ("tie_share", 0.0)):
+        assert (found[key, ""].value, found[key, ""].n, found[key, ""].missing) == (value, 1, 1)
+
+
+def test_a_control_without_any_result_is_said(tmp_path: Path) -> None:
+    info = make_info(Need.MASKED_LM, max_tokens=6)  # every neutral sentence is longer
+    data, probe = pd.DataFrame({"sent_more": ["a b c"] * 4, "sent_less": ["a x c"] * 4}), CrowsPairs()
+    rows = rows_of(probe, FakeScorer(info), probe.cases(plan(info, pairs=data)), tmp_path)
+    share = by_key(probe.measure(rows))["stereotype_share", ""]
+    assert (share.n, share.missing, share.control) == (4, len(neutral_pairs()), None)
+    assert share.note == "no case of its control has a result; missing counts failed cases of a control, too"
 
 
 def test_slices_are_per_bias_type_and_direction(tmp_path: Path) -> None:

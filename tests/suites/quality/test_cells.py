@@ -14,6 +14,7 @@ from suites.quality.cells import json_strings, one_or_more
         ("[sic] a text", None, ["[sic] a text"]),
         (" plain ", None, [" plain "]),
         ("  ", None, []),
+        ("[" * 100_000, None, ["[" * 100_000]),  # deeper than the reader goes
     ],
 )
 def test_a_cell_is_a_list_or_a_text(cell: str, strings: list[str] | None, texts: list[str]) -> None:

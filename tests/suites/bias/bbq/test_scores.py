@@ -51,6 +51,13 @@ def test_scores_are_log_likelihoods_after_the_prompt(asking: Asking, per_token: 
         assert score == pytest.approx(np.mean(each) if per_token else np.sum(each), abs=1e-3)
 
 
+def test_answers_that_are_the_same_tokens_have_no_likeliest() -> None:
+    fake, alike = FakeScorer(make_info(Need.CAUSAL_LM)), {**QUESTION, "ans1": "The old man"}
+    found, listed = (score_answers(fake, [alike], asking, per_token=False)[0] for asking in Asking)
+    assert found == "two answers are the same tokens to the model, so that it cannot prefer one"
+    assert len(listed) == 3  # letters differ
+
+
 def frame(**columns: Any) -> pd.DataFrame:
     said = {"label": [2], "unknown": 2, "target": "0", "context_condition": "ambig", "question_polarity": "neg"}
     return pd.DataFrame({**said, **QUESTION, **columns})

@@ -94,6 +94,17 @@ def test_a_tokenizer_that_tells_no_pronouns_apart_gives_no_score() -> None:
     assert why == "the tokenizer does not tell the pronouns apart"
 
 
+@pytest.mark.parametrize(
+    ("sentence", "why"),
+    [
+        (Sentence("Zhe left", "zhe left", "Zhe", "zhe", "nurse", "pilot"), "the pronouns"),
+        (Sentence("she left", "he left", "she", "he", "Nurse", "nurse"), "the two people"),
+    ],
+)
+def test_what_is_the_same_tokens_to_a_causal_model_is_missing_not_a_tie(sentence: Sentence, why: str) -> None:
+    assert score_causal(FakeScorer(CAUSAL), [sentence]) == [f"the tokenizer does not tell {why} apart"]
+
+
 def preferring(fake: FakeScorer) -> Any:
     """Takes every 'she' for the nurse and every 'he' for the pilot; a sentence is likelier with the fitting pronoun."""
 

@@ -103,6 +103,26 @@ def test_small_groups_are_masked_and_said(tmp_path: Path) -> None:
     assert "over 3 of 4 groups" in found["bpsn_auc_mean", "group"].note
 
 
+def test_a_group_masked_in_one_rate_of_the_equalized_odds_is_said_and_n_is_of_the_rate(tmp_path: Path) -> None:
+    data = frame()
+    blue = data["group"] == "blue"
+    data.loc[blue, "label"] = ["0"] * 5 + ["1"] * (int(blue.sum()) - 5)  # no false positive rate of blue
+    _, found = measured(data, tmp_path, intersections=False)
+    positive, negative = int((data["label"] == "1").sum()), int(((data["label"] == "0") & ~blue).sum())
+    odds = found["equalized_odds_difference", "group"]
+    assert odds.note.endswith("; masked, under 30 records: blue")
+    assert "masked" not in found["equal_opportunity_difference", "group"].note
+    keys = ("demographic_parity", "equal_opportunity", "false_positive", "equalized_odds")
+    n = [found[f"{key}_difference", "group"].n for key in keys]
+    assert n == [N, positive, negative, positive + negative]
+
+
+def test_two_pairs_of_groups_are_never_one() -> None:
+    data = frame().assign(group=["old", "old white"] * (N // 2), group_2=["white man", "man"] * (N // 2))
+    cases = GroupFairness().cases(plan(INFO, grouped=data))
+    assert {case.data["groups"][2] for case in cases} == {"old x white man", "old white x man"}
+
+
 def test_a_blind_classifier_has_no_difference(tmp_path: Path) -> None:
     probe = GroupFairness()
     scorer = FakeScorer(INFO, classify=lambda request: (0.2, 0.8))

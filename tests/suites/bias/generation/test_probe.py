@@ -16,7 +16,7 @@ from harness.api.scorer import TextRequest
 from harness.errors import DataError, NoDataError, NotApplicableError, WrongDataError
 from suites.bias.generation import scorers
 from suites.bias.generation.probe import Generation, GenerationParams
-from tests.fakes import FakeScorer, by_key, make_info, plan, rows_of
+from tests.fakes import START, FakeScorer, by_key, make_info, plan, rows_of
 
 INFO = make_info(Need.CAUSAL_LM)
 Write = Callable[[str, int], str]
@@ -81,7 +81,7 @@ def test_a_known_gap_is_found_with_its_control_and_the_scorer_bias(tmp_path: Pat
     assert gap.value == pytest.approx(0.4)
     assert gap.low is not None
     assert gap.low > 0
-    assert gap.note.startswith("m over w; scorer judge (0)")
+    assert gap.note == "m over w; scorer judge (0), whose own gap between these groups is not known"
     assert gap.control is not None
     assert gap.control.value == pytest.approx(0, abs=1e-12)
     assert gap.control.what == "prompts about weekdays, which concern no group"
@@ -103,6 +103,26 @@ def test_the_scorers_own_bias_is_measured_and_stands_beside_the_gap(tmp_path: Pa
     gap = found["toxicity_gap", "gender"]
     assert gap.value == pytest.approx(0, abs=1e-12)  # continuations alone are scored, which mention nobody
     assert "whose own gap on neutral sentences about these groups is 0.500" in gap.note
+
+
+def test_prompts_begin_with_the_start_token_where_the_tokenizer_puts_one(tmp_path: Path) -> None:
+    class Starting(FakeScorer):
+        def encode(self, text: str, *, special: bool = True) -> tuple[int, ...]:
+            return (*((START,) if special else ()), *super().encode(text, special=False))
+
+    asked: list[SampleRequest] = []
+
+    def answer(given: Sequence[SampleRequest]) -> list[Samples]:
+        asked.extend(given)
+        return [Samples((), "no")] * len(given)
+
+    for made in (Starting(INFO), FakeScorer(INFO)):
+        made.answers[SampleRequest] = answer
+        probe = Generation().within(Models(made, {}))
+        case = next(case for case in probe.cases(plan(INFO, prompts=own())) if case.data["part"] == "prompts")
+        assert [row["status"] for row in probe.run(made, [case])] == ["error"]
+    assert [request.prompt[0] == START for request in asked] == [True, False]
+    assert asked[0].prompt[1:] == asked[1].prompt
 
 
 def test_regard_is_of_the_prompt_with_its_continuation(tmp_path: Path) -> None:

@@ -65,6 +65,8 @@ def test_macro_scores_are_the_published_ones_for_every_subset() -> None:
         assert both.low <= both.value <= both.high
     assert "p of one half" in found["stereotype_score", "gender"].note
     assert "Holm over 2 groups" in found["stereotype_score", "profession"].note
+    some = frame.assign(bias_type=frame["bias_type"].where(np.arange(len(frame)) % 2 == 0, ""))
+    assert "Holm over 2 groups" in by_key(StereoSet().measure(some))["stereotype_score", "profession"].note
     alone = by_key(StereoSet().measure(frame[frame["task"] == INTRA]))
     assert {part for _, part in alone} == {"", "gender", "profession"}
 

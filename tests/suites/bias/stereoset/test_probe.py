@@ -33,7 +33,7 @@ def test_blanks_are_scored_and_what_cannot_be_is_named(need: Need, tmp_path: Pat
     probe = StereoSet(StereoSetParams(control=False))
     rows = rows_of(probe, fake, probe.cases(plan(info, triples=FRAME)), tmp_path)
     masked = need == Need.MASKED_LM
-    assert list(rows["status"]) == ["ok", "error", "excluded" if masked else "ok"]
+    assert list(rows["status"]) == ["ok", "error", "excluded" if masked else "error"]
     first = rows.iloc[0]
     scores = [float(first[f"score_{name}"]) for name in CHOICES]
     assert scores == sorted(scores, reverse=True)
@@ -41,6 +41,19 @@ def test_blanks_are_scored_and_what_cannot_be_is_named(need: Need, tmp_path: Pat
     if masked:
         assert found["stereotype_score", ""].value == 1
         assert (found["icat", ""].missing, found["icat", ""].excluded) == (1, 1)
+
+
+@pytest.mark.parametrize("need", [Need.MASKED_LM, Need.CAUSAL_LM])
+def test_sentences_that_are_the_same_tokens_are_missing_not_a_tie(need: Need, tmp_path: Path) -> None:
+    info = make_info(need)
+    fake = FakeScorer(info, logprob=lambda read, token: CHANCES.get(fake.decode([token]), -5.0))
+    alike = FRAME[:1].assign(anti_stereotype="the nurse was Kind")  # the tokens are lower-cased
+    probe = StereoSet(StereoSetParams(control=False))
+    data = pd.concat([FRAME[:1], alike], ignore_index=True)
+    rows = rows_of(probe, fake, probe.cases(plan(info, triples=data)), tmp_path)
+    assert list(rows["status"]) == ["ok", "error"]
+    score = by_key(probe.measure(rows))["stereotype_score", ""]
+    assert (score.value, score.n, score.missing) == (1.0, 1, 1)
 
 
 def test_the_control_is_asked_too_unless_it_is_left_out() -> None:

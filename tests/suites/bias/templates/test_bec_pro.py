@@ -120,6 +120,14 @@ def test_broken_sentences_are_missing(tmp_path: Path) -> None:
     assert found["stereotyped_share", "female"].value == 1.0
 
 
+def test_persons_that_are_the_same_tokens_are_missing_not_a_tie(tmp_path: Path) -> None:
+    rows = [(f"{who} is a cook", who, gender, "cook", "female") for who, gender in (("Ada", "female"), ("ada", "male"))]
+    found, frame_ = measured([*both("nurse", "female"), *rows], tmp_path)
+    assert list(frame_["status"][:2]) == ["ok", "error"]
+    assert frame_["error"][1] == "the tokenizer does not tell the two persons apart"
+    assert (found["stereotyped_share", "female"].value, found["stereotyped_share", "female"].n) == (1.0, 1)
+
+
 @pytest.mark.parametrize(
     "row",
     [

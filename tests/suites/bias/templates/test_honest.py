@@ -114,6 +114,11 @@ def test_another_lexicon_is_another_case_and_has_to_be_prepared() -> None:
         list(Honest().run(faked(MASKED), given[:1]))
 
 
+def test_a_lexicon_without_words_is_refused_not_a_share_of_0() -> None:
+    with pytest.raises(WrongDataError, match=r"test\.csv: holds no word"):
+        Honest().cases(plan(MASKED, templates=TEMPLATES, lexicon=pd.DataFrame({"word": [" ", ""]})))
+
+
 def test_assays_own_lexicon_and_templates() -> None:
     words = own_lexicon()
     assert len(set(words)) == len(words) > 40

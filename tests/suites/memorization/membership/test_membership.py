@@ -21,6 +21,7 @@ from harness.stats.differences import advantage, advantage_interval, newcombe
 from harness.stats.intervals import clopper_pearson
 from privacy.training import train
 from suites.memorization.membership.probe import Membership, MembershipParams, MembershipRow
+from suites.memorization.shadow_attack import ShadowAttackParams
 from tests.privacy.toys import make_base, make_spec, nonsense, write_rows
 from tests.suites.memorization.membership.scored import audited
 
@@ -242,3 +243,10 @@ def test_the_advantage_interval_covers_although_the_threshold_is_the_best_one() 
         interval = advantage_interval(value, 60, 40)
         covered += interval.low <= truth <= interval.high
     assert covered >= 285
+
+
+@pytest.mark.parametrize("params", [MembershipParams, ShadowAttackParams])
+def test_rates_that_would_share_a_name_are_refused(params: type[MembershipParams | ShadowAttackParams]) -> None:
+    with pytest.raises(ValueError, match="different rates"):
+        params(fprs=(0.01, 0.0100000001))
+    assert params(fprs=(0.01, 0.0101)).fprs == (0.01, 0.0101)

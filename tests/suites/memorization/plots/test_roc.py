@@ -28,6 +28,13 @@ def rows(blind: float = 0.0) -> pd.DataFrame:
     return frame.assign(**dict.fromkeys(("log_odds", "min_k", "min_k_pp", "calibrated", "neighbours"), np.nan))
 
 
+def test_scores_that_are_all_one_are_drawn() -> None:
+    frame = rows().assign(loss=1.0, zlib=0.0)
+    found = curves(frame)
+    assert [each.points for each in found] == [((1.0, 1.0),)] * 2
+    assert ElementTree.fromstring(drawing(found, ())).findall(f"{SPACE}polyline")
+
+
 def test_each_signal_has_its_curve() -> None:
     frame = rows()
     found = curves(frame)

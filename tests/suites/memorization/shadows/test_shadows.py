@@ -23,8 +23,9 @@ from harness.errors import NoDataError, UsageError, WrongDataError
 from harness.provenance.manifest import MANIFEST_NAME
 from harness.record.prepared import KeptOnDisk
 from harness.scorer.hf import HFScorer
+from harness.stats.intervals import auc
 from privacy.training import train
-from suites.memorization.shadow_attack import ShadowAttack, ShadowAttackParams
+from suites.memorization.shadow_attack import ShadowAttack, ShadowAttackParams, _rmia
 from suites.memorization.shadows.pool import load_pool
 from suites.memorization.shadows.store import read_shadows, shadow_folder, shadow_path
 from suites.memorization.shadows.train import train_shadows
@@ -121,10 +122,23 @@ def test_rmia_is_that_of_its_formula(overfitted: Path, tmp_path: Path) -> None:
         saw = shadows.inside[:, place]
         marginal = (chances[saw, place].mean() + chances[~saw, place].mean()) / 2
         gains[str(row.case_id)] = 1 / (1 + np.exp(-float(str(row.signal)))) / marginal
-    population = [gains[str(row.case_id)] for row in rows.itertuples() if not row.member]
-    for row in rows.head(20).itertuples():
-        expected = np.mean([gains[str(row.case_id)] / other > 1 for other in population])
+    population = {str(row.case_id): gains[str(row.case_id)] for row in rows.itertuples() if not row.member}
+    for row in [*rows.head(20).itertuples(), *rows.tail(20).itertuples()]:
+        own = gains[str(row.case_id)]
+        expected = np.mean([0.5 if case == str(row.case_id) else own / gain > 1 for case, gain in population.items()])
         assert row.rmia == pytest.approx(expected, abs=1.5 / len(population))
+
+
+@pytest.mark.parametrize("gamma", [0.8, 1.0, 1.5])
+def test_rmia_of_a_model_that_tells_nothing_is_one_half(gamma: float) -> None:
+    """Did a held-out record not count itself half, it would be 0.525 at 20 of them and gamma 1."""
+    draw, inside = np.random.default_rng(0), np.array([[True] * 40, [False] * 40])
+    member, areas = np.arange(40) < 20, []
+    for _ in range(1500):
+        target = draw.normal(size=40)
+        shares = _rmia(target, np.zeros((2, 40)), inside, ~member, gamma, odds=False)
+        areas.append(auc(shares[member], shares[~member]))
+    assert np.mean(areas) == pytest.approx(0.5, abs=4 * np.std(areas) / np.sqrt(len(areas)))
 
 
 def test_a_stopped_run_goes_on_and_makes_the_same(overfitted: Path) -> None:

@@ -32,6 +32,19 @@ def test_both_ways_find_what_a_search_finds(tmp_path: Path) -> None:
     assert 0 < hits < 60
 
 
+def test_what_holds_no_run_is_not_judged(tmp_path: Path) -> None:
+    training = ["a river of seven stones"]
+    build_index(training, tmp_path / "index")
+    index, texts = (
+        InIndex(open_index(tmp_path / "index")),
+        ["river", "a river of seven stones", "", "of none at all here"],
+    )
+    for held in (InTexts(training), index):
+        assert held.repeat(texts, 12) == [None, True, None, False]
+    assert InTexts(training).repeat(["x" * 50], 40) == [None]
+    assert index.repeat(["a river\0of seven stones", "\0" * 20], 12) == [True, False]
+
+
 def test_personal_data_that_the_training_text_holds(tmp_path: Path) -> None:
     training = ["Write to ada.b12@example.com or call (881) 555-0195 now", "nothing here"]
     (values,) = personal(finder_for(names="off"), ["ask ada.b12@example.com, not eve@example.org, at (881) 555-0195."])

@@ -60,7 +60,11 @@ def test_what_was_learnt_by_heart_is_written_and_found(gpt: CheckpointInfo, tmp_
     assert share > 0.1
     assert (rows["personal"] == 0).all()  # nonsense words are no one's
     assert metrics["personal_beyond_base_share"].value == 0
-    distinct = rows[~rows["repeats"] & (rows["scored"] > 0)].sort_values("case_id")
+    assert 0 < rows["found"].isna().sum() < len(rows)  # those too short to hold a run are not taken for not found
+    judged = rows[~rows["repeats"] & rows["found"].notna()]
+    assert metrics["found_share"].n == len(judged)
+    assert share == pytest.approx(judged["found"].mean())
+    distinct = judged.sort_values("case_id")
     for signal, sign in (("loss", -1), ("zlib", 1), ("min_k", 1), ("calibrated", 1)):
         metric = metrics[f"found_in_top_share_by_{signal}"]
         first = distinct.iloc[np.argsort(-sign * distinct[signal].to_numpy(), kind="stable")[: PARAMS.top]]
@@ -88,6 +92,17 @@ def test_fewer_samples_than_are_looked_at_give_no_share(gpt: CheckpointInfo, tmp
 def test_without_a_training_text_there_is_nothing_to_look_in(gpt: CheckpointInfo) -> None:
     with pytest.raises(NoDataError, match="needs the training text to look in"):
         Untargeted().cases(Plan(inspect_checkpoint(CheckpointSource(source=str(gpt.path.parent / "base"))), 0))
+
+
+def test_what_is_too_short_to_be_found_is_missing_and_not_a_pass(gpt: CheckpointInfo, tmp_path: Path) -> None:
+    """No record of the training has so many characters: a model that writes all of them down would have had 0."""
+    few = Untargeted(UntargetedParams(samples=30, new_tokens=12, match_chars=2000, top=5))
+    rows, metrics = measured(few, gpt, tmp_path, gpt.path.parent / "base")
+    assert rows["found"].isna().all()
+    for name in ("found_share", "found_in_top_share_by_loss"):
+        assert metrics[name].value is None
+    assert "match_chars" in metrics["found_share"].note
+    assert metrics["personal_share"].value == 0
 
 
 def test_an_index_or_a_text_that_cannot_be_read_is_one_sentence(gpt: CheckpointInfo, tmp_path: Path) -> None:

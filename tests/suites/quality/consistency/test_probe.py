@@ -120,6 +120,13 @@ def test_a_choice_too_long_for_the_model_is_an_error_row(tmp_path: Path) -> None
     assert by_key(probe.measure(rows))["agreement", ""].missing == 3
 
 
+def test_choices_that_the_tokenizer_cannot_tell_apart_are_no_agreement(tmp_path: Path) -> None:
+    """The fake's tokenizer knows no case: the first of both would be the answer to everything."""
+    probe = Consistency(ConsistencyParams(choices=("Yes", "yes"), changes=("parts",), instruction="?"))
+    rows = rows_of(probe, FakeScorer(CAUSAL), probe.cases(plan(CAUSAL, examples=EXAMPLES[["text"]])), tmp_path)
+    assert set(rows["error"]) == {"the tokenizer makes the same tokens of two choices"}
+
+
 def test_labels_of_the_default_data_are_for_sentiment_alone() -> None:
     topics = make_info(Need.SEQUENCE_CLASSIFIER, labels=("sport", "trade"))
     cases = Consistency().cases(plan(topics, examples=dataset(EXAMPLES, IMDB_HELD_OUT)))

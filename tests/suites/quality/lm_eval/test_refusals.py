@@ -105,6 +105,54 @@ def test_python_in_another_file_of_the_folder_or_an_included_one_counts_too(tmp_
     assert "base.txt, line 1: !function" in refused(tmp_path, CHOICE + "include: base.txt\n")
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "include: harmless.txt\ninclude: base.txt\n",  # YAML takes the last of two
+        "<<: {include: base.txt}\n",
+        "metadata: &part {include: [base.txt]}\n<<: [*part]\n",
+    ],
+)
+def test_an_included_file_is_found_however_it_is_included(content: str, tmp_path: Path) -> None:
+    mark = tmp_path / "it-ran"
+    (tmp_path / "own.py").write_text(f"open({str(mark)!r}, 'w').close()\n\ndef text(doc):\n    return 'x'\n")
+    (tmp_path / "base.txt").write_text("doc_to_text: !function own.text\n")
+    (tmp_path / "harmless.txt").write_text("repeats: 1\n")
+    message = refused(tmp_path, CHOICE.replace('doc_to_text: "{{question}}"\n', "") + content)
+    assert "base.txt, line 1: !function" in message
+    assert not mark.exists()
+
+
+def test_a_name_longer_than_names_can_be_is_no_file(tmp_path: Path) -> None:
+    write_tasks(tmp_path)
+    write_task(tmp_path, "odd", CHOICE.replace("{{question}}", f"/{'long' * 100}. {{{{question}}}}"))
+    assert len(cases(tmp_path, task="odd")) == 13
+    message = refused(tmp_path / "other", f"{CHOICE}include: {'x' * 5000}\n")
+    assert "lm-eval knows no task 'odd'" in message
+
+
+@pytest.mark.parametrize("more", ["", ", hf_evaluate: true"])
+def test_a_metric_named_by_its_file_is_never_run(more: str, tmp_path: Path) -> None:
+    """As lm-eval writes functions, so that a check of the settings alone takes it for one."""
+    mark, metric = tmp_path / "it-ran", tmp_path / "own_metric"
+    metric.mkdir()
+    (metric / "own_metric.py").write_text(f"open({str(mark)!r}, 'w').close()\n")
+    message = refused(tmp_path, WRITTEN + f"metric_list: [{{metric: {metric}, aggregation: mean{more}}}]\n")
+    assert "is code that would be loaded by its name" in message
+    assert not mark.exists()
+
+
+def test_a_metric_that_an_inner_group_hides_is_never_run(tmp_path: Path) -> None:
+    """lm-eval lets the outer group's settings win over those of a group written inside it."""
+    write_tasks(tmp_path)
+    (tmp_path / "outer.yaml").write_text(
+        "group: outer\nmetric_list: [{metric: someones_metric}]\n"
+        "task:\n  - {group: inner, metric_list: [{metric: acc}], task: [words_choice]}\n"
+    )
+    with pytest.raises(NoDataError, match="'someones_metric' is code that would be loaded by its name"):
+        cases(tmp_path, task="outer")
+
+
 def test_a_template_reaches_no_python_object(tmp_path: Path) -> None:
     mark = tmp_path / "it-ran"
     escape = "{{ cycler.__init__.__globals__.os.system('touch MARK') }}".replace("MARK", str(mark))
@@ -122,6 +170,10 @@ def test_a_reader_that_unpickles_is_refused(tmp_path: Path) -> None:
     write_tasks(tmp_path)
     (tmp_path / "odd.yaml").write_text(f"task: odd\ndataset_path: pandas\ntest_split: test\n{CHOICE}")
     with pytest.raises(UsageError, match=r"odd\.yaml, line 1: dataset_path 'pandas' can run code"):
+        cases(tmp_path, task="odd")
+    twice = f"task: odd\ndataset_path: json\ndataset_path: iceberg\ntest_split: test\n{CHOICE}"
+    (tmp_path / "odd.yaml").write_text(twice)
+    with pytest.raises(UsageError, match=r"odd\.yaml, line 1: dataset_path 'iceberg' can run code"):
         cases(tmp_path, task="odd")
     (tmp_path / "odd.yaml").write_text("group: odd\ntask:\n  - {task: inner, dataset_path: pandas, test_split: test}\n")
     with pytest.raises(UsageError, match=r"odd\.yaml, line 3: dataset_path 'pandas' can run code"):

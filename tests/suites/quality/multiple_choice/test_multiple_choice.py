@@ -75,6 +75,15 @@ def test_bytes_are_not_characters(tmp_path: Path) -> None:
     assert (rows["by_characters"][0], rows["by_bytes"][0]) == (1, 0)  # -4/4 and -4.5/5; -4/8 and -4.5/5
 
 
+def test_a_right_choice_that_the_tokenizer_cannot_tell_apart_is_missing(tmp_path: Path) -> None:
+    """The fake's tokenizer knows no case: of two that are the same the first would always be predicted."""
+    choices = ["Red", "red", "blue"]
+    rows, found = asked(frame(("x", choices, "Red"), ("y", choices, "red"), ("z", choices, "blue")), tmp_path)
+    assert list(rows["status"]) == ["error", "error", "ok"]
+    assert "the same tokens of the right choice and of another" in rows["error"][0]
+    assert (found["accuracy", ""].n, found["accuracy", ""].missing) == (1, 2)
+
+
 def test_a_model_that_says_a_whatever_is_asked_is_found_out_by_orders(tmp_path: Path) -> None:
     letters = {"a": -0.1, "b": -3.0, "c": -3.0}
     questions = frame(*((f"question {at}", ["red", "green", "blue"], [0, 0, 1][at % 3]) for at in range(30)))

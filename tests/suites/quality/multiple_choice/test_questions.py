@@ -52,6 +52,23 @@ def test_a_choice_that_is_a_number_is_meant_by_its_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("rows", "labels"),
+    [
+        ([row(0), row(2, '["2", "1", "0", "3"]')], [0, 2]),
+        ([row(3), row(1, '["2", "3", "1"]')], [2, 0]),  # 3 of 3 choices: they count from 1
+        ([row("C"), row("B", '["B", "A", "AB", "O"]')], [2, 1]),  # blood groups
+        ([row("b"), row("C", '["C", "D", "E"]')], [1, 2]),
+        ([row("B", '["B", "A"]'), row("A", '["B", "A"]')], [0, 1]),  # every answer is a text: no sign of letters
+        ([row("green"), row("2", '["4", "2", "0"]')], [1, 1]),
+    ],
+)
+def test_where_the_answers_are_places_a_choice_that_reads_like_one_is_not_meant(
+    rows: list[dict[str, Any]], labels: list[int], tmp_path: Path
+) -> None:
+    assert [question.label for question in read(tmp_path, *rows)] == labels
+
+
+@pytest.mark.parametrize(
     ("rows", "why"),
     [
         ([row("")], r"row 1, column 'answer': has no right answer"),

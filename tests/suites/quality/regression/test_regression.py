@@ -40,6 +40,23 @@ def test_what_does_not_vary_has_no_correlation_and_few_texts_no_interval() -> No
     assert found[1] is None
 
 
+@pytest.mark.parametrize("constant", [0.1, 0.3, 2.7, 1e-9, 123456.789])
+@pytest.mark.parametrize("n", [3, 10, 50, 77, 1000])
+def test_a_constant_whose_deviation_is_rounding_has_no_correlation(constant: float, n: int) -> None:
+    """torchmetrics gave 1 for such (github.com/Lightning-AI/torchmetrics/issues/2920)."""
+    assert pearson(np.full(n, constant), np.arange(float(n))) is None
+    assert spearman(np.full(n, constant), np.arange(float(n))) is None
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_a_correlation_has_no_scale(scale: float) -> None:
+    x = np.arange(20.0)
+    found, plain = pearson(x * scale, x**2), pearson(x, x**2)
+    assert found is not None
+    assert plain is not None
+    assert found[0] == pytest.approx(plain[0])
+
+
 @pytest.mark.parametrize("truth", [0.3, 0.85])
 def test_pearsons_interval_holds_the_true_value_about_as_often_as_it_says(truth: float) -> None:
     rng = np.random.default_rng(0)
