@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -361,3 +362,8 @@ def test_a_report_is_made_at_each_level(output: Path) -> None:
     assert "Show texts" in texts(hidden)
     hidden.toggle(key="reveal").set_value(True).run()
     assert "review " in texts(hidden)
+
+
+def test_a_page_leaves_no_script_for_processes_of_later_tests(output: Path) -> None:
+    visit()
+    assert getattr(sys.modules["__main__"], "__file__", "") == str(APP)  # what the fixture `main_module` puts right
