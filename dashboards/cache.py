@@ -10,11 +10,12 @@ import streamlit as st
 from dashboards import comparison
 from dashboards.attacks import attacked
 from dashboards.audits import Audit, Entry, merge, open_audit, read_entry
+from dashboards.kinds import FoundViews, find_views
 from dashboards.rows import PartKey, RowFilter, Rows, column_names, open_rows, parts_key
 from dashboards.settings import Settings
 from dashboards.views import as_report
 from harness.api import columns
-from harness.api.registry import find_probes
+from harness.api.registry import ProbeClass, find_probes
 from harness.gate.verdict import Comparison
 from harness.record.folder import AuditFolder, audits_in
 from harness.reports import disclosed_input, find_writers, render_again
@@ -48,6 +49,11 @@ def rows(folder: Path, probe: str) -> Rows:
     return _rows(str(folder), probe, parts_key(folder, probe))
 
 
+def rows_key(folder: Path, probe: str) -> tuple[str, str, PartKey]:
+    """What is kept of a probe's rows between two runs of a page is kept under this: it changes when they do."""
+    return str(folder), probe, parts_key(folder, probe)
+
+
 def row_count(folder: Path, probe: str, wanted: RowFilter) -> int:
     """How many rows a filter leaves: asked once, not with every page."""
     return _row_count(str(folder), probe, parts_key(folder, probe), repr(wanted), wanted)
@@ -76,10 +82,22 @@ def writers() -> dict[str, Writer]:
     return {writer.name: writer for writer in found}
 
 
+@st.cache_resource(show_spinner="Looking for views…")
+def views() -> FoundViews:
+    """Every view, found once."""
+    return find_views()
+
+
+@st.cache_resource(show_spinner="Looking for probes…")
+def probes() -> dict[str, ProbeClass]:
+    """Every installed probe by name, found once."""
+    return dict(find_probes().probes)
+
+
 @st.cache_data(max_entries=64, show_spinner=False)
 def meanings(probe: str) -> dict[str, str]:
     """What each column of a probe's rows means, with its unit; empty where its plug-in is not installed."""
-    found = find_probes().probes.get(probe)
+    found = probes().get(probe)
     return {} if found is None else columns.meanings(found.Row)
 
 
