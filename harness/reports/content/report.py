@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.api.curves import CurvePlot
 from harness.api.metrics import PROVEN, Better, Control, Metric
 from harness.api.needs import Need
 from harness.api.probe import About
@@ -91,6 +92,7 @@ class ProbeSection:
     incomplete: str
     """Why it did not finish; '' when it did."""
     lines: tuple[MetricLine, ...]
+    plots: tuple[CurvePlot, ...] = ()
 
 
 def probe_sections(report: ReportInput) -> list[ProbeSection]:
@@ -106,6 +108,7 @@ def probe_sections(report: ReportInput) -> list[ProbeSection]:
             work=_work(records[name]) if name in records else _NO_PROBE.get(name, "not planned by this audit"),
             incomplete=plain(report.manifest.incomplete.get(name, "")),
             lines=tuple(_line(metric, report.verdict.gates) for metric in metrics),
+            plots=tuple(plot for plot in report.plots if plot.probe == name),
         )
         for name, metrics in by_probe.items()
     ]

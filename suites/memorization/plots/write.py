@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+from harness.api.probe import Probe
+from harness.audit.measure import backed
 from harness.base.files import write_text
 from harness.errors import NoDataError
 from harness.record.folder import AuditFolder
-from suites.memorization.membership.probe import Membership, MembershipParams
-from suites.memorization.plots.roc import Points, curves, drawing
+from harness.reports.formats.curves import drawing
+from suites.memorization.membership.probe import Membership
+from suites.memorization.plots.roc import why_no_roc
+from suites.memorization.shadow_attack import ShadowAttack
 
-NAME = "membership-roc.svg"
+_PROBES: dict[str, type[Probe[Any]]] = {"membership": Membership, "shadow_attack": ShadowAttack}
 
 
-def write_roc(audit: Path, output: Path | None = None) -> Path:
-    """Where it was written. Raises NoDataError where the audit has no rows of membership that can be judged."""
-    folder = AuditFolder(audit)
-    rows = folder.rows(Membership.name)
-    good = rows[rows["status"] == "ok"] if len(rows) else rows
-    if not len(good):
-        raise NoDataError(f"{audit}: has no record that memorization/membership scored; name the folder of an audit")
-    path = output or audit / NAME
-    write_text(path, drawing(curves(good), _ceiling(folder, list(good["ceilings"].iloc[0]))), private=True)
+def write_roc(audit: Path, attack: str, output: Path | None = None) -> Path:
+    """Where the ROC of an attack's rows was written; of audits that saved none, too: rows are enough.
+
+    Raises NoDataError where no row was scored, or nothing can be judged.
+    """
+    folder, probe = AuditFolder(audit), _PROBES[attack]()
+    rows = folder.rows(probe.name)
+    if not len(rows):
+        raise NoDataError(f"{audit}: has no record that {probe.name} scored; name the folder of an audit that ran it")
+    found = backed(probe.plots(rows), folder.manifest().checkpoint.training)
+    if not found:
+        raise NoDataError(f"{audit}: no curve of {probe.name} can be drawn: {why_no_roc(rows)}")
+    path = output or audit / f"{attack}-roc.svg"
+    write_text(path, drawing(found[0]), private=True)
     return path
-
-
-def _ceiling(folder: AuditFolder, allowed: list[float]) -> Points:
-    """What the claim allows at the rates that the audit asked for."""
-    params = next(each.params for each in folder.manifest().probes if each.name == Membership.name)
-    fprs = MembershipParams.model_validate(params).fprs
-    return tuple(sorted(zip(fprs, allowed, strict=True))) if allowed else ()

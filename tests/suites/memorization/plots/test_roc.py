@@ -1,67 +1,103 @@
 from __future__ import annotations
 
-import xml.etree.ElementTree as ElementTree
-
 import numpy as np
 import pandas as pd
 import pytest
 
-from harness.errors import NoDataError
-from suites.memorization.plots.roc import curves, drawing
+from harness.api.curves import Curve, CurvePlot
+from harness.stats.intervals import clopper_pearson
+from suites.memorization.hygiene.ceilings import CURVE_RATES
+from suites.memorization.plots.roc import CEILING, CHANCE, roc, why_no_roc
 
 N = 400
-SPACE = "{http://www.w3.org/2000/svg}"
+SIGNALS = {"loss": -1.0, "zlib": 1.0, "min_k": 1.0}
 
 
 def rows(blind: float = 0.0) -> pd.DataFrame:
     rng, member = np.random.default_rng(0), np.arange(N) < N // 2
-    frame = pd.DataFrame(
+    return pd.DataFrame(
         {
+            "case_id": [str(place) for place in range(N)],
+            "status": "ok",
             "member": member,
             "fixing": False,
             "loss": rng.normal(np.where(member, -1, 0)),
             "zlib": rng.normal(np.where(member, 0.5, 0)),
+            "min_k": np.nan,
             "blind": rng.normal(np.where(member, blind, 0)),
             "blind_fold": np.arange(N) % 5,
         }
     )
-    return frame.assign(**dict.fromkeys(("log_odds", "min_k", "min_k_pp", "calibrated", "neighbours"), np.nan))
+
+
+def plotted(frame: pd.DataFrame) -> CurvePlot:
+    [plot] = roc(frame, SIGNALS, "assay roc AUDIT")
+    return plot
+
+
+def curve(plot: CurvePlot, name: str) -> Curve:
+    return next(each for each in plot.curves if each.name == name)
 
 
 def test_scores_that_are_all_one_are_drawn() -> None:
-    frame = rows().assign(loss=1.0, zlib=0.0)
-    found = curves(frame)
-    assert [each.points for each in found] == [((1.0, 1.0),)] * 2
-    assert ElementTree.fromstring(drawing(found, ())).findall(f"{SPACE}polyline")
+    found = curve(plotted(rows().assign(loss=1.0)), "loss")
+    assert [(at.x, at.y) for at in found.points] == [(1.0, 1.0)]
 
 
-def test_each_signal_has_its_curve() -> None:
+def test_each_signal_has_its_curve_and_every_point_is_one_of_a_threshold() -> None:
     frame = rows()
-    found = curves(frame)
-    assert [each.name for each in found] == ["loss", "zlib"]
-    for threshold in frame["loss"].sort_values().iloc[[30, 100, 250]]:
+    plot = plotted(frame)
+    assert [each.name for each in plot.curves] == ["loss", "zlib", CHANCE]
+    assert [each.n for each in plot.curves] == [N // 2, N // 2, None]
+    member = frame["member"]
+    of_threshold = {}
+    for threshold in frame["loss"]:
         told = frame["loss"] <= threshold
-        point = (told[~frame["member"]].mean(), told[frame["member"]].mean())
-        if point[0] > 0:
-            assert min(np.hypot(x - point[0], y - point[1]) for x, y in found[0].points) < 1e-12
+        rate = float(told[~member].mean())
+        of_threshold[rate] = max(of_threshold.get(rate, 0.0), float(told[member].mean()))
+    points = curve(plot, "loss").points
+    assert len(points) > 30
+    for at in points:
+        assert at.y == pytest.approx(of_threshold[min(of_threshold, key=lambda rate: abs(rate - at.x))])
+        exact = clopper_pearson(round(at.y * (N // 2)), N // 2)
+        assert (at.low, at.high) == pytest.approx((exact.low, exact.high))
+    assert (points[-1].x, points[-1].y) == (1.0, 1.0)
+    assert points[0].x == pytest.approx(min(rate for rate in of_threshold if rate > 0))
 
 
-def test_axes_are_logarithmic_and_the_ceiling_stands_where_it_is_claimed() -> None:
-    tree = ElementTree.fromstring(drawing(curves(rows()), ((0.01, 0.1), (0.1, 1.0))))
-    lines = {line.findtext(f"{SPACE}title"): line for line in tree.findall(f"{SPACE}polyline")}
-    assert set(lines) == {"chance", "loss", "zlib", "the claim allows"}
-    first, second = (
-        [float(value) for value in point.split(",")] for point in lines["the claim allows"].attrib["points"].split()
+def test_the_ceiling_is_a_claim_s_and_begins_where_the_records_do() -> None:
+    allowed = [min(1.0, 3 * rate) for rate in CURVE_RATES]
+    plot = plotted(rows().assign(ceiling_curve=[allowed] * N))
+    [claimed] = [each for each in plot.curves if each.claimed]
+    assert claimed.name == CEILING
+    assert [at.y for at in claimed.points] == pytest.approx([min(1.0, 3 * at.x) for at in claimed.points])
+    assert claimed.points[0].x == pytest.approx(curve(plot, CHANCE).points[0].x) == 0.001
+    left = plot.without_claimed()
+    assert left is not None
+    assert [each.name for each in left.curves] == ["loss", "zlib", CHANCE]
+    assert not any(each.claimed for each in plotted(rows().assign(ceiling_curve=[[]] * N)).curves)
+
+
+def test_many_records_make_a_small_curve() -> None:
+    rng, member = np.random.default_rng(1), np.arange(40_000) % 2 == 0
+    frame = pd.DataFrame(
+        {
+            "status": "ok",
+            "member": member,
+            "fixing": False,
+            "loss": rng.normal(size=40_000),
+            "blind": np.nan,
+            "blind_fold": pd.NA,
+        }
     )
-    low, high = ([float(value) for value in point.split(",")] for point in lines["chance"].attrib["points"].split())
-    decade = (high[0] - low[0]) / 3  # the least false-positive rate is 1 in 200, so three decades are drawn
-    assert second[0] - first[0] == pytest.approx(decade, abs=0.2)
-    assert first[1] - second[1] == pytest.approx(decade, abs=0.2)
-    assert second[1] == high[1]
+    [plot] = roc(frame, {"loss": -1.0}, "")
+    assert 100 < len(plot.curves[0].points) < 200
 
 
 def test_what_texts_alone_tell_is_not_drawn() -> None:
-    with pytest.raises(NoDataError, match="not judgeable: members and non-members differ"):
-        curves(rows(blind=3.0))
-    with pytest.raises(NoDataError, match="1 of two sides"):
-        curves(rows().assign(member=True))
+    assert roc(rows(blind=3.0), SIGNALS, "") == ()
+    assert "not judgeable: members and non-members differ" in str(why_no_roc(rows(blind=3.0)))
+    assert roc(rows().assign(member=True), SIGNALS, "") == ()
+    assert why_no_roc(rows().assign(member=True)) == "1 of two sides were scored"
+    assert why_no_roc(rows().assign(status="error")) == "0 of two sides were scored"
+    assert why_no_roc(rows()) is None
