@@ -54,7 +54,7 @@ def roc(
     ] = None,
 ) -> None:
     """Draw how well each signal of membership tells members, on logarithmic axes, beside what the claim allows."""
-    from suites.memorization.plots.write import write_roc
+    from suites.memorization.draw_roc import write_roc
 
     say(f"{write_roc(audit, attack, output)}: written")
 

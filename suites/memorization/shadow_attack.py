@@ -28,7 +28,7 @@ from suites.memorization.hygiene.ceilings import CURVE_RATES, ceilings
 from suites.memorization.hygiene.columns import MemberRow, as_columns, member_columns
 from suites.memorization.hygiene.judgeable import BLIND_AUC, blind_auc, where_both_sides, where_judgeable
 from suites.memorization.hygiene.rates import DEFAULT_FPRS, rate, rate_name, side_of
-from suites.memorization.plots.roc import roc
+from suites.memorization.hygiene.roc import roc
 from suites.memorization.shadows.pool import Pool, load_pool
 from suites.memorization.shadows.signal import signals
 from suites.memorization.shadows.store import Shadows, read_shadows

@@ -24,11 +24,11 @@ from suites.memorization.canary_scores import task_of
 from suites.memorization.hygiene.ceilings import CURVE_RATES, ceilings
 from suites.memorization.hygiene.columns import Kept, MemberRow, as_columns, member_columns
 from suites.memorization.hygiene.rates import DEFAULT_FPRS
+from suites.memorization.hygiene.roc import roc
 from suites.memorization.members import MEMBERS, NON_MEMBERS, manifest_sources
 from suites.memorization.membership.metrics import LOSS, SIGNALS, declared_metrics
 from suites.memorization.membership.records import Records, membership_cases, whole_text
 from suites.memorization.membership.scores import Scored, Settings, check_base, class_scores, token_scores
-from suites.memorization.plots.roc import roc
 from suites.memorization.signals.tokens import LOWEST_SHARE
 
 BASE = "base"

@@ -17,7 +17,7 @@ from harness.cli import app
 from harness.provenance.claim import TrainingRecord
 from harness.record.folder import CURVES, AuditFolder
 from privacy.training import train
-from suites.memorization.plots.roc import CEILING
+from suites.memorization.hygiene.roc import CEILING
 from tests.privacy.toys import make_base, make_spec, nonsense, write_rows
 
 PRIVATE = {"privacy": {"epsilon": 1, "delta": 1e-3}, "label_names": [str(label) for label in range(10)]}

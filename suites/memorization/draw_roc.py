@@ -1,4 +1,4 @@
-"""Draws from an audit's folder."""
+"""The ROC of an audit's rows as an SVG of its own: `assay roc`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from harness.base.files import write_text
 from harness.errors import NoDataError
 from harness.record.folder import AuditFolder
 from harness.reports.formats.curves import drawing
+from suites.memorization.hygiene.roc import why_no_roc
 from suites.memorization.membership.probe import Membership
-from suites.memorization.plots.roc import why_no_roc
 from suites.memorization.shadow_attack import ShadowAttack
 
 _PROBES: dict[str, type[Probe[Any]]] = {"membership": Membership, "shadow_attack": ShadowAttack}

@@ -7,7 +7,7 @@ import pytest
 from harness.api.curves import Curve, CurvePlot
 from harness.stats.intervals import clopper_pearson
 from suites.memorization.hygiene.ceilings import CURVE_RATES
-from suites.memorization.plots.roc import CEILING, CHANCE, roc, why_no_roc
+from suites.memorization.hygiene.roc import CEILING, CHANCE, roc, why_no_roc
 
 N = 400
 SIGNALS = {"loss": -1.0, "zlib": 1.0, "min_k": 1.0}
