@@ -294,6 +294,8 @@ def _metric_line(metric: Metric, verdict: Verdict | None) -> dict[str, Any]:
 def _control(control: Control) -> str:
     """What is shown of a control beside the value: its numbers, n and what it is."""
     line = content.control_line(control)
+    if control.value is None:
+        return f"{line.value}: {control.note} ({line.name.removeprefix('control: ')})"
     return f"{line.value} {line.interval}, n {line.n} ({line.name.removeprefix('control: ')})"
 
 
