@@ -94,6 +94,5 @@ def _template() -> jinja2.Template:
         drawing=_drawing,
         zip=zip,
         curve_table=table,
-        _=_,
     )
     return environment.get_template("report.html")
