@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import streamlit as st
@@ -17,6 +18,7 @@ from dashboards.settings import Settings
 from dashboards.views import as_report
 from harness.api import columns
 from harness.api.registry import ProbeClass, find_probes
+from harness.base.language import _, language
 from harness.gate.verdict import Comparison
 from harness.reports import disclosed_input, find_writers, render_again
 from harness.reports.content.api import Level, Writer
@@ -29,7 +31,10 @@ _INDEX = Index()
 def entries(settings: Settings) -> tuple[list[Entry], str]:
     """Every audit once, newest first, and why MLflow could not be read ('' if it was)."""
     local = _INDEX.entries(settings.output)
-    tracked, problem = _tracked(settings.tracking_uri) if settings.tracking_uri else ([], "")
+    if settings.tracking_uri is None:
+        return merge(local, []), ""
+    with st.spinner(_("Asking MLflow…")):
+        tracked, problem = _tracked(settings.tracking_uri)
     return merge(local, tracked), problem
 
 
@@ -42,18 +47,22 @@ def warm(settings: Settings) -> None:
 
 def aliases(settings: Settings) -> dict[str, list[str]]:
     """MLflow run -> the registry's aliases for it; none where there is no store or it is away, which the list says."""
-    return _aliases(settings.tracking_uri) if settings.tracking_uri else {}
+    if settings.tracking_uri is None:
+        return {}
+    with st.spinner(_("Asking MLflow…")):
+        return _aliases(settings.tracking_uri)
 
 
 def audit(entry: Entry, settings: Settings) -> Audit:
     """The audit of an entry; from MLflow it is downloaded once. Raises AssayError."""
-    with st.spinner("Reading the audit…"):
+    with st.spinner(_("Reading the audit…")):
         return open_audit(entry, settings.tracking_uri)
 
 
 def rows(folder: Path, probe: str) -> Rows:
     """Rows of a probe, read again when a part appears or changes."""
-    return _rows(str(folder), probe, parts_key(folder, probe))
+    with st.spinner(_("Reading rows…")):
+        return _rows(str(folder), probe, parts_key(folder, probe))
 
 
 def rows_key(folder: Path, probe: str) -> tuple[str, str, PartKey]:
@@ -63,7 +72,8 @@ def rows_key(folder: Path, probe: str) -> tuple[str, str, PartKey]:
 
 def row_count(folder: Path, probe: str, wanted: RowFilter) -> int:
     """How many rows a filter leaves: asked once, not with every page."""
-    return _row_count(str(folder), probe, parts_key(folder, probe), repr(wanted), wanted)
+    with st.spinner(_("Counting rows…")):
+        return _row_count(str(folder), probe, parts_key(folder, probe), repr(wanted), wanted)
 
 
 def is_attack(folder: Path, probe: str) -> bool:
@@ -74,18 +84,20 @@ def is_attack(folder: Path, probe: str) -> bool:
 def compared(candidate: Audit, base: Audit) -> list[Comparison]:
     """Every shared metric of two audits, paired by case. Raises UsageError where they measured other data."""
     stamps = (stamp_of(candidate.folder), stamp_of(base.folder))
-    return _compared(str(candidate.folder), str(base.folder), stamps, candidate, base)
+    with st.spinner(_("Comparing…")):
+        return _compared(str(candidate.folder), str(base.folder), stamps, candidate, base)
 
 
 def report(audit: Audit, format: str, level: Level) -> bytes:
     """The report in a format at a level of disclosure. Raises AssayError where the format fails."""
-    return _report(str(audit.folder), stamp_of(audit.folder), format, level, audit)
+    with st.spinner(_("Writing the report…")):
+        return _report(str(audit.folder), stamp_of(audit.folder), format, level, language(), audit)
 
 
 @st.cache_resource(show_spinner=False)
 def writers() -> dict[str, Writer]:
     """Report formats by name."""
-    found, _ = find_writers()
+    found, _broken = find_writers()
     return {writer.name: writer for writer in found}
 
 
@@ -108,7 +120,7 @@ def meanings(probe: str) -> dict[str, str]:
     return {} if found is None else columns.meanings(found.Row)
 
 
-@st.cache_data(ttl=30, max_entries=4, show_spinner="Asking MLflow…")
+@st.cache_data(ttl=30, max_entries=4, show_spinner=False)
 def _tracked(uri: str) -> tuple[list[TrackedAudit], str]:
     try:
         return tracked_audits(uri), ""
@@ -116,7 +128,7 @@ def _tracked(uri: str) -> tuple[list[TrackedAudit], str]:
         return [], str(error)
 
 
-@st.cache_data(ttl=30, max_entries=4, show_spinner="Asking MLflow…")
+@st.cache_data(ttl=30, max_entries=4, show_spinner=False)
 def _aliases(uri: str) -> dict[str, list[str]]:
     try:
         return aliased_runs(uri)
@@ -124,7 +136,7 @@ def _aliases(uri: str) -> dict[str, list[str]]:
         return {}
 
 
-@st.cache_resource(max_entries=4, show_spinner="Reading rows…")
+@st.cache_resource(max_entries=4, show_spinner=False)
 def _rows(folder: str, probe: str, key: PartKey) -> Rows:
     return open_rows(Path(folder), probe)
 
@@ -134,19 +146,19 @@ def _is_attack(folder: str, probe: str, key: PartKey) -> bool:
     return attacked(column_names(Path(folder), probe))
 
 
-@st.cache_data(max_entries=256, show_spinner="Counting rows…")
+@st.cache_data(max_entries=256, show_spinner=False)
 def _row_count(folder: str, probe: str, key: PartKey, asked: str, _wanted: RowFilter) -> int:
     return _rows(folder, probe, key).count(_wanted)
 
 
-@st.cache_data(max_entries=64, show_spinner="Comparing…")
+@st.cache_data(max_entries=64, show_spinner=False)
 def _compared(candidate: str, base: str, stamps: object, _candidate: Audit, _base: Audit) -> list[Comparison]:
     return comparison.compared(_candidate, _base)
 
 
-@st.cache_data(max_entries=16, show_spinner="Writing the report…")
-def _report(folder: str, stamps: object, format: str, level: Level, _audit: Audit) -> bytes:
+@st.cache_data(max_entries=16, show_spinner=False)
+def _report(folder: str, stamps: object, format: str, level: Level, language: str, _audit: Audit) -> bytes:
     verdict = as_report(_audit).verdict
-    said = disclosed_input(_audit.folder, _audit.manifest, _audit.metrics, verdict, level)
+    said = replace(disclosed_input(_audit.folder, _audit.manifest, _audit.metrics, verdict, level), language=language)
     with tempfile.TemporaryDirectory(prefix="assay-report-") as scratch:
         return render_again(said, [format], Path(scratch))[format].read_bytes()
