@@ -29,8 +29,7 @@ class MemberRow(ProbeRow):
     )
     ceiling_curve: Series[object] = list_column(
         "true-positive rates that the claim allows any attack, at the false-positive rates 1, 1.5, 2, 3, 5 and "
-        "7 of each decade from 1e-5 to 1; "
-        "none without a claim",
+        "7 of each decade from 1e-5 to 1; none without a claim",
         of="double",
         absent=[],
     )

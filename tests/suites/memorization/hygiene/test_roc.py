@@ -80,6 +80,11 @@ def test_the_ceiling_is_a_claim_s_and_begins_where_the_records_do() -> None:
     )
 
 
+def test_the_ceiling_is_known_where_a_table_reads_it() -> None:
+    assert list(CURVE_RATES) == sorted(set(CURVE_RATES))
+    assert {float(f"{step}e{power}") for power in range(-5, 0) for step in (1, 2, 5)} <= set(CURVE_RATES)
+
+
 def test_many_records_make_a_small_curve() -> None:
     rng, member = np.random.default_rng(1), np.arange(40_000) % 2 == 0
     frame = pd.DataFrame(
