@@ -12,7 +12,7 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 
-from harness.api.columns import column
+from harness.api.columns import case_columns, column
 from harness.api.declared import (
     Declared,
     Named,
@@ -54,6 +54,7 @@ class ProbeRow(pa.DataFrameModel):
     """Columns every probe's rows share. Only rows with status 'ok' have measured columns.
 
     'error' counts as missing, 'excluded' (the probe does not apply to the case) nowhere; `error` says why of both.
+    Columns `of_case` are the exception: they stand in every row.
     """
 
     case_id: Series[str] = column("digest of the case's content", unique=True)
@@ -158,6 +159,10 @@ class Probe(ABC, Generic[P]):
     @abstractmethod
     def run(self, scorer: Scorer, cases: Sequence[Case]) -> Iterable[RowDict]:
         """One row per case, in any order, matching `Row`; batches across cases."""
+
+    def of_case(self, case: Case) -> RowDict:
+        """Columns declared `of_case`, which rows without a result hold, too; by name from the case's data."""
+        return {name: case.data[name] for name in case_columns(self.Row) if name in case.data}
 
     def roles(self) -> Mapping[str, ModelRole]:
         """`models` under these params; override where they depend on them."""

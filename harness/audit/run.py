@@ -293,7 +293,8 @@ def _execute(plan: AuditPlan, folder: AuditFolder, log: EventLog) -> None:
                 store.append(part.rows)
                 counts = add_counts(counts, part.counts)
                 finished += len(part.rows)
-                log.progress(planned.probe.name, finished, total, len(part.rows))
+                tokens = sum(each.tokens for each in counts.values())
+                log.progress(planned.probe.name, finished, total, len(part.rows), tokens)
                 so_far.look(finished)
                 if _over(deadline):
                     break

@@ -18,6 +18,7 @@ from harness.api.metrics import Metric
 from harness.base.confined import is_there
 from harness.base.files import make_folder, write_text
 from harness.base.frozen import Frozen
+from harness.base.language import marked
 from harness.base.reading import is_folder, read_record
 from harness.base.stores import clean_note, without_secrets
 from harness.base.validation import validated
@@ -42,10 +43,10 @@ _NOTE: TypeAdapter[Mapping[str, str]] = TypeAdapter(Mapping[str, str])
 class Status(StrEnum):
     """Where an audit stands."""
 
-    RUNNING = "running"
-    FINISHED = "finished"
-    INTERRUPTED = "interrupted"
-    FAILED = "failed"
+    RUNNING = marked("running")
+    FINISHED = marked("finished")
+    INTERRUPTED = marked("interrupted")
+    FAILED = marked("failed")
 
 
 class CheckpointRecord(Frozen):
