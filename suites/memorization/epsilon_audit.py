@@ -29,7 +29,7 @@ from privacy.audit.own_curve import TradeOff, audit_own_curve, hypotheses
 from privacy.canaries.canary import Canary
 from privacy.canaries.store import open_coins, read_canaries
 from suites.memorization.canary_scores import TASKS, canary_scores, less, task_of
-from suites.memorization.membership.ceilings import mechanisms_of
+from suites.memorization.hygiene.ceilings import mechanisms_of
 
 _FEW = 100
 """Canaries below which no attack shows an epsilon of 3.5: ceilings are printed beside every bound."""
