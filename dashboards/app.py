@@ -27,6 +27,9 @@ page = st.navigation(
         st.Page("screens/compare.py", title=_("Compare"), icon=":material/compare_arrows:", url_path="compare"),
         st.Page("screens/attacks.py", title=_("Attacks"), icon=":material/swords:", url_path="attacks"),
         st.Page("screens/bias.py", title=_("Bias"), icon=":material/balance:", url_path="bias"),
+        st.Page(
+            "screens/memorization.py", title=_("Memorization"), icon=":material/fingerprint:", url_path="memorization"
+        ),
         st.Page("screens/quality.py", title=_("Quality"), icon=":material/verified:", url_path="quality"),
         st.Page("screens/probe.py", title=_("Probe"), icon=":material/biotech:", url_path="probe"),
         st.Page("screens/rows.py", title=_("Rows"), icon=":material/table_rows:", url_path="rows"),
