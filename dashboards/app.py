@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
+from dashboards.access.actor import current, take_key
+from dashboards.access.roles import Role
 from dashboards.door import admits
+from dashboards.settings import read_settings
+from dashboards.sign_in import sign_in, signed_in_line
+from harness.base.language import _
 
 STYLE = """
 [data-testid=stCaptionContainer] { opacity: 1; color: inherit; }
@@ -15,6 +20,12 @@ st.set_option("client.disableDataExport", True)  # its own CSV holds cells that 
 if not admits(st.context.headers.to_dict()):
     st.error("This dashboard is asked for by a name it does not answer to. Open it as http://localhost.")
     st.stop()
+settings = read_settings()
+take_key()
+actor = current(settings)
+if actor.role is Role.NONE:
+    sign_in(actor)
+    st.stop()
 page = st.navigation(
     [
         # Streamlit gives the default page no path of its own, so no page that anybody links to is the default
@@ -24,6 +35,8 @@ page = st.navigation(
         st.Page("screens/compare.py", title="Compare", icon=":material/compare_arrows:", url_path="compare"),
         st.Page("screens/attacks.py", title="Attacks", icon=":material/swords:", url_path="attacks"),
         st.Page("screens/rows.py", title="Rows", icon=":material/table_rows:", url_path="rows"),
+        st.Page("screens/live.py", title=_("Live"), icon=":material/monitor_heart:", url_path="live"),
+        st.Page("screens/start.py", title=_("Start"), icon=":material/play_arrow:", url_path="start"),
         st.Page("screens/report.py", title="Report", icon=":material/description:", url_path="report"),
     ],
     position="top",
@@ -31,3 +44,5 @@ page = st.navigation(
 st.set_page_config(page_title=f"{page.title} · Assay")
 st.html(f"<style>{STYLE}</style>")
 page.run()
+if settings.access.roles is not None:
+    signed_in_line(actor)

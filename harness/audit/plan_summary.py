@@ -20,7 +20,7 @@ class ProbeSummary(Frozen):
     available: int = Field(description="cases the data hold, before the limit")
     data: dict[str, int] = Field(description="rows by input name")
     tokens: int = Field(description="tokens the checkpoint will read, about")
-    seconds: float | None = Field(description="of model time on this machine's CPU, an order of magnitude; null: unknown")
+    seconds: float | None = Field(description="of this machine's CPU, an order of magnitude; null: unknown")
 
 
 class GateSummary(Frozen):
@@ -89,4 +89,3 @@ def _probe(planned: PlannedProbe, parameters: int, flops: float | None) -> Probe
         tokens=planned.probe.cost(planned.cases),
         seconds=None if flops is None else seconds_on_cpu(planned, parameters, flops),
     )
-

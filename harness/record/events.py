@@ -125,9 +125,7 @@ class EventLog:
         """See Started."""
         self._add(Started(pid=os.getpid(), done=dict(done)))
 
-    def progress(
-        self, probe: str, done: int, total: int, rows: int = 0, tokens: int = 0, *, now: bool = False
-    ) -> None:
+    def progress(self, probe: str, done: int, total: int, rows: int = 0, tokens: int = 0, *, now: bool = False) -> None:
         """`rows` more are on disk, `done` in all: told at the start, at the end, from time to time, and where `now`."""
         self._unsaid[probe] = self._unsaid.get(probe, 0) + rows
         clock, last = self._clock(), self._told.get(probe)

@@ -105,7 +105,12 @@ def test_the_plan_says_which_gates_it_can_decide(
     assert code == 0, err
     told = PlanSummary.model_validate_json(out)
     (probe,) = told.probes
-    assert (probe.name, probe.cases, probe.available, probe.data) == ("quality/classification", 60, 60, {"examples": 60})
+    assert (probe.name, probe.cases, probe.available, probe.data) == (
+        "quality/classification",
+        60,
+        60,
+        {"examples": 60},
+    )
     assert probe.tokens > 60
     assert [(each.gate, each.can_decide, each.needed) for each in told.gates] == [
         ("accurate", True, 644),
