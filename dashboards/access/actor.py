@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -43,7 +44,7 @@ def current(settings: Settings) -> Actor:
     """Who it is, asked anew at every run of a page: a role that was taken away is gone at once."""
     access = settings.access
     if access.roles is not None:
-        return _signed_in(settings, st.user.to_dict())
+        return _signed_in(access.roles, claims())
     given = st.session_state.get(_GIVEN, "")
     if access.key and hmac.compare_digest(str(given).encode(), access.key.encode()):
         return Actor(HOLDER, Role.AUDITOR)
@@ -63,12 +64,16 @@ def give_key(key: str) -> None:
     st.session_state[_GIVEN] = key.strip()
 
 
-def _signed_in(settings: Settings, claims: Mapping[str, Any]) -> Actor:
-    assert settings.access.roles is not None
-    if not claims.get("is_logged_in"):
+def claims() -> dict[str, Any]:
+    """What the identity provider says of whoever signed in; `is_logged_in` is Streamlit's own."""
+    return st.user.to_dict()
+
+
+def _signed_in(roles: Path, claims: Mapping[str, Any]) -> Actor:
+    if claims.get("is_logged_in") is not True:
         return Actor("", Role.NONE)
-    name = str(claims.get("email") or claims.get("sub") or "")
+    name = str(claims.get("email") or claims.get("sub") or "?")
     try:
-        return Actor(name, role_of(claims, load_roles(settings.access.roles)))
+        return Actor(name, role_of(claims, load_roles(roles)))
     except AssayError as error:
         return Actor(name, Role.NONE, str(error))

@@ -195,7 +195,8 @@ def _errors(spec: Mapping[str, Any], fields: frozenset[str], extra: Mapping[str,
 
 
 def _sentences(error: ValidationError, fields: frozenset[str], extra: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for each in error.errors(include_url=False):
+    found = error.errors(include_url=False)
+    for each in sorted(found, key=lambda each: each["type"] != "extra_forbidden"):  # for which another may be missing
         keys = [str(part) for part in each["loc"]]
         where = _blamed(keys, fields, extra)
         said = each["msg"].removeprefix("Value error, ")

@@ -1,4 +1,4 @@
-"""What is started is `assay` with a file and known options, in a process that is found again and belongs to nobody's shell."""
+"""What is started is `assay` with a file and known options, by no shell, in a process that is found again."""
 
 from __future__ import annotations
 
@@ -183,6 +183,6 @@ def test_a_log_is_read_from_its_end_and_steers_nothing(tmp_path: Path) -> None:
     lines = last_lines(log, 3).splitlines()
     assert lines[:2] == ["line 98", "line 99"]
     assert "\x1b" not in lines[2]
-    os.remove(log)
+    log.unlink()
     os.mkfifo(log)
     assert "console.log" in last_lines(log)  # why it is not read, and no wait for somebody to write

@@ -94,7 +94,7 @@ def test_another_machine_s_process_is_left_to_it(settings: Settings, audit: Audi
     with working_on(audit.path) as worker:
         lock = audit.path / LOCK
         lock.write_text(lock.read_text().replace(" on ", " on far-"))
-        with pytest.raises(UsageError, match="on far-.* works on it; stop it there"):
+        with pytest.raises(UsageError, match=r"on far-.* works on it; stop it there"):
             stop(ANNA, settings, AUDIT)
         assert worker.poll() is None
 

@@ -1,4 +1,4 @@
-"""The form follows the spec's schema, says what is wrong where it was typed, and gives a spec that reads back the same."""
+"""The form follows the spec's schema, says what is wrong where it was typed, and gives a spec that reads back."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_whole_form_is_a_spec() -> None:
         ({"checkpoint.source": "m", "seed": 3}, "seed: 4", MORE, "seed is set above too"),
         ({"checkpoint.source": "m"}, "checkpoint: {source: other}", MORE, "checkpoint.source is set above too"),
         ({"checkpoint.source": "m"}, "seed: true", "", "seed: true is a boolean"),
-        ({"checkpoint.source": "m"}, "policy: {gates: [{id: a}]}", MORE, "policy.gates.0.metric"),
+        ({"checkpoint.source": "m"}, "policy: {gates: [{id: a, metrc: x}]}", MORE, "metrc: no such key"),
         # what would be written, or sent, elsewhere
         ({"checkpoint.source": "m"}, "output: /etc", MORE, "output: audits started here"),
         ({"checkpoint.source": "m"}, "output: ../..", MORE, "output: audits started here"),
