@@ -12,7 +12,8 @@ from datetime import date
 import pandas as pd
 
 from dashboards.audits import Audit, Entry
-from dashboards.views import BADGES
+from dashboards.views import COUNTED, badge
+from harness.base.language import _, day
 from harness.gate.decide import GateResult, Outcome, Verdict
 from harness.gate.verdict import WaiverState
 from harness.reports.content import report as content
@@ -66,12 +67,16 @@ class Release:
             return []
         now, before = _outcomes(self.verdict), _outcomes(self.earlier[0].verdict)
         moved = [
-            f"{name}: {_SIGNS[before[name]]} → {_SIGNS[outcome]}"
+            _("{gate}: {before} → {now}", gate=name, before=_SIGNS[before[name]], now=_SIGNS[outcome])
             for name, outcome in now.items()
             if name in before and before[name] is not outcome
         ]
-        new = [f"{name}: new {_SIGNS[outcome]}" for name, outcome in now.items() if name not in before]
-        return moved + new + [f"{name}: gone" for name in before if name not in now]
+        new = [
+            _("{gate}: new {now}", gate=name, now=_SIGNS[outcome])
+            for name, outcome in now.items()
+            if name not in before
+        ]
+        return moved + new + [_("{gate}: gone", gate=name) for name in before if name not in now]
 
 
 def releases(entries: Iterable[Entry], aliases: Mapping[str, Sequence[str]] | None = None) -> list[Release]:
@@ -95,7 +100,7 @@ def releases(entries: Iterable[Entry], aliases: Mapping[str, Sequence[str]] | No
             tuple(named.get(group[0].tracking.get("run_id", ""), ())),
             tuple(each for each in open_.get(name, ()) if each.manifest.audit_id > group[0].manifest.audit_id),
         )
-        for (name, _), group in groups.items()
+        for (name, _policy), group in groups.items()
     ]
     return sorted(lines, key=lambda line: _GRAVEST.index(line.verdict.outcome))
 
@@ -130,19 +135,18 @@ def tracked_releases(
 
 def counted(lines: Sequence[Release]) -> str:
     """How many block, are undecided and pass, in words."""
-    words = {Outcome.BLOCK: "blocked", Outcome.INCONCLUSIVE: "undecided", Outcome.PASS: "passed"}
-    counts = [(word, sum(line.verdict.outcome is outcome for line in lines)) for outcome, word in words.items()]
-    return ", ".join(f"{count} {word}" for word, count in counts if count)
+    counts = [(COUNTED[outcome], sum(line.verdict.outcome is outcome for line in lines)) for outcome in _GRAVEST]
+    return _(", ").join(_(words, n=count) for words, count in counts if count)
 
 
 def grid(lines: Sequence[Release]) -> pd.DataFrame:
     """Gates [rows] against checkpoints [columns] of one policy: sign and word; '' where a gate was not asked."""
     columns: dict[str, dict[str, str]] = {}
     for line in lines:
-        cells = {_named(result): BADGES[result.effective] for result in _worst_last(line.verdict.gates)}
+        cells = {_named(result): badge(result.effective) for result in _worst_last(line.verdict.gates)}
         columns[line.audit.manifest.name] = cells
     table = pd.DataFrame(columns).fillna("")
-    table.insert(0, "gate", table.index)
+    table.insert(0, _("gate"), table.index)
     return table.reset_index(drop=True)
 
 
@@ -163,6 +167,9 @@ def _waiver(result: GateResult, today: date) -> str:
     waiver = result.gate.waiver
     assert waiver is not None
     days = (waiver.until - today).days
-    when = f"ended {waiver.until}" if days < 0 else f"until {waiver.until} ({days} days left)"
-    unused = ", not needed" if result.waiver is WaiverState.UNUSED else ""
-    return f"{_named(result)}: {waiver.by} {when}{unused}"
+    facts = {"gate": _named(result), "who": waiver.by, "day": day(waiver.until)}
+    if days < 0:
+        return _("{gate}: {who} ended {day}", **facts)
+    if result.waiver is WaiverState.UNUSED:
+        return _("{gate}: {who} until {day} ({n} days left), not needed", **facts, n=days)
+    return _("{gate}: {who} until {day} ({n} days left)", **facts, n=days)

@@ -13,10 +13,12 @@ import pandas as pd
 from dashboards.comparison import BETTER, UNCLEAR, WORSE
 from dashboards.views import BADGES, gates_of, name
 from harness.api.metrics import Metric
+from harness.base.language import _, marked, told
 from harness.base.numbers import interval, number
 from harness.gate.decide import Outcome, Verdict
+from harness.reports.content.recorded import retold
 
-UNGATED = "no gate"
+UNGATED = marked("no gate")
 COLOURS = {
     BADGES[Outcome.PASS]: "#009E73",
     BADGES[Outcome.BLOCK]: "#D55E00",
@@ -30,7 +32,7 @@ FOUND = {
     UNCLEAR: COLOURS[UNGATED],
 }
 SHAPES = ["circle", "cross", "diamond", "circle"]
-SHARES = "between 0 and 1"
+SHARES = marked("between 0 and 1")
 ROW_HEIGHT = 26
 LABEL_WIDTH = 320
 
@@ -68,12 +70,19 @@ def metric_chart(data: ChartData, *, legend: bool = True) -> Any:
     y = alt.Y("metric:N", sort=list(dict.fromkeys(data.points["metric"])), title=None, axis=axis)
     scale = alt.Scale(domain=_domain(data), nice=False)
     key = alt.Legend(orient="top", direction="horizontal", titleOrient="left", symbolLimit=0) if legend else None
-    x = alt.X("value:Q", title=data.title, scale=scale, axis=alt.Axis(tickCount=10))
+    x = alt.X("value:Q", title=_(data.title), scale=scale, axis=alt.Axis(tickCount=10))
+    domain = [_(word) for word in COLOURS]
     colour = alt.Color(
-        "outcome:N", title="gate", scale=alt.Scale(domain=list(COLOURS), range=list(COLOURS.values())), legend=key
+        "outcome:N", title=_("gate"), scale=alt.Scale(domain=domain, range=list(COLOURS.values())), legend=key
     )
-    shape = alt.Shape("outcome:N", title="gate", scale=alt.Scale(domain=list(COLOURS), range=SHAPES), legend=key)
-    tooltip = [alt.Tooltip(f"{column}:N") for column in ("metric", "shown", "interval", "n", "outcome")]
+    shape = alt.Shape("outcome:N", title=_("gate"), scale=alt.Scale(domain=domain, range=SHAPES), legend=key)
+    tooltip = [
+        alt.Tooltip("metric:N", title=_("metric")),
+        alt.Tooltip("shown:N", title=_("value")),
+        alt.Tooltip("interval:N", title=_("interval")),
+        alt.Tooltip("n:N", title=_("n")),
+        alt.Tooltip("outcome:N", title=_("outcome")),
+    ]
     points = alt.Chart(data.points)
     whiskers = points.mark_rule(strokeWidth=2).encode(y=y, x=alt.X("low:Q", scale=scale), x2="high:Q", color=colour)
     dots = points.mark_point(size=120, filled=True, opacity=1).encode(
@@ -81,7 +90,8 @@ def metric_chart(data: ChartData, *, legend: bool = True) -> Any:
     )
     layers = [whiskers, dots]
     if not data.bounds.empty:
-        bars = alt.Chart(data.bounds).encode(y=y, x=alt.X("bound:Q", scale=scale), tooltip=["metric:N", "rule:N"])
+        limits = [alt.Tooltip("metric:N", title=_("metric")), alt.Tooltip("rule:N", title=_("rule"))]
+        bars = alt.Chart(data.bounds).encode(y=y, x=alt.X("bound:Q", scale=scale), tooltip=limits)
         layers[:0] = [
             bars.mark_tick(color="white", thickness=6, size=20),
             bars.mark_tick(color="black", thickness=3, size=18),
@@ -93,11 +103,20 @@ def difference_chart(data: pd.DataFrame) -> Any:
     """A row per metric: how much worse than the other audit, with its interval, about a line where nothing differs."""
     axis = alt.Axis(labelLimit=LABEL_WIDTH, minExtent=LABEL_WIDTH)
     y = alt.Y("metric:N", title=None, axis=axis)
-    colour = alt.Color("found:N", scale=alt.Scale(domain=list(FOUND), range=list(FOUND.values())), legend=None)
-    shape = alt.Shape("found:N", scale=alt.Scale(domain=list(FOUND), range=["cross", "circle", "diamond"]), legend=None)
-    tooltip = [alt.Tooltip(f"{column}:N") for column in ("metric", "worse by", "low", "high", "found")]
+    domain = [_(word) for word in FOUND]
+    colour = alt.Color("found:N", scale=alt.Scale(domain=domain, range=list(FOUND.values())), legend=None)
+    shape = alt.Shape("found:N", scale=alt.Scale(domain=domain, range=["cross", "circle", "diamond"]), legend=None)
+    tooltip = [
+        alt.Tooltip("metric:N", title=_("metric")),
+        alt.Tooltip("worse by:N", title=_("worse by")),
+        alt.Tooltip("low:N", title=_("low")),
+        alt.Tooltip("high:N", title=_("high")),
+        alt.Tooltip("found:N", title=_("found")),
+    ]
     drawn = alt.Chart(data)
-    whiskers = drawn.mark_rule(strokeWidth=2).encode(y=y, x=alt.X("low:Q", title="worse by"), x2="high:Q", color=colour)
+    whiskers = drawn.mark_rule(strokeWidth=2).encode(
+        y=y, x=alt.X("low:Q", title=_("worse by")), x2="high:Q", color=colour
+    )
     dots = drawn.mark_point(size=120, filled=True, opacity=1).encode(
         y=y, x=alt.X("worse by:Q"), color=colour, shape=shape, tooltip=tooltip
     )
@@ -118,7 +137,7 @@ def _axis(metric: Metric) -> str:
     numbers_ = [value for value in (metric.value, metric.low, metric.high) if value is not None]
     if metric.unit in ("", "rate") and all(0 <= value <= 1 for value in numbers_):
         return SHARES
-    return metric.unit or name(metric)
+    return told(metric.unit) or name(metric)
 
 
 def _point(metric: Metric, verdict: Verdict | None) -> dict[str, Any]:
@@ -131,13 +150,13 @@ def _point(metric: Metric, verdict: Verdict | None) -> dict[str, Any]:
         "shown": number(metric.value),
         "interval": interval(metric.low, metric.high),
         "n": metric.n,
-        "outcome": BADGES[counting[0].effective] if counting else UNGATED,
+        "outcome": _(BADGES[counting[0].effective] if counting else UNGATED),
     }
 
 
 def _bounds(metric: Metric, verdict: Verdict | None) -> list[dict[str, Any]]:
     return [
-        {"metric": name(metric), "bound": limit, "rule": f"{result.gate.id}: {result.gate.rule}"}
+        {"metric": name(metric), "bound": limit, "rule": f"{result.gate.id}: {retold(result.gate.rule)}"}
         for result in gates_of(metric, verdict)
         for limit in result.gate.allowed
         if math.isfinite(limit)

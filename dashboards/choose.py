@@ -11,8 +11,10 @@ from dashboards import cache
 from dashboards.audits import Audit, Entry
 from dashboards.settings import Settings
 from dashboards.views import badge, plain
+from harness.base.language import _, marked
 from harness.errors import AssayError
 
+_ASKED = {"audit": marked("Audit"), "probe": marked("Probe")}
 FIRST_AUDIT = "assay run --checkpoint distilbert/distilbert-base-uncased-finetuned-sst-2-english --suite quality"
 
 
@@ -28,7 +30,7 @@ def choose(
     if st.session_state.get(key) not in options:
         wanted = [name for name in (named, default or st.session_state.get(last)) if name in options]
         st.session_state[key] = wanted[0] if wanted else options[0]
-    chosen = str(st.selectbox(query.capitalize(), options, key=key, format_func=shown))
+    chosen = str(st.selectbox(_(_ASKED[query]), options, key=key, format_func=shown))
     st.session_state[last] = chosen
     if named != chosen:
         st.query_params[query] = chosen
@@ -51,7 +53,7 @@ def choose_audit(page: str, settings: Settings, fits: Callable[[Audit], bool] | 
     by_id = {entry.audit_id: entry for entry in entries}
     asked = st.query_params.get("audit")
     if asked is not None and asked not in by_id:
-        st.warning(plain(f"No audit is called {asked[:80]!r}; showing the newest one."))
+        st.warning(plain(_("No audit is called {name}; showing the newest one.", name=repr(asked[:80]))))
     default = _default(by_id, fits) if fits is not None and asked not in by_id else None
     chosen = choose(page, "audit", list(by_id), lambda audit_id: _label(by_id[audit_id]), default)
     try:
@@ -70,11 +72,11 @@ def _default(entries: Mapping[str, Entry], fits: Callable[[Audit], bool]) -> str
 
 def no_audits(settings: Settings) -> None:
     """Say how to come by a first audit."""
-    st.info(plain(f"No audits in {settings.output} yet. Run a first one, then reload this page:"))
+    st.info(plain(_("No audits in {folder} yet. Run a first one, then reload this page:", folder=settings.output)))
     st.code(f"{FIRST_AUDIT} --output {shlex.quote(str(settings.output))}", language="shell")
 
 
 def _label(entry: Entry) -> str:
     if entry.audit is not None:
         return f"{entry.audit_id} · {badge(entry.audit.verdict.outcome if entry.audit.verdict else '')}"
-    return f"{entry.audit_id} · {badge(entry.tracked.verdict) if entry.tracked else '! damaged'}"
+    return f"{entry.audit_id} · {badge(entry.tracked.verdict) if entry.tracked else _('! damaged')}"

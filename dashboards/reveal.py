@@ -9,6 +9,7 @@ import streamlit as st
 from dashboards.access.actor import current
 from dashboards.access.noted import append
 from dashboards.settings import read_settings
+from harness.base.language import _
 
 LOG = "reveals.jsonl"
 """In the folder of audits: one line per session, audit and probe whose texts were shown."""
@@ -20,7 +21,9 @@ def revealed(output: Path, audit: str, probe: str, key: str = "reveal") -> bool:
     Where the log cannot be written nothing is shown.
     """
     asked = st.toggle(
-        "Show texts", key=key, help="Texts may be toxic or personal. Showing them is noted beside the audits."
+        _("Show texts"),
+        key=key,
+        help=_("Texts may be toxic or personal. Showing them is noted beside the audits."),
     )
     if not asked:
         return False
@@ -29,7 +32,7 @@ def revealed(output: Path, audit: str, probe: str, key: str = "reveal") -> bool:
         try:
             note(output, audit, probe, current(read_settings()).name)
         except OSError as error:
-            st.error(f"Texts stay hidden: {LOG} cannot be written ({error.strerror}).")
+            st.error(_("Texts stay hidden: {file} cannot be written ({why}).", file=LOG, why=error.strerror))
             return False
         noted.add((audit, probe))
     return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from itertools import groupby
 
 import streamlit as st
@@ -12,7 +12,8 @@ from dashboards.board import Release, TrackedRelease
 from dashboards.choose import no_audits
 from dashboards.settings import read_settings
 from dashboards.views import counts_text, plain, tinted
-from harness.base.language import _
+from harness.base.language import _, day
+from harness.reports.content.recorded import retold
 
 _SHOWN = 20  # releases of one page: more take longer to draw than to read
 _REASONS = 3
@@ -21,7 +22,7 @@ _REASONS = 3
 def show() -> None:
     """Draw the page."""
     settings = read_settings()
-    st.title("Releases")
+    st.title(_("Releases"))
     entries, problem = cache.entries(settings)
     if problem:
         st.warning(plain(problem), icon=":material/cloud_off:")
@@ -32,8 +33,9 @@ def show() -> None:
     lines = board.releases(entries, aliases)
     tracked = board.tracked_releases(entries, lines, aliases)
     if not lines and not tracked:
-        st.info("No audit was decided by a policy yet. Decide one with: assay gate AUDIT --policy policy.yaml")
-        st.page_link("screens/audits.py", label="All audits", icon=":material/list:")
+        command = "assay gate AUDIT --policy policy.yaml"
+        st.info(_("No audit was decided by a policy yet. Decide one with: {command}", command=command))
+        st.page_link("screens/audits.py", label=_("All audits"), icon=":material/list:")
         return
     if lines:
         _releases(lines)
@@ -57,21 +59,31 @@ def _release(line: Release) -> None:
         title, link = st.columns([5, 1], vertical_alignment="center")
         title.markdown(f"#### {tinted(verdict.outcome)} {plain(manifest.name)}")
         query = {"audit": manifest.audit_id}
-        link.page_link("screens/audit.py", label="Evidence", icon=":material/gavel:", query_params=query)
-        facts = [f"policy {verdict.policy}", manifest.created[:10], f"history {line.history}", *line.aliases]
+        link.page_link("screens/audit.py", label=_("Evidence"), icon=":material/gavel:", query_params=query)
+        facts = [
+            _("policy {policy}", policy=verdict.policy),
+            day(date.fromisoformat(manifest.created[:10])),
+            _("history {signs}", signs=line.history),
+            *line.aliases,
+        ]
         st.caption(plain(" · ".join(facts)))
         for newer in line.newer:
-            said = f"a newer audit, {newer.manifest.audit_id}, has no verdict: {newer.manifest.status}"
+            said = _(
+                "a newer audit, {audit}, has no verdict: {status}",
+                audit=newer.manifest.audit_id,
+                status=_(str(newer.manifest.status)),
+            )
             st.markdown(f":material/warning: {plain(said)}")
         reasons = line.in_the_way()
         for result in reasons[:_REASONS]:
-            st.markdown(f"{tinted(result.effective)} **{plain(result.gate.id)}** {plain(result.reason)}")
+            st.markdown(f"{tinted(result.effective)} **{plain(result.gate.id)}** {plain(retold(result.reason))}")
         if len(reasons) > _REASONS:
-            st.caption(f"and {len(reasons) - _REASONS} more gates that do not pass")
+            st.caption(_("and {n} more gates that do not pass", n=len(reasons) - _REASONS))
         for waiver in line.waivers(datetime.now(UTC).date()):
-            st.markdown(f":material/pan_tool: waived — {plain(waiver)}")
+            st.markdown(f":material/pan_tool: {plain(_('waived — {waiver}', waiver=waiver))}")
         if line.changes():
-            st.caption(plain(f"since {line.earlier[0].manifest.created[:10]}: {'; '.join(line.changes())}"))
+            since = day(date.fromisoformat(line.earlier[0].manifest.created[:10]))
+            st.caption(plain(_("since {day}: {changes}", day=since, changes=_("; ").join(line.changes()))))
 
 
 def _tracked(found: list[TrackedRelease]) -> None:
@@ -93,11 +105,15 @@ def _tracked(found: list[TrackedRelease]) -> None:
 
 def _grids(lines: list[Release]) -> None:
     """Every gate of a policy against every checkpoint that it decided on."""
-    st.header("Gates")
+    st.header(_("Gates"))
     ordered = sorted(lines, key=lambda line: line.verdict.policy)
     for policy, group in groupby(ordered, key=lambda line: line.verdict.policy):
-        st.caption(plain(f"Policy {policy}"))
-        st.dataframe(board.grid(list(group)), hide_index=True, alt=plain(f"Gates of policy {policy} by checkpoint"))
+        st.caption(plain(_("Policy {policy}", policy=policy)))
+        st.dataframe(
+            board.grid(list(group)),
+            hide_index=True,
+            alt=plain(_("Gates of policy {policy} by checkpoint", policy=policy)),
+        )
 
 
 show()

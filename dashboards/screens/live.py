@@ -19,7 +19,7 @@ from dashboards.control.process import Process, Standing, process_of, stop
 from dashboards.control.progress import Follower, ProbeLine, Stage, words
 from dashboards.settings import Settings, read_settings
 from harness.base import numbers
-from harness.base.language import _
+from harness.base.language import _, language, speak
 from harness.errors import AssayError
 from harness.record.events import Tail
 from harness.record.folder import AuditFolder, Status
@@ -117,13 +117,14 @@ def _begun(settings: Settings, begun: Begun) -> None:
         st.code(last_lines(begun.folder / CONSOLE) or _("nothing"), language=None, wrap_lines=True)
         st.page_link("screens/start.py", label=_("Start another one"), icon=":material/play_arrow:")
         return
-    _starting(settings, begun)
+    _starting(settings, begun, language())
     if current(settings).may_act and st.button(_("Stop"), icon=":material/stop:"):
         _do(lambda: call_off(current(settings), settings, begun.id))
 
 
 @st.fragment(run_every=_EVERY)
-def _starting(settings: Settings, begun: Begun) -> None:
+def _starting(settings: Settings, begun: Begun, spoken: str) -> None:
+    speak(spoken)
     if begun.audit(settings.output) is not None or begun.process() is None:
         st.rerun()
     st.info(_("Planning: its checkpoint is read and its cases are chosen."), icon=":material/hourglass_top:")
@@ -144,7 +145,7 @@ def _audit(settings: Settings, path: Path) -> None:
     begun = start_of(settings, manifest.command)
     logs = [path / CONSOLE, *([begun.folder / CONSOLE] if begun is not None else [])]
     if process.moves:
-        _moving(folder, process, logs)
+        _moving(folder, process, logs, language())
     else:
         _look(folder, process, logs)
     audit, rows = st.columns(2)
@@ -193,7 +194,7 @@ def _controls(settings: Settings, folder: AuditFolder, process: Process) -> None
     st.code(shlex.join(["assay", "resume", str(folder.path)]), language="shell")
     resumed = st.session_state.setdefault("resumed", {})
     if time.time() - resumed.get(name, 0.0) < _SHORT_OF_START and not _said_no(folder, resumed[name]):
-        _awaited(folder)
+        _awaited(folder, language())
     elif st.button(_("Resume"), icon=":material/play_arrow:"):
         _do(lambda: resume(actor, settings, name, given), lambda: resumed.update({name: time.time()}))
 
@@ -208,16 +209,18 @@ def _said_no(folder: AuditFolder, since: float) -> bool:
 
 
 @st.fragment(run_every=_EVERY)
-def _awaited(folder: AuditFolder) -> None:
+def _awaited(folder: AuditFolder, spoken: str) -> None:
     """A resumed audit plans first, which takes a while: the page is drawn anew once it works."""
+    speak(spoken)
     st.caption(_("It is about to go on."))
     if process_of(folder, folder.manifest().status).standing is Standing.WORKING:
         st.rerun()
 
 
 @st.fragment(run_every=_EVERY)
-def _moving(folder: AuditFolder, shown: Process, logs: Sequence[Path]) -> None:
-    """The part that is drawn again and again while the audit moves."""
+def _moving(folder: AuditFolder, shown: Process, logs: Sequence[Path], spoken: str) -> None:
+    """The part that is drawn again and again while the audit moves; by itself it would not know the language."""
+    speak(spoken)
     try:
         now = process_of(folder, folder.manifest().status)
     except (AssayError, OSError):

@@ -20,7 +20,7 @@ class ProbeSummary(Frozen):
     available: int = Field(description="cases the data hold, before the limit")
     data: dict[str, int] = Field(description="rows by input name")
     tokens: int = Field(description="tokens the checkpoint will read, about")
-    seconds: float | None = Field(description="of this machine's CPU, an order of magnitude; null: unknown")
+    seconds: float | None = Field(description="of model time on this machine's CPU, roughly; null: unknown")
 
 
 class GateSummary(Frozen):

@@ -30,6 +30,8 @@ TAGS = {
     "p",
     "br",
     "wbr",
+    "ol",
+    "li",
 }
 TAGS |= {"table", "thead", "tbody", "tr", "th", "td", "dl", "dt", "dd", "strong", "span", "code"}
 TAGS |= {"svg", "rect", "line", "circle", "text"}
