@@ -12,6 +12,7 @@ from datetime import date
 import pandas as pd
 
 from dashboards.audits import Audit, Entry
+from dashboards.history import SIGNS
 from dashboards.views import COUNTED, badge
 from harness.base.language import _, day
 from harness.gate.decide import GateResult, Outcome, Verdict
@@ -20,7 +21,6 @@ from harness.reports.content import report as content
 from harness.tracking.fetch import TrackedAudit
 
 _GRAVEST = [Outcome.BLOCK, Outcome.INCONCLUSIVE, Outcome.PASS]
-_SIGNS = {Outcome.PASS: "✔", Outcome.BLOCK: "✖", Outcome.INCONCLUSIVE: "?"}
 HISTORY = 12
 """Verdicts of one line: what fits beside its name."""
 
@@ -43,10 +43,15 @@ class Release:
         return self.audit.verdict
 
     @property
+    def last(self) -> list[Verdict]:
+        """The last verdicts, oldest first."""
+        verdicts = [audit.verdict for audit in (*reversed(self.earlier[: HISTORY - 1]), self.audit)]
+        return [verdict for verdict in verdicts if verdict is not None]
+
+    @property
     def history(self) -> str:
-        """Signs of the last verdicts, oldest first."""
-        verdicts = [audit.verdict for audit in (*reversed(self.earlier), self.audit)]
-        return " ".join(_SIGNS[verdict.outcome] for verdict in verdicts[-HISTORY:] if verdict is not None)
+        """Their signs."""
+        return " ".join(SIGNS[verdict.outcome] for verdict in self.last)
 
     def in_the_way(self) -> list[GateResult]:
         """Gates that do not pass, what blocks first."""
@@ -67,14 +72,12 @@ class Release:
             return []
         now, before = _outcomes(self.verdict), _outcomes(self.earlier[0].verdict)
         moved = [
-            _("{gate}: {before} → {now}", gate=name, before=_SIGNS[before[name]], now=_SIGNS[outcome])
+            _("{gate}: {before} → {now}", gate=name, before=SIGNS[before[name]], now=SIGNS[outcome])
             for name, outcome in now.items()
             if name in before and before[name] is not outcome
         ]
         new = [
-            _("{gate}: new {now}", gate=name, now=_SIGNS[outcome])
-            for name, outcome in now.items()
-            if name not in before
+            _("{gate}: new {now}", gate=name, now=SIGNS[outcome]) for name, outcome in now.items() if name not in before
         ]
         return moved + new + [_("{gate}: gone", gate=name) for name in before if name not in now]
 
