@@ -70,7 +70,8 @@ def _release(line: Release) -> None:
         if len(reasons) > _REASONS:
             st.caption(_("and {n} more gates that do not pass", n=len(reasons) - _REASONS))
         for waiver in line.waivers(datetime.now(UTC).date()):
-            st.markdown(f":material/pan_tool: {plain(_('waived — {waiver}', waiver=waiver))}")
+            said = _("waived — {waiver}", waiver=waiver)
+            st.markdown(f":material/pan_tool: {plain(said)}")
         if line.changes():
             since = day(date.fromisoformat(line.earlier[0].manifest.created[:10]))
             st.caption(plain(_("since {day}: {changes}", day=since, changes=_("; ").join(line.changes()))))
