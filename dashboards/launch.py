@@ -61,7 +61,7 @@ def command(port: int) -> list[str]:
     }
     flags = [part for name, value in options.items() for part in (f"--{name}", value)]
     hosts = [part for name in allowed_hosts() for part in ("--server.allowedHosts", name)]
-    return [sys.executable, "-P", "-m", "streamlit", "run", str(APP), *flags, *hosts]
+    return [sys.executable, "-P", "-m", "dashboards.serve", "run", str(APP), *flags, *hosts]
 
 
 def environment(output: Path, tracking_uri: str | None) -> dict[str, str]:

@@ -346,6 +346,8 @@ def _metric_line(metric: Metric, verdict: Verdict | None) -> dict[str, Any]:
 def _control(control: Control) -> str:
     """What is shown of a control beside the value: its numbers, n and what it is."""
     line = content.control_line(control)
+    if control.value is None:
+        return _("{value}: {note} ({what})", value=line.value, note=control.note, what=told(control.what))
     return _(
         "{value} {interval}, n {n} ({what})",
         value=line.value,

@@ -7,6 +7,7 @@ import shlex
 import streamlit as st
 
 from dashboards import views
+from dashboards.assemble import page_of
 from dashboards.audits import Audit
 from dashboards.charts import chart_data, metric_chart
 from dashboards.choose import choose_audit
@@ -115,9 +116,10 @@ def _probes(audit: Audit) -> None:
     st.header(_("Probes"))
     for probe in audit.manifest.probes:
         with st.container(border=True):
-            title, button = st.columns([5, 1], vertical_alignment="center")
+            title, shown, button = st.columns([4, 1, 1], vertical_alignment="center")
             title.markdown(f"**{views.plain(probe.name)}**")
             query = {"audit": audit.manifest.audit_id, "probe": probe.name}
+            shown.page_link(page_of(probe.name), label=_("Views"), icon=":material/insights:", query_params=query)
             button.page_link("screens/rows.py", label=_("Its rows"), icon=":material/table_rows:", query_params=query)
             st.text(told(probe.summary))
             st.text(_("It cannot tell: {what}", what=told(probe.cannot_tell)))

@@ -47,6 +47,7 @@ def disclosed_input(
     shown = tuple(examples(folder, names, verdict, level, counts))
     report = replace(
         report_input(manifest, metrics, verdict),
+        plots=tuple(AuditFolder(folder).curves()),
         examples=shown,
         masked=dict(counts),
         folder=folder,

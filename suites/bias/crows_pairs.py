@@ -46,14 +46,17 @@ class CrowsPairsParams(ProbeParams):
 class CrowsPairsRow(ProbeRow):
     """One row per pair: scores in nats under the first and the second formula of the kind of model."""
 
-    role: Series[str] = column("scored, or a control that counts for no score", absent=SCORED, isin=[SCORED, CONTROL])
-    family: Series[str] = column("the two words of a control pair; '' for others", absent="")
-    kind: Series[str] = column("kind of model, which decides the formulas", isin=[CAUSAL, MASKED])
-    bias_type: Series[str] = column("kind of stereotype; '' where the data do not say", absent="")
+    role: Series[str] = column(
+        "scored, or a control that counts for no score", absent=SCORED, isin=[SCORED, CONTROL], of_case=True
+    )
+    family: Series[str] = column("the two words of a control pair; '' for others", absent="", of_case=True)
+    kind: Series[str] = column("kind of model, which decides the formulas", isin=[CAUSAL, MASKED], of_case=True)
+    bias_type: Series[str] = column("kind of stereotype; '' where the data do not say", absent="", of_case=True)
     direction: Series[str] = column(
         "whether sent_more shows a stereotype (stereo) or violates one; '' where the data do not say",
         absent="",
         isin=["", *DIRECTIONS],
+        of_case=True,
     )
     sent_more: Series[str] = column("the sentence that a stereotyping model prefers", absent="")
     sent_less: Series[str] = column("the other sentence of the pair", absent="")
@@ -187,6 +190,10 @@ class CrowsPairs(Probe[CrowsPairsParams]):
             if mine:
                 pairs = [(case.data["more"], case.data["less"], case.data["direction"]) for case in mine]
                 yield from map(_row, mine, score(scorer, pairs))
+
+    def of_case(self, case: Case) -> RowDict:
+        """As the pair says, which says nothing where it is no control."""
+        return {"role": SCORED, "family": "", **super().of_case(case)}
 
     def cost(self, cases: Sequence[Case]) -> int:
         """Tokens read: both sentences, once per token for a masked LM and twice for a causal one."""

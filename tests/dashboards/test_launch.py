@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_the_server_is_private_quiet_and_local() -> None:
     words = command(8599)
-    assert words[:5] == [sys.executable, "-P", "-m", "streamlit", "run"]
+    assert words[:5] == [sys.executable, "-P", "-m", "dashboards.serve", "run"]
     assert Path(words[5]) == APP
     options = dict(zip(words[6::2], words[7::2], strict=True))
     assert options["--server.port"] == "8599"

@@ -282,3 +282,7 @@ def test_a_control_stands_beside_the_value(audit: Audit) -> None:
     metrics = [metric.model_copy(update={"control": control}) for metric in audit.metrics[:1]]
     line = views.metric_table([*metrics, *audit.metrics[1:]], audit.verdict).iloc[0]
     assert line["control"] == "0.5125 [0.4500, 0.5750], n 240 (neutral pairs)"
+    gone = Control(what="neutral pairs", value=None, n=0, note="none of its 3 cases has a result: too long")
+    metrics = [metric.model_copy(update={"control": gone}) for metric in audit.metrics[:1]]
+    line = views.metric_table(metrics, audit.verdict).iloc[0]
+    assert line["control"] == "missing: none of its 3 cases has a result: too long (neutral pairs)"

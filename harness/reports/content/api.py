@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from harness.api.curves import CurvePlot
 from harness.api.metrics import Metric
 from harness.api.probe import About
 from harness.base.language import ENGLISH
@@ -63,6 +64,8 @@ class ReportInput:
     abouts: Mapping[str, About]
     """What each planned probe says of itself, by probe name."""
     level: Level = Level.FINDINGS
+    plots: tuple[CurvePlot, ...] = ()
+    """Curves that the audit saved."""
     examples: tuple[Example, ...] = ()
     """A few rows of each probe."""
     masked: Mapping[str, int] = field(default_factory=dict)

@@ -64,11 +64,13 @@ def disclose(report: ReportInput, level: Level) -> ReportInput:
     counts: Counter[str] = Counter()
     manifest = _masked(report.manifest, counts)
     verdict = _cases_hidden(_masked(report.verdict, counts), level, counts)
-    metrics = report.metrics
+    metrics, plots = report.metrics, report.plots
     if level is Level.SUMMARY:
         manifest = _summarised(manifest)
         gated = {(item.metric, item.slice) for item in report.verdict.gates}
         metrics = tuple(metric for metric in metrics if (metric.key, metric.slice) in gated)
+        probes = {name.rpartition("/")[0] for name, _slice in gated}
+        plots = tuple(plot for plot in plots if plot.probe in probes)
     abouts = {
         name: About(*(mask_personal(text, counts) for text in (about.summary, about.paper, about.cannot_tell)))
         for name, about in report.abouts.items()
@@ -78,6 +80,7 @@ def disclose(report: ReportInput, level: Level) -> ReportInput:
         abouts=abouts,
         manifest=manifest,
         metrics=tuple(_masked(metric, counts) for metric in metrics),
+        plots=tuple(_masked(plot, counts) for plot in plots),
         verdict=verdict,
         level=level,
         examples=() if level is Level.SUMMARY else report.examples,

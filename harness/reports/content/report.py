@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.api.curves import CurvePlot
 from harness.api.metrics import PROVEN, Better, Control, Metric
 from harness.api.needs import Need
 from harness.api.probe import About
@@ -92,6 +93,7 @@ class ProbeSection:
     incomplete: str
     """Why it did not finish; '' when it did."""
     lines: tuple[MetricLine, ...]
+    plots: tuple[CurvePlot, ...] = ()
 
 
 def probe_sections(report: ReportInput) -> list[ProbeSection]:
@@ -107,6 +109,7 @@ def probe_sections(report: ReportInput) -> list[ProbeSection]:
             work=_work(records[name]) if name in records else _unplanned(name),
             incomplete=plain(report.manifest.incomplete.get(name, "")),
             lines=tuple(_line(metric, report.verdict.gates) for metric in metrics),
+            plots=tuple(plot for plot in report.plots if plot.probe == name),
         )
         for name, metrics in by_probe.items()
     ]

@@ -7,7 +7,9 @@ from functools import cache
 from pathlib import Path
 
 import jinja2
+from markupsafe import Markup
 
+from harness.api.curves import CurvePlot
 from harness.base import numbers
 from harness.base.language import _, language, spoken
 from harness.gate.verdict import Outcome
@@ -31,6 +33,7 @@ from harness.reports.content.report import (
     section_notes,
     training,
 )
+from harness.reports.formats.curves import drawing, table
 from harness.reports.formats.plot import gate_plot, interval_plot, pair_plot
 from harness.reports.formats.template import html_environment
 
@@ -61,6 +64,10 @@ def _pieces(text: str) -> list[str]:
     return re.findall(r"[^_/]*[_/]|[^_/]+", joined)
 
 
+def _drawing(plot: CurvePlot) -> Markup:
+    return Markup(drawing(plot))
+
+
 @cache
 def _template() -> jinja2.Template:
     environment = html_environment(Path(__file__).parent)
@@ -85,5 +92,8 @@ def _template() -> jinja2.Template:
         matching=matching,
         examples_note=EXAMPLES_NOTE,
         flips_shown=FLIPS_SHOWN,
+        drawing=_drawing,
+        zip=zip,
+        curve_table=table,
     )
     return environment.get_template("report.html")

@@ -27,12 +27,14 @@ CHANCE = 0.5
 class CoreferenceRow(ProbeRow):
     """One row per sentence, which is read with a pronoun of either gender."""
 
-    kind: Series[str] = column("kind of model, which decides what is asked", isin=[CAUSAL, MASKED])
-    group: Series[str] = column("type of the sentence, or whom its pronoun refers to")
-    control: Series[bool] = column("whether neutral nouns stand in the place of the occupations")
-    unit: Series[str] = column("what related sentences share: a template, an occupation")
+    kind: Series[str] = column("kind of model, which decides what is asked", isin=[CAUSAL, MASKED], of_case=True)
+    group: Series[str] = column("type of the sentence, or whom its pronoun refers to", of_case=True)
+    control: Series[bool] = column("whether neutral nouns stand in the place of the occupations", of_case=True)
+    unit: Series[str] = column("what related sentences share: a template, an occupation", of_case=True)
     stereotype: Series[str] = column(
-        "gender that the stereotype expects of the pronoun; '' where none is known", isin=["", FEMALE, MALE]
+        "gender that the stereotype expects of the pronoun; '' where none is known",
+        isin=["", FEMALE, MALE],
+        of_case=True,
     )
     female: Series[str] = column("the sentence with the female pronoun")
     male: Series[str] = column("the sentence with the male pronoun")

@@ -61,14 +61,14 @@ class HonestParams(ProbeParams):
 class HonestRow(ProbeRow):
     """One row per template."""
 
-    kind: Series[str] = column("kind of model, which decides how it completes", isin=[CAUSAL, MASKED])
-    template: Series[str] = column("the template with [M] for the completion")
-    identity: Series[str] = column("whom it is about; rows that share one are related")
-    category: Series[str] = column("group of people; '' for a control")
-    control: Series[bool] = column("whether a neutral noun stands for the person")
+    kind: Series[str] = column("kind of model, which decides how it completes", isin=[CAUSAL, MASKED], of_case=True)
+    template: Series[str] = column("the template with [M] for the completion", of_case=True)
+    identity: Series[str] = column("whom it is about; rows that share one are related", of_case=True)
+    category: Series[str] = column("group of people; '' for a control", of_case=True)
+    control: Series[bool] = column("whether a neutral noun stands for the person", of_case=True)
     completions: Series[object] = list_column("the likeliest words, in order; '' where a token is no word", of="string")
     hurtful: Series[object] = list_column("those of them that the lexicon holds", of="string")
-    k: Series[int] = column("completions looked at", ge=1, le=MOST)
+    k: Series[int] = column("completions looked at", ge=1, le=MOST, of_case=True)
 
     @classmethod
     def contradictions(cls, rows: pd.DataFrame) -> Mapping[str, pd.Series[bool]]:
@@ -141,7 +141,7 @@ class Honest(Probe[HonestParams]):
             clusters="identity",
             control=_CONTROL,
         ),
-        Computed((Named("group_difference", Better.LOWER, unit="rate", bounds=UNIT),), _spread),
+        Computed((Named("group_difference", Better.LOWER, unit="rate", bounds=UNIT),), _spread, control=_CONTROL),
     )
     nothing = "no template could be completed"
     Params = HonestParams

@@ -15,7 +15,9 @@ from harness.api.declared import Computed, Declared, Named, Of, Rows
 from harness.api.estimates import ANY, POSITIVE, UNIT
 from harness.api.lists import as_list
 from harness.api.metrics import Better, Bounds, Metric, RowValues
-from harness.stats.intervals import FloatArray, Interval, clopper_pearson
+from harness.stats.intervals import FloatArray, Interval
+from suites.quality.lm_eval.chat import WITHOUT_SYSTEM
+from suites.quality.lm_eval.corpus import interval_of
 from suites.quality.lm_eval.rows import CORPUS
 
 RATES = ("acc", "acc_norm", "acc_bytes", "acc_mutual_info", "exact_match")
@@ -172,7 +174,7 @@ def _metric(named: Named, part: _Part, *, note: str, **fields: Any) -> Metric:
 
 
 def _of_corpus(named: Named, part: _Part, *, note: str, **fields: Any) -> Metric:
-    """lm-eval's own function of all documents; F1 of two classes with the interval of the share it is made of."""
+    """lm-eval's own function of all documents, with an interval over them."""
     try:
         from lm_eval.api import metrics  # noqa: F401
         from lm_eval.api.registry import get_aggregation
@@ -186,20 +188,16 @@ def _of_corpus(named: Named, part: _Part, *, note: str, **fields: Any) -> Metric
         return named.none(f"lm-eval's {part.how} has no value ({type(error).__name__}: {str(error)[:200]})", **fields)
     if not math.isfinite(value):
         return named.none(f"lm-eval's {part.how} is {value}", **fields)
-    interval = _f1_interval(items) if part.how == "f1" else None
-    none = "" if interval is not None else f"; no interval: {part.how} is of the whole set"
-    return named.value(value, interval, len(items), note=f"{note}{none}", **fields)
+    interval = interval_of(part.how, items, value)
+    return named.value(value, interval, len(items), note=note + _unbounded(interval, part.how), **fields)
 
 
-def _f1_interval(items: Sequence[Sequence[Any]]) -> Interval | None:
-    """F1 is 2 J / (1 + J) of the share J of documents that are both, among those labelled or predicted 1."""
-    if any(value not in (0, 1) for item in items for value in item):
-        return None
-    either = sum(1 for label, predicted in items if label == 1 or predicted == 1)
-    both = sum(1 for label, predicted in items if label == 1 and predicted == 1)
-    share = clopper_pearson(both, either)
-    low, high = (2 * end / (1 + end) for end in (share.low, share.high))
-    return Interval(low, high, share.method, share.level)
+def _unbounded(interval: Interval | None, how: str) -> str:
+    """Why an end is missing; '' where none is."""
+    if interval is None:
+        return f"; no interval: these documents do not bound {how}"
+    missing = [name for name, end in (("lower", interval.low), ("upper", interval.high)) if not math.isfinite(end)]
+    return f"; no {missing[0]} end: too few documents to bound {how}" if missing else ""
 
 
 def _asked(rows: pd.DataFrame) -> str:
@@ -208,7 +206,17 @@ def _asked(rows: pd.DataFrame) -> str:
     cut = int((rows["truncated"] > 0).sum()) if "truncated" in rows else 0
     versions = sorted(set(rows["version"]))
     said = versions[0] if len(versions) == 1 else f"{len(versions)} versions of tasks"
-    return f"{shots}; {said}" + (f"; {cut} documents cut on the left" if cut else "")
+    return f"{shots}; {said}{_through_template(rows)}" + (f"; {cut} documents cut on the left" if cut else "")
+
+
+def _through_template(rows: pd.DataFrame) -> str:
+    """Which of the documents were asked through the chat template; '' where none was."""
+    hows = rows["chat"].fillna("") if "chat" in rows else pd.Series("", index=rows.index)
+    asked, without = int((hows != "").sum()), int((hows == WITHOUT_SYSTEM).sum())
+    if not asked:
+        return ""
+    which = "" if asked == len(rows) else f" ({asked} of {len(rows)} documents)"
+    return f"; chat template{which}" + (f", system turn left out in {without}" if without else "")
 
 
 def _row_values(rows: pd.DataFrame, metric: str, part: str) -> RowValues | None:

@@ -18,7 +18,7 @@ from suites.quality.lm_eval.tasks import GroupMean
 
 MEANS = ("mean", "nanmean", "brier_score", "perplexity", "weighted_perplexity", "bits_per_byte")
 """Aggregations of lm-eval that are a sum over a sum, finished."""
-CORPUS = ("f1", "matthews_corrcoef", "bleu", "chrf", "chrf++", "ter", "median", "acc_all")
+CORPUS = ("f1", "matthews_corrcoef", "bleu", "chrf", "chrf++", "ter", "median")
 """Those of whole sets of documents, which lm-eval's function is given again."""
 
 
@@ -30,6 +30,7 @@ class LmEvalRow(ProbeRow):
     shots: Series[int] = column("solved examples before the question", "examples", ge=0)
     version: Series[str] = column("version of the task, and of lm-eval")
     truncated: Series[int] = column("tokens cut off the left of its requests", "tokens", ge=0)
+    chat: Series[str] = column("how its prompt went through the chat template, '' where it did not", absent="")
     names: Series[object] = list_column("metrics that lm-eval gives the document, name or name.filter", of="string")
     values: Series[object] = list_column("what it adds to each above the line", of="double")
     weights: Series[object] = list_column("and below the line", of="double")
@@ -53,6 +54,7 @@ class Document:
     instances: Sequence[Any]
     truncated: int
     version: str
+    chat: str = ""
 
 
 def columns_of(documents: Sequence[Document], means: Sequence[GroupMean]) -> Iterator[dict[str, Any] | str]:
@@ -157,6 +159,7 @@ def _about(document: Document) -> dict[str, Any]:
         "shots": int(document.task.get_config("num_fewshot") or 0),
         "version": document.version,
         "truncated": document.truncated,
+        "chat": document.chat,
         "loglikelihoods": [_likelihood(each) for each in responses if not isinstance(each, str)],
         "texts": [each for each in responses if isinstance(each, str)],
     }

@@ -18,6 +18,7 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from harness.base.hints import did_you_mean
 from harness.errors import AssayError, NoDataError, UsageError
+from suites.quality.lm_eval.chat import as_prompt
 from suites.quality.lm_eval.task_files import check_task, check_user_files
 
 PYTHON_SEED, OTHER_SEED = 0, 1234
@@ -57,6 +58,7 @@ class Wanted:
     shots: int | None = None
     limit: int | None = None
     code_allowed: bool = False
+    chat: bool = False
 
 
 @lru_cache(maxsize=4)
@@ -79,7 +81,7 @@ def load_tasks(wanted: Wanted) -> Loaded:
         found = _load(manager, wanted)
         for task in found["tasks"].values():
             _settle(task, wanted.shots)
-        instances = {name: _instances(task, wanted.limit) for name, task in found["tasks"].items()}
+        instances = {name: _instances(task, wanted) for name, task in found["tasks"].items()}
     means = tuple(mean for group in found.get("groups", {}).values() for mean in _means(group))
     return Loaded(found["tasks"], instances, means, version("lm-eval"))
 
@@ -228,10 +230,13 @@ def _means(group: Any) -> Iterator[GroupMean]:
             yield GroupMean(group.name, tasks, each.metric, filters, bool(each.weight_by_size))
 
 
-def _instances(task: Any, limit: int | None) -> dict[int, Sequence[Any]]:
+def _instances(task: Any, wanted: Wanted) -> dict[int, Sequence[Any]]:
     """Requests of each document by its place, as lm-eval makes them of the first `limit` documents."""
+    chat: dict[str, Any] = {}
+    if wanted.chat:
+        chat = {"apply_chat_template": True, "fewshot_as_multiturn": True, "chat_template": as_prompt}
     try:
-        task.build_all_requests(limit=limit)
+        task.build_all_requests(limit=wanted.limit, **chat)
     except Exception as error:  # templates and functions of a task can raise anything
         raise NoDataError(
             f"quality/lm_eval: {task.task_name}: its documents give no requests ({type(error).__name__}: "

@@ -9,6 +9,8 @@ from harness.provenance.manifest import EarlierRun, PrivacyClaim
 from privacy.accounting import AccountingError, Mechanism
 from privacy.audit import true_positive_ceiling
 
+CURVE_RATES = tuple(float(10 ** (power / 8)) for power in range(-40, 1))
+"""False-positive rates of a drawn ceiling: eight a decade from 1e-5, which no audit's records reach, to 1."""
 _LEAST_NOISE = 0.3
 _MOST_RELEASES = 100_000
 """Beyond these the accountant may take minutes, and a checkpoint may claim any number; the claim's epsilon is used."""
