@@ -79,4 +79,4 @@ def no_audits(settings: Settings) -> None:
 def _label(entry: Entry) -> str:
     if entry.audit is not None:
         return f"{entry.audit_id} · {badge(entry.audit.verdict.outcome if entry.audit.verdict else '')}"
-    return f"{entry.audit_id} · {badge(entry.tracked.verdict) if entry.tracked else _('! damaged')}"
+    return " · ".join((entry.audit_id, badge(entry.tracked.verdict) if entry.tracked else _("! damaged")))

@@ -91,7 +91,8 @@ def _said(line: Release) -> Iterator[str]:
     if len(reasons) > _REASONS:
         yield _small(_("and {n} more gates that do not pass", n=len(reasons) - _REASONS))
     for waiver in line.waivers(datetime.now(UTC).date()):
-        yield f":material/pan_tool: {plain(_('waived — {waiver}', waiver=waiver))}"
+        said = _("waived — {waiver}", waiver=waiver)
+        yield f":material/pan_tool: {plain(said)}"
     if changes := line.changes():
         since = day(date.fromisoformat(line.earlier[0].manifest.created[:10]))
         yield _small(_("since {day}: {changes}", day=since, changes=_("; ").join(changes)))
