@@ -18,6 +18,7 @@ from harness.base.language import _, day
 from harness.gate.decide import GateResult, Outcome, Verdict
 from harness.gate.verdict import WaiverState
 from harness.reports.content import report as content
+from harness.tracking.fetch import TrackedAudit
 
 _GRAVEST = [Outcome.BLOCK, Outcome.INCONCLUSIVE, Outcome.PASS]
 HISTORY = 12
@@ -105,6 +106,34 @@ def releases(entries: Iterable[Entry], aliases: Mapping[str, Sequence[str]] | No
         for (name, _policy), group in groups.items()
     ]
     return sorted(lines, key=lambda line: _GRAVEST.index(line.verdict.outcome))
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedRelease:
+    """The newest decided audit of a name that only MLflow has, as its run tells it."""
+
+    run: TrackedAudit
+    aliases: tuple[str, ...] = ()
+
+
+def tracked_releases(
+    entries: Iterable[Entry], lines: Iterable[Release], aliases: Mapping[str, Sequence[str]] | None = None
+) -> list[TrackedRelease]:
+    """One per name without a folder here, or newer than the folder's, what blocks first.
+
+    Which policy it was is in the audit, which is downloaded when it is opened.
+    """
+    local = {line.audit.manifest.name: line.audit.manifest.audit_id for line in lines}
+    newest: dict[str, TrackedAudit] = {}
+    for entry in sorted(entries, key=lambda entry: entry.audit_id, reverse=True):
+        run = entry.tracked
+        if run is None or entry.audit is not None or run.verdict not in set(Outcome) or not sum(run.gates.values()):
+            continue
+        if run.audit_id > local.get(run.name, ""):
+            newest.setdefault(run.name, run)
+    named = aliases or {}
+    found = [TrackedRelease(run, tuple(named.get(run.run_id, ()))) for run in newest.values()]
+    return sorted(found, key=lambda each: _GRAVEST.index(Outcome(each.run.verdict)))
 
 
 def counted(lines: Sequence[Release]) -> str:

@@ -9,11 +9,11 @@ from itertools import groupby
 import streamlit as st
 
 from dashboards import board, cache
-from dashboards.board import Release
+from dashboards.board import Release, TrackedRelease
 from dashboards.choose import no_audits
 from dashboards.history import history_html, meaning
 from dashboards.settings import read_settings
-from dashboards.views import plain, tinted
+from dashboards.views import counts_text, plain, tinted
 from harness.base.language import _, day
 from harness.reports.content.recorded import retold
 
@@ -31,18 +31,28 @@ def show() -> None:
     if not entries:
         no_audits(settings)
         return
-    lines = board.releases(entries, cache.aliases(settings))
-    if not lines:
+    aliases = cache.aliases(settings)
+    lines = board.releases(entries, aliases)
+    tracked = board.tracked_releases(entries, lines, aliases)
+    if not lines and not tracked:
         command = "assay gate AUDIT --policy policy.yaml"
         st.info(_("No audit was decided by a policy yet. Decide one with: {command}", command=command))
         st.page_link("screens/audits.py", label=_("All audits"), icon=":material/list:")
         return
+    if lines:
+        _releases(lines)
+    if tracked:
+        _tracked(tracked)
+    if lines:
+        _grids(lines)
+
+
+def _releases(lines: list[Release]) -> None:
     st.subheader(plain(board.counted(lines)), help=meaning())
     pages = -(-len(lines) // _SHOWN)
     page = st.pagination(pages, key="page", bind="query-params") if pages > 1 else 1
     for line in lines[(page - 1) * _SHOWN : page * _SHOWN]:
         _release(line)
-    _grids(lines)
 
 
 def _release(line: Release) -> None:
@@ -81,7 +91,8 @@ def _said(line: Release) -> Iterator[str]:
     if len(reasons) > _REASONS:
         yield _small(_("and {n} more gates that do not pass", n=len(reasons) - _REASONS))
     for waiver in line.waivers(datetime.now(UTC).date()):
-        yield f":material/pan_tool: {plain(_('waived — {waiver}', waiver=waiver))}"
+        said = _("waived — {waiver}", waiver=waiver)
+        yield f":material/pan_tool: {plain(said)}"
     if changes := line.changes():
         since = day(date.fromisoformat(line.earlier[0].manifest.created[:10]))
         yield _small(_("since {day}: {changes}", day=since, changes=_("; ").join(changes)))
@@ -89,6 +100,23 @@ def _said(line: Release) -> Iterator[str]:
 
 def _small(text: str) -> str:
     return f":small[{plain(text)}]"
+
+
+def _tracked(found: list[TrackedRelease]) -> None:
+    """Releases whose folder is not here, as MLflow tells them."""
+    st.header(_("In MLflow alone"))
+    st.caption(_("Their folders are not here; an audit is downloaded when its evidence is opened."))
+    for each in found[:_SHOWN]:
+        run = each.run
+        with st.container(border=True):
+            title, link = st.columns([5, 1], vertical_alignment="center")
+            title.markdown(f"#### {tinted(run.verdict)} {plain(run.name)}")
+            query = {"audit": run.audit_id}
+            link.page_link("screens/audit.py", label=_("Evidence"), icon=":material/gavel:", query_params=query)
+            st.caption(plain(" · ".join([run.created[:10], counts_text(run.gates), *each.aliases])))
+            st.markdown(plain(run.reason))
+    if len(found) > _SHOWN:
+        st.caption(_("and {n} more, see the list of audits", n=len(found) - _SHOWN))
 
 
 def _grids(lines: list[Release]) -> None:
