@@ -25,7 +25,7 @@ from dashboards import launch
 PEERS = ("streamlit", "duckdb", "playwright")
 WAIT, MEMORY = 1.0, 1000.0
 """Bounds: seconds of any page and any answer, megabytes of the server whatever is opened."""
-COLD, WARM = 3, 7
+COLD, WARM = 2, 5
 EMPTY = "import streamlit as st\nst.set_page_config(layout='wide')\nst.title('Empty')\n"
 
 

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
-import subprocess
-import time
-import urllib.request
 from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dashboards.launch import command, environment
+from benchmarks.browser.server import find_chromium, serving
 from tests.audit_folder import make_audit
 from tests.dashboards.attacked import write_attacked
 
@@ -26,7 +18,7 @@ PASSED = "20260103T000000Z-good-0001"
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """Path of a Chromium; skips where there is none."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    path = find_chromium()
     if path is None:
         pytest.skip("no Chromium; apt-get install chromium")
     return path
@@ -38,17 +30,8 @@ def address(tmp_path_factory: pytest.TempPathFactory, chromium: str) -> Iterator
     output = tmp_path_factory.mktemp("audits")
     write_attacked(make_audit(output, BLOCKED, rows=300))
     make_audit(output, PASSED, passes=True)
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        port = free.getsockname()[1]
-    cache = tmp_path_factory.mktemp("cache")
-    variables = {**os.environ, **environment(output, None), "ASSAY_CACHE": str(cache)}
-    server = subprocess.Popen(command(port), env={**variables, "PYTHONPATH": str(Path(__file__).parents[3])}, cwd=cache)
-    try:
-        _wait(f"http://127.0.0.1:{port}/_stcore/health", server)
-        yield f"http://localhost:{port}"
-    finally:
-        server.terminate()
-        server.wait()
+    with serving(output) as server:
+        yield server.address
 
 
 @pytest.fixture(scope="session")
@@ -58,14 +41,3 @@ def browser(chromium: str) -> Iterator[Any]:
         opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])  # root has no sandbox
         yield opened
         opened.close()
-
-
-def _wait(url: str, server: subprocess.Popen[bytes]) -> None:
-    for _ in range(600):
-        assert server.poll() is None, "the dashboard ended"
-        try:
-            urllib.request.urlopen(url).close()
-            return
-        except OSError:
-            time.sleep(0.1)
-    raise AssertionError(f"{url} did not answer")
