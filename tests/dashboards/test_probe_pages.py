@@ -170,7 +170,7 @@ def test_each_view_of_a_classifier_is_drawn(output: Path, view: str, said: str) 
 
 
 def test_bits_by_length_are_drawn(output: Path) -> None:
-    rows = {"nll": [7.0, 8.0], "bytes": [10, 20], "kind": ["causal"] * 2}
+    rows: dict[str, list[Any]] = {"nll": [7.0, 8.0], "bytes": [10, 20], "kind": ["causal"] * 2}
     audit_with(output, "quality/perplexity", rows, find_probes().probes["quality/perplexity"], [])
     app = visit("quality", audit=BLOCKED, probe="quality/perplexity", view="lengths")
     assert view_of(app) == "lengths"
