@@ -114,7 +114,7 @@ def test_a_cell_by_address_shows_its_rows_hidden_until_asked_for(output: Path) -
     audit_with(output, "third/gap", ROWS, Gap)
     cell = {"groups.across": digest("b"), "groups.down": digest("my secret")}
     app = visit("probe", audit=BLOCKED, probe="third/gap", view="groups", **cell)
-    assert "1 rows behind this cell" in texts(app)
+    assert "Rows behind this cell: 1" in texts(app)
     shown = app.dataframe[-1].value
     assert shown["gap"].tolist() == [0.3]
     assert shown["template"].tolist() == ["hidden (9 characters)"]

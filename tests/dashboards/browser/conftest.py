@@ -18,6 +18,7 @@ import pytest
 from dashboards.launch import command, environment
 from tests.audit_folder import make_audit
 from tests.dashboards.attacked import write_attacked
+from tests.dashboards.swapped import write_swapped
 
 BLOCKED = "20260102T030405Z-sentiment-ab12"
 PASSED = "20260103T000000Z-good-0001"
@@ -36,7 +37,9 @@ def chromium() -> str:
 def address(tmp_path_factory: pytest.TempPathFactory, chromium: str) -> Iterator[str]:
     """A dashboard over two audits of one checkpoint, one of which holds hostile text."""
     output = tmp_path_factory.mktemp("audits")
-    write_attacked(make_audit(output, BLOCKED, rows=300))
+    folder = make_audit(output, BLOCKED, rows=300)
+    write_attacked(folder)
+    write_swapped(folder)
     make_audit(output, PASSED, passes=True)
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]
