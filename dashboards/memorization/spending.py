@@ -40,7 +40,7 @@ def over_trainings(group: SharedRecords) -> pd.DataFrame:
     """Epsilon of the worst record after each training that read it; up to the first that leaves no bound."""
     lines = [
         (spent.after, name, spent.epsilon)
-        for spent, name in zip(group.together, group.worst, strict=True)
+        for spent, name in zip(group.together, group.worst, strict=False)
         if math.isfinite(spent.epsilon)
     ]
     return pd.DataFrame(lines, columns=TRAININGS)
