@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
+from dashboards.access.actor import current, take_key
+from dashboards.access.roles import Role
 from dashboards.door import admits
 from dashboards.languages import SWITCH_STYLE, speak_chosen, switch
+from dashboards.settings import read_settings
+from dashboards.sign_in import sign_in, signed_in_line
 from harness.base.language import _
 
 STYLE = """
@@ -18,6 +22,12 @@ speak_chosen()
 if not admits(st.context.headers.to_dict()):
     st.error(_("This dashboard is asked for by a name it does not answer to. Open it as http://localhost."))
     st.stop()
+settings = read_settings()
+take_key()
+actor = current(settings)
+if actor.role is Role.NONE:
+    sign_in(actor)
+    st.stop()
 page = st.navigation(
     [
         # Streamlit gives the default page no path of its own, so no page that anybody links to is the default
@@ -27,9 +37,14 @@ page = st.navigation(
         st.Page("screens/compare.py", title=_("Compare"), icon=":material/compare_arrows:", url_path="compare"),
         st.Page("screens/attacks.py", title=_("Attacks"), icon=":material/swords:", url_path="attacks"),
         st.Page("screens/bias.py", title=_("Bias"), icon=":material/balance:", url_path="bias"),
+        st.Page(
+            "screens/memorization.py", title=_("Memorization"), icon=":material/fingerprint:", url_path="memorization"
+        ),
         st.Page("screens/quality.py", title=_("Quality"), icon=":material/verified:", url_path="quality"),
         st.Page("screens/probe.py", title=_("Probe"), icon=":material/biotech:", url_path="probe"),
         st.Page("screens/rows.py", title=_("Rows"), icon=":material/table_rows:", url_path="rows"),
+        st.Page("screens/live.py", title=_("Live"), icon=":material/monitor_heart:", url_path="live"),
+        st.Page("screens/start.py", title=_("Start"), icon=":material/play_arrow:", url_path="start"),
         st.Page("screens/report.py", title=_("Report"), icon=":material/description:", url_path="report"),
     ],
     position="top",
@@ -38,3 +53,5 @@ st.set_page_config(page_title=f"{page.title} · Assay")
 st.html(f"<style>{STYLE}{SWITCH_STYLE}</style>")
 switch()
 page.run()
+if settings.access.roles is not None:
+    signed_in_line(actor)

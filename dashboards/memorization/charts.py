@@ -1,4 +1,4 @@
-"""Charts of what a training kept; each of a frame of this room, with what it shows in words for who cannot see it."""
+"""Charts of what a training kept, each of a frame of this room."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dashboards.memorization.exposure import NOTHING
 from harness.base.language import _
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#7F7F7F")
-"""Told apart with any colour vision (Okabe and Ito 2008) and on a light and a dark ground; dashes repeat what they say."""
+"""Told apart with any colour vision (Okabe and Ito 2008) on a light and a dark ground; dashes repeat what they say."""
 _DASHES: tuple[list[int], ...] = ([1, 0], [6, 3], [2, 2], [8, 2, 2, 2], [4, 1], [1, 3], [10, 4])
 _HEIGHT = 320
 _ROW = 30
@@ -36,18 +36,15 @@ def exposure_chart(points: pd.DataFrame, means: pd.DataFrame, most: float) -> An
     )
     lines = pd.DataFrame({"at": [NOTHING, most], "line": [_("prefers nothing"), _("most there can be")]})
     marks = _across(lines)
-    said = _("Exposure of planted secrets by how often they stood in the records; the numbers are in the table below.")
-    return alt.layer(marks, dots, whiskers, middles).properties(height=_HEIGHT, description=said)
+    return alt.layer(marks, dots, whiskers, middles).properties(height=_HEIGHT)
 
 
 def shares_chart(shares: pd.DataFrame, title: str, *, logarithmic: bool = False) -> Any:
     """A line per side of shares over x, within the band of its interval."""
-    return _curves(
-        shares.rename(columns={"share": "value", "side": "curve"}),
-        alt.X("x:Q", title=title, scale=alt.Scale(type="log" if logarithmic else "linear", nice=False)),
-        alt.Y("value:Q", title=_("share of windows"), scale=alt.Scale(domain=_up_to(shares["high"]), nice=False)),
-        _("Share of windows extracted, over {what}; the numbers are in the table below.", what=title),
-    )
+    x = alt.X("x:Q", title=title, scale=alt.Scale(type="log" if logarithmic else "linear", nice=False))
+    scale = alt.Scale(domain=_up_to(shares["high"]), nice=False)
+    shown = shares.rename(columns={"share": "value", "side": "curve"})
+    return _curves(shown, x, _("share of windows"), scale).properties(height=_HEIGHT)
 
 
 def bars_chart(shares: pd.DataFrame, title: str) -> Any:
@@ -66,23 +63,20 @@ def bars_chart(shares: pd.DataFrame, title: str) -> Any:
     dots = drawn.mark_point(size=110, filled=True, opacity=1).encode(
         x=x, xOffset=aside, y=alt.Y("share:Q", scale=scale), color=colour, shape=shape, tooltip=_tooltip(shares)
     )
-    said = _("Share of windows extracted, by {what}; the numbers are in the table below.", what=title)
-    return alt.layer(whiskers, dots).properties(height=_HEIGHT, description=said)
+    return alt.layer(whiskers, dots).properties(height=_HEIGHT)
 
 
 def roc_chart(curves: pd.DataFrame, ceiling: pd.DataFrame, least: float) -> Any:
     """True over false positives, both logarithmic: a line per signal in its band, chance, and what a claim allows."""
-    low = min([least, *curves["fpr"], *curves["low"].where(curves["low"] > 0).dropna(), 0.5])
+    low = min([least, *curves["fpr"], *curves["low"][curves["low"] > 0], 0.5])
     scale = alt.Scale(type="log", domain=[low, 1.0], nice=False, clamp=True)
     shown = curves.assign(low=curves["low"].clip(lower=low)).rename(columns={"tpr": "value", "signal": "curve"})
     x = alt.X("fpr:Q", title=_("false-positive rate"), scale=scale, axis=alt.Axis(format="~g"))
-    y = alt.Y("value:Q", title=_("true-positive rate"), scale=scale, axis=alt.Axis(format="~g"))
-    said = _("True-positive over false-positive rate of membership, both logarithmic; the numbers are in the table.")
-    layers = [_diagonal(low, x, scale), _curves(shown, x, y, said)]
+    layers = [_diagonal(low, x, scale), _curves(shown, x, _("true-positive rate"), scale, axis=alt.Axis(format="~g"))]
     allowed = ceiling[ceiling["fpr"] >= low]
     if not allowed.empty:
-        layers.append(_ceiling(allowed, scale))
-    return alt.layer(*layers).properties(height=_HEIGHT + 60, description=said)
+        layers.append(_ceiling(allowed, x, scale))
+    return alt.layer(*layers).properties(height=_HEIGHT + 60)
 
 
 def epsilon_chart(bounds: pd.DataFrame) -> Any:
@@ -112,23 +106,21 @@ def epsilon_chart(bounds: pd.DataFrame) -> Any:
             legend=None,
         ),
     )
-    said = _("Epsilon as claimed, as recomputed, and as proven at least; the numbers are in the table below.")
-    return alt.layer(bars, arrows, dots).properties(height=alt.Step(_ROW), description=said)
+    return alt.layer(bars, arrows, dots).properties(height=alt.Step(_ROW))
 
 
-def _curves(shown: pd.DataFrame, x: Any, y: Any, said: str) -> Any:
+def _curves(shown: pd.DataFrame, x: Any, title: str, scale: Any, **more: Any) -> Any:
     """A line and a band per curve, dots to point at; frame of curve, x, value, low and high."""
     names = list(dict.fromkeys(shown["curve"]))
     colour = alt.Color("curve:N", title=None, scale=_colours(names), legend=_legend())
-    dash = alt.StrokeDash(
-        "curve:N", title=None, scale=alt.Scale(domain=names, range=list(_DASHES[: len(names)])), legend=None
-    )
+    dashes = alt.Scale(domain=names, range=list(_DASHES[: len(names)]))
+    dash = alt.StrokeDash("curve:N", title=None, scale=dashes, legend=None)
     drawn = alt.Chart(shown)
-    low = alt.Y("low:Q", scale=y.scale, title=y.title)
+    low, y = (alt.Y(f"{name}:Q", scale=scale, title=title, **more) for name in ("low", "value"))
     band = drawn.mark_area(opacity=0.18).encode(x=x, y=low, y2="high:Q", color=colour)
     line = drawn.mark_line(strokeWidth=2.5).encode(x=x, y=y, color=colour, strokeDash=dash)
     dots = drawn.mark_point(size=36, filled=True, opacity=0.9).encode(x=x, y=y, color=colour, tooltip=_tooltip(shown))
-    return alt.layer(band, line, dots).properties(height=_HEIGHT, description=said)
+    return alt.layer(band, line, dots)
 
 
 def _diagonal(low: float, x: Any, scale: Any) -> Any:
@@ -137,15 +129,13 @@ def _diagonal(low: float, x: Any, scale: Any) -> Any:
     return alt.Chart(ends).mark_line(strokeDash=[2, 4], color=COLOURS[6]).encode(x=x, y=alt.Y("value:Q", scale=scale))
 
 
-def _ceiling(allowed: pd.DataFrame, scale: Any) -> Any:
+def _ceiling(allowed: pd.DataFrame, x: Any, scale: Any) -> Any:
     drawn = alt.Chart(allowed.assign(what=_("the claim allows at most")))
-    x, y = alt.X("fpr:Q", scale=scale), alt.Y("most:Q", scale=scale)
+    y = alt.Y("most:Q", scale=scale)
     tooltip = [alt.Tooltip("what:N"), alt.Tooltip("fpr:Q", format="~g"), alt.Tooltip("most:Q", format=".4f")]
-    line = drawn.mark_line(strokeDash=[6, 3], strokeWidth=2, color=COLOURS[1]).encode(x=x, y=y)
-    dots = drawn.mark_point(size=90, shape="triangle-down", color=COLOURS[1], filled=True).encode(
-        x=x, y=y, tooltip=tooltip
-    )
-    return alt.layer(line, dots)
+    line = drawn.mark_line(strokeDash=[6, 3], strokeWidth=2, color=COLOURS[2]).encode(x=x, y=y)
+    dots = drawn.mark_point(size=90, shape="triangle-down", color=COLOURS[2], filled=True)
+    return alt.layer(line, dots.encode(x=x, y=y, tooltip=tooltip))
 
 
 def _across(lines: pd.DataFrame) -> Any:
@@ -176,3 +166,57 @@ def _legend() -> Any:
 def _up_to(highs: pd.Series[float]) -> list[float]:
     """Ends of an axis of shares: from nothing to what is drawn, a little beyond."""
     return [0.0, min(1.0, max(0.02, 1.05 * float(highs.max())))]
+
+
+def frontier_chart(private: pd.DataFrame, plain: pd.DataFrame, title: str, floor: float | None) -> Any:
+    """Quality over the epsilon claimed, its axis logarithmic: a line per mode; across, the models without privacy."""
+    ends = [*private["low"], *private["high"], *plain["low"], *plain["high"], *([] if floor is None else [floor])]
+    room = 0.06 * (max(ends) - min(ends)) or 0.05
+    scale = alt.Scale(domain=[min(ends) - room, max(ends) + room], nice=False)
+    y = alt.Y("value:Q", title=title, scale=scale)
+    layers = []
+    if not plain.empty:
+        across = alt.Chart(plain)
+        band = alt.Y("low:Q", scale=scale, title=title)
+        layers += [
+            across.mark_rect(opacity=0.15, color=COLOURS[6]).encode(y=band, y2="high:Q"),
+            across.mark_rule(strokeWidth=2, color=COLOURS[6], strokeDash=[6, 3]).encode(y=y, tooltip=_tooltip(plain)),
+        ]
+    if floor is not None:
+        layers.append(_across(pd.DataFrame({"at": [floor], "line": [_("always the commonest class")]})))
+    if not private.empty:
+        across_all = alt.Scale(type="log", nice=False, padding=24)
+        x = alt.X("epsilon:Q", title=_("epsilon claimed"), scale=across_all, axis=alt.Axis(format="~g"))
+        modes = list(dict.fromkeys(private["mode"]))
+        colour = alt.Color("mode:N", title=None, scale=_colours(modes), legend=_legend() if len(modes) > 1 else None)
+        drawn = alt.Chart(private)
+        low = alt.Y("low:Q", scale=scale, title=title)
+        layers += [
+            drawn.mark_line(strokeWidth=2).encode(x=x, y=y, color=colour),
+            drawn.mark_rule(strokeWidth=2).encode(x=x, y=low, y2="high:Q", color=colour),
+            drawn.mark_point(size=120, filled=True, opacity=1).encode(
+                x=x, y=y, color=colour, tooltip=_tooltip(private)
+            ),
+        ]
+    return alt.layer(*layers).properties(height=_HEIGHT)
+
+
+def spent_chart(steps: pd.DataFrame) -> Any:
+    """Epsilon over the noisy steps of a training."""
+    x, y = alt.X("step:Q", title=_("noisy steps")), alt.Y("epsilon:Q", title=_("epsilon spent"))
+    line = alt.Chart(steps).mark_line(strokeWidth=2.5, color=COLOURS[0], point=True)
+    return line.encode(x=x, y=y, tooltip=_tooltip(steps)).properties(height=_HEIGHT)
+
+
+def together_chart(trainings: pd.DataFrame, total: float | None) -> Any:
+    """Epsilon of the worst record after each training that read it, under the total that all keep to."""
+    order = list(trainings["training"])
+    axis = alt.Axis(labelAngle=-30, labelLimit=_LABEL)
+    x = alt.X("training:N", sort=order, title=_("training, the oldest first"), axis=axis)
+    highest = max([float(trainings["epsilon"].max()), total or 0.0])
+    y = alt.Y("epsilon:Q", title=_("epsilon together"), scale=alt.Scale(domain=[0.0, highest * 1.08], nice=False))
+    drawn = alt.Chart(trainings).mark_bar(color=COLOURS[0], size=18).encode(x=x, y=y, tooltip=_tooltip(trainings))
+    layers = [drawn]
+    if total is not None:
+        layers.append(_across(pd.DataFrame({"at": [total], "line": [_("total")]})))
+    return alt.layer(*layers).properties(height=_HEIGHT)

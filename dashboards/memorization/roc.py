@@ -5,7 +5,8 @@ Carlini et al. 2022: both axes logarithmic, since an attacker works at low false
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,10 +14,11 @@ from numpy.typing import NDArray
 from scipy.special import betaincinv
 
 from dashboards.memorization.shapes import SIGNALS
+from harness.api.lists import as_list
 from harness.api.metrics import Metric
 from harness.stats.intervals import FloatArray
 
-COLUMNS = ("member", "fixing", "claimed", "delta", "ceilings", *SIGNALS)
+COLUMNS = ("member", "fixing", *SIGNALS)
 CURVE = ["fpr", "tpr", "low", "high", "fpr_low", "fpr_high", "members"]
 NEEDED = 10
 """False positives expected at a rate, below which the rate is known no better than within a factor of two."""
@@ -72,11 +74,13 @@ def least_rate(good: pd.DataFrame) -> float:
     return min(1.0, NEEDED / fewest) if fewest else 1.0
 
 
-def ceiling(good: pd.DataFrame, rates: Sequence[float]) -> pd.DataFrame:
-    """What the claim allows any attack: fpr, and the most that the true-positive rate can be; empty without a claim."""
-    found = good.get("ceilings", ())
-    held = next((value for value in found if value is not None and len(value)), ())
-    pairs = sorted((rate, float(most)) for rate, most in zip(rates, held, strict=False) if rate > 0 and most > 0)
+def ceiling(held: Iterable[Any], rates: Iterable[Any]) -> pd.DataFrame:
+    """What the claim allows any attack: fpr, and the most that the true-positive rate can be; empty without a claim.
+
+    `held`: of each row the highest true-positive rates, at the `rates` of the params.
+    """
+    most = next((found for cell in held if (found := as_list(cell))), [])
+    pairs = sorted((float(rate), float(one)) for rate, one in zip(rates, most, strict=False) if rate > 0 and one > 0)
     return pd.DataFrame(pairs, columns=["fpr", "most"])
 
 
