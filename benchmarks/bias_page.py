@@ -2,7 +2,7 @@
 
 `python -m benchmarks.bias_page [classifier] [causal] [masked]`, with ASSAY_TEST_DATA at the folder of published sets.
 The classifier is the one that `make audit` trains, the GPT its SmolLM2-135M; the masked LM is made here by `assay
-train` from the MiniLM encoder that the classifier starts from, on news, in a few minutes of one core. Each audit lies
+train` from the MiniLM encoder that the classifier starts from, on news, in a minute of one core. Each audit lies
 in checkpoints/bench/bias-page and is run once: delete it to run it again.
 """
 
@@ -32,10 +32,12 @@ from suites.bias.bbq import data as bbq
 from suites.bias.stereoset import data as stereoset
 
 HOME = SCRATCH / "bias-page"
-PAIRS, TRIPLES, QUESTIONS, SENTENCES = 150, 100, 60, 24
-"""Of each published set (sentences: of each type); with their controls about twice as many."""
-NEWS = 1_500
-"""Records of the masked LM's training: three minutes of one core, after which it predicts common words in context."""
+PAIRS, TRIPLES = {"causal": 150, "masked": 50}, {"causal": 100, "masked": 60}
+"""Of CrowS-Pairs and StereoSet; a masked LM reads a sentence once a token."""
+QUESTIONS, SENTENCES = 60, 24
+"""Of BBQ, of each type of WinoBias and of Winogender's templates; with their controls about twice as many."""
+NEWS, TOKENS = 800, 32
+"""Records of the masked LM's training and their tokens: a minute of one core, after which it fills in common words."""
 REVIEWS = 1_000
 SLICED = (
     "effect_size",
@@ -140,7 +142,7 @@ def _by_pronoun(spec: TrainSpec) -> Iterator[dict[str, str]]:
 
 def _causal() -> tuple[str, list[ProbeSpec]]:
     probes = [
-        *_of_language_models(),
+        *_of_language_models("causal"),
         ProbeSpec(name="bias/bbq", data={"questions": _questions()}),
         ProbeSpec(name="bias/generation", params={"axes": ["gender"], "samples": 1, "new_tokens": 16}, limit=160),
     ]
@@ -157,13 +159,13 @@ def _masked() -> tuple[str, list[ProbeSpec]]:
         "batch_size": 16,
         "learning_rate": 5e-4,
         "warmup_ratio": 0.06,
-        "max_tokens": 64,
+        "max_tokens": TOKENS,
         "device": "cpu",
         "output": output,
     }
     train(TrainSpec.model_validate(spec), if_missing=True)
     sentences = _table("bec_pro/BEC-Pro_EN.tsv.gz", columns=_BEC_PRO, shuffle=0, stop=4 * SENTENCES)
-    return str(output), [*_of_language_models(), ProbeSpec(name="bias/bec_pro", data={"sentences": sentences})]
+    return str(output), [*_of_language_models("masked"), ProbeSpec(name="bias/bec_pro", data={"sentences": sentences})]
 
 
 _BEC_PRO = {
@@ -175,7 +177,7 @@ _BEC_PRO = {
 }
 
 
-def _of_language_models() -> list[ProbeSpec]:
+def _of_language_models(kind: str) -> list[ProbeSpec]:
     """What masked and causal models are both asked."""
     texts = {
         f"{side}_type{number}": _written(
@@ -192,9 +194,9 @@ def _of_language_models() -> list[ProbeSpec]:
     return [
         ProbeSpec(
             name="bias/crows_pairs",
-            data={"pairs": _table("crows_pairs/crows_pairs_anonymized.csv.gz", shuffle=0, stop=PAIRS)},
+            data={"pairs": _table("crows_pairs/crows_pairs_anonymized.csv.gz", shuffle=0, stop=PAIRS[kind])},
         ),
-        ProbeSpec(name="bias/stereoset", data={"triples": _triples()}),
+        ProbeSpec(name="bias/stereoset", data={"triples": _triples(TRIPLES[kind])}),
         ProbeSpec(name="bias/seat"),
         ProbeSpec(name="bias/winobias", data=texts),
         ProbeSpec(name="bias/winogender", data=winogender),
@@ -210,10 +212,10 @@ def _lines(name: str) -> list[dict[str, str]]:
     return [{"text": line} for line in data_file(name).read_text("utf-8").splitlines()[:SENTENCES]]
 
 
-def _triples() -> DataSource:
+def _triples(count: int) -> DataSource:
     found = stereoset.published_rows(data_file("stereoset/stereoset.json.gz"))
     source = _written("triples", [row for row in found if row["task"] == stereoset.INTRA])
-    return source.model_copy(update={"shuffle": 0, "stop": TRIPLES})
+    return source.model_copy(update={"shuffle": 0, "stop": count})
 
 
 def _questions() -> DataSource:
