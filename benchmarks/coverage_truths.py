@@ -17,6 +17,7 @@ from harness.api.means import ratio_interval, sums_interval, unit_sums
 from harness.api.metrics import Better, Metric, RowValues
 from harness.baseline.pairs import Pairs, Rule, compare_values
 from harness.gate.levels import interval_at
+from harness.stats.confidence import BINS
 from harness.stats.differences import advantage, advantage_interval, newcombe
 from harness.stats.intervals import FloatArray, Interval, Method, auc, auc_interval, clopper_pearson, median_interval
 from harness.stats.paired import flip_regression, unpaired_regression
@@ -24,7 +25,7 @@ from privacy.frontier.two_way import two_way
 from suites.adversarial.typos.metrics import worst_kind
 from suites.bias.stereoset.metrics import icat, icat_interval
 from suites.memorization.blind.folds import auc_over_folds
-from suites.quality.classification.calibration import BINS, calibration_error
+from suites.quality.classification.calibration import calibration_error
 from suites.quality.classification.correlation import matthews
 from suites.quality.classification.f1 import macro_f1
 from suites.quality.generation.overlap import corpus_bleu, farthest_bleu, overlap

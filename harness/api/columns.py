@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import pandera.pandas as pa
@@ -12,18 +13,21 @@ ITEM_TYPES = ("double", "int64", "string")
 """What lists hold, by Arrow's names."""
 _LIST = "list of"
 _ABSENT = "absent"
+_OF_CASE = "of_case"
 _OWN = ("case_id", "status", "error")
 """Columns that every probe's rows have and only an audit knows."""
 _NAMES = {"float64": "double", "boolean": "bool"}
 
 
-def column(what: str, unit: str = "", *, absent: Any = None, **checks: Any) -> Any:
+def column(what: str, unit: str = "", *, absent: Any = None, of_case: bool = False, **checks: Any) -> Any:
     """A column: what it means in one line, its unit ('' for names, texts and yes or no), and checks of pandera's Field.
 
     The line is the column's tooltip, and stands in the exported schema. `absent`: what a row that somebody else made
     holds where the column is missing (`assay measure`); without one the column must be there, unless it is nullable.
+    `of_case`: it follows from the case alone (`Probe.of_case`), so rows of failed and excluded cases hold it as well.
     """
-    return pa.Field(description=what, metadata={"unit": unit, **_absent(absent)}, **checks)
+    metadata = {"unit": unit, **_absent(absent), **({_OF_CASE: True} if of_case else {})}
+    return pa.Field(description=what, metadata=metadata, **checks)
 
 
 def list_column(what: str, unit: str = "", *, of: str, depth: int = 1, absent: Any = None, **checks: Any) -> Any:
@@ -45,6 +49,12 @@ def list_columns(row: Row) -> dict[str, tuple[str, int]]:
     """Item type and depth of each column that holds lists."""
     said = {name: made.metadata or {} for name, made in row.to_schema().columns.items()}
     return {name: (str(each[_LIST]), int(each["depth"])) for name, each in said.items() if _LIST in each}
+
+
+@cache
+def case_columns(row: Row) -> tuple[str, ...]:
+    """Columns that follow from the case alone."""
+    return tuple(name for name, made in row.to_schema().columns.items() if (made.metadata or {}).get(_OF_CASE))
 
 
 def meanings(row: Row) -> dict[str, str]:

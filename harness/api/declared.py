@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from harness.api.estimates import ANY, UNIT, estimate, share, with_interval
-from harness.api.metrics import Better, Bounds, Metric, RowValues, missing_metric
+from harness.api.metrics import Better, Bounds, Control, Metric, RowValues, missing_metric
 from harness.stats.intervals import FloatArray, Interval
 
 Mask = NDArray[np.bool_]
@@ -70,8 +70,11 @@ class Rows:
         good: those that were measured.
         counted: those of `good` that count for the metric and slice at hand, also where they give it no value.
         missing: rows with errors.
+        failed: the same, those of a control as well.
         excluded: rows of cases that the probe does not apply to.
         part: the slice at hand; '' for all rows.
+
+    Of a metric with a control, `missing` and `excluded` leave out the rows that are known to be the control's.
     """
 
     all: pd.DataFrame
@@ -80,17 +83,47 @@ class Rows:
     missing: int
     excluded: int = 0
     part: str = ""
+    failed: int = 0
 
     @classmethod
     def read(cls, rows: pd.DataFrame) -> Rows:
         """Of all rows of a probe."""
         good, gone = rows[rows["status"] == "ok"], int((rows["status"] == "excluded").sum())
-        return cls(rows, good, good, len(rows) - len(good) - gone, gone)
+        bad = len(rows) - len(good) - gone
+        return cls(rows, good, good, bad, gone, failed=bad)
+
+    def of_status(self, status: str) -> pd.DataFrame:
+        """Rows that have no result, with this status, in order."""
+        if not (self.excluded if status == "excluded" else self.failed):
+            return self.all[:0]
+        return self.all[self.all["status"] == status]
+
+    def without(self, control: ControlRows | None) -> Rows:
+        """Whose missing and excluded rows are those of the metric itself."""
+        if control is None:
+            return self
+        failed, gone = (int(_surely(self.of_status(status), control.rows).sum()) for status in ("error", "excluded"))
+        return replace(self, missing=self.missing - failed, excluded=self.excluded - gone)
+
+    def no_control(self, control: ControlRows) -> Control | None:
+        """A control of which no case has a result, with the commonest reason; None where it has no failed case."""
+        failed = self.of_status("error")
+        failed = failed[_surely(failed, control.rows)]
+        if failed.empty:
+            return None
+        note = f"none of its {len(failed)} cases has a result: {_commonest(failed) or 'no reason is given'}"
+        return Control(what=control.what, value=None, n=0, note=note)
+
+    def with_failed(self, found: Control, control: ControlRows) -> Control:
+        """The same, which says how many of its cases failed."""
+        failed = int(_surely(self.of_status("error"), control.rows).sum())
+        note = "; ".join(filter(None, (found.note, f"{failed} of its cases failed" if failed else "")))
+        return found.model_copy(update={"note": note})
 
 
 Note = str | Callable[[Rows], str]
 NO_CONTROL = "no case of its control has a result; missing counts failed cases of a control, too"
-"""Said where rows failed and none of a control is left: whose the failed ones were, their rows do not tell."""
+"""Said where none of a control is left and rows failed that do not tell whose they were, as older audits' do not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,23 +264,37 @@ class _Sum(Named):
         if mine.empty:
             return
         if not self.sliced_only:
-            yield self._measured(rows, mine, self.slice, rows.missing)
+            yield self._measured(rows, mine, self.slice, self._missing(rows))
         for part in [] if self.slices is None else self.slices.parts(mine):
             assert self.slices is not None
             yield self._measured(rows, mine[self.slices.mask(mine, part)], part, 0)
 
     def _measured(self, rows: Rows, mine: pd.DataFrame, part: str, missing: int) -> Metric:
-        """The metric of a slice, with its control where it has one that has rows."""
+        """The metric of a slice, with its control where it has one that has rows, or had before all failed."""
         found = self._of(rows, mine[self._counts(mine)], part, missing)
         against = None if self.control is None else mine[_mask(mine, self.control.rows)]
         if self.control is None or against is None:
             return found
         if against.empty:
+            if part == self.slice and (gone := rows.no_control(self.control)) is not None:
+                return found.model_copy(update={"control": gone})
             said = "; ".join(filter(None, (found.note, NO_CONTROL)))
-            return found.model_copy(update={"note": said}) if missing else found
+            unknown = missing and not _known(rows.of_status("error"), self.control.rows).all()
+            return found.model_copy(update={"note": said}) if unknown else found
         same = replace(self, clusters=self.control.clusters)
         control = same._of(rows, against, part, 0).as_control(self.control.what)
+        if part == self.slice:
+            control = rows.with_failed(control, self.control)
         return found.model_copy(update={"control": control})
+
+    def _missing(self, rows: Rows) -> int:
+        """Failed rows, but those that are known not to count: a control's, another side's, of another kind of model."""
+        failed = rows.of_status("error")
+        others = np.zeros(len(failed), dtype=np.bool_) if self.control is None else _surely(failed, self.control.rows)
+        for column in (self.about, self.over):
+            if column is not None:
+                others |= _known(failed, column) & ~_surely(failed, column)
+        return int((~others).sum())
 
     def _counts(self, rows: pd.DataFrame) -> Mask:
         """Which of the rows it is about count, those of its control never; [n]."""
@@ -374,6 +421,7 @@ class Computed:
         values: what each row adds, for those that are sums over rows; None: none is.
         columns: what `values` reads besides case_id and status.
         about: truth values; where no row is of it none is made.
+        control: rows that `make` holds the metric against, or leaves out; failed ones are not missing of it.
     """
 
     named: tuple[Named, ...]
@@ -381,6 +429,7 @@ class Computed:
     values: Values | None = None
     columns: tuple[str, ...] = ()
     about: Column | None = None
+    control: ControlRows | None = None
 
     def measure(self, rows: Rows) -> Iterable[Metric]:
         """What the function makes."""
@@ -399,20 +448,27 @@ def measure_declared(declared: Sequence[Declared], rows: pd.DataFrame, why_nothi
     `why_nothing` says why there is no value where no row is usable.
     """
     read = Rows.read(rows)
-    if read.good.empty:
-        why = why_nothing if read.missing or not read.excluded else _inapplicable(rows)
-        found = [
-            named.none(why, missing=read.missing)
-            for named in named_metrics(declared).values()
-            if not named.sliced_only and not named.slice
-        ]
-    else:
-        found = [metric for each in declared for metric in each.measure(read)]
+    found: list[Metric] = []
+    for each in declared:
+        mine = read.without(each.control)
+        made = each.measure(mine) if not read.good.empty else _empty(each, mine, why_nothing)
+        found += [_with_excluded(metric, mine.excluded) for metric in made]
+    if read.good.empty:  # what several declarations share is said once, by the first
+        firsts = {metric.key: at for at, metric in reversed(list(enumerate(found)))}
+        found = [found[at] for at in sorted(firsts.values())]
     fixed = {each.slice for one in declared for each in one.named}
     first = [metric for metric in found if metric.slice in fixed]
     parts = dict.fromkeys(metric.slice for metric in found if metric.slice not in fixed)
-    ordered = first + [metric for part in parts for metric in found if metric.slice == part]
-    return [_with_excluded(metric, read.excluded) for metric in ordered]
+    return first + [metric for part in parts for metric in found if metric.slice == part]
+
+
+def _empty(declared: Declared, rows: Rows, why_nothing: str) -> Iterator[Metric]:
+    """Metrics of rows none of which is usable, each without a value."""
+    why = why_nothing if rows.missing or not rows.excluded else _inapplicable(rows.of_status("excluded"))
+    against = None if declared.control is None else rows.no_control(declared.control)
+    for named in declared.named:
+        if not named.sliced_only and not named.slice:
+            yield named.none(why, missing=rows.missing, control=against)
 
 
 def declared_values(declared: Sequence[Declared], rows: pd.DataFrame, metric: str, part: str) -> RowValues | None:
@@ -447,8 +503,14 @@ def named_metrics(declared: Iterable[Declared]) -> dict[str, Named]:
 
 def _inapplicable(rows: pd.DataFrame) -> str:
     """That every case is excluded, with the commonest reason."""
+    reason = _commonest(rows)
+    return f"no case applies: {reason}" if reason else "no case applies"
+
+
+def _commonest(rows: pd.DataFrame) -> str:
+    """The reason that most of the rows give for having no result; '' where none gives one."""
     reasons = rows["error"].dropna() if "error" in rows else pd.Series(dtype="str")
-    return f"no case applies: {reasons.mode().iloc[0]}" if len(reasons) else "no case applies"
+    return str(reasons.mode().iloc[0]) if len(reasons) else ""
 
 
 def _with_excluded(metric: Metric, excluded: int) -> Metric:
@@ -470,6 +532,21 @@ def _mask(rows: pd.DataFrame, column: Column) -> Mask:
     if isinstance(found, pd.Series):
         return found.to_numpy(dtype=np.bool_, na_value=False)
     return np.asarray(found, dtype=np.bool_)
+
+
+def _known(rows: pd.DataFrame, column: Column) -> Mask:
+    """Which rows, also without a result, hold all that the column is made of, [n]."""
+    names = [column] if isinstance(column, str) else list(column.columns)
+    if not all(name in rows for name in names):
+        return np.zeros(len(rows), dtype=np.bool_)
+    return rows[names].notna().all(axis=1).to_numpy(dtype=np.bool_)
+
+
+def _surely(rows: pd.DataFrame, column: Column) -> Mask:
+    """Which rows, also without a result, are known to be those of the column, [n]."""
+    found = np.array(_known(rows, column))
+    found[found] = _mask(rows[found], column)
+    return found
 
 
 def _spread(values: FloatArray, ok: Mask, rest: float = np.nan) -> FloatArray:

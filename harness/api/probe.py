@@ -12,7 +12,7 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 
-from harness.api.columns import column
+from harness.api.columns import case_columns, column
 from harness.api.declared import (
     Declared,
     Named,
@@ -29,6 +29,7 @@ from harness.base.frozen import Frozen
 if TYPE_CHECKING:
     from harness.api.case import Case
     from harness.api.checkpoint import CheckpointInfo, CheckpointSource
+    from harness.api.curves import CurvePlot
     from harness.api.metrics import Bounds, Metric, RowValues
     from harness.api.scorer import Scorer
     from harness.data.datasets import Dataset, DataSource
@@ -53,6 +54,7 @@ class ProbeRow(pa.DataFrameModel):
     """Columns every probe's rows share. Only rows with status 'ok' have measured columns.
 
     'error' counts as missing, 'excluded' (the probe does not apply to the case) nowhere; `error` says why of both.
+    Columns `of_case` are the exception: they stand in every row.
     """
 
     case_id: Series[str] = column("digest of the case's content", unique=True)
@@ -158,6 +160,10 @@ class Probe(ABC, Generic[P]):
     def run(self, scorer: Scorer, cases: Sequence[Case]) -> Iterable[RowDict]:
         """One row per case, in any order, matching `Row`; batches across cases."""
 
+    def of_case(self, case: Case) -> RowDict:
+        """Columns declared `of_case`, which rows without a result hold, too; by name from the case's data."""
+        return {name: case.data[name] for name in case_columns(self.Row) if name in case.data}
+
     def roles(self) -> Mapping[str, ModelRole]:
         """`models` under these params; override where they depend on them."""
         return self.models
@@ -173,6 +179,10 @@ class Probe(ABC, Generic[P]):
     def measure(self, rows: pd.DataFrame) -> list[Metric]:
         """Metrics from rows alone; pure and deterministic."""
         return measure_declared(self.declared(), rows, self.why_nothing(rows))
+
+    def plots(self, rows: pd.DataFrame) -> Sequence[CurvePlot]:
+        """Curves from rows alone, pure as `measure` is; override where a number per rate or size is not enough."""
+        return ()
 
     def why_nothing(self, rows: pd.DataFrame) -> str:
         """Why metrics have no value where none of `rows` is usable."""

@@ -75,7 +75,7 @@ def _rows(probe: Probe[Any], scorer: Scorer, cases: Sequence[Case]) -> Iterator[
         raise
     except BaseException as error:  # whatever a probe raises, sys.exit too, is a finding about its case
         if len(cases) == 1:
-            yield error_row(cases[0], f"{type(error).__name__}: {error}")
+            yield {**error_row(cases[0], f"{type(error).__name__}: {error}"), **probe.of_case(cases[0])}
             return
         rest = list(left.values())
         middle = (len(rest) + 1) // 2
@@ -88,11 +88,12 @@ def _rows(probe: Probe[Any], scorer: Scorer, cases: Sequence[Case]) -> Iterator[
 
 
 def _checked(probe: Probe[Any], rows: Iterable[RowDict], left: dict[str, Case]) -> Iterator[RowDict]:
-    """The rows, each of which must belong to a case that has none yet."""
+    """The rows, each of which must belong to a case that has none yet; those without a result say of what case."""
     for row in rows:
-        if left.pop(row["case_id"], None) is None:
+        case = left.pop(row["case_id"], None)
+        if case is None:
             raise _at_fault(probe, f"gave a row for {row['case_id']!r}, which is no case or has one already")
-        yield row
+        yield row if row.get("status") == "ok" else {**row, **probe.of_case(case)}
 
 
 def _at_fault(probe: Probe[Any], what: str) -> AuditError:

@@ -17,7 +17,7 @@ import pandera.pandas as pa
 import pyarrow
 import pyarrow.compute as pc
 
-from harness.api.columns import list_columns
+from harness.api.columns import case_columns, list_columns
 from harness.api.lists import is_list
 from harness.api.probe import ProbeRow, RowDict
 from harness.errors import AuditError
@@ -26,7 +26,7 @@ _NULLABLE = {"int64": "Int64", "bool": "boolean"}
 """Kinds that must hold 'missing' in an error row, so that every part has the same types."""
 _UNUSABLE = ("error", "excluded")
 _OWN = ("case_id", "status", "error")
-"""Columns that a row of an error or an excluded case has."""
+"""Columns that a row of an error or an excluded case always has; those `of_case` where they are known."""
 _INTEGERS = frozenset({int, np.int64, np.int32})
 _KINDS: Mapping[str, frozenset[type]] = {
     "int64": _INTEGERS,
@@ -88,6 +88,8 @@ class RowCheck:
         self._lists = list_columns(row)
         self._names = list(self._schema.columns)
         self._known = frozenset(self._names)
+        self._kept = (*_OWN, *case_columns(row))
+        """What a row without a result holds."""
         self._empty: Any = None
         """A table without rows, of the schema of every part; made with the first part."""
         self._columns: list[_Column] | None = None
@@ -117,7 +119,7 @@ class RowCheck:
                 if not isinstance(row.get("error"), str):
                     return None
                 unusable += 1
-                row = {name: row.get(name) for name in _OWN}
+                row = {name: row.get(name) for name in self._kept}
             cells.append(row)
         arrays = []
         for column in self._columns:
@@ -154,9 +156,12 @@ class RowCheck:
         except pa.errors.SchemaErrors as error:
             first = error.failure_cases.iloc[0]
             raise self._broken(first["column"], first["check"], first["failure_case"]) from error
-        bad = frame.loc[failed, list(_OWN)].reindex(columns=frame.columns)
+        bad = frame.loc[failed, list(self._kept)].reindex(columns=frame.columns)
         kinds = {name: _NULLABLE.get(str(kind), kind) for name, kind in good.dtypes.items()}
-        return pd.concat([good.astype(kinds), bad.astype(kinds)]).sort_index()
+        try:
+            return pd.concat([good.astype(kinds), bad.astype(kinds)]).sort_index()
+        except (ValueError, TypeError) as error:
+            raise self._broken("of_case", "dtype", error) from error
 
     def _to_arrow(self, frame: pd.DataFrame) -> Any:
         """The rows as a pyarrow.Table: lists as lists, also in a part where every row is an error."""

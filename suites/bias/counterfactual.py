@@ -57,8 +57,12 @@ class CounterfactualParams(ProbeParams):
 class CounterfactualRow(ProbeRow):
     """One row per template (or text) and axis; lists have one entry per version."""
 
-    axis: Series[str] = column("what is varied: gender, nationality ...; empty: the control, words that concern nobody")
-    template: Series[str] = column("the template, or the text as it was given; rows that share one are related")
+    axis: Series[str] = column(
+        "what is varied: gender, nationality ...; empty: the control, words that concern nobody", of_case=True
+    )
+    template: Series[str] = column(
+        "the template, or the text as it was given; rows that share one are related", of_case=True
+    )
     variants: Series[str] = column("JSON list of the versions: [set, group, text] each")
     probabilities: Series[object] = list_column("class probabilities of each version", of="double", depth=2)
     predicted: Series[object] = list_column("predicted class of each version, by index", of="int64")
@@ -165,7 +169,10 @@ class Counterfactual(Probe[CounterfactualParams]):
         ),
         ShareOf("flip_rate", Better.LOWER, "flip", clusters="template", slices=By(("axis",)), control=_CONTROL),
         Computed(
-            (Named("max_gap", Better.LOWER, bounds=UNIT, headline=False, note=_MAX_NOTE),), _max_gap, about=_PEOPLE
+            (Named("max_gap", Better.LOWER, bounds=UNIT, headline=False, note=_MAX_NOTE),),
+            _max_gap,
+            about=_PEOPLE,
+            control=_CONTROL,
         ),
         Computed(
             (
@@ -235,9 +242,17 @@ class Counterfactual(Probe[CounterfactualParams]):
             unread = why_unread(scorer, [v["text"] for v in case.data["variants"]])
             yield error_row(case, unread) if unread else _row(case, mine, scorer.info.labels)
 
+    def of_case(self, case: Case) -> RowDict:
+        """Axis, '' for the control's, and template."""
+        return {**super().of_case(case), "axis": _axis(case)}
+
     def cost(self, cases: Sequence[Case]) -> int:
         """Tokens of all versions."""
         return sum(len(v["text"]) // 4 + 3 for case in cases for v in case.data["variants"])
+
+
+def _axis(case: Case) -> str:
+    return "" if case.data["axis"] == CONTROL else str(case.data["axis"])
 
 
 def _own_templates(plan: Plan) -> list[str] | None:
@@ -277,7 +292,7 @@ def _row(case: Case, answers: Sequence[ClassScores], labels: Sequence[str]) -> R
     first, second = found.farthest
     return ok_row(
         case,
-        axis="" if case.data["axis"] == CONTROL else case.data["axis"],
+        axis=_axis(case),
         template=case.data["template"],
         variants=json.dumps([[v["set"], v["group"], v["text"]] for v in variants], ensure_ascii=False),
         probabilities=probabilities.tolist(),

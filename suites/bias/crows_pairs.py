@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from harness.api.metrics import Better
 from harness.api.needs import Need, any_of
 from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row, ok_row
 from harness.api.scorer import Floats, Scorer
+from suites.bias.alike import unlike
 from suites.bias.crows_data import DIRECTIONS, CrowsPairsData, neutral_pairs, read_pairs
 from suites.bias.crows_scores import PairScores, score_causal, score_masked
 from suites.bias.groups import differs_from_half, group_note
@@ -46,14 +47,17 @@ class CrowsPairsParams(ProbeParams):
 class CrowsPairsRow(ProbeRow):
     """One row per pair: scores in nats under the first and the second formula of the kind of model."""
 
-    role: Series[str] = column("scored, or a control that counts for no score", absent=SCORED, isin=[SCORED, CONTROL])
-    family: Series[str] = column("the two words of a control pair; '' for others", absent="")
-    kind: Series[str] = column("kind of model, which decides the formulas", isin=[CAUSAL, MASKED])
-    bias_type: Series[str] = column("kind of stereotype; '' where the data do not say", absent="")
+    role: Series[str] = column(
+        "scored, or a control that counts for no score", absent=SCORED, isin=[SCORED, CONTROL], of_case=True
+    )
+    family: Series[str] = column("the two words of a control pair; '' for others", absent="", of_case=True)
+    kind: Series[str] = column("kind of model, which decides the formulas", isin=[CAUSAL, MASKED], of_case=True)
+    bias_type: Series[str] = column("kind of stereotype; '' where the data do not say", absent="", of_case=True)
     direction: Series[str] = column(
         "whether sent_more shows a stereotype (stereo) or violates one; '' where the data do not say",
         absent="",
         isin=["", *DIRECTIONS],
+        of_case=True,
     )
     sent_more: Series[str] = column("the sentence that a stereotyping model prefers", absent="")
     sent_less: Series[str] = column("the other sentence of the pair", absent="")
@@ -65,6 +69,11 @@ class CrowsPairsRow(ProbeRow):
     second_less: Series[float] = column(
         "score of sent_less under the second formula; empty where undefined", "nats", nullable=True
     )
+
+    @classmethod
+    def contradictions(cls, rows: pd.DataFrame) -> Mapping[str, pd.Series[bool]]:
+        """Formulas of the two kinds of model do not compare."""
+        return unlike(rows, "kind")
 
 
 _FIRST = ("first_more", "first_less")
@@ -187,6 +196,10 @@ class CrowsPairs(Probe[CrowsPairsParams]):
             if mine:
                 pairs = [(case.data["more"], case.data["less"], case.data["direction"]) for case in mine]
                 yield from map(_row, mine, score(scorer, pairs))
+
+    def of_case(self, case: Case) -> RowDict:
+        """As the pair says, which says nothing where it is no control."""
+        return {"role": SCORED, "family": "", **super().of_case(case)}
 
     def cost(self, cases: Sequence[Case]) -> int:
         """Tokens read: both sentences, once per token for a masked LM and twice for a causal one."""

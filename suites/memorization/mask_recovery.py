@@ -44,7 +44,7 @@ class MaskRecoveryParams(WindowParams):
 class MaskRecoveryRow(ProbeRow):
     """One hole. What stood in it is not in the row."""
 
-    side: Series[str] = column("texts that may have been trained on, or control", isin=[TEXTS, CONTROL])
+    side: Series[str] = column("texts that may have been trained on, or control", isin=[TEXTS, CONTROL], of_case=True)
     document: Series[int] = column("number of the text the window is of; windows of one are related", ge=0)
     offset: Series[int] = column("where the window starts in the text", "characters", ge=0)
     exact: Series[bool] = column("whether every token comes first, filled one after another from the left")

@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from harness.api.case import Case
+from harness.api.columns import case_columns
 from harness.api.declared import Computed, Declared, MeanOf, RatioOf, ShareOf
 from harness.api.metrics import Metric
 from harness.api.models import Models
@@ -231,6 +233,7 @@ def test_it_runs_and_its_numbers_follow_from_its_rows(probe: ProbeClass, home: P
     assert measure(planned, result.folder) == result.metrics
     assert any(metric.value is not None for metric in result.metrics)
     check_declared(planned.probe, rows, result.metrics)
+    check_of_case(planned.probe, planned.cases, rows)
     for metric in result.metrics:
         assert metric.key.startswith(f"{probe.name}/")
         if metric.low is not None and metric.high is not None and metric.value is not None:
@@ -260,6 +263,15 @@ def check_declared(probe: Probe[Any], rows: pd.DataFrame, metrics: list[Metric])
             quotient = np.array([above[good].sum() / below[good].sum()])
             value = quotient if values.finish is None else values.finish(quotient)
             assert value[0] == pytest.approx(metric.value, rel=1e-9), metric.key
+
+
+def check_of_case(probe: Probe[Any], cases: Sequence[Case], rows: pd.DataFrame) -> None:
+    """What a failed row would say of its case is what the good one says."""
+    told = {case.id: probe.of_case(case) for case in cases}
+    for row in rows[rows["status"] == "ok"].to_dict("records"):
+        assert set(told[row["case_id"]]) == set(case_columns(probe.Row))
+        for name, value in told[row["case_id"]].items():
+            assert row[name] == value or (pd.isna(row[name]) and value is None), name
 
 
 def keys_left_out(declared: Declared, rows: pd.DataFrame) -> set[str]:

@@ -8,15 +8,16 @@ import numpy as np
 import pandas as pd
 from scipy.stats import mannwhitneyu
 
-from harness.api.declared import Named, Rows
-from harness.api.metrics import Metric, RowValues
+from harness.api.declared import ControlRows, Named, Rows, equal
+from harness.api.metrics import Control, Metric, RowValues
 from harness.stats.intervals import Interval
 from suites.bias.extremes import largest_difference, level_for
 from suites.bias.fairness.rates import mean_estimate
 from suites.bias.generation.scorers import BOUNDS, MEASURES, Measure
 from suites.bias.multiple import holm
 
-CONTROL_WHAT = "prompts about weekdays, which concern no group"
+WEEKDAYS = ControlRows(equal("part", "control"), "prompts about weekdays, which concern no group")
+TOO_FEW = "fewer than two groups have enough prompts with a score"
 Gap = tuple[float, Interval, int, str]
 
 
@@ -62,15 +63,21 @@ def _measured(rows: Rows, named: Mapping[str, Named], measure: Measure) -> Itera
         else:
             said += ", whose own gap between these groups is not known"
         if found is None:
-            yield gap.none("fewer than two groups have enough prompts with a score", slice=axis, missing=missing)
+            yield gap.none(TOO_FEW, slice=axis, missing=missing)
             continue
         value, interval, n, which = found
         made = gap.value(value, interval, n, slice=axis, note=f"{which}; {said}", missing=missing)
-        if control is not None:
-            against = gap.value(control[0], control[1], control[2]).as_control(CONTROL_WHAT)
-            made = made.model_copy(update={"control": against})
-        yield made
+        yield made.model_copy(update={"control": _beside(rows, gap, control)})
     yield from _own_gaps(good[good["part"] == "scorer"], own, measure)
+
+
+def _beside(rows: Rows, named: Named, control: Gap | None) -> Control | None:
+    """The control's gap, or why it has none; None where it was not asked."""
+    if control is not None:
+        return named.value(*control[:3]).as_control(WEEKDAYS.what)
+    if (rows.good["part"] == "control").any():
+        return Control(what=WEEKDAYS.what, value=None, n=0, note=TOO_FEW)
+    return rows.no_control(WEEKDAYS)
 
 
 def _own_gaps(frame: pd.DataFrame, named: Named, measure: Measure) -> Iterator[Metric]:

@@ -22,7 +22,7 @@ from harness.api.requests.sampling import SampleRequest
 from harness.api.scorer import Scorer
 from harness.errors import DataError, NoDataError
 from suites.bias.generation import scorers
-from suites.bias.generation.measures import scored
+from suites.bias.generation.measures import WEEKDAYS, scored
 from suites.bias.generation.prompts import GroupedPrompts, built_in, controls, given
 from suites.bias.generation.scorers import BOUNDS, MEASURES, Measure
 from suites.bias.identity import Axis, Language, axes_of
@@ -48,11 +48,13 @@ class GenerationParams(ProbeParams):
 class GenerationRow(ProbeRow):
     """One row per prompt, or per sentence that shows the scorers' own bias."""
 
-    part: Series[str] = column("prompts, control (weekdays) or scorer (neutral sentences, scored as they are)")
-    axis: Series[str] = column("kind of group")
-    group: Series[str] = column("group that the text is about")
-    template: Series[str] = column("what the text was made from; rows that share one are related")
-    text: Series[str] = column("the prompt, or the sentence")
+    part: Series[str] = column(
+        "prompts, control (weekdays) or scorer (neutral sentences, scored as they are)", of_case=True
+    )
+    axis: Series[str] = column("kind of group", of_case=True)
+    group: Series[str] = column("group that the text is about", of_case=True)
+    template: Series[str] = column("what the text was made from; rows that share one are related", of_case=True)
+    text: Series[str] = column("the prompt, or the sentence", of_case=True)
     samples: Series[object] = list_column("continuations; none for a sentence", of="string")
     blank: Series[int] = column("continuations that are blank, which are not scored", ge=0)
     drawn: Series[int] = column("continuations drawn", ge=0)
@@ -103,7 +105,7 @@ class Generation(Probe[GenerationParams]):
         "toxicity": _role("a classifier with a class toxic"),
     }
     metrics = (
-        Computed(tuple(_named()), scored),
+        Computed(tuple(_named()), scored, control=WEEKDAYS),
         RatioOf(*("blank_rate", Better.NEITHER, "blank", "drawn"), unit="rate", about="drawn", clusters="template"),
     )
     nothing = "no prompt was gone on with"

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
 
 import numpy as np
+import pandas as pd
 from pandera.typing import Series
 from pydantic import Field
 
@@ -19,6 +20,7 @@ from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, 
 from harness.api.scorer import Embedding, EmbedRequest, Pooling, Scorer
 from harness.gate.levels import corrected
 from harness.gate.policy import Correction
+from suites.bias.alike import unlike
 from suites.bias.seat.association_tests import (
     KINDS,
     SETS,
@@ -51,8 +53,8 @@ class SeatParams(ProbeParams):
 class SeatRow(ProbeRow):
     """One row per test; lists have one entry per target text."""
 
-    test: Series[str] = column("name of the test")
-    kind: Series[str] = column("bias (about people), known (flowers and insects) or control", isin=KINDS)
+    test: Series[str] = column("name of the test", of_case=True)
+    kind: Series[str] = column("bias (about people), known (flowers and insects) or control", isin=KINDS, of_case=True)
     pooling: Series[str] = column("how the states of a text became one vector", isin=list(Pooling))
     layer: Series[int] = column("layer the vectors are of; -1: the last", ge=-1)
     words_1: Series[object] = list_column("word that each text of targets 1 is about", of="string")
@@ -69,7 +71,16 @@ class SeatRow(ProbeRow):
     exact: Series[bool] = column("whether they are all there are; else they were drawn")
     null_abs_effect: Series[float] = column("mean size of the effect over these partitions", ge=0, le=LARGEST)
 
+    @classmethod
+    def contradictions(cls, rows: pd.DataFrame) -> Mapping[str, pd.Series[bool]]:
+        """Each test counts once, and effects under another pooling or layer do not compare."""
+        return {
+            "the same test as a row before it, so that it would count twice": rows["test"].duplicated(),
+            **unlike(rows, "pooling", "layer"),
+        }
 
+
+UNRELATED = ControlRows(equal("kind", "control"), "tests of unrelated words")
 _NO_INTERVAL = "no interval: a bootstrap of few words errs too often"
 
 
@@ -96,8 +107,8 @@ def _significant(rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
     if "bias" not in found:
         yield named["significant_share"].none("no test is about people", missing=rows.missing)
         return
-    against = {"control": found["control"].as_control("tests of unrelated words")} if "control" in found else {}
-    yield found["bias"].model_copy(update={"missing": rows.missing, **against})
+    against = found["control"].as_control(UNRELATED.what) if "control" in found else rows.no_control(UNRELATED)
+    yield found["bias"].model_copy(update={"missing": rows.missing, "control": against})
 
 
 def _chance(rows: Rows) -> str:
@@ -129,11 +140,11 @@ class Seat(Probe[SeatParams]):
             *("mean_abs_effect", Better.LOWER, of(lambda effect: effect.abs(), "effect_size")),
             bounds=(0.0, LARGEST),
             over=equal("kind", "bias"),
-            control=ControlRows(equal("kind", "control"), "tests of unrelated words"),
+            control=UNRELATED,
             empty="no test is about people",
             note=_chance,
         ),
-        Computed((Named("significant_share", Better.LOWER, unit="rate"),), _significant),
+        Computed((Named("significant_share", Better.LOWER, unit="rate"),), _significant, control=UNRELATED),
         Computed(
             (Named("effect_size", Better.TARGET, target=0.0, bounds=(-LARGEST, LARGEST), sliced_only=True),), _effects
         ),

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.api.declared import Computed, Mask, Named, Rows
+from harness.api.declared import Computed, ControlRows, Mask, Named, Rows, equal
 from harness.api.metrics import Better, Control, Metric, RowValues
 from harness.stats.intervals import FloatArray, Interval, Method
 from suites.bias.groups import differs_from_half, group_note
 from suites.bias.stereoset.data import CHOICES
 
 SCORED, CONTROL = "scored", "control"
-WHAT = "the same contexts about another group of the same kind"
+PERMUTED = ControlRows(equal("role", CONTROL), "the same contexts about another group of the same kind")
 LEVEL = 0.95
 KEYS = ("stereotype_score", "language_model_score", "icat")
 
@@ -87,7 +87,8 @@ def measure_triples(rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
     scored = rows.good[rows.good["role"] == SCORED]
     control = rows.good[rows.good["role"] == CONTROL]
     if scored.empty:
-        yield from (each.none("no triple but those of the control could be scored") for each in named.values())
+        why = "no triple but those of the control could be scored"
+        yield from (each.none(why, missing=rows.missing) for each in named.values())
         return
     against = {name: control[mask] for name, mask in parts(control)}
     subsets = {name: scored[mask] for name, mask in parts(scored)}
@@ -99,9 +100,9 @@ def measure_triples(rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
         fields = {"slice": name, "note": note, "missing": 0 if name else rows.missing}
         theirs = against.get(name, control[:0])
         for prefix in ("", "micro_"):
-            controls: list[Control | None] = [None, None, None]
+            controls: list[Control | None] = [None if name else rows.no_control(PERMUTED)] * 3
             if len(theirs):
-                controls = [metric.as_control(WHAT) for metric in _three(theirs, named, prefix, note="")]
+                controls = [metric.as_control(PERMUTED.what) for metric in _three(theirs, named, prefix, note="")]
             for metric, beside in zip(_three(mine, named, prefix, **fields), controls, strict=True):
                 yield _beside(metric, beside)
 
@@ -142,6 +143,7 @@ METRICS = (
         (*_named(""), *_named("micro_")),
         measure_triples,
         values=_row_values,
+        control=PERMUTED,
         columns=("role", "task", "bias_type", "target", *(f"score_{name}" for name in CHOICES)),
     ),
 )

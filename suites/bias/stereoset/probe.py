@@ -45,11 +45,17 @@ class StereoSetParams(ProbeParams):
 class StereoSetRow(ProbeRow):
     """One row per context: a score for each of its three sentences, higher is preferred."""
 
-    role: Series[str] = column("scored, or a control that counts for no score", absent=SCORED, isin=[SCORED, CONTROL])
-    task: Series[str] = column("whether sentences fill a blank or follow", absent=INTRA, isin=[INTRA, INTER])
-    bias_type: Series[str] = column("kind of stereotype; '' where the data do not say", absent="")
-    target: Series[str] = column("the group that the context is about, over which macro scores are averaged")
-    context: Series[str] = column("the context", absent="")
+    role: Series[str] = column(
+        "scored, or a control that counts for no score", absent=SCORED, isin=[SCORED, CONTROL], of_case=True
+    )
+    task: Series[str] = column(
+        "whether sentences fill a blank or follow", absent=INTRA, isin=[INTRA, INTER], of_case=True
+    )
+    bias_type: Series[str] = column("kind of stereotype; '' where the data do not say", absent="", of_case=True)
+    target: Series[str] = column(
+        "the group that the context is about, over which macro scores are averaged", of_case=True
+    )
+    context: Series[str] = column("the context", absent="", of_case=True)
     score_stereotype: Series[float] = column("score of the stereotyping sentence")
     score_anti_stereotype: Series[float] = column("score of the opposite")
     score_unrelated: Series[float] = column("score of the sentence without sense")

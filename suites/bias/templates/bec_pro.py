@@ -46,9 +46,11 @@ class BecProSentences(pa.DataFrameModel):
 class BecProRow(ProbeRow):
     """One row per pair of sentences that differ in the gender of the person, or per sentence without such a partner."""
 
-    profession: Series[str] = column("the profession, or the neutral noun of a control")
-    group: Series[str] = column("gender that most of the profession have; of a control dealt in turn", isin=GROUPS)
-    control: Series[bool] = column("whether a neutral noun stands in the place of the profession")
+    profession: Series[str] = column("the profession, or the neutral noun of a control", of_case=True)
+    group: Series[str] = column(
+        "gender that most of the profession have; of a control dealt in turn", isin=GROUPS, of_case=True
+    )
+    control: Series[bool] = column("whether a neutral noun stands in the place of the profession", of_case=True)
     female: Series[str] = column("the sentence about a woman; '' where there is none")
     male: Series[str] = column("the sentence about a man; '' where there is none")
     target_female: Series[float] = column("log p of the female person, the profession seen", "nats", nullable=True)

@@ -13,7 +13,7 @@ from suites.memorization.sides import CONTROL, TEXTS
 class ExtractionRow(ProbeRow):
     """One window: its first tokens are the prefix, the next ones the true suffix."""
 
-    side: Series[str] = column("texts that may have been trained on, or control", isin=[TEXTS, CONTROL])
+    side: Series[str] = column("texts that may have been trained on, or control", isin=[TEXTS, CONTROL], of_case=True)
     document: Series[int] = column("number of the text the window is of; windows of one are related", ge=0)
     offset: Series[int] = column("where the window starts in the text", "characters", ge=0)
     prefix: Series[str] = column("what the model is given")

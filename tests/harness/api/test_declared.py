@@ -244,3 +244,52 @@ def test_a_control_without_a_value_says_why() -> None:
         Control(what="kind a", value=None, n=0)
     with pytest.raises(ValueError, match="reversed"):
         Control(what="kind a", value=0.5, low=0.6, high=0.4, n=3)
+
+
+def failing(rows: pd.DataFrame, which: pd.Series[bool], *, kept: bool) -> pd.DataFrame:
+    """Rows of which some fail; `kept`: these still say their kind, as columns of the case do."""
+    out = rows.copy()
+    gone = ["group", "x", "y", "hit", "maybe", "family"] + ([] if kept else ["kind"])
+    out.loc[which, gone] = None
+    out.loc[which, ["status", "error"]] = ["error", "too long"]
+    return out
+
+
+def test_failed_cases_of_a_control_are_not_missing_of_the_score() -> None:
+    rows = frame(0, 0)
+    control = ControlRows(equal("kind", "a"), "kind a")
+    hits = ShareOf("hits", Better.TARGET, "hit", target=0.5, control=control)
+    own = Computed(
+        (Named("own", Better.TARGET),),
+        lambda rows, named: [named["own"].none("x", missing=rows.missing)],
+        control=control,
+    )
+    some = failing(rows, rows.index < 6, kept=True)  # 2 of kind a, 4 of kind b
+    for metric in measure_declared((hits, own), some, "nothing ran"):
+        assert metric.missing == 4
+    found = measured(hits, some)[""].control
+    assert found is not None
+    assert (found.n, found.note) == (8, "2 of its cases failed")
+    assert measured(hits, failing(rows, rows.index < 6, kept=False))[""].missing == 6  # nobody knows whose
+
+
+def test_a_control_that_failed_as_a_whole_is_said_to_be_missing() -> None:
+    rows = frame(0, 0)
+    hits = ShareOf("hits", Better.TARGET, "hit", target=0.5, control=ControlRows(equal("kind", "a"), "kind a"))
+    metric = measured(hits, failing(rows, rows["kind"] == "a", kept=True))[""]
+    assert (metric.missing, metric.n, metric.note) == (0, 20, "")
+    assert metric.control == Control(what="kind a", value=None, n=0, note="none of its 10 cases has a result: too long")
+    unknown = measured(hits, failing(rows, rows["kind"] == "a", kept=False))[""]
+    assert (unknown.control, unknown.missing) == (None, 10)
+    assert "counts failed cases of a control, too" in unknown.note
+    nothing = measured(hits, failing(rows, rows["kind"] != "", kept=True))[""]
+    assert (nothing.value, nothing.note, nothing.missing) == (None, "nothing ran", 20)
+    assert nothing.control is not None
+    assert "too long" in nothing.control.note
+
+
+def test_a_failed_row_of_another_side_is_not_missing() -> None:
+    rows = frame(0, 0)
+    mean = MeanOf("m", Better.LOWER, "x", over=equal("kind", "b"))
+    assert measured(mean, failing(rows, rows.index < 6, kept=True))[""].missing == 4
+    assert measured(mean, failing(rows, rows.index < 6, kept=False))[""].missing == 6

@@ -26,7 +26,8 @@ class Everything(ProbeRow):
     score: Series[float] = column("a share", gt=-1, lt=2)
     bound: Series[float] = column("a bound, where known", ge=0, nullable=True)
     won: Series[bool] = column("whether it did")
-    kind: Series[str] = column("its kind", isin=["a", "b"])
+    size: Series[int] = column("how large the case is", ge=0, of_case=True)
+    kind: Series[str] = column("its kind", isin=["a", "b"], of_case=True)
     note: Series[str] = column("a note", nullable=True)
     votes: Series[object] = list_column("votes", of="int64")
     table: Series[object] = list_column("shares", of="double", depth=2, nullable=True)
@@ -38,6 +39,7 @@ class Kind(enum.StrEnum):
 
 GOOD: dict[str, Any] = {
     "status": "ok", "error": None, "whole": 1, "maybe": None, "score": 0.5, "bound": 0.25, "won": True,
+    "size": 2,
     "kind": "a", "note": "x", "votes": [1, 2], "table": [[0.5], [1.0, 0.0]],
 }  # fmt: skip
 ODD: dict[str, list[Any]] = {
@@ -48,6 +50,7 @@ ODD: dict[str, list[Any]] = {
     "score": [0, 1, np.float32(0.5), float("nan"), None, 2.0, -1.0, float("inf"), "0.5", True],
     "bound": [None, float("nan"), 0, -0.1, float("inf"), 2**60],
     "won": [False, np.bool_(True), None, 1, 0.0, "yes"],
+    "size": [0, -1, None, "x", 2.5],
     "kind": ["b", "c", Kind.A, None, 3, ""],
     "note": [None, float("nan"), "", 3, "\ud800", b"x"],
     "votes": [[], (1, 2), np.array([1, 2]), [None], [1.5], "[1]", None, 3, [[1]]],
