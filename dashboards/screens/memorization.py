@@ -66,7 +66,7 @@ def _section(view: View, audit: Audit, output: Path) -> bool:
         if not found:
             st.header(view.title)
         found = True
-        st.subheader(views.plain(probe.name))
+        st.markdown(f"**{views.plain(probe.name)}**")
         for damage in rows.damaged:
             st.error(views.plain(_("A part of these rows is damaged and left out. {why}", why=damage)))
         readable = isinstance(view, Canaries) and revealed(

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from dashboards.memorization.epsilon import CLAIMED, MOST, PROVEN, RECOMPUTED, bounds, standing
+from dashboards.memorization.epsilon import CLAIMED, MOST, PROVEN, RECOMPUTED, bounds, standing, table
 from harness.api.metrics import Alarm, Better, Metric
 from harness.provenance.claim import ClaimRecord, TrainingRecord
 from harness.provenance.claim_check import ClaimCheck
@@ -59,3 +59,8 @@ def test_no_claim_and_a_claim_without_canaries_are_said() -> None:
     assert standing(TrainingRecord(privacy=None), [lower(1.0)]).words == "This checkpoint claims no privacy."
     assert "no canary has tested it" in standing(claim(), [lower(None)]).words
     assert "lies below it" in standing(claim(), [lower(0.5)]).words
+
+
+def test_a_bound_is_rounded_to_its_safe_side() -> None:
+    found = bounds(claim(7.9941), [lower(1.9999)], PROBE)
+    assert list(table(found)["epsilon"]) == ["7.995", "7.900", "1.999"]
