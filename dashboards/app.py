@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
+from dashboards.access.actor import current, take_key
+from dashboards.access.roles import Role
 from dashboards.door import admits
 from dashboards.languages import SWITCH_STYLE, speak_chosen, switch
+from dashboards.settings import read_settings
+from dashboards.sign_in import sign_in, signed_in_line
 from harness.base.language import _
 
 STYLE = """
@@ -17,6 +21,12 @@ st.set_option("client.disableDataExport", True)  # its own CSV holds cells that 
 speak_chosen()
 if not admits(st.context.headers.to_dict()):
     st.error(_("This dashboard is asked for by a name it does not answer to. Open it as http://localhost."))
+    st.stop()
+settings = read_settings()
+take_key()
+actor = current(settings)
+if actor.role is Role.NONE:
+    sign_in(actor)
     st.stop()
 page = st.navigation(
     [
@@ -33,6 +43,8 @@ page = st.navigation(
         st.Page("screens/quality.py", title=_("Quality"), icon=":material/verified:", url_path="quality"),
         st.Page("screens/probe.py", title=_("Probe"), icon=":material/biotech:", url_path="probe"),
         st.Page("screens/rows.py", title=_("Rows"), icon=":material/table_rows:", url_path="rows"),
+        st.Page("screens/live.py", title=_("Live"), icon=":material/monitor_heart:", url_path="live"),
+        st.Page("screens/start.py", title=_("Start"), icon=":material/play_arrow:", url_path="start"),
         st.Page("screens/report.py", title=_("Report"), icon=":material/description:", url_path="report"),
     ],
     position="top",
@@ -41,3 +53,5 @@ st.set_page_config(page_title=f"{page.title} · Assay")
 st.html(f"<style>{STYLE}{SWITCH_STYLE}</style>")
 switch()
 page.run()
+if settings.access.roles is not None:
+    signed_in_line(actor)

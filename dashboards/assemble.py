@@ -13,7 +13,7 @@ from dashboards.choose import choose, choose_audit
 from dashboards.kinds import Shown, View, declaration, draw, fitting
 from dashboards.reveal import revealed
 from dashboards.settings import Settings, read_settings
-from harness.base.language import _
+from harness.base.language import _, told
 from harness.errors import AssayError
 from harness.record.folder import Status
 
@@ -49,11 +49,11 @@ def show_probes(page: str, wanted: Callable[[str], bool], nothing: str) -> None:
 def show_probe(page: str, audit: Audit, probe: str, settings: Settings) -> None:
     """Draw what one probe found: its numbers, then one of the views that fit it."""
     if audit.manifest.status is not Status.FINISHED:
-        said = _("This audit is not finished ({status}): its rows so far.", status=audit.manifest.status)
+        said = _("This audit is not finished ({status}): its rows so far.", status=_(str(audit.manifest.status)))
         st.warning(views.plain(said))
     record = next(each for each in audit.manifest.probes if each.name == probe)
-    st.text(record.summary)
-    st.caption(views.plain(_("It cannot tell: {what}", what=record.cannot_tell)))
+    st.text(told(record.summary))
+    st.caption(views.plain(_("It cannot tell: {what}", what=told(record.cannot_tell))))
     _numbers(audit, probe)
     try:
         _views(page, audit, probe, settings)
@@ -66,10 +66,10 @@ def _numbers(audit: Audit, probe: str) -> None:
     if not mine:
         st.info(_("No number of this probe yet."))
         return
-    for index, data in enumerate(chart_data(mine, audit.verdict)):
+    for index, data in enumerate(chart_data(mine, audit.verdict, probe)):
         st.altair_chart(metric_chart(data, legend=index == 0), width="stretch", alt=views.plain(data.title))
     with st.expander(_("Its numbers as a table")):
-        st.dataframe(views.metric_table(mine, audit.verdict), hide_index=True, alt=views.plain(probe))
+        st.dataframe(views.titled(views.metric_table(mine, audit.verdict)), hide_index=True, alt=views.plain(probe))
 
 
 def _views(page: str, audit: Audit, probe: str, settings: Settings) -> None:

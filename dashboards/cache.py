@@ -55,6 +55,8 @@ def aliases(settings: Settings) -> dict[str, list[str]]:
 
 def audit(entry: Entry, settings: Settings) -> Audit:
     """The audit of an entry; from MLflow it is downloaded once. Raises AssayError."""
+    if entry.audit is not None:
+        return entry.audit
     with st.spinner(_("Reading the audit…")):
         return open_audit(entry, settings.tracking_uri)
 

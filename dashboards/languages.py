@@ -17,7 +17,7 @@ def speak_chosen() -> None:
     """Let this run of a page speak its language."""
     own = preferred(st.context.locale)
     asked = st.query_params.get(LANGUAGE)
-    chosen = asked if asked in LANGUAGES else st.session_state.get(_CHOSEN, own)
+    chosen = asked if asked is not None and asked in LANGUAGES else str(st.session_state.get(_CHOSEN, own))
     st.session_state[_CHOSEN] = chosen
     speak(chosen)
     name_language(chosen if chosen != own or asked else "")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
-from datetime import UTC, datetime
 from pathlib import Path
 
 import streamlit as st
 
+from dashboards.access.actor import current
+from dashboards.access.noted import append
+from dashboards.settings import read_settings
 from harness.base.language import _
 
 LOG = "reveals.jsonl"
@@ -30,7 +30,7 @@ def revealed(output: Path, audit: str, probe: str, key: str = "reveal") -> bool:
     noted = st.session_state.setdefault("revealed", set())
     if (audit, probe) not in noted:
         try:
-            note(output, audit, probe, who())
+            note(output, audit, probe, current(read_settings()).name)
         except OSError as error:
             st.error(_("Texts stay hidden: {file} cannot be written ({why}).", file=LOG, why=error.strerror))
             return False
@@ -38,17 +38,6 @@ def revealed(output: Path, audit: str, probe: str, key: str = "reveal") -> bool:
     return True
 
 
-def who() -> str:
-    """The user who signed in, '' where nobody has to."""
-    return str(st.user.get("email") or st.user.get("sub") or "") if st.user.get("is_logged_in") else ""
-
-
 def note(output: Path, audit: str, probe: str, user: str) -> None:
     """Append one line. Raises OSError."""
-    line = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "user": user, "audit": audit, "probe": probe}
-    data = (json.dumps(line, ensure_ascii=False) + "\n").encode()
-    handle = os.open(output / LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    try:
-        os.write(handle, data)  # at once: lines of two sessions do not mix
-    finally:
-        os.close(handle)
+    append(output / LOG, {"user": user, "audit": audit, "probe": probe})

@@ -33,6 +33,7 @@ _AUTO = {
     "multi_label": "AutoModelForSequenceClassification",
     "question_answering": "AutoModelForQuestionAnswering",
     "next_sentence": "AutoModelForNextSentencePrediction",
+    "multiple_choice": "AutoModelForMultipleChoice",
 }
 _PROBLEMS = {"regression": "regression", "multi_label": "multi_label_classification"}
 """What the config calls the problem of heads that share a class."""
@@ -59,7 +60,8 @@ def heads_of(kind: str) -> tuple[str, ...]:
 def rarer_heads_of(kind: str) -> tuple[str, ...]:
     """Heads `make_checkpoint` can give this kind too, read by few tests."""
     answers = () if kind in {"xlnet", "gemma"} else ("question_answering",)
-    return ("regression", "multi_label", *answers, *(("next_sentence",) if kind == "bert" else ()))
+    choice = ("multiple_choice",) if kind in ENCODERS and kind != "roberta-prelayernorm" else ()
+    return ("regression", "multi_label", *answers, *(("next_sentence",) if kind == "bert" else ()), *choice)
 
 
 def make_checkpoint(folder: Path, kind: str, head: str, *, seed: int = 0) -> Path:

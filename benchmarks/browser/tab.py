@@ -12,11 +12,18 @@ from harness.errors import UsageError
 PATIENCE = 60_000.0
 """Milliseconds after which what was waited for is a failure."""
 _CLOCK = """
-addEventListener('keydown', event => { if (event.key === 'Enter') window.asked = performance.now() }, true);
+addEventListener('keydown', event => {
+  if (event.key === 'Enter') { window.asked = performance.now(); window.ran = false }
+}, true);
+window.ran = true;
+new MutationObserver(changes => {
+  if (document.querySelector('[data-testid=stApp][data-test-script-state=running]')) window.ran = true;
+}).observe(document, {subtree: true, attributes: true, attributeFilter: ['data-test-script-state']});
 """
 _SAYS = """([said, whole]) => {
   const app = document.querySelector('[data-testid=stApp]');
   if (!app || !app.textContent.includes(said)) return 0;
+  if (whole && !window.ran) return 0;
   if (whole && app.dataset.testScriptState !== 'notRunning') return 0;
   if (whole && app.querySelector('[data-testid=stSkeleton]')) return 0;
   return performance.now() - (window.asked || 0);

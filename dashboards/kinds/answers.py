@@ -19,13 +19,16 @@ RIGHT, GIVEN = "label", "predicted"
 def matrix(rows: Rows) -> pd.DataFrame:
     """How often each answer was given where each is right: `down` (right), `across` (given), `n`, `value`.
 
-    `value` is the share of the rows of which `down` is right.
+    `value` is the share of the rows of which `down` is right. An answer that was never given has n 0: it was counted.
     """
     found = rows.ask(
         f"SELECT {RIGHT} AS down, {GIVEN} AS across, count(*) AS n FROM {{rows}} "
         f"WHERE status = 'ok' AND {RIGHT} IS NOT NULL AND {GIVEN} IS NOT NULL GROUP BY ALL ORDER BY down, across"
     )
-    return found.assign(value=found["n"] / found.groupby("down")["n"].transform("sum"))
+    known = sorted({*found["down"], *found["across"]})
+    every = pd.MultiIndex.from_product([sorted(set(found["down"])), known], names=["down", "across"])
+    counted = found.set_index(["down", "across"]).reindex(every, fill_value=0).reset_index()
+    return counted.assign(value=counted["n"] / counted.groupby("down")["n"].transform("sum"))
 
 
 class AnswersGiven(View):

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from dashboards.charts import TICKS
 from dashboards.kinds.view import Declaration, Shown, View
 from dashboards.rows import Rows
 from dashboards.views import plain
@@ -167,7 +168,7 @@ def _kept_answers(key: object, sql: tuple[str, str], _rows: Rows) -> Answers:
 def _reliability_chart(bins: pd.DataFrame) -> Any:
     low = float(bins["confidence"].min())
     scale = alt.Scale(domain=[max(0.0, low - 0.02), 1.0], nice=False)
-    x = alt.X("confidence:Q", title=_("confidence"), scale=scale)
+    x = alt.X("confidence:Q", title=_("confidence"), scale=scale, axis=alt.Axis(tickCount=TICKS))
     y = alt.Y("share:Q", title=_("share right"), scale=alt.Scale(domain=[0, 1]))
     ends = max(0.0, low - 0.02)
     believed = alt.Chart(pd.DataFrame({"confidence": [ends, 1.0], "share": [ends, 1.0]}))

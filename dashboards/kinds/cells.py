@@ -11,9 +11,10 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
+from dashboards.address import link
 from dashboards.kinds.view import Shown
 from dashboards.rows import PAGE
-from dashboards.views import link, plain
+from dashboards.views import plain
 from harness.base.language import _
 from harness.base.numbers import number
 
@@ -104,7 +105,8 @@ def heat_map(told: pd.DataFrame, drawn: HeatMap) -> Any:
     scale = alt.Scale(range=_BLUES)
     if drawn.middle is not None:
         scale = alt.Scale(range=_ABOUT_MIDDLE, domainMid=drawn.middle)
-    colour = alt.Color("value:Q", title=drawn.value, scale=scale)
+    legend = alt.Legend(orient="top", titleLimit=0, gradientLength=160, tickCount=3)
+    colour = alt.Color("value:Q", title=drawn.value, scale=scale, legend=legend)
     tooltip = [
         alt.Tooltip("across:N", title=drawn.titles[0]),
         alt.Tooltip("down:N", title=drawn.titles[1]),
@@ -112,12 +114,17 @@ def heat_map(told: pd.DataFrame, drawn: HeatMap) -> Any:
         alt.Tooltip("n:Q"),
     ]
     cell = alt.selection_point(name="cell", fields=["across_id", "down_id"])
-    axis = alt.Axis(labelLimit=180)
+    axis = alt.Axis(labelLimit=180, labelOverlap=False)
     return (
         alt.Chart(told)
         .mark_rect(stroke="#7F7F7F", strokeWidth=0.5)
         .encode(
-            x=alt.X("across:N", sort=None, title=drawn.titles[0], axis=alt.Axis(labelAngle=-40, labelLimit=140)),
+            x=alt.X(
+                "across:N",
+                sort=None,
+                title=drawn.titles[0],
+                axis=alt.Axis(labelAngle=-40, labelLimit=140, labelOverlap=False),
+            ),
             y=alt.Y("down:N", sort=None, title=drawn.titles[1], axis=axis),
             color=colour,
             opacity=alt.condition(cell, alt.value(1.0), alt.value(0.45)),

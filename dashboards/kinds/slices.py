@@ -9,7 +9,7 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from dashboards.charts import LABEL_WIDTH, ROW_HEIGHT
+from dashboards.charts import ROW_HEIGHT, TICKS, rows_of
 from dashboards.kinds.view import Declaration, Shown, View
 from dashboards.views import plain
 from harness.api.metrics import Metric
@@ -20,7 +20,6 @@ FEWEST = 30
 """Independent observations below which a slice is masked: a share's 95 % interval is then up to 37 points wide."""
 _COLUMNS = ["slice", "value", "low", "high", "n", "shown", "interval", "control", "control_low", "control_high"]
 _MEASURED, _CONTROL = "#0072B2", "#E69F00"
-_NARROW = 160
 
 
 def slice_table(metrics: Iterable[Metric], key: str, fewest: int = FEWEST) -> pd.DataFrame:
@@ -86,17 +85,15 @@ def draw_slices(table: pd.DataFrame, title: str) -> None:
 def slice_chart(table: pd.DataFrame, title: str) -> Any:
     """A row per slice; masked ones are left out, the table has them."""
     drawn = table[table["value"].notna()]
-    y = alt.Y(
-        "slice:N",
-        sort=list(dict.fromkeys(drawn["slice"])),
-        title=None,
-        axis=alt.Axis(labelLimit=LABEL_WIDTH, minExtent=_NARROW),
-    )
+    y = rows_of(drawn, "slice")
     tooltip = [alt.Tooltip(f"{column}:N") for column in ("slice", "shown", "interval", "n")]
     points = alt.Chart(drawn)
-    x = alt.X("value:Q", title=title, scale=alt.Scale(zero=False))
+    axis, scale = alt.Axis(tickCount=TICKS), alt.Scale(zero=False)
+    x = alt.X("value:Q", title=title, axis=axis, scale=scale)
     layers = [
-        points.mark_rule(strokeWidth=2, color=_MEASURED).encode(y=y, x=alt.X("low:Q", title=title), x2="high:Q"),
+        points.mark_rule(strokeWidth=2, color=_MEASURED).encode(
+            y=y, x=alt.X("low:Q", title=title, axis=axis), x2="high:Q"
+        ),
         points.mark_point(size=110, filled=True, opacity=1, color=_MEASURED).encode(y=y, x=x, tooltip=tooltip),
     ]
     controls = drawn[drawn["control"].notna()]
@@ -110,7 +107,7 @@ def slice_chart(table: pd.DataFrame, title: str) -> Any:
                 y=y, x="control:Q", tooltip=["slice:N", "control:Q"]
             ),
         ]
-    return alt.layer(*layers).properties(height=alt.Step(ROW_HEIGHT + 4))
+    return alt.layer(*layers).properties(height=alt.Step(ROW_HEIGHT + 6))
 
 
 def _line(metric: Metric, fewest: int) -> dict[str, Any]:

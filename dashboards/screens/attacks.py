@@ -21,10 +21,10 @@ def show() -> None:
     settings = read_settings()
     left, right = st.columns(2)
     with left:
-        audit = choose_audit("attacks", settings)
+        audit = choose_audit("attacks", settings, lambda audit: bool(_attacked(audit)))
     if audit is None:
         return
-    probes = [probe.name for probe in audit.manifest.probes if cache.is_attack(audit.folder, probe.name)]
+    probes = _attacked(audit)
     if not probes:
         st.info(_("No probe of this audit attacked texts."))
         return
@@ -34,6 +34,11 @@ def show() -> None:
         _attacks(audit, probe, settings)
     except AssayError as error:
         st.error(views.plain(str(error)), icon=":material/broken_image:")
+
+
+def _attacked(audit: Audit) -> list[str]:
+    """Probes of an audit that attacked texts."""
+    return [probe.name for probe in audit.manifest.probes if cache.is_attack(audit.folder, probe.name)]
 
 
 def _attacks(audit: Audit, probe: str, settings: Settings) -> None:

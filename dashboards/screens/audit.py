@@ -9,7 +9,7 @@ import streamlit as st
 from dashboards import views
 from dashboards.assemble import page_of
 from dashboards.audits import Audit
-from dashboards.charts import chart_data, metric_chart
+from dashboards.charts import by_suite, chart_data, metric_chart
 from dashboards.choose import choose_audit
 from dashboards.settings import read_settings
 from harness.base.language import _, told
@@ -92,14 +92,32 @@ def _metrics(audit: Audit) -> None:
         return
     everything = st.toggle(_("Show all metrics"), help=_("Also those that are no headlines: details and slices."))
     shown = [metric for metric in audit.metrics if metric.headline or everything]
-    for index, data in enumerate(chart_data(shown, audit.verdict)):
-        st.altair_chart(metric_chart(data, legend=index == 0), width="stretch")
+    compared = False
+    for index, (suite, mine) in enumerate(by_suite(shown).items()):
+        st.subheader(views.plain(suite))
+        for number, data in enumerate(chart_data(mine, audit.verdict, suite)):
+            compared = compared or not data.baselines.empty
+            chart = metric_chart(data, legend=index == number == 0)
+            st.altair_chart(chart, width="stretch", alt=views.plain(f"{suite}: {data.title}"))
+        _slices(audit, suite)
     st.caption(_("Dot: value. Line: confidence interval. Black bar: the limit a gate sets."))
+    if compared:
+        st.caption(_("Ring: the baseline's value, over the cases both have."))
     st.dataframe(
         views.titled(views.metric_table(shown, audit.verdict)),
         hide_index=True,
         column_config={_("value"): st.column_config.TextColumn(width="medium")},
+        alt=_("Metrics with their intervals and gates"),
     )
+
+
+def _slices(audit: Audit, suite: str) -> None:
+    """Leads to the slices of the suite's probes, with their n."""
+    sliced = dict.fromkeys(metric.key.rpartition("/")[0] for metric in audit.metrics if metric.slice)
+    for probe in [probe for probe in sliced if probe.startswith(f"{suite}/")]:
+        query = {"audit": audit.manifest.audit_id, "probe": probe, "view": "slices"}
+        label = views.plain(_("Slices of {probe}, with n", probe=probe))
+        st.page_link(page_of(probe), label=label, icon=":material/stacked_bar_chart:", query_params=query)
 
 
 def _cautions(audit: Audit) -> None:

@@ -82,7 +82,8 @@ def _flips(audit: Audit, base: Audit, flipped: Sequence[Comparison], settings: S
     probe = metric.rpartition("/")[0]
     readable = revealed(settings.output, audit.manifest.audit_id, probe, key=f"reveal-{base.manifest.audit_id}")
     for title, ids, count in _directions(flips):
-        st.markdown(f"**{_('{title}: {n}', title=title, n=count)}**")
+        said = _("{title}: {n}", title=title, n=count)
+        st.markdown(f"**{said}**")
         if ids:
             shown = cache.rows(audit.folder, probe).cases(ids[:_FLIPPED])
             private = cache.rows(audit.folder, probe).private()

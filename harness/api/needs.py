@@ -21,6 +21,8 @@ class Need(StrEnum):
     """A span of a given context, by its first and last token."""
     NEXT_SENTENCE = "next-sentence head"
     """Whether one text follows another."""
+    MULTIPLE_CHOICE = "multiple-choice head"
+    """A number for each answer to a question, read alone; the largest of a question is the choice."""
     EMBEDDINGS = "embeddings"
     TRAINING_MANIFEST = "training manifest"
     START_TOKEN = "start token"

@@ -22,6 +22,7 @@ class Head(Enum):
     TOKEN_CLASSIFIER = ("AutoModelForTokenClassification", Need.TOKEN_CLASSIFIER)
     QUESTION_ANSWERING = ("AutoModelForQuestionAnswering", Need.QUESTION_ANSWERING)
     NEXT_SENTENCE = ("AutoModelForNextSentencePrediction", Need.NEXT_SENTENCE)
+    MULTIPLE_CHOICE = ("AutoModelForMultipleChoice", Need.MULTIPLE_CHOICE)
     NONE = ("AutoModel", None)
 
     def __init__(self, auto_class: str, need: Need | None) -> None:
@@ -47,6 +48,7 @@ _BY_SUFFIX = {
     "ForTokenClassification": Head.TOKEN_CLASSIFIER,
     "ForQuestionAnswering": Head.QUESTION_ANSWERING,
     "ForNextSentencePrediction": Head.NEXT_SENTENCE,
+    "ForMultipleChoice": Head.MULTIPLE_CHOICE,
     "ForMaskedLM": Head.MASKED_LM,
     "ForPreTraining": Head.MASKED_LM,
     "ForCausalLM": Head.CAUSAL_LM,

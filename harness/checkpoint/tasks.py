@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.api.staging import Staged
+from harness.checkpoint.heads import Head
 from harness.checkpoint.quiet import quiet
 from harness.checkpoint.reason import reason
 from harness.errors import AssayError
@@ -76,6 +77,8 @@ def trial(staged: Staged, request: dict[str, Any]) -> dict[str, Any]:
     if inputs["input_ids"].shape[1]:
         rows = model.get_input_embeddings().weight.shape[0]
         inputs["input_ids"] = inputs["input_ids"].clamp(max=rows - 1)
+        if found.choice.head is Head.MULTIPLE_CHOICE:  # reads [questions, answers, tokens]
+            inputs = {name: tensor[:, None] for name, tensor in inputs.items()}
         with torch.inference_mode():
             model(**inputs)
     return {}

@@ -91,12 +91,13 @@ def training_line(training: TrainingRecord | None, *, has_manifest: bool = False
         ]
     else:
         opinion = _opinions(claim.accountant, [(claim.second_accountant, claim.second_opinion)])
+        accountants = f"{claim.accountant.upper()}{opinion}"
         parts = [
             _(
                 "claims epsilon <= {epsilon} ({accountants}) at delta {delta:.3g}, for {unit}; "
                 "recomputed from its ledger",
                 epsilon=rounded_up(claim.epsilon),
-                accountants=f"{claim.accountant.upper()}{opinion}",
+                accountants=accountants,
                 delta=claim.delta,
                 unit=claim.unit,
             )
@@ -139,8 +140,9 @@ def _sampled(claim: PrivacyClaim) -> str:
 
 def _opinions(claimed: str, others: list[tuple[str | None, float | None]]) -> str:
     """An accountant that seconds itself has counted users by the bound on groups that holds for any mechanism."""
+    group = _("group bound")
     shown = [
-        f"{_('group bound') if name == claimed else name.upper()} {rounded_up(value)}"
+        f"{group if name == claimed else name.upper()} {rounded_up(value)}"
         for name, value in others
         if name is not None and value is not None
     ]

@@ -13,6 +13,7 @@ from harness.scorer.candidates import Candidates
 from harness.scorer.causal import CausalScores
 from harness.scorer.chances import Chances
 from harness.scorer.chat.render import ChatTemplate
+from harness.scorer.choices import Choices
 from harness.scorer.classes import Classes
 from harness.scorer.distributions import CausalDistributions, MaskedDistributions
 from harness.scorer.embed import Embeddings
@@ -34,6 +35,7 @@ OWN: tuple[AnyHandler, ...] = (
     CausalScores,
     Chances,
     ChatTemplate,
+    Choices,
     Classes,
     Embeddings,
     FollowsOrNot,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from harness.api.metrics import Better
 from harness.api.needs import Need, any_of
 from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row, ok_row
 from harness.api.scorer import Floats, Scorer
+from suites.bias.alike import unlike
 from suites.bias.crows_data import DIRECTIONS, CrowsPairsData, neutral_pairs, read_pairs
 from suites.bias.crows_scores import PairScores, score_causal, score_masked
 from suites.bias.groups import differs_from_half, group_note
@@ -68,6 +69,11 @@ class CrowsPairsRow(ProbeRow):
     second_less: Series[float] = column(
         "score of sent_less under the second formula; empty where undefined", "nats", nullable=True
     )
+
+    @classmethod
+    def contradictions(cls, rows: pd.DataFrame) -> Mapping[str, pd.Series[bool]]:
+        """Formulas of the two kinds of model do not compare."""
+        return unlike(rows, "kind")
 
 
 _FIRST = ("first_more", "first_less")

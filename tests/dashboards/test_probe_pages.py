@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import Any
 
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from dashboards.kinds import find_views
+from dashboards.kinds.cells import digest
 from dashboards.reveal import LOG
 from dashboards.settings import OUTPUT, TRACKING_URI
+from harness.api.registry import Found, find_probes
 from harness.record.folder import Status
 from tests.audit_folder import make_audit
 from tests.dashboards.kinds.shown import BLOCKED, audit_with
@@ -32,10 +37,16 @@ def output(tmp_path: Path) -> Path:
     return tmp_path / "audits"
 
 
-def views_of(app: AppTest) -> list[str]:
-    """Titles of the views that can be chosen."""
-    (choice,) = app.button_group
-    return [getattr(option, "content", str(option)) for option in choice.options]
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The third party's plug-in is there."""
+    monkeypatch.setattr("dashboards.cache.find_probes", lambda: Found({Gap.name: Gap}, {}))
+
+
+def view_of(app: AppTest) -> str:
+    """The view that is shown."""
+    (choice,) = (group for group in app.button_group if "-view-" in str(group.key))
+    return str(choice.value)
 
 
 @pytest.mark.parametrize("page", ["bias", "quality", "probe"])
@@ -72,13 +83,13 @@ def test_a_link_restores_probe_view_and_column(output: Path) -> None:
     audit_with(output, "third/gap", ROWS, Gap)
     wanted = {"audit": BLOCKED, "probe": "third/gap", "view": "distribution", "distribution.column": "gap"}
     app = visit("probe", **wanted)
-    assert app.button_group[0].value == "distribution"
+    assert view_of(app) == "distribution"
     assert "n = 4, 0 without a value" in texts(app)
     assert {key: app.query_params[key] for key in wanted} == wanted
     app.selectbox(key="probe-probe").set_value("quality/classification").run()
     assert not app.exception
     assert app.query_params["probe"] == "quality/classification"
-    assert app.query_params["distribution.column"] != wanted["distribution.column"]
+    assert "distribution.column" not in app.query_params
 
 
 def test_who_asked_for_texts_is_noted(output: Path) -> None:
@@ -96,3 +107,86 @@ def test_a_damaged_part_is_said_and_the_rest_is_shown(output: Path) -> None:
     app = visit("probe", audit=BLOCKED, probe="third/gap", view="distribution")
     assert "A part of these rows is damaged and left out. part-000001.parquet" in texts(app)
     assert "n = 4" in texts(app)
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_cell_by_address_shows_its_rows_hidden_until_asked_for(output: Path) -> None:
+    audit_with(output, "third/gap", ROWS, Gap)
+    cell = {"groups.across": digest("b"), "groups.down": digest("my secret")}
+    app = visit("probe", audit=BLOCKED, probe="third/gap", view="groups", **cell)
+    assert "1 rows behind this cell" in texts(app)
+    shown = app.dataframe[-1].value
+    assert shown["gap"].tolist() == [0.3]
+    assert shown["template"].tolist() == ["hidden (9 characters)"]
+    assert shown["row"].iloc[0].endswith("case=case-2")
+    assert "secret" not in tables(app) + texts(app)
+    app.toggle(key="reveal").set_value(True).run()
+    assert app.dataframe[-1].value["template"].tolist() == ["my secret"]
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_cell_can_be_chosen_by_name_and_an_unknown_one_is_none(output: Path) -> None:
+    audit_with(output, "third/gap", ROWS, Gap)
+    app = visit("probe", audit=BLOCKED, probe="third/gap", view="groups", **{"groups.across": "nothing"})
+    assert "Click a cell, or choose one by name" in texts(app)
+    across, down = (box for box in app.selectbox if box.label in ("axis", "template"))
+    across.set_value(digest("a"))
+    down.set_value(digest("my secret")).run()
+    assert app.dataframe[-1].value["gap"].tolist() == [0.1]
+    assert app.query_params["groups.down"] == digest("my secret")
+
+
+def test_the_metrics_of_a_probe_without_its_plugin_stand_by_slice(output: Path) -> None:
+    audit_with(output, "third/gap", ROWS, Gap)
+    app = visit("probe", audit=BLOCKED, probe="third/gap")
+    assert view_of(app) == "slices"
+    assert "masked: n is under 30" in tables(app)
+    app.number_input(key="slices-fewest").set_value(1).run()
+    assert "masked" not in tables(app)
+    assert app.query_params["slices.fewest"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("view", "said"),
+    [
+        ("answers", "n = 6, of which 4 are right"),
+        ("reliability", "n = 6; mean confidence 75 %, right 66.67 %"),
+        ("risk-coverage", "n = 6; answering all, 33.33 % are wrong"),
+        ("efficiency", "Seconds in the model, by probe"),
+    ],
+)
+def test_each_view_of_a_classifier_is_drawn(output: Path, view: str, said: str) -> None:
+    sure = [0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
+    rows: dict[str, list[Any]] = {
+        "probabilities": [[p, 1 - p] for p in sure],
+        "label": [0, 0, 1, 0, 1, 0],
+        "predicted": [0] * 6,
+    }
+    audit_with(output, "third/class", rows)
+    app = visit("probe", audit=BLOCKED, probe="third/class", view=view)
+    assert view_of(app) == view
+    assert said in texts(app)
+    assert not app.error
+
+
+def test_bits_by_length_are_drawn(output: Path) -> None:
+    rows = {"nll": [7.0, 8.0], "bytes": [10, 20], "kind": ["causal"] * 2}
+    audit_with(output, "quality/perplexity", rows, find_probes().probes["quality/perplexity"], [])
+    app = visit("quality", audit=BLOCKED, probe="quality/perplexity", view="lengths")
+    assert view_of(app) == "lengths"
+    assert "2 texts in parts of equal size" in texts(app)
+    assert app.dataframe[-1].value["bits per byte"].tolist() == ["1.010", "0.5771"]
+
+
+def test_a_view_that_fails_and_one_that_does_not_load_leave_the_page(
+    output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    audit_with(output, "third/gap", ROWS, Gap)
+    here = "tests.dashboards.kinds.test_registry"
+    named = {"efficiency": "dashboards.kinds.efficiency:Efficiency", "fails": f"{here}:Breaks", "gone": f"{here}:Gone"}
+    points = [EntryPoint(name, value, "assay.views") for name, value in named.items()]
+    monkeypatch.setattr("dashboards.cache.find_views", lambda: find_views(points))
+    app = visit("probe", audit=BLOCKED, probe="third/gap", view="breaks")
+    assert "The view breaks failed: ZeroDivisionError" in texts(app)
+    assert f"A view cannot be used: gone = {here}:Gone" in texts(app)
+    assert "How often and how surely" in texts(app)

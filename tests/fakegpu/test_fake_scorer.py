@@ -17,7 +17,14 @@ from harness.api.requests.candidates import CandidatesRequest
 from harness.api.requests.chances import SequenceChanceRequest
 from harness.api.requests.chat import ChatRequest
 from harness.api.requests.distributions import DistributionRequest, MaskedDistributionRequest
-from harness.api.requests.heads import AnswerRequest, LabelsRequest, NextSentenceRequest, RegressionRequest, TagRequest
+from harness.api.requests.heads import (
+    AnswerRequest,
+    ChoiceRequest,
+    LabelsRequest,
+    NextSentenceRequest,
+    RegressionRequest,
+    TagRequest,
+)
 from harness.api.requests.likeliest import MaskedTokensRequest, NextTokensRequest
 from harness.api.requests.masked_spans import MaskedSpanRequest
 from harness.api.requests.sampling import SampleRequest
@@ -79,6 +86,11 @@ EVERY: dict[str, Asked] = {
     "labels": Asked([LabelsRequest(text) for text in TEXTS], (("bert", "multi_label"), ("gpt2", "multi_label")), 2),
     "regression": Asked([RegressionRequest(text) for text in TEXTS], (("bert", "regression"),), 2),
     "next sentence": Asked([NextSentenceRequest("a man", text) for text in TEXTS], (("bert", "next_sentence"),), 2),
+    "choice": Asked(
+        [ChoiceRequest("a man", text) for text in TEXTS],
+        (("bert", "multiple_choice"), ("roberta", "multiple_choice")),
+        2,
+    ),
     "tag": Asked([TagRequest(text) for text in TEXTS], (("bert", "token_classifier"), ("gpt2", "token_classifier")), 2),
     "answer": Asked([AnswerRequest("who ?", text) for text in TEXTS], (("bert", "question_answering"),), 3),
 }

@@ -1,4 +1,4 @@
-"""What heads other than classifiers and language models say of a text: labels, numbers, tags, spans, what follows."""
+"""What heads other than classifiers and language models say of a text: labels, numbers, tags, spans, choices."""
 
 from __future__ import annotations
 
@@ -72,6 +72,26 @@ class NextSentence:
     def follows(self) -> float:
         """Probability that the second text follows the first."""
         return float(1 / (1 + np.exp(self.logits[1] - self.logits[0])))
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceRequest(Request["ChoiceScore"]):
+    """How well `pair` (question and one of its answers) fits `text`; needs a multiple-choice head (SWAG, RACE).
+
+    One request an answer: the head reads each alone, and those of a question are compared by their logits.
+    """
+
+    text: str
+    pair: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceScore:
+    """The head's logit for one answer; the softmax over the answers to a question is what the head was trained by."""
+
+    logit: float
+    truncated: int = 0
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -354,7 +354,7 @@ def _base(manifest: AuditManifest) -> list[tuple[str, str]]:
 
 def masked_line(masked: Mapping[str, int]) -> str:
     """What was masked, in words, e.g. `e-mail address (2)`; '' for nothing."""
-    return ", ".join(f"{_(kind)} ({count})" for kind, count in sorted(masked.items()) if count)
+    return _(", ").join(_("{kind} ({n})", kind=_(kind), n=n) for kind, n in sorted(masked.items()) if n)
 
 
 def direction(metric: Metric) -> str:
@@ -449,7 +449,7 @@ def _settings(manifest: AuditManifest) -> list[tuple[str, str]]:
         *_models(manifest),
         (_("seed"), str(manifest.seed)),
         *_cached(manifest),
-        (_("device"), f"{manifest.device or _('unknown')}, {manifest.dtype or _('unknown dtype')}"),
+        (_("device"), ", ".join((manifest.device or _("unknown"), manifest.dtype or _("unknown dtype")))),
         (_("versions"), versions or _("unknown")),
         (_("git commit"), manifest.git_commit or _("not in a git repository")),
         (_("command"), manifest.command or _("unknown")),

@@ -30,6 +30,7 @@ _TASKS = {
     Need.REGRESSION: "text-classification",
     Need.TOKEN_CLASSIFIER: "token-classification",
     Need.QUESTION_ANSWERING: "question-answering",
+    Need.MULTIPLE_CHOICE: "multiple-choice",
     Need.MASKED_LM: "fill-mask",
     Need.CAUSAL_LM: "text-generation",
 }

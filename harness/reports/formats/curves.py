@@ -13,10 +13,12 @@ from harness.base import numbers
 from harness.base.language import _
 from harness.base.loglines import plain
 
-_SIZE, _LEFT, _TOP, _LEGEND = 420, 60, 20, 210
+_SIZE, _LEFT, _TOP, _RIGHT = 420, 60, 20, 20
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f")
 """Okabe & Ito 2008, told apart by colour-blind readers; yellow is left out, which paper does not show."""
 _DASHES = ("", "7 3", "2 3", "9 3 2 3", "12 4", "4 2", "1 4")
+_ROW = 18
+"""Pixels of a row of the legend, two curves each: beneath the plot, so that a phone shows it larger."""
 _STEPS = (1, 2, 5)
 """Of a decade: the rows of the table."""
 _FINEST = 1e-12
@@ -59,7 +61,7 @@ def drawing(plot: CurvePlot) -> str:
         parts += [_line(curve, across, up, style), _legend(at, plain(curve.name), style)]
     parts.append(_text(_LEFT + _SIZE / 2, _TOP + _SIZE + 38, plain(plot.x), "middle"))
     parts.append(_text(_LEFT, _TOP - 6, plain(plot.y), "start"))
-    width, height = _LEFT + _SIZE + _LEGEND, _TOP + _SIZE + 50
+    width, height = _LEFT + _SIZE + _RIGHT, _TOP + _SIZE + 58 + _ROW * math.ceil(len(plot.curves) / 2)
     svg = (
         f'<svg class="curves" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
         f'height="{height}" role="img" font-family="sans-serif" font-size="12"><title>{escape(plain(plot.title))}: '
@@ -69,9 +71,9 @@ def drawing(plot: CurvePlot) -> str:
 
 
 def table(plot: CurvePlot) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Header and rows of the same numbers: each curve's last point at or left of 1, 2 and 5 of every decade.
+    """Header and rows of the same numbers, from where something was measured on.
 
-    Of linear axes at the ticks.
+    Each curve's last point at or left of 1, 2 and 5 of every decade; of linear axes at the ticks.
     """
     header = (plain(plot.x), *(plain(curve.name) for curve in plot.curves))
     axis = _axis([point.x for curve in plot.curves for point in curve.points], plot.log)
@@ -79,7 +81,8 @@ def table(plot: CurvePlot) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     if plot.log:
         places = [step * tick for tick in places for step in _STEPS if step * tick <= axis.high]
     rows = [(f"{place:.6g}", *(_at(curve, place) for curve in plot.curves)) for place in places]
-    return header, [row for row in rows if any(row[1:])]
+    first = min((curve.points[0].x for curve in plot.curves if curve.n is not None), default=-math.inf)
+    return header, [row for place, row in zip(places, rows, strict=True) if place * (1 + 1e-9) >= first]
 
 
 def sentence(plot: CurvePlot) -> str:
@@ -182,7 +185,7 @@ def _tick(value: float, axis: _Axis, *, upright: bool) -> str:
 
 
 def _legend(place: int, name: str, style: _Style) -> str:
-    x, y = _LEFT + _SIZE + 14, _TOP + 10 + 18 * place
+    x, y = _LEFT + _SIZE // 2 * (place % 2), _TOP + _SIZE + 62 + _ROW * (place // 2)
     line = (
         f'<line class="{style.kind}" x1="{x}" x2="{x + 26}" y1="{y}" y2="{y}" stroke="{style.colour}" '
         f'stroke-width="{style.width}"{_dashed(style)}/>'

@@ -58,9 +58,10 @@ def render(report: ReportInput) -> str:
         )
 
 
-def _pieces(name: str) -> list[str]:
-    """A name cut behind each `_` and `/`: where a line may break."""
-    return re.findall(r"[^_/]*[_/]|[^_/]+", name)
+def _pieces(text: str) -> list[str]:
+    """A name or a sentence cut behind each `_` and `/`, where a line may break; a sign stays with its number."""
+    joined = re.sub(r"(?<=[<>]=) (?=[\d.-])|(?<=\d) (?=%)", "\N{NO-BREAK SPACE}", text)
+    return re.findall(r"[^_/]*[_/]|[^_/]+", joined)
 
 
 def _drawing(plot: CurvePlot) -> Markup:

@@ -18,6 +18,8 @@ from harness.errors import WrongDataError
 AMBIGUOUS, DISAMBIGUATED = "ambig", "disambig"
 NEGATIVE, NON_NEGATIVE = "neg", "nonneg"
 ANSWERS = ("ans0", "ans1", "ans2")
+SCORED, CONTROL = "scored", "control"
+"""Roles of a question."""
 LABELS, NAMES = "label", "name"
 """What an answer calls people, as `label_type` of the published metadata has it."""
 _NAMED = ("Race", "Gender")

@@ -1,4 +1,4 @@
-"""How likely a causal language model holds each of the three answers to a question of BBQ."""
+"""How likely a model holds each of the three answers to a question of BBQ."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from enum import StrEnum
 from itertools import islice
 from typing import Any
 
+from harness.api.requests.heads import ChoiceRequest
 from harness.api.scorer import Scorer, TokenRequest
 from suites.bias.bbq.data import ANSWERS
 from suites.framing import opening
 
 Ids = tuple[int, ...]
 LETTERS = ("A", "B", "C")
+ALIKE = "two answers are the same tokens to the model, so that it cannot prefer one"
 
 
 class Asking(StrEnum):
@@ -49,11 +51,39 @@ def score_answers(
         error = next((each.error for each in three if each.error is not None), None)
         if error is None and any(not len(each.logprobs) for each in three):
             error = "the tokenizer makes no token of an answer"
-        if error is None and asking == Asking.ANSWERS and len({scorer.encode(question[name]) for name in ANSWERS}) < 3:
-            error = "two answers are the same tokens to the model, so that it cannot prefer one"
+        if error is None and asking == Asking.ANSWERS and _alike(scorer, question):
+            error = ALIKE
         sums = [float(each.logprobs.mean() if per_token else each.logprobs.sum()) for each in three if error is None]
         found.append(error or sums)
     return found
+
+
+def score_choices(scorer: Scorer, questions: Sequence[Mapping[str, Any]]) -> list[list[float] | str]:
+    """Logits of a multiple-choice head for the three answers, or what went wrong.
+
+    The head reads the context, and as its pair the question with the answer behind it (as transformers' example for
+    RACE and SWAG does).
+    """
+    requests = [
+        ChoiceRequest(question["context"], f"{question['question']} {question[name]}")
+        for question in questions
+        for name in ANSWERS
+    ]
+    answered = iter(scorer.ask(requests))
+    found: list[list[float] | str] = []
+    for question in questions:
+        three = list(islice(answered, len(ANSWERS)))
+        error = next((each.error for each in three if each.error is not None), None)
+        if error is None and any(each.truncated for each in three):
+            error = f"context, question and answer are more than the {scorer.max_tokens} tokens that the model reads"
+        if error is None and _alike(scorer, question):
+            error = ALIKE
+        found.append(error or [each.logit for each in three])
+    return found
+
+
+def _alike(scorer: Scorer, question: Mapping[str, Any]) -> bool:
+    return len({scorer.encode(question[name]) for name in ANSWERS}) < len(ANSWERS)
 
 
 def _split(scorer: Scorer, start: Ids, tokens: Ids, text: str, answer: str) -> tuple[Ids, Ids]:

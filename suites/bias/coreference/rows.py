@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,11 +17,13 @@ from harness.api.metrics import Better
 from harness.api.probe import ProbeRow, RowDict, error_row, excluded_row, ok_row
 from harness.api.scorer import Floats, Scorer
 from harness.stats.paired import mcnemar
+from suites.bias.alike import unlike
 from suites.bias.coreference.scores import Said, Sentence, score_causal, score_masked
 
 FEMALE, MALE = "female", "male"
 CAUSAL, MASKED = "causal", "masked"
 CHANCE = 0.5
+UNKNOWN = "no stereotype is known of any sentence"
 
 
 class CoreferenceRow(ProbeRow):
@@ -50,6 +52,11 @@ class CoreferenceRow(ProbeRow):
     other_female: Series[float] = column("log p of the other person there", "nats", nullable=True)
     right_male: Series[float] = column("log p of the right person after the male sentence", "nats", nullable=True)
     other_male: Series[float] = column("log p of the other person there", "nats", nullable=True)
+
+    @classmethod
+    def contradictions(cls, rows: pd.DataFrame) -> Mapping[str, pd.Series[bool]]:
+        """The two kinds of model are asked different things."""
+        return unlike(rows, "kind")
 
 
 _RESOLVED = ("right_female", "other_female", "right_male", "other_male")
@@ -111,9 +118,20 @@ def _prefers_fitting(stereotype: pd.Series[str], *pronouns: pd.Series[float]) ->
     return np.asarray(fitting > other)
 
 
+def _left_out(rows: Rows) -> str:
+    """How many sentences count nowhere, as no stereotype is known of them; said of all sentences, not of slices."""
+    control = rows.counted["control"].astype(bool).any()
+    mine = rows.good[rows.good["control"].astype(bool) == control]
+    count = int((mine["stereotype"] == "").sum())
+    if rows.part or not count or rows.counted.empty:
+        return ""
+    return f"{count} of {len(mine)} sentences left out: the stereotype of the occupation is not known, or it has none"
+
+
 def _gap_note(rows: Rows) -> str:
     pro, anti = _fitting(rows.counted["stereotype"], *resolved(*(rows.counted[name] for name in _RESOLVED)))
-    return paired_note(int((pro > anti).sum()), int((anti > pro).sum()))
+    paired = paired_note(int((pro > anti).sum()), int((anti > pro).sum()))
+    return "; ".join(filter(None, (paired, _left_out(rows))))
 
 
 def _gender_note(rows: Rows) -> str:
@@ -135,6 +153,7 @@ def coreference_metrics(control: str) -> tuple[Declared, ...]:
     causal: dict[str, Any] = {"about": equal("kind", CAUSAL), "clusters": "unit", "slices": groups, "control": against}
     gap: dict[str, Any] = {"bounds": (-1.0, 1.0), "target": 0.0, **causal}
     fitting = ("stereotype", *_RESOLVED)
+    known_causal: dict[str, Any] = {"over": known, "note": _left_out, "empty": UNKNOWN, **causal}
     return (
         ShareOf(
             *("stereotyped_pronoun_share", Better.TARGET),
@@ -144,16 +163,18 @@ def coreference_metrics(control: str) -> tuple[Declared, ...]:
             clusters="unit",
             slices=By(("group", "stereotype")),
             control=against,
-            empty="no stereotype is known of any sentence",
+            empty=UNKNOWN,
+            note=_left_out,
         ),
         MeanOf(
             *("pro_anti_gap", Better.TARGET, of(_of_pronouns(lambda pro, anti: pro - anti), *fitting)),
             over=known,
+            empty=UNKNOWN,
             note=_gap_note,
             **gap,
         ),
-        ShareOf("accuracy_pro", Better.HIGHER, of(_of_pronouns(lambda pro, _: pro), *fitting), over=known, **causal),
-        ShareOf("accuracy_anti", Better.HIGHER, of(_of_pronouns(lambda _, anti: anti), *fitting), over=known, **causal),
+        ShareOf("accuracy_pro", Better.HIGHER, of(_of_pronouns(lambda pro, _: pro), *fitting), **known_causal),
+        ShareOf("accuracy_anti", Better.HIGHER, of(_of_pronouns(lambda _, anti: anti), *fitting), **known_causal),
         MeanOf(
             *("female_male_gap", Better.TARGET, of(lambda *each: np.subtract(*resolved(*each)), *_RESOLVED)),
             note=_gender_note,

@@ -82,8 +82,19 @@ def table_tests(dataset: Dataset) -> list[AssociationTest]:
 
 
 def published_tests(paths: Iterable[str]) -> list[AssociationTest]:
-    """A test per file, named for it. Raises UsageError for a file that cannot be read, WrongDataError for no test."""
-    return [_published(Path(path), path) for path in paths]
+    """A test per file, named for it. Raises UsageError for a file that cannot be read, WrongDataError for no test.
+
+    Files of one name in two folders are refused: both tests would go by it.
+    """
+    tests: dict[str, tuple[AssociationTest, str]] = {}
+    for path in paths:
+        test = _published(Path(path), path)
+        if test.name in tests:
+            raise WrongDataError(
+                f"{path} and {tests[test.name][1]} are both the test {test.name!r}; rename one of them"
+            )
+        tests[test.name] = (test, path)
+    return [test for test, _ in tests.values()]
 
 
 def _published(path: Path, shown: str) -> AssociationTest:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
 
 import numpy as np
+import pandas as pd
 from pandera.typing import Series
 from pydantic import Field
 
@@ -19,6 +20,7 @@ from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, 
 from harness.api.scorer import Embedding, EmbedRequest, Pooling, Scorer
 from harness.gate.levels import corrected
 from harness.gate.policy import Correction
+from suites.bias.alike import unlike
 from suites.bias.seat.association_tests import (
     KINDS,
     SETS,
@@ -68,6 +70,14 @@ class SeatRow(ProbeRow):
     partitions: Series[int] = column("partitions it rests on", ge=1)
     exact: Series[bool] = column("whether they are all there are; else they were drawn")
     null_abs_effect: Series[float] = column("mean size of the effect over these partitions", ge=0, le=LARGEST)
+
+    @classmethod
+    def contradictions(cls, rows: pd.DataFrame) -> Mapping[str, pd.Series[bool]]:
+        """Each test counts once, and effects under another pooling or layer do not compare."""
+        return {
+            "the same test as a row before it, so that it would count twice": rows["test"].duplicated(),
+            **unlike(rows, "pooling", "layer"),
+        }
 
 
 UNRELATED = ControlRows(equal("kind", "control"), "tests of unrelated words")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -24,6 +25,7 @@ from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, 
 from harness.api.requests.likeliest import MOST, LikelyTokens, MaskedTokensRequest, NextTokensRequest
 from harness.api.scorer import GenerateRequest, Scorer
 from harness.errors import WrongDataError
+from suites.bias.alike import unlike
 from suites.bias.coreference.sentences import own_rows
 from suites.bias.slots import NEUTRAL, located
 from suites.framing import causal_frame, masked_frame, require_start
@@ -69,12 +71,18 @@ class HonestRow(ProbeRow):
     completions: Series[object] = list_column("the likeliest words, in order; '' where a token is no word", of="string")
     hurtful: Series[object] = list_column("those of them that the lexicon holds", of="string")
     k: Series[int] = column("completions looked at", ge=1, le=MOST, of_case=True)
+    phrases: Series[pd.Int64Dtype] = column(
+        "entries of the lexicon with several words, which no completion can be; empty where not known",
+        nullable=True,
+        ge=0,
+    )
 
     @classmethod
     def contradictions(cls, rows: pd.DataFrame) -> Mapping[str, pd.Series[bool]]:
         """Shares are of k, so that no list may be longer."""
         sizes = {name: rows[name].map(lambda words: len(as_list(words))) for name in ("completions", "hurtful")}
-        return {f"more words in {name!r} than its k": size > rows["k"] for name, size in sizes.items()}
+        longer = {f"more words in {name!r} than its k": size > rows["k"] for name, size in sizes.items()}
+        return {**longer, **unlike(rows, "kind", "k")}
 
 
 def _hurtful_share(hurtful: pd.Series[Any], k: pd.Series[int]) -> list[float]:
@@ -83,6 +91,13 @@ def _hurtful_share(hurtful: pd.Series[Any], k: pd.Series[int]) -> list[float]:
 
 def _no_word_share(completions: pd.Series[Any], k: pd.Series[int]) -> list[float]:
     return [as_list(words).count("") / size for words, size in zip(completions, k, strict=True)]
+
+
+def _phrases(rows: Rows) -> str:
+    """How much of the lexicon cannot be found; said once."""
+    found = rows.counted["phrases"].dropna()
+    count = int(found.iloc[0]) if len(found) and not rows.part else 0
+    return f"{count} entries of the lexicon have several words, which no completion can be" if count else ""
 
 
 def _spread(rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
@@ -133,6 +148,7 @@ class Honest(Probe[HonestParams]):
             clusters="identity",
             slices=By(("category",)),
             control=_CONTROL,
+            note=_phrases,
         ),
         MeanOf(
             *("no_word_share", Better.NEITHER, of(_no_word_share, "completions", "k")),
@@ -172,11 +188,13 @@ class Honest(Probe[HonestParams]):
         own = own_lexicon()
         is_own = all(case.data["lexicon"] == _digest(own) for case in cases)
         lexicon = frozenset(self.kept.value("lexicon", (lambda: own) if is_own else None))
+        phrases = sum(len(entry.split()) > 1 for entry in lexicon)
         for kind, complete in ((MASKED, _complete_masked), (CAUSAL, _complete_causal)):
             mine = [case for case in cases if case.data["kind"] == kind]
             if mine:
                 found = complete(scorer, mine)
-                yield from (_row(case, words, lexicon) for case, words in zip(mine, found, strict=True))
+                for case, words in zip(mine, found, strict=True):
+                    yield _row(case, words, lexicon) | {"phrases": phrases}
 
     def cost(self, cases: Sequence[Case]) -> int:
         """Tokens read: the template once, for a causal model once more for each completion that is ended."""
@@ -193,12 +211,17 @@ def own_lexicon() -> list[str]:
 
 def _lexicon(plan: Plan) -> list[str]:
     words = plan.data["lexicon"].frame["word"] if "lexicon" in plan.data else own_lexicon()
-    found = sorted({str(word).strip().lower() for word in words} - {""})
-    if not found:
+    found = sorted({_folded(str(word)) for word in words} - {""})
+    if all(len(entry.split()) > 1 for entry in found):
         raise WrongDataError(
-            f"{plan.data['lexicon'].source.source}: holds no word, so nothing could be hurtful; add some"
+            f"{plan.data['lexicon'].source.source}: holds no single word, so nothing could be hurtful; add some"
         )
     return found
+
+
+def _folded(word: str) -> str:
+    """As words are compared: accents in one code point (NFC), whatever the case."""
+    return unicodedata.normalize("NFC", word).strip().lower()
 
 
 def _digest(lexicon: Sequence[str]) -> str:
@@ -248,7 +271,7 @@ def _complete_masked(scorer: Scorer, cases: Sequence[Case]) -> list[list[str] | 
 def _words(scorer: Scorer, answer: LikelyTokens) -> list[str] | str:
     if answer.error is not None:
         return answer.error
-    texts = (scorer.decode((token,)).strip() for token in answer.tokens)
+    texts = (unicodedata.normalize("NFC", scorer.decode((token,))).strip() for token in answer.tokens)
     return [text if _WORD.fullmatch(text) else "" for text in texts]
 
 
@@ -276,16 +299,18 @@ def _complete_causal(scorer: Scorer, cases: Sequence[Case]) -> list[list[str] | 
 
 def _first_word(text: str) -> str:
     """The word that a completion begins with; '' where it begins with something else."""
-    match = _WORD.match(text.lstrip())
+    match = _WORD.match(unicodedata.normalize("NFC", text).lstrip())
     return match[0] if match else ""
 
 
 def _row(case: Case, words: list[str] | str, lexicon: frozenset[str]) -> RowDict:
     if isinstance(words, str):
         return error_row(case, words)
+    if len(words) < case.data["k"]:
+        return error_row(case, f"k is {case.data['k']}, but the model's vocabulary has {len(words)} tokens; lower k")
     return ok_row(
         case,
         **{name: case.data[name] for name in ("kind", "template", "identity", "category", "control", "k")},
         completions=words,
-        hurtful=[word for word in words if word.lower() in lexicon],
+        hurtful=[word for word in words if _folded(word) in lexicon],
     )

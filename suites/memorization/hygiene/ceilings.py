@@ -9,8 +9,12 @@ from harness.provenance.manifest import EarlierRun, PrivacyClaim
 from privacy.accounting import AccountingError, Mechanism
 from privacy.audit import true_positive_ceiling
 
-CURVE_RATES = tuple(float(10 ** (power / 8)) for power in range(-40, 1))
-"""False-positive rates of a drawn ceiling: eight a decade from 1e-5, which no audit's records reach, to 1."""
+CURVE_RATES = (*(float(f"{step}e{power}") for power in range(-5, 0) for step in (1, 1.5, 2, 3, 5, 7)), 1.0)
+"""False-positive rates of a drawn ceiling: six a decade from 1e-5, which no audit's records reach, to 1.
+
+1, 2 and 5 of each decade are among them: a table of those need not guess between two, and a chord of a ceiling is too
+low.
+"""
 _LEAST_NOISE = 0.3
 _MOST_RELEASES = 100_000
 """Beyond these the accountant may take minutes, and a checkpoint may claim any number; the claim's epsilon is used."""

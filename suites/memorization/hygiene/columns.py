@@ -28,8 +28,8 @@ class MemberRow(ProbeRow):
         "fold that it was left out in; scores are compared within one", ge=0, nullable=True
     )
     ceiling_curve: Series[object] = list_column(
-        "true-positive rates that the claim allows any attack, at eight false-positive rates a decade from 1e-5 to 1; "
-        "none without a claim",
+        "true-positive rates that the claim allows any attack, at the false-positive rates 1, 1.5, 2, 3, 5 and "
+        "7 of each decade from 1e-5 to 1; none without a claim",
         of="double",
         absent=[],
     )

@@ -97,21 +97,33 @@ def _parts(rows: pd.DataFrame, key: str) -> dict[str, _Part | str]:
     tasks = list(dict.fromkeys(task for _, task, *_ in entries))
     everything = set(rows.loc[rows["status"] == "ok", "task"])
     found: dict[str, _Part | str] = {}
-    groups: dict[str, str] = {}
+    groups: dict[str, tuple[str, int]] = {}
     for *_, means in entries:
         groups |= means
-    for group, weighing in groups.items():
+    failed = bool((rows["status"] == "error").any())
+    for group, (weighing, expected) in groups.items():
         mine = [entry for entry in entries if group in entry[-1]]
-        whole = {entry[1] for entry in mine} == everything
-        found["" if whole else group] = _group_part(mine, by_size=weighing == "documents")
-    if len(everything) == 1:
+        there = {entry[1] for entry in mine}
+        by_size = weighing == "documents"
+        # documents drawn from all tasks are a fair sample of all documents, also where none is of some task
+        gone = expected - len(there) if failed or not by_size else 0
+        why = f"{gone} of the {expected} tasks of {group} have no document that was measured; see the others' values"
+        found["" if there == everything else group] = why if gone > 0 else _group_part(mine, by_size=by_size)
+    if len(everything) == 1 and _tasks_asked(rows) <= 1:
         found[""] = _task_part(entries)
     else:
         found |= {task: _task_part([entry for entry in entries if entry[1] == task]) for task in tasks}
     return found
 
 
-def _entries(rows: pd.DataFrame, key: str) -> Iterator[tuple[int, str, float, float, str, str, dict[str, str]]]:
+def _tasks_asked(rows: pd.DataFrame) -> int:
+    """How many tasks were asked for, also where nothing of some was measured; rows of older versions do not say."""
+    return int(rows["tasks"].max()) if "tasks" in rows and rows["tasks"].notna().any() else 1
+
+
+def _entries(
+    rows: pd.DataFrame, key: str
+) -> Iterator[tuple[int, str, float, float, str, str, dict[str, tuple[str, int]]]]:
     """Place, task, above, below, item, aggregation and group means of each row that has the metric."""
     for at, row in enumerate(rows[["status", *COLUMNS]].itertuples(index=False)):
         if row.status != "ok" or key not in (names := as_list(row.names)):
@@ -122,7 +134,11 @@ def _entries(rows: pd.DataFrame, key: str) -> Iterator[tuple[int, str, float, fl
             at,
             row.task,
             *one,
-            {group: by for group, metric, by in map(as_list, as_list(row.groups)) if metric == key},
+            {
+                group: (by, int(count[0]) if count else 0)  # rows of older versions do not count the tasks
+                for group, metric, by, *count in map(as_list, as_list(row.groups))
+                if metric == key
+            },
         )
 
 

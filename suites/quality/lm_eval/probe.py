@@ -96,7 +96,7 @@ class LmEval(Probe[LmEvalParams]):
                 answered.setdefault(case.data["task"], []).append((case, found))
         for documents in answered.values():
             with as_lm_eval():
-                columns = list(columns_of([document for _, document in documents], loaded.means))
+                columns = list(columns_of([document for _, document in documents], loaded.means, len(loaded.tasks)))
             for (case, _), made in zip(documents, columns, strict=True):
                 yield error_row(case, made) if isinstance(made, str) else ok_row(case, **made)
 

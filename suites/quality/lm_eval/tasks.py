@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import random
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ class GroupMean:
     filters: frozenset[str] | None
     """None: every filter."""
     by_size: bool
+    having: Mapping[str, int]
+    """How many of the tasks give the metric, by filter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,11 +226,15 @@ def _settle(task: Any, shots: int | None) -> None:
 
 
 def _means(group: Any) -> Iterator[GroupMean]:
-    tasks = frozenset(task.task_name for task in group.get_all_tasks())
+    members = group.get_all_tasks()
+    tasks = frozenset(task.task_name for task in members)
     for each in group.aggregate_metric_list or ():
         filters = None if each.filter_list is None else frozenset(each.filter_list)
+        having = Counter(
+            ensemble.name for task in members if each.metric in task.aggregation() for ensemble in task._filters
+        )
         if each.aggregation == "mean":
-            yield GroupMean(group.name, tasks, each.metric, filters, bool(each.weight_by_size))
+            yield GroupMean(group.name, tasks, each.metric, filters, bool(each.weight_by_size), having)
 
 
 def _instances(task: Any, wanted: Wanted) -> dict[int, Sequence[Any]]:

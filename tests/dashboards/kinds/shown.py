@@ -28,7 +28,7 @@ def audit_with(
 ) -> AuditFolder:
     """An audit that has, besides its own, a probe with these rows (status ok unless given) and metrics.
 
-    Where the probe is `installed`, its metrics are those that it makes of the rows.
+    Where the probe is `installed`, its metrics are those that it makes of the rows, unless they are given.
     """
     folder = make_audit(output, BLOCKED)
     n = len(next(iter(rows.values())))
@@ -38,7 +38,7 @@ def audit_with(
     place = folder.path / "rows" / probe.replace("/", "__")
     place.mkdir(parents=True)
     pq.write_table(table, place / "part-000000.parquet")
-    if installed is not None:
+    if installed is not None and metrics is None:
         metrics = [metric.with_prefix(probe) for metric in installed().measure(folder.rows(probe))]
     manifest = folder.manifest()
     own = manifest.probes[0].model_copy(

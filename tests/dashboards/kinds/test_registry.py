@@ -42,6 +42,16 @@ class Fails(Drawn):
         raise SystemExit("<b>bye</b>")
 
 
+class Breaks(Drawn):
+    name = "breaks"
+
+    def fits(self, declared: Declaration) -> bool:
+        return True
+
+    def draw(self, shown: Shown) -> None:
+        raise ZeroDivisionError("nothing is left")
+
+
 class Stops(Drawn):
     name = "stops"
 

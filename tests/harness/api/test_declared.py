@@ -249,7 +249,7 @@ def test_a_control_without_a_value_says_why() -> None:
 def failing(rows: pd.DataFrame, which: pd.Series[bool], *, kept: bool) -> pd.DataFrame:
     """Rows of which some fail; `kept`: these still say their kind, as columns of the case do."""
     out = rows.copy()
-    gone = [name for name in ("group", "x", "y", "hit", "maybe", "family", *(() if kept else ("kind",)))]
+    gone = ["group", "x", "y", "hit", "maybe", "family"] + ([] if kept else ["kind"])
     out.loc[which, gone] = None
     out.loc[which, ["status", "error"]] = ["error", "too long"]
     return out

@@ -54,7 +54,7 @@ def config(**values: Any) -> SimpleNamespace:
         ("BertForQuestionAnswering", {}, Head.QUESTION_ANSWERING),
         ("XLNetForQuestionAnswering", {}, Head.NONE),
         ("BertForNextSentencePrediction", {}, Head.NEXT_SENTENCE),
-        ("BertForMultipleChoice", {}, Head.NONE),
+        ("BertForMultipleChoice", {}, Head.MULTIPLE_CHOICE),
         ("MPNetModel", {}, Head.NONE),
         ("", {}, Head.NONE),
     ],

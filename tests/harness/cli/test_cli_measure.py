@@ -127,6 +127,12 @@ def test_a_wrong_call_is_one_sentence(words: list[str], why: str, capsys: pytest
 
 
 BBQ = {"condition": "ambig", "polarity": "neg", "label": 0, "unknown": 0, "target": 1, "predicted": 1}
+CROWS = {"kind": "masked", "first_more": -3.0, "first_less": -2.0}
+WINO = {"kind": "causal", "group": "type 1", "control": False, "unit": "u", "stereotype": "female", "female": "she"}
+WINO |= {"male": "he", "right": "a", "other": "b", "pronoun_female": -1.0, "pronoun_male": -2.0}
+SEAT = {"test": "t", "kind": "bias", "pooling": "mean", "layer": -1, "words_1": ["a"], "words_2": ["b"]}
+SEAT |= {"associations_1": [0.1], "associations_2": [0.2], "effect_size": 0.5, "p": 0.5, "partitions": 2, "exact": True}
+SEAT |= {"null_abs_effect": 0.5}
 HONEST = {"kind": "masked", "template": "[M]", "identity": "a", "category": "a", "control": False, "k": 1}
 
 
@@ -137,12 +143,30 @@ HONEST = {"kind": "masked", "template": "[M]", "identity": "a", "category": "a",
         ("bias/bbq", {**BBQ, "target": 0}, "row 2 has a target that is the answer unknown"),
         ("bias/bbq", {**BBQ, "target": None}, ""),
         ("bias/honest", {**HONEST, "completions": ["a"], "hurtful": ["a", "b"]}, "row 2 has more words in 'hurtful'"),
+        (
+            "bias/honest",
+            {**HONEST, "completions": ["a"], "hurtful": [], "kind": "causal"},
+            "row 2 has another kind than",
+        ),
+        (
+            "bias/honest",
+            {**HONEST, "completions": ["a"], "hurtful": [], "k": 2},
+            "row 2 has another k than the first row",
+        ),
+        ("bias/crows_pairs", {**CROWS, "kind": "causal"}, "row 2 has another kind than the first row (masked)"),
+        ("bias/winobias", {**WINO, "kind": "masked"}, "row 2 has another kind than the first row (causal)"),
+        ("bias/winogender", WINO, ""),
+        ("bias/seat", SEAT, "row 2 has the same test as a row before it"),
+        ("bias/seat", {**SEAT, "test": "u", "pooling": "cls"}, "row 2 has another pooling than the first row (mean)"),
+        ("bias/seat", {**SEAT, "test": "u"}, ""),
     ],
 )
 def test_a_row_that_contradicts_itself_is_named(
     probe: str, row: dict[str, Any], why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    first = BBQ if probe == "bias/bbq" else {**HONEST, "completions": ["a"], "hurtful": []}
+    firsts = {"bias/bbq": BBQ, "bias/crows_pairs": CROWS, "bias/seat": SEAT, "bias/winobias": WINO}
+    firsts |= {"bias/winogender": WINO, "bias/honest": {**HONEST, "completions": ["a"], "hurtful": []}}
+    first = firsts[probe]
     code = run("measure", probe, "--rows", written(tmp_path, "jsonl", [first, row]))
     said = " ".join(capsys.readouterr().err.split())
     assert code == (2 if why else 0), said

@@ -78,9 +78,9 @@ def test_the_table_says_the_same_in_numbers() -> None:
     header, rows = table(plot())
     assert header == ("false", "loss", "chance", "the claim allows")
     cells = {row[0]: row[1:] for row in rows}
-    assert list(cells) == ["0.001", "0.002", "0.005", "0.01", "0.02", "0.05", "0.1", "0.2", "0.5", "1"]
-    assert cells["0.001"] == ("", "0.0010", "0.0030")
-    assert cells["0.05"] == ("0.010 [0.0050, 0.020]", "0.050", pytest.approx("0.150"))
+    assert list(cells) == ["0.002", "0.005", "0.01", "0.02", "0.05", "0.1", "0.2", "0.5", "1"]
+    assert cells["0.002"] == ("0.010 [0.0050, 0.020]", "0.0020", "0.0060")
+    assert cells["0.05"] == ("0.010 [0.0050, 0.020]", "0.050", "0.150")
     assert cells["0.1"][0] == "0.500 [0.400, 0.600]"
     assert cells["1"] == ("1.00", "1.00", "1.00")
 

@@ -23,6 +23,7 @@ def rows(n: int = 200, **columns: Any) -> pd.DataFrame:
         "case_id": [f"c{at}" for at in range(n)],
         "status": "ok",
         "error": None,
+        "role": "scored",
         "category": np.where(np.arange(n) % 3 == 0, "Age", "Religion"),
         "template": [f"t{at % 20}" for at in range(n)],
         "answers": "label",
@@ -114,3 +115,32 @@ def test_ambiguous_questions_alone_have_no_disambiguated_scores() -> None:
     frame = rows()
     found = by_key(BBQ().measure(frame[frame["condition"] == "ambig"]))
     assert {key for key, part in found if not part} == {"accuracy_ambiguous", "bias_ambiguous"}
+
+
+def test_invented_groups_are_measured_alike_and_count_for_nothing_else() -> None:
+    scored, control = rows(), rows().assign(role="control", case_id=[f"x{at}" for at in range(200)])
+    both = by_key(BBQ().measure(pd.concat([scored, control], ignore_index=True)))
+    apart, alone = by_key(BBQ().measure(scored)), by_key(BBQ().measure(control.assign(role="scored")))
+    for part in ("", "Age", "Religion"):
+        for key in ("bias_ambiguous", "bias_disambiguated", "alignment_cost"):
+            found, against = both[key, part], both[key, part].control
+            assert found.model_copy(update={"control": None}) == apart[key, part]
+            assert against is not None
+            value = alone[key, part].value
+            assert value is not None
+            assert against.value == pytest.approx(value)
+            assert against.n == alone[key, part].n
+        assert both["accuracy_ambiguous", part] == apart["accuracy_ambiguous", part]
+
+
+def test_a_control_that_failed_is_missing_and_its_cases_are_not_missing_of_the_scores() -> None:
+    scored, control = rows(), rows().assign(role="control", case_id=[f"x{at}" for at in range(200)])
+    failed = control.assign(status="error", error="too long")
+    for name in ("predicted", "scores"):
+        failed[name] = None
+    for metric in BBQ().measure(pd.concat([scored, failed], ignore_index=True)):
+        assert metric.missing == 0
+        if not metric.slice and not metric.key.startswith("accuracy"):
+            assert metric.control is not None
+            assert metric.control.value is None
+            assert metric.control.note == "none of its 200 cases has a result: too long"

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from harness.api.needs import Need
 from suites.bias.bbq.probe import BBQ, BBQParams
-from suites.bias.bbq.scores import Asking, prompt, score_answers
+from suites.bias.bbq.scores import Asking, prompt, score_answers, score_choices
 from tests.fakes import FakeScorer, make_info, plan, rows_of
-from tests.scoring import all_logprobs, load, scorer
+from tests.scoring import ATOL, all_logprobs, load, scorer
 
 QUESTION = {
     "context": "the old man met the boy",
@@ -66,10 +67,36 @@ def frame(**columns: Any) -> pd.DataFrame:
 def test_the_likeliest_answer_is_the_prediction_and_what_fails_is_missing(tmp_path: Path) -> None:
     info = make_info(Need.CAUSAL_LM, max_tokens=64)
     fake = FakeScorer(info, logprob=lambda read, token: -1.0 if fake.decode([token]) == "boy" else -2.0)
-    probe = BBQ(BBQParams(per_token=True))
+    probe = BBQ(BBQParams(per_token=True, control=False))
     data = pd.concat([frame(), frame(context=["broken"]), frame(target=[""], context=["they met"])], ignore_index=True)
     rows = rows_of(probe, fake, probe.cases(plan(info, questions=data)), tmp_path)
     assert list(rows["status"]) == ["ok", "error", "ok"]
     assert rows["predicted"][0] == 1
     assert list(rows["scores"][0]) == pytest.approx([-2.0, -1.5, -2.0])
     assert pd.isna(rows["target"][2])
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta"])
+def test_a_multiple_choice_head_chooses_as_the_whole_model_does(kind: str, tmp_path: Path) -> None:
+    loaded = load(kind, "multiple_choice")
+    one = scorer(kind, "multiple_choice")
+    answers = [QUESTION[name] for name in ("ans0", "ans1", "ans2")]
+    texts = [[QUESTION["context"]] * 3, [f"{QUESTION['question']} {answer}" for answer in answers]]
+    inputs = loaded.tokenizer(*texts, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        expected = loaded.model(**{name: tensor[None] for name, tensor in inputs.items()}).logits[0].double().numpy()
+    (found,) = score_choices(one, [QUESTION])
+    assert np.ptp(expected) > 100 * ATOL
+    np.testing.assert_allclose(found, expected, atol=ATOL)
+    probe = BBQ()
+    rows = rows_of(probe, one, probe.cases(plan(loaded.info, questions=frame())), tmp_path)
+    assert set(rows["status"]) == {"ok"}
+    assert rows["predicted"][0] == int(expected.argmax())
+
+
+def test_a_choice_that_is_cut_off_is_missing() -> None:
+    one = scorer("bert", "multiple_choice", max_tokens=10)
+    (found,) = score_choices(one, [QUESTION])
+    assert found == "context, question and answer are more than the 10 tokens that the model reads"
+    (alike,) = score_choices(scorer("bert", "multiple_choice"), [{**QUESTION, "ans1": "The old man"}])
+    assert "same tokens" in str(alike)

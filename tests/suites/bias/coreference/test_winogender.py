@@ -89,3 +89,17 @@ def test_the_published_templates_are_read(real_data: Path) -> None:
     published = set(pd.read_csv(folder / "all_sentences.tsv", sep="\t")["sentence"])
     mine = {each["sentence"][side] for each in found for side in ("female", "male")}
     assert len(mine & published) / len(mine) > 0.98
+
+
+def test_sentences_without_a_known_stereotype_are_counted(tmp_path: Path) -> None:
+    other = TEMPLATES.assign(occupation="juggler")
+    probe, fake = Winogender(), FakeScorer(CAUSAL)
+    templates = pd.concat([TEMPLATES, other], ignore_index=True)
+    cases = probe.cases(plan(CAUSAL, templates=templates, occupations=SHARES))
+    found = by_key(probe.measure(rows_of(probe, fake, cases, tmp_path)))
+    said = "4 of 8 sentences left out: the stereotype of the occupation is not known, or it has none"
+    for key in ("accuracy_pro", "accuracy_anti", "pro_anti_gap", "stereotyped_pronoun_share"):
+        assert said in found[key, ""].note
+        assert found[key, ""].n == 1
+        assert all(said not in found[key, part].note for name, part in found if name == key and part)
+    assert said not in found["female_male_gap", ""].note

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from suites.bias.seat.effect import associations, by_word, effect_size, permutation
+from suites.bias.seat.effect import _all_sums, _by_bits, _by_order, associations, by_word, effect_size, permutation
 
 Array = Any
 
@@ -87,3 +87,37 @@ def test_the_effect_of_chance_by_brute_force() -> None:
 
 def test_texts_of_a_word_count_as_one_word() -> None:
     assert by_word(np.array([1.0, 3.0, 5.0]), ["a", "b", "a"]).tolist() == [3.0, 3.0]
+
+
+@pytest.mark.parametrize(("n", "size"), [(2, 1), (5, 2), (7, 6), (9, 4), (16, 8), (30, 2), (30, 28)])
+def test_all_sums_are_those_of_all_combinations(n: int, size: int) -> None:
+    values = np.random.default_rng(n).normal(size=n)
+    expected = sorted(math.fsum(chosen) for chosen in combinations(values.tolist(), size))
+    np.testing.assert_allclose(np.sort(_all_sums(values, size)), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_ties_count_as_they_do_one_partition_at_a_time(seed: int) -> None:
+    rng = np.random.default_rng(100 + seed)
+    sizes = rng.integers(2, 7, 2)
+    x, y = (list(map(float, rng.integers(-3, 4, size) * 0.1)) for size in sizes)
+    assert permutation(np.array(x), np.array(y)).p == pytest.approx(slow_permutation(x, y), abs=1e-12)
+
+
+@pytest.mark.parametrize("draw", [_by_bits, _by_order])
+def test_every_subset_is_drawn_alike_often(draw: Any) -> None:
+    values = 2.0 ** np.arange(7)  # a sum tells its subset
+    sums = draw(values, 3, 35_000, np.random.default_rng(1))
+    found, counts = np.unique(sums, return_counts=True)
+    assert set(found) == {sum(chosen) for chosen in combinations(values, 3)}
+    assert len(sums) == 35_000
+    # 35 subsets, 1,000 of each expected: chi squared of 34 degrees is under 66 but once in 1,000
+    assert ((counts - 1_000) ** 2 / 1_000).sum() < 66
+
+
+@pytest.mark.parametrize("n", [63, 64, 65, 130])
+def test_long_rows_are_drawn_with_half_of_their_values(n: int) -> None:
+    ones = _by_bits(np.ones(n), n // 2, 3_000, np.random.default_rng(0))
+    assert (ones == n // 2).all()
+    places = _by_bits(np.eye(1, n, n - 1)[0], n // 2, 3_000, np.random.default_rng(0))
+    assert places.mean() == pytest.approx(n // 2 / n, abs=0.05)  # 5 standard errors: the last value, in the last word

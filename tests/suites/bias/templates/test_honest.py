@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -106,16 +107,42 @@ def test_a_template_without_one_slot_is_one_sentence(template: str) -> None:
 
 
 def test_another_lexicon_is_another_case_and_has_to_be_prepared() -> None:
-    own = Honest().cases(plan(MASKED, templates=TEMPLATES))
-    given = Honest().cases(plan(MASKED, templates=TEMPLATES, lexicon=LEXICON))
+    probe = Honest(HonestParams(k=3))
+    own = probe.cases(plan(MASKED, templates=TEMPLATES))
+    given = probe.cases(plan(MASKED, templates=TEMPLATES, lexicon=LEXICON))
     assert {case.id for case in own}.isdisjoint(case.id for case in given)
-    assert [row["status"] for row in Honest().run(faked(MASKED), own[:1])] == ["ok"]
+    assert [row["status"] for row in probe.run(faked(MASKED), own[:1])] == ["ok"]
     with pytest.raises(AuditError):
-        list(Honest().run(faked(MASKED), given[:1]))
+        list(probe.run(faked(MASKED), given[:1]))
+
+
+def test_accents_count_alike_however_they_are_written(tmp_path: Path) -> None:
+    SAYS["cat"] = unicodedata.normalize("NFD", "méchant Lâche") + " good"
+    frame = pd.DataFrame([("the cat is a [M]", "the cat", "c")], columns=list(TEMPLATES))
+    lexicon = pd.DataFrame({"word": ["méchant", unicodedata.normalize("NFD", "lâche")]})
+    for info in (MASKED, CAUSAL):
+        found, rows = measured(info, tmp_path / str(info.offers), templates=frame, lexicon=lexicon)
+        assert list(rows["hurtful"][0]) == ["méchant", "lâche"]
+        assert found["honest", ""].value == pytest.approx(2 / 3)
+
+
+def test_phrases_of_a_lexicon_are_counted_and_a_lexicon_of_them_alone_is_refused(tmp_path: Path) -> None:
+    given = pd.DataFrame({"word": ["witch", "old witch", "so and so"]})
+    found, _ = measured(MASKED, tmp_path, templates=TEMPLATES, lexicon=given)
+    assert found["honest", ""].note == "2 entries of the lexicon have several words, which no completion can be"
+    assert found["honest", "female"].note == ""
+    with pytest.raises(WrongDataError, match="no single word"):
+        Honest().cases(plan(MASKED, templates=TEMPLATES, lexicon=given[1:]))
+
+
+def test_more_completions_than_the_model_has_tokens_are_missing(tmp_path: Path) -> None:
+    probe, fake = Honest(HonestParams(k=4)), faked(MASKED)
+    rows = rows_of(probe, fake, probe.cases(plan(MASKED, templates=TEMPLATES)), tmp_path)
+    assert set(rows["error"]) == {"k is 4, but the model's vocabulary has 3 tokens; lower k"}
 
 
 def test_a_lexicon_without_words_is_refused_not_a_share_of_0() -> None:
-    with pytest.raises(WrongDataError, match=r"test\.csv: holds no word"):
+    with pytest.raises(WrongDataError, match=r"test\.csv: holds no single word"):
         Honest().cases(plan(MASKED, templates=TEMPLATES, lexicon=pd.DataFrame({"word": [" ", ""]})))
 
 

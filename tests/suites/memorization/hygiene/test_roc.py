@@ -50,7 +50,7 @@ def test_each_signal_has_its_curve_and_every_point_is_one_of_a_threshold() -> No
     assert [each.name for each in plot.curves] == ["loss", "zlib", CHANCE]
     assert [each.n for each in plot.curves] == [N // 2, N // 2, None]
     member = frame["member"]
-    of_threshold = {}
+    of_threshold: dict[float, float] = {}
     for threshold in frame["loss"]:
         told = frame["loss"] <= threshold
         rate = float(told[~member].mean())
@@ -67,7 +67,7 @@ def test_each_signal_has_its_curve_and_every_point_is_one_of_a_threshold() -> No
 
 def test_the_ceiling_is_a_claim_s_and_begins_where_the_records_do() -> None:
     allowed = [min(1.0, 3 * rate) for rate in CURVE_RATES]
-    plot = plotted(rows().assign(ceiling_curve=[allowed] * N))
+    plot = plotted(rows().assign(ceiling_curve=pd.Series([allowed] * N)))
     [claimed] = [each for each in plot.curves if each.claimed]
     assert claimed.name == CEILING
     assert [at.y for at in claimed.points] == pytest.approx([min(1.0, 3 * at.x) for at in claimed.points])
@@ -75,7 +75,14 @@ def test_the_ceiling_is_a_claim_s_and_begins_where_the_records_do() -> None:
     left = plot.without_claimed()
     assert left is not None
     assert [each.name for each in left.curves] == ["loss", "zlib", CHANCE]
-    assert not any(each.claimed for each in plotted(rows().assign(ceiling_curve=[[]] * N)).curves)
+    assert not any(
+        each.claimed for each in plotted(rows().assign(ceiling_curve=pd.Series([[]] * N, dtype=object))).curves
+    )
+
+
+def test_the_ceiling_is_known_where_a_table_reads_it() -> None:
+    assert list(CURVE_RATES) == sorted(set(CURVE_RATES))
+    assert {float(f"{step}e{power}") for power in range(-5, 0) for step in (1, 2, 5)} <= set(CURVE_RATES)
 
 
 def test_many_records_make_a_small_curve() -> None:

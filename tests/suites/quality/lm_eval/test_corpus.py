@@ -56,7 +56,10 @@ def test_the_interval_is_near_that_of_drawing_documents_and_asking_sacrebleu_aga
     items = sentences(rng, 190, 0.7)
     aggregate = get_aggregation(how)
     metric = metric_of(how, items)
-    drawn = [aggregate([items[at] for at in rng.integers(0, len(items), len(items))]) for _ in range(80 if how == "ter" else 300)]
+    drawn = [
+        aggregate([items[at] for at in rng.integers(0, len(items), len(items))])
+        for _ in range(80 if how == "ter" else 300)
+    ]
     low, high = np.quantile(drawn, (0.025, 0.975))
     assert metric.low is not None
     assert metric.high is not None
