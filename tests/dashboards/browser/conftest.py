@@ -9,7 +9,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +41,15 @@ def address(tmp_path_factory: pytest.TempPathFactory, chromium: str) -> Iterator
     write_attacked(folder)
     write_swapped(folder)
     make_audit(output, PASSED, passes=True)
+    with serving(output, tmp_path_factory.mktemp("cache")) as served:
+        yield served
+
+
+@contextmanager
+def serving(output: Path, cache: Path) -> Iterator[str]:
+    """A dashboard over a folder of audits: its address."""
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]
-    cache = tmp_path_factory.mktemp("cache")
     variables = {**os.environ, **environment(output, None), "ASSAY_CACHE": str(cache)}
     server = subprocess.Popen(command(port), env={**variables, "PYTHONPATH": str(Path(__file__).parents[3])}, cwd=cache)
     try:
