@@ -19,6 +19,8 @@ PAGES = {
     f"attacks?audit={BLOCKED}&probe=adversarial/deepwordbug": "3 of 3 texts",
     f"rows?audit={BLOCKED}&probe=quality/classification": "300 of 300 rows",
     f"report?audit={BLOCKED}": "Download report.html",
+    "live": "No audit is running.",
+    "start": "Here you may look at audits",
 }
 
 
