@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
@@ -71,7 +73,7 @@ def _with_texts(shown: Shown, found: pd.DataFrame) -> pd.DataFrame:
         return found
     told = found.copy()
     for name in _TEXTS:
-        values = [texts.get(case, {}).get(name) for case in found["case_id"]]
+        values: list[Any] = [texts.get(case, {}).get(name) for case in found["case_id"]]
         if any(values):
             told[name] = values
     return told
