@@ -23,6 +23,8 @@ speak_chosen()
 if not admits(st.context.headers.to_dict()):
     st.error(_("This dashboard is asked for by a name it does not answer to. Open it as http://localhost."))
     st.stop()
+st.html(f"<style>{STYLE}{SWITCH_STYLE}</style>")
+switch()
 settings = read_settings()
 take_key()
 actor = current(settings)
@@ -51,8 +53,6 @@ page = st.navigation(
     position="top",
 )
 st.set_page_config(page_title=f"{page.title} · Assay")
-st.html(f"<style>{STYLE}{SWITCH_STYLE}</style>")
-switch()
 page.run()
 if settings.access.roles is not None:
     signed_in_line(actor)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.dashboards.browser.conftest import serving
+from tests.dashboards.browser.conftest import served
 from tests.dashboards.browser.test_browser import GRAVE, Visit
 from tests.dashboards.memorization.kept import AUDIT, make_kept
 
@@ -24,8 +24,8 @@ def kept(tmp_path_factory: pytest.TempPathFactory, chromium: str) -> Iterator[st
     """A dashboard over an audit of what a training kept, with what lies beside its checkpoint."""
     output = tmp_path_factory.mktemp("kept")
     make_kept(output)
-    with serving(output, tmp_path_factory.mktemp("cache")) as served:
-        yield served
+    with served(output, tmp_path_factory.mktemp("cache")) as found:
+        yield found
 
 
 @pytest.mark.parametrize("settings", SETTINGS)
