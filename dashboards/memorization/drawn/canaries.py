@@ -11,6 +11,7 @@ from dashboards.kinds.view import Declaration, Shown, View
 from dashboards.memorization import canaries
 from dashboards.memorization.beside import canary_list
 from dashboards.memorization.drawn.exposure import GOOD
+from dashboards.memorization.drawn.figure import headed
 from dashboards.memorization.shapes import CANARIES, EXPOSURE, has
 from dashboards.views import plain
 from harness.base.language import _
@@ -49,7 +50,7 @@ class Canaries(View):
         if shown.readable:
             found = _with_texts(shown, found)
         event = st.dataframe(
-            found,
+            headed(found),
             hide_index=True,
             on_select="rerun",
             selection_mode="single-row",
@@ -86,5 +87,5 @@ def _detail(shown: Shown, found: pd.DataFrame) -> None:
     if line.empty:
         return
     st.markdown(plain(_("One canary in full")))
-    for name, value in line.iloc[0].items():
+    for name, value in headed(line).iloc[0].items():
         st.text(f"{name}: {value}")
