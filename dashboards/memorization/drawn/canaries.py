@@ -59,7 +59,7 @@ class Canaries(View):
         )
         picked = event["selection"]["rows"]
         if picked:
-            shown.address["canaries.case"] = str(found["case_id"].iloc[picked[0]])
+            shown.address[f"canaries.{shown.probe}"] = str(found["case_id"].iloc[picked[0]])
         _detail(shown, found)
         if not shown.readable:
             st.caption(_("Their texts are hidden. No row holds them; the training's own list is read on demand."))
@@ -82,7 +82,7 @@ def _with_texts(shown: Shown, found: pd.DataFrame) -> pd.DataFrame:
 
 def _detail(shown: Shown, found: pd.DataFrame) -> None:
     """The canary that the address names, in full."""
-    case = shown.address.get("canaries.case")
+    case = shown.address.get(f"canaries.{shown.probe}")
     line = found[found["case_id"] == case]
     if line.empty:
         return

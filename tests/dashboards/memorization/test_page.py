@@ -127,7 +127,12 @@ def test_a_canary_signal_and_chance_are_restored_by_a_link(output: Path) -> None
     make_kept(output)
     first = visit("memorization", audit=AUDIT)
     case = next(each.value for each in first.dataframe if "guess" in each.value)["case"].iloc[3]
-    wanted = {"roc.signals": "zlib", "extraction.p": "0.9", "canaries.case": case, "frontier": "checkpoints/grid"}
+    wanted = {
+        "roc.memorization/membership": "zlib",
+        "extraction.memorization/extraction": "0.9",
+        "canaries.memorization/epsilon_audit": case,
+        "frontier": "checkpoints/grid",
+    }
     app = visit("memorization", audit=AUDIT, **wanted)
     assert app.multiselect[0].value == ["zlib"]
     assert [each.value for each in app.selectbox[1:]] == ["0.9", "checkpoints/grid"]
