@@ -15,7 +15,8 @@ from harness.base.language import _
 STYLE = """
 [data-testid=stCaptionContainer] { opacity: 1; color: inherit; }
 [data-testid=stMainBlockContainer] { padding-top: 4.5rem; }
-"""  # Streamlit's captions are too pale to read (WCAG 2.2, 1.4.3), and half its first screen is empty
+button[kind=segmented_controlActive], button[kind=segmented_controlActive] p { color: inherit; }
+"""  # Streamlit's captions and chosen segments are too pale to read (WCAG 2.2, 1.4.3), half its first screen is empty
 st.set_page_config(page_title="Assay", page_icon="⚖️", layout="wide")
 st.set_option("client.disableDataExport", True)  # its own CSV holds cells that a spreadsheet would run; ours does not
 speak_chosen()
