@@ -22,6 +22,8 @@ PAGES = {
     f"probe?audit={BLOCKED}&probe=quality/classification&view=distribution": "median",
     f"rows?audit={BLOCKED}&probe=quality/classification": "300 of 300 rows",
     f"report?audit={BLOCKED}": "Download report.html",
+    "live": "No audit is running.",
+    "start": "Here you may look at audits",
 }
 
 
