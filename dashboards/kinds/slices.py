@@ -64,7 +64,7 @@ class Slices(View):
 
 
 def ask_fewest(shown: Shown, place: Any) -> int:
-    """The n below which a slice is masked, asked at a `place` of the page; all views keep it in one word of the address."""
+    """The n below which a slice is masked, asked at a `place` of the page; all views keep it in the same address."""
     given = shown.address.get("slices.fewest", "")
     value = max(1, int(given)) if given.isdecimal() and len(given) < 10 else FEWEST
     fewest = int(place.number_input(_("Mask under n"), min_value=1, value=value, key="slices-fewest"))

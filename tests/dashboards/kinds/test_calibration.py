@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,7 +66,10 @@ def test_the_curve_is_the_suites_and_none_is_better_than_the_best(tmp_path: Path
 
 
 def test_lists_written_as_text_are_read_and_other_text_is_left_out(tmp_path: Path) -> None:
-    rows = {"probabilities": ["[0.25, 0.75]", "[1e-05, 0.99999]", "no list"], "correct": [True, False, True]}
+    rows: dict[str, list[Any]] = {
+        "probabilities": ["[0.25, 0.75]", "[1e-05, 0.99999]", "no list"],
+        "correct": [True, False, True],
+    }
     view = shown(audit_with(tmp_path, "third/old", rows), "third/old")
     sql = confidence_sql(view.declared)
     assert sql is not None
