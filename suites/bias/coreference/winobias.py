@@ -103,7 +103,10 @@ def _given(data: Mapping[str, Dataset]) -> list[Item]:
 
 
 def _type(number: int, pro: Dataset, anti: Dataset) -> Iterator[Item]:
-    lines = [list(each.frame["text"]) for each in (pro, anti)]
+    # a text file without blank lines is one text
+    lines = [
+        [line for text in each.frame["text"] for line in text.splitlines() if line.strip()] for each in (pro, anti)
+    ]
     if len(lines[0]) != len(lines[1]):
         raise WrongDataError(
             f"{pro.source.source} has {len(lines[0])} sentences and {anti.source.source} {len(lines[1])}; both sides "

@@ -246,7 +246,7 @@ def test_a_control_without_a_value_says_why() -> None:
         Control(what="kind a", value=0.5, low=0.6, high=0.4, n=3)
 
 
-def failing(rows: pd.DataFrame, which: pd.Series[bool], *, kept: bool) -> pd.DataFrame:
+def failing(rows: pd.DataFrame, which: Any, *, kept: bool) -> pd.DataFrame:
     """Rows of which some fail; `kept`: these still say their kind, as columns of the case do."""
     out = rows.copy()
     gone = ["group", "x", "y", "hit", "maybe", "family"] + ([] if kept else ["kind"])

@@ -87,6 +87,7 @@ def test_a_multiple_choice_head_chooses_as_the_whole_model_does(kind: str, tmp_p
         expected = loaded.model(**{name: tensor[None] for name, tensor in inputs.items()}).logits[0].double().numpy()
     (found,) = score_choices(one, [QUESTION])
     assert np.ptp(expected) > 100 * ATOL
+    assert not isinstance(found, str)
     np.testing.assert_allclose(found, expected, atol=ATOL)
     probe = BBQ()
     rows = rows_of(probe, one, probe.cases(plan(loaded.info, questions=frame())), tmp_path)

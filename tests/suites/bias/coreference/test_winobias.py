@@ -218,3 +218,8 @@ def test_the_published_sentences_pair_up_and_name_their_other_person(real_data: 
     assert len(own) - len(used) == 10  # pairs that differ in more than the gender, such as 'is a generous man'
     known = sum(bool(each["sentence"]["other"]) for each in used)
     assert known / len(used) > 0.97
+
+
+def test_a_file_of_lines_that_is_read_as_one_text_is_its_lines() -> None:
+    whole = plan(CAUSAL, **given(["\n".join(PRO)], ["\n".join(ANTI) + "\n"]))
+    assert WinoBias().cases(whole) == WinoBias().cases(plan(CAUSAL, **given(PRO, ANTI)))
