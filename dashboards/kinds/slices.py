@@ -13,7 +13,7 @@ from dashboards.charts import ROW_HEIGHT, TICKS, rows_of
 from dashboards.kinds.view import Declaration, Shown, View
 from dashboards.views import plain
 from harness.api.metrics import Metric
-from harness.base.language import _
+from harness.base.language import _, told
 from harness.base.numbers import interval, number
 
 FEWEST = 30
@@ -117,7 +117,7 @@ def slice_chart(table: pd.DataFrame, title: str) -> Any:
 def _line(metric: Metric, fewest: int) -> dict[str, Any]:
     line: dict[str, Any] = dict.fromkeys(_COLUMNS) | {"slice": metric.slice or _("all rows"), "n": metric.n}
     if metric.value is None:
-        return line | {"shown": _("missing: {why}", why=metric.note), "interval": ""}
+        return line | {"shown": _("missing: {why}", why=told(metric.note)), "interval": ""}
     if metric.n < fewest and metric.slice:
         return line | {"shown": _("masked: n is under {fewest}", fewest=fewest), "interval": ""}
     value = metric.value
