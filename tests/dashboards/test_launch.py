@@ -34,6 +34,7 @@ def test_the_server_is_private_quiet_and_local() -> None:
     assert options["--browser.gatherUsageStats"] == "false"
     assert options["--server.enableCORS"] == options["--server.enableXsrfProtection"] == "true"
     assert options["--server.enableAgentApi"] == options["--global.developmentMode"] == "false"
+    assert options["--server.trustedUserHeaders"] == "{}"
     hosts = [after for word, after in pairwise(words) if word == "--server.allowedHosts"]
     assert hosts == ["localhost", "127.0.0.1", "::1"]
 
