@@ -10,7 +10,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check
 WORKERS := -n 2 --dist worksteal
 NAME ?= scorer
 
-.PHONY: help audit test test-fast test-next check format fuzz bench dashboard clean
+.PHONY: help audit test test-fast test-next check format catalogues fuzz bench dashboard clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -58,6 +58,9 @@ check: $(BIN)/.installed  ## ruff, strict mypy, and who may import whom
 format: $(BIN)/.installed  ## let ruff format and fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+catalogues: $(BIN)/.installed  ## bring the translations of pages and reports up to date, and compile them
+	$(BIN)/python -m tests.catalogues.collect
 
 fuzz: $(BIN)/.installed  ## change checkpoints at random for FUZZ_MINUTES (10): nothing may end in a traceback
 	$(BIN)/python -m tests.hostile.fuzz

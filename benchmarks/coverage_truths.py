@@ -13,20 +13,22 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import binom, multinomial, norm
 
-from harness.api.means import ratio_interval, unit_sums
+from harness.api.means import ratio_interval, sums_interval, unit_sums
 from harness.api.metrics import Better, Metric, RowValues
 from harness.baseline.pairs import Pairs, Rule, compare_values
 from harness.gate.levels import interval_at
+from harness.stats.confidence import BINS
 from harness.stats.differences import advantage, advantage_interval, newcombe
-from harness.stats.intervals import FloatArray, Interval, Method, auc, auc_interval, clopper_pearson
+from harness.stats.intervals import FloatArray, Interval, Method, auc, auc_interval, clopper_pearson, median_interval
 from harness.stats.paired import flip_regression, unpaired_regression
 from privacy.frontier.two_way import two_way
 from suites.adversarial.typos.metrics import worst_kind
 from suites.bias.stereoset.metrics import icat, icat_interval
 from suites.memorization.blind.folds import auc_over_folds
-from suites.quality.classification.calibration import BINS, calibration_error
+from suites.quality.classification.calibration import calibration_error
 from suites.quality.classification.correlation import matthews
 from suites.quality.classification.f1 import macro_f1
+from suites.quality.generation.overlap import corpus_bleu, farthest_bleu, overlap
 
 Rng = np.random.Generator
 Drawn = tuple[float, float, float]
@@ -280,6 +282,28 @@ def _correlated(name: str, cells: FloatArray) -> Truth:
     return Truth(Method.OF_SUMS, name, draw, times=3000, slow=True)
 
 
+@cache
+def _written(right: float) -> FloatArray:
+    """Counts of BLEU, [5000, 10], of texts of 5 to 12 words that have each word of their reference with this chance."""
+    rng, found = np.random.default_rng(0), []
+    for _ in range(5000):
+        gold = rng.integers(0, 12, rng.integers(5, 13))
+        text = np.where(rng.random(len(gold)) < right, gold, rng.integers(0, 12, len(gold)))
+        written, wanted = (" ".join(chr(ord("a") + at) for at in each) for each in (text, gold))
+        found.append(overlap([written], [wanted]).bleu)
+    return np.array(found, dtype=np.float64)
+
+
+def _bleu(right: float) -> Truth:
+    def draw(rng: Rng, n: int) -> Drawn:
+        every = _written(right)
+        units = every[rng.integers(0, len(every), n)]
+        found = sums_interval(units, corpus_bleu, farthest_bleu(units.max(axis=0)), draws=DRAWS)
+        return *_ends(found), float(corpus_bleu(every.sum(axis=0)[None])[0])
+
+    return Truth(Method.OF_SUMS, f"BLEU, {right} of the words right", draw, times=3000, slow=True)
+
+
 def _even(classes: int, right: float) -> FloatArray:
     cells = np.full((classes, classes), (1 - right) / classes / (classes - 1))
     np.fill_diagonal(cells, right / classes)
@@ -353,6 +377,10 @@ def _folded(rng: Rng, n: int) -> Drawn:
 def _advantage(rng: Rng, n: int) -> Drawn:
     ours, others = rng.normal(0, 1, n), rng.normal(0.5, 1, n)
     return *_ends(advantage_interval(advantage(ours, others), n, n)), float(2 * norm.cdf(0.25) - 1)
+
+
+def _median(rng: Rng, n: int) -> Drawn:
+    return *_ends(median_interval(rng.exponential(size=n))), math.log(2)
 
 
 # Seeds and examples
@@ -438,6 +466,8 @@ TRUTHS: tuple[Truth, ...] = (
     _correlated("Matthews, two even classes, 0.98 right", _even(2, 0.98)),
     _correlated("Matthews, two even classes, 0.7 right", _even(2, 0.7)),
     _correlated("Matthews, a class of 5 %, half found", np.array([[0.93, 0.02], [0.025, 0.025]])),
+    _bleu(0.9),
+    _bleu(0.5),
     _icat(0.5, 0.9),
     _icat(0.6, 0.98),
     _calibration("calibrated, uniform", _uniform, lambda confidence: 0.0),
@@ -452,6 +482,7 @@ TRUTHS: tuple[Truth, ...] = (
     Truth(Method.AUC, "0.98, scores of two values", _two_point_auc),
     Truth(Method.AUC_FOLDS, "normal scores 0.5 apart in each fold", _folded),
     Truth(Method.ADVANTAGE, "normal losses 0.5 apart", _advantage),
+    Truth(Method.MEDIAN, "exponential values", _median),
     _seeds(3, 0.9, 0.3),
     _seeds(2, 0.9, 0.3),
     _seeds(3, 0.98, 0.0),

@@ -172,6 +172,7 @@ def _losses(random: np.random.Generator) -> dict[str, Any]:
         "blind": random.normal(size=ROWS),
         "blind_fold": random.integers(0, 5, ROWS),
         "ceilings": [[] for _ in range(ROWS)],
+        "ceiling_curve": [[] for _ in range(ROWS)],
         **dict.fromkeys(
             ("scored", "zlib", "min_k", "min_k_pp", "base_loss", "calibrated", "neighbours", "claimed", "delta"), np.nan
         ),

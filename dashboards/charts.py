@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +13,12 @@ import pandas as pd
 from dashboards.comparison import BETTER, UNCLEAR, WORSE
 from dashboards.views import BADGES, gates_of, name
 from harness.api.metrics import Metric
+from harness.base.language import _, marked, told
 from harness.base.numbers import interval, number
 from harness.gate.decide import Outcome, Verdict
+from harness.reports.content.recorded import retold
 
-UNGATED = "no gate"
+UNGATED = marked("no gate")
 COLOURS = {
     BADGES[Outcome.PASS]: "#009E73",
     BADGES[Outcome.BLOCK]: "#D55E00",
@@ -30,22 +32,37 @@ FOUND = {
     UNCLEAR: COLOURS[UNGATED],
 }
 SHAPES = ["circle", "cross", "diamond", "circle"]
-SHARES = "between 0 and 1"
-ROW_HEIGHT = 26
-LABEL_WIDTH = 320
+SHARES = marked("between 0 and 1")
+BASELINE = "#CC79A7"
+ROW_HEIGHT = 40
+"""Pixels: a name, and below it a dot."""
+NAME_WIDTH = 330
+"""Pixels of the plot on a screen 390 wide."""
+TICKS = 6
 
 
 @dataclass(frozen=True, slots=True)
 class ChartData:
-    """Metrics that share an axis: `points` one line per metric, `bounds` one per gate limit."""
+    """Metrics that share an axis.
+
+    Attributes:
+        title: of the axis.
+        points: one line per metric.
+        bounds: one per limit that a gate sets.
+        baselines: one per metric that was compared: the baseline's value over the cases both have.
+    """
 
     title: str
     points: pd.DataFrame
     bounds: pd.DataFrame
+    baselines: pd.DataFrame
 
 
-def chart_data(metrics: Iterable[Metric], verdict: Verdict | None) -> list[ChartData]:
-    """Metrics with a value, by axis: those between 0 and 1 together, the others by unit."""
+def chart_data(metrics: Iterable[Metric], verdict: Verdict | None, within: str = "") -> list[ChartData]:
+    """Metrics with a value, by axis: those between 0 and 1 together, the others by unit.
+
+    `within`: what all names begin with, a suite or a probe, which need not be said again.
+    """
     groups: dict[str, list[Metric]] = {}
     for metric in metrics:
         if metric.value is not None:
@@ -53,27 +70,62 @@ def chart_data(metrics: Iterable[Metric], verdict: Verdict | None) -> list[Chart
     return [
         ChartData(
             title,
-            pd.DataFrame([_point(metric, verdict) for metric in group]),
-            pd.DataFrame(
-                [bound for metric in group for bound in _bounds(metric, verdict)], columns=["metric", "bound", "rule"]
-            ),
+            _table((_point(metric, verdict) for metric in group), within),
+            _table((bound for metric in group for bound in _bounds(metric, verdict)), within, ["bound", "rule"]),
+            _table((each for metric in group for each in _baselines(metric, verdict)), within, ["value", "shown"]),
         )
         for title, group in sorted(groups.items(), key=lambda item: item[0] != SHARES)
     ]
 
 
-def metric_chart(data: ChartData, *, legend: bool = True) -> Any:
-    """A row per metric: whisker (interval), dot (value), and a black-and-white bar where a gate's limit lies."""
-    axis = alt.Axis(labelLimit=LABEL_WIDTH, minExtent=LABEL_WIDTH)
-    y = alt.Y("metric:N", sort=list(dict.fromkeys(data.points["metric"])), title=None, axis=axis)
-    scale = alt.Scale(domain=_domain(data), nice=False)
-    key = alt.Legend(orient="top", direction="horizontal", titleOrient="left", symbolLimit=0) if legend else None
-    x = alt.X("value:Q", title=data.title, scale=scale, axis=alt.Axis(tickCount=10))
-    colour = alt.Color(
-        "outcome:N", title="gate", scale=alt.Scale(domain=list(COLOURS), range=list(COLOURS.values())), legend=key
+def by_suite(metrics: Iterable[Metric]) -> dict[str, list[Metric]]:
+    """Metrics of each suite, in the order they come."""
+    found: dict[str, list[Metric]] = {}
+    for metric in metrics:
+        found.setdefault(metric.key.partition("/")[0], []).append(metric)
+    return found
+
+
+def rows_of(table: pd.DataFrame, column: str) -> Any:
+    """The vertical axis of a chart with a row for each name, in the order they come.
+
+    Each name stands above its row, in the plot: beside it names would leave a narrow screen no room. They are labels of
+    an axis, which take the colour of the page's theme.
+    """
+    axis = alt.Axis(
+        domain=False,
+        ticks=False,
+        labelAlign="left",
+        labelBaseline="bottom",
+        labelPadding=-2,
+        labelOffset=-7,
+        labelLimit=NAME_WIDTH,
+        labelOverlap=False,
+        minExtent=0,
+        maxExtent=0,
+        zindex=1,
     )
-    shape = alt.Shape("outcome:N", title="gate", scale=alt.Scale(domain=list(COLOURS), range=SHAPES), legend=key)
-    tooltip = [alt.Tooltip(f"{column}:N") for column in ("metric", "shown", "interval", "n", "outcome")]
+    return alt.Y(f"{column}:N", sort=list(dict.fromkeys(table[column])), title=None, axis=axis)
+
+
+def metric_chart(data: ChartData, *, legend: bool = True) -> Any:
+    """A row per metric: whisker (interval), dot (value), bar (a gate's limit), ring (the baseline's value)."""
+    y = rows_of(data.points, "metric")
+    scale = alt.Scale(domain=_domain(data), nice=False)
+    key = alt.Legend(orient="top", columns=2, titleOrient="left", symbolLimit=0) if legend else None
+    x = alt.X("value:Q", title=_(data.title), scale=scale, axis=alt.Axis(tickCount=TICKS))
+    domain = [_(word) for word in COLOURS]
+    colour = alt.Color(
+        "outcome:N", title=_("gate"), scale=alt.Scale(domain=domain, range=list(COLOURS.values())), legend=key
+    )
+    shape = alt.Shape("outcome:N", title=_("gate"), scale=alt.Scale(domain=domain, range=SHAPES), legend=key)
+    tooltip = [
+        alt.Tooltip("metric:N", title=_("metric")),
+        alt.Tooltip("shown:N", title=_("value")),
+        alt.Tooltip("interval:N", title=_("interval")),
+        alt.Tooltip("n:N", title=_("n")),
+        alt.Tooltip("outcome:N", title=_("outcome")),
+    ]
     points = alt.Chart(data.points)
     whiskers = points.mark_rule(strokeWidth=2).encode(y=y, x=alt.X("low:Q", scale=scale), x2="high:Q", color=colour)
     dots = points.mark_point(size=120, filled=True, opacity=1).encode(
@@ -81,23 +133,39 @@ def metric_chart(data: ChartData, *, legend: bool = True) -> Any:
     )
     layers = [whiskers, dots]
     if not data.bounds.empty:
-        bars = alt.Chart(data.bounds).encode(y=y, x=alt.X("bound:Q", scale=scale), tooltip=["metric:N", "rule:N"])
+        limits = [alt.Tooltip("metric:N", title=_("metric")), alt.Tooltip("rule:N", title=_("rule"))]
+        bars = alt.Chart(data.bounds).encode(y=y, x=alt.X("bound:Q", scale=scale), tooltip=limits)
         layers[:0] = [
             bars.mark_tick(color="white", thickness=6, size=20),
             bars.mark_tick(color="black", thickness=3, size=18),
         ]
+    if not data.baselines.empty:
+        told = [
+            alt.Tooltip("metric:N", title=_("metric")),
+            alt.Tooltip("shown:N", title=_("baseline, over the cases both have")),
+        ]
+        rings = alt.Chart(data.baselines).mark_point(size=260, filled=False, strokeWidth=2.5, color=BASELINE, opacity=1)
+        layers.append(rings.encode(y=y, x=alt.X("value:Q", scale=scale), tooltip=told))
     return alt.layer(*layers).properties(height=alt.Step(ROW_HEIGHT))
 
 
 def difference_chart(data: pd.DataFrame) -> Any:
     """A row per metric: how much worse than the other audit, with its interval, about a line where nothing differs."""
-    axis = alt.Axis(labelLimit=LABEL_WIDTH, minExtent=LABEL_WIDTH)
-    y = alt.Y("metric:N", title=None, axis=axis)
-    colour = alt.Color("found:N", scale=alt.Scale(domain=list(FOUND), range=list(FOUND.values())), legend=None)
-    shape = alt.Shape("found:N", scale=alt.Scale(domain=list(FOUND), range=["cross", "circle", "diamond"]), legend=None)
-    tooltip = [alt.Tooltip(f"{column}:N") for column in ("metric", "worse by", "low", "high", "found")]
+    y = rows_of(data, "metric")
+    domain = [_(word) for word in FOUND]
+    colour = alt.Color("found:N", scale=alt.Scale(domain=domain, range=list(FOUND.values())), legend=None)
+    shape = alt.Shape("found:N", scale=alt.Scale(domain=domain, range=["cross", "circle", "diamond"]), legend=None)
+    tooltip = [
+        alt.Tooltip("metric:N", title=_("metric")),
+        alt.Tooltip("worse by:N", title=_("worse by")),
+        alt.Tooltip("low:N", title=_("low")),
+        alt.Tooltip("high:N", title=_("high")),
+        alt.Tooltip("found:N", title=_("found")),
+    ]
     drawn = alt.Chart(data)
-    whiskers = drawn.mark_rule(strokeWidth=2).encode(y=y, x=alt.X("low:Q", title="worse by"), x2="high:Q", color=colour)
+    whiskers = drawn.mark_rule(strokeWidth=2).encode(
+        y=y, x=alt.X("low:Q", title=_("worse by")), x2="high:Q", color=colour
+    )
     dots = drawn.mark_point(size=120, filled=True, opacity=1).encode(
         y=y, x=alt.X("worse by:Q"), color=colour, shape=shape, tooltip=tooltip
     )
@@ -105,11 +173,15 @@ def difference_chart(data: pd.DataFrame) -> Any:
     return alt.layer(nothing, whiskers, dots).properties(height=alt.Step(ROW_HEIGHT))
 
 
+def _drawn(data: ChartData) -> list[Any]:
+    return [*data.points["low"], *data.points["high"], *data.bounds["bound"], *data.baselines["value"]]
+
+
 def _domain(data: ChartData) -> list[float]:
     """Ends of the axis: 0 and 1 for shares, else a little beyond everything drawn."""
     if data.title == SHARES:
         return [0.0, 1.0]
-    drawn = [float(value) for value in [*data.points["low"], *data.points["high"], *data.bounds["bound"]]]
+    drawn = [float(value) for value in _drawn(data)]
     room = 0.05 * (max(drawn) - min(drawn)) or 0.5 * abs(drawn[0]) or 1.0
     return [min(drawn) - room, max(drawn) + room]
 
@@ -118,7 +190,7 @@ def _axis(metric: Metric) -> str:
     numbers_ = [value for value in (metric.value, metric.low, metric.high) if value is not None]
     if metric.unit in ("", "rate") and all(0 <= value <= 1 for value in numbers_):
         return SHARES
-    return metric.unit or name(metric)
+    return told(metric.unit) or name(metric)
 
 
 def _point(metric: Metric, verdict: Verdict | None) -> dict[str, Any]:
@@ -131,13 +203,30 @@ def _point(metric: Metric, verdict: Verdict | None) -> dict[str, Any]:
         "shown": number(metric.value),
         "interval": interval(metric.low, metric.high),
         "n": metric.n,
-        "outcome": BADGES[counting[0].effective] if counting else UNGATED,
+        "outcome": _(BADGES[counting[0].effective] if counting else UNGATED),
     }
+
+
+def _baselines(metric: Metric, verdict: Verdict | None) -> list[dict[str, Any]]:
+    """Of the metric itself, once, however many gates compare it."""
+    compared = [result.comparison for result in gates_of(metric, verdict) if result.comparison is not None]
+    values = [
+        each.baseline
+        for each in compared
+        if (each.metric, each.slice) == (metric.key, metric.slice) and each.baseline is not None
+    ]
+    return [{"metric": name(metric), "value": value, "shown": number(value)} for value in values[:1]]
+
+
+def _table(lines: Iterable[dict[str, Any]], within: str, columns: Sequence[str] = ()) -> pd.DataFrame:
+    """Lines with their metrics' names short of `within`."""
+    short = [{**line, "metric": line["metric"].removeprefix(f"{within}/")} for line in lines]
+    return pd.DataFrame(short, columns=["metric", *columns] if columns else None)
 
 
 def _bounds(metric: Metric, verdict: Verdict | None) -> list[dict[str, Any]]:
     return [
-        {"metric": name(metric), "bound": limit, "rule": f"{result.gate.id}: {result.gate.rule}"}
+        {"metric": name(metric), "bound": limit, "rule": f"{result.gate.id}: {retold(result.gate.rule)}"}
         for result in gates_of(metric, verdict)
         for limit in result.gate.allowed
         if math.isfinite(limit)

@@ -9,13 +9,29 @@ import pandas as pd
 from dashboards.audits import Audit
 from harness.api.metrics import Metric
 from harness.base import numbers
+from harness.base.language import ENGLISH, _, marked, spoken
 from harness.baseline.compare import Baseline, compare_metrics
 from harness.gate.verdict import Comparison
 from harness.record.folder import AuditFolder
 from harness.reports.content import report as content
 
-COLUMNS = ["metric", "base", "this", "worse by", "interval", "found", "n", "note"]
-WORSE, BETTER, UNCLEAR, NOT_COMPARED = "✖ worse", "✔ better", "? not clear", "– not compared"
+COLUMNS = (
+    marked("metric"),
+    marked("base"),
+    marked("this"),
+    marked("worse by"),
+    marked("interval"),
+    marked("found"),
+    marked("n"),
+    marked("note"),
+)
+"""Columns of a table of differences; a page shows `titled` ones."""
+WORSE, BETTER, UNCLEAR, NOT_COMPARED = (
+    marked("✖ worse"),
+    marked("✔ better"),
+    marked("? not clear"),
+    marked("– not compared"),
+)
 
 
 def shared(candidate: Audit, base: Audit) -> list[Metric]:
@@ -31,7 +47,8 @@ def shared(candidate: Audit, base: Audit) -> list[Metric]:
 def compared(candidate: Audit, base: Audit) -> list[Comparison]:
     """Each shared metric, paired by case. Raises UsageError where the two measured other data."""
     baseline = Baseline(AuditFolder(base.folder), base.manifest.audit_id)
-    return compare_metrics(shared(candidate, base), AuditFolder(candidate.folder), baseline)
+    with spoken(ENGLISH):  # what it says is kept and shown in other languages, too
+        return compare_metrics(shared(candidate, base), AuditFolder(candidate.folder), baseline)
 
 
 def found(comparison: Comparison) -> str:
@@ -55,13 +72,13 @@ def table(comparisons: Iterable[Comparison]) -> pd.DataFrame:
                 numbers.number(each.candidate),
                 numbers.number(each.regression),
                 numbers.interval(each.low, each.high),
-                found(each),
+                _(found(each)),
                 each.n,
                 each.note,
             ]
             for each in lines
         ],
-        columns=COLUMNS,
+        columns=list(COLUMNS),
     )
 
 
@@ -74,7 +91,7 @@ def chart_frame(comparisons: Sequence[Comparison]) -> pd.DataFrame:
             "worse by": [each.regression for each in drawn],
             "low": [each.low for each in drawn],
             "high": [each.high for each in drawn],
-            "found": [found(each) for each in drawn],
+            "found": [_(found(each)) for each in drawn],
         }
     )
 

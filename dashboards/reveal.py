@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
-from datetime import UTC, datetime
 from pathlib import Path
 
 import streamlit as st
+
+from dashboards.access.actor import current
+from dashboards.access.noted import append
+from dashboards.settings import read_settings
+from harness.base.language import _
 
 LOG = "reveals.jsonl"
 """In the folder of audits: one line per session, audit and probe whose texts were shown."""
@@ -19,32 +21,23 @@ def revealed(output: Path, audit: str, probe: str, key: str = "reveal") -> bool:
     Where the log cannot be written nothing is shown.
     """
     asked = st.toggle(
-        "Show texts", key=key, help="Texts may be toxic or personal. Showing them is noted beside the audits."
+        _("Show texts"),
+        key=key,
+        help=_("Texts may be toxic or personal. Showing them is noted beside the audits."),
     )
     if not asked:
         return False
     noted = st.session_state.setdefault("revealed", set())
     if (audit, probe) not in noted:
         try:
-            note(output, audit, probe, who())
+            note(output, audit, probe, current(read_settings()).name)
         except OSError as error:
-            st.error(f"Texts stay hidden: {LOG} cannot be written ({error.strerror}).")
+            st.error(_("Texts stay hidden: {file} cannot be written ({why}).", file=LOG, why=error.strerror))
             return False
         noted.add((audit, probe))
     return True
 
 
-def who() -> str:
-    """The user who signed in, '' where nobody has to."""
-    return str(st.user.get("email") or st.user.get("sub") or "") if st.user.get("is_logged_in") else ""
-
-
 def note(output: Path, audit: str, probe: str, user: str) -> None:
     """Append one line. Raises OSError."""
-    line = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "user": user, "audit": audit, "probe": probe}
-    data = (json.dumps(line, ensure_ascii=False) + "\n").encode()
-    handle = os.open(output / LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    try:
-        os.write(handle, data)  # at once: lines of two sessions do not mix
-    finally:
-        os.close(handle)
+    append(output / LOG, {"user": user, "audit": audit, "probe": probe})

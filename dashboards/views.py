@@ -8,28 +8,62 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
 
 import pandas as pd
 
+from dashboards.address import link
 from dashboards.audits import Audit, Entry
 from harness.api.metrics import Control, Metric
 from harness.base import numbers
+from harness.base.language import _, marked, told
 from harness.base.stores import shown_uri
 from harness.gate.decide import GateResult, Outcome, Verdict
 from harness.record.events import Event, MetricSoFar, Progress
 from harness.reports import report_input
 from harness.reports.content import report as content
 from harness.reports.content.api import ReportInput
+from harness.reports.content.recorded import retold
 from harness.tracking.log import gate_counts
 
-BADGES = {Outcome.PASS: "✔ pass", Outcome.BLOCK: "✖ block", Outcome.INCONCLUSIVE: "? inconclusive"}
+BADGES = {
+    Outcome.PASS: marked("✔ pass"),
+    Outcome.BLOCK: marked("✖ block"),
+    Outcome.INCONCLUSIVE: marked("? inconclusive"),
+}
 """Outcomes told by a sign and a word, never by colour alone."""
-NO_VERDICT = "– none yet"
+NO_VERDICT = marked("– none yet")
 _GRAVEST = [Outcome.BLOCK, Outcome.INCONCLUSIVE, Outcome.PASS]
 _HUES = {Outcome.PASS: "green", Outcome.BLOCK: "red", Outcome.INCONCLUSIVE: "orange"}
-_COUNTED = {Outcome.PASS: "passed", Outcome.BLOCK: "blocked", Outcome.INCONCLUSIVE: "undecided"}
-AUDIT_COLUMNS = ["verdict", "name", "checkpoint", "started (UTC)", "status", "gates", "why", "where", "audit"]
+COUNTED = {
+    Outcome.PASS: marked("{n} passed"),
+    Outcome.BLOCK: marked("{n} blocked"),
+    Outcome.INCONCLUSIVE: marked("{n} undecided"),
+}
+AUDIT_COLUMNS = (
+    marked("verdict"),
+    marked("name"),
+    marked("checkpoint"),
+    marked("started (UTC)"),
+    marked("status"),
+    marked("gates"),
+    marked("why"),
+    marked("where"),
+    marked("audit"),
+)
+"""Columns of the list of audits; a page shows `titled` ones."""
+METRIC_COLUMNS = (
+    marked("metric"),
+    marked("value"),
+    marked("interval"),
+    marked("control"),
+    marked("n"),
+    marked("missing"),
+    marked("gate"),
+    marked("better"),
+    marked("method"),
+    marked("note"),
+)
+"""Columns of a table of metrics; a page shows `titled` ones."""
 _SHORT_TEXT = 60
 
 
@@ -53,17 +87,12 @@ class Field:
 
 def badge(outcome: str) -> str:
     """An outcome as sign and word."""
-    return BADGES[Outcome(outcome)] if outcome in set(Outcome) else NO_VERDICT
+    return _(BADGES[Outcome(outcome)] if outcome in set(Outcome) else NO_VERDICT)
 
 
 def tinted(outcome: str) -> str:
     """Markdown of an outcome's badge, tinted as well."""
     return f":{_HUES[Outcome(outcome)]}-badge[{badge(outcome)}]" if outcome in set(Outcome) else badge(outcome)
-
-
-def link(page: str, **query: str) -> str:
-    """Address of a page, relative to the dashboard's root, for one audit, probe or case."""
-    return f"{page}?{urlencode(query)}"
 
 
 def audit_table(entries: Sequence[Entry]) -> pd.DataFrame:
@@ -73,7 +102,7 @@ def audit_table(entries: Sequence[Entry]) -> pd.DataFrame:
 
 def as_report(audit: Audit) -> ReportInput:
     """What every report says of an audit; one that is not decided has a verdict that says so."""
-    verdict = audit.verdict or Verdict(outcome=Outcome.INCONCLUSIVE, reason="not decided yet")
+    verdict = audit.verdict or Verdict(outcome=Outcome.INCONCLUSIVE, reason="not decided yet")  # `retold` knows it
     return report_input(audit.manifest, audit.metrics, verdict)
 
 
@@ -81,25 +110,25 @@ def gate_table(verdict: Verdict) -> pd.DataFrame:
     """One line per gate and metric: what it counts as and why; what blocks and what is undecided first; Markdown."""
     results = sorted(verdict.gates, key=lambda result: _GRAVEST.index(result.effective))
     table = markdown_table(
-        ("gate", "rule", "because", "purpose"),
+        (_("gate"), _("rule"), _("because"), _("purpose")),
         [
             (
                 content.gate_title(result),
-                f"{content.gate_name(result)} {result.gate.rule}",
-                result.reason,
+                f"{content.gate_name(result)} {retold(result.gate.rule)}",
+                retold(result.reason),
                 result.gate.reason,
             )
             for result in results
         ],
     )
-    table.insert(0, "outcome", [_stands(result) for result in results])
-    return table if any(table["purpose"]) else table.drop(columns="purpose")
+    table.insert(0, _("outcome"), [_stands(result) for result in results])
+    return table if any(table[_("purpose")]) else table.drop(columns=_("purpose"))
 
 
 def baseline_table(audit: Audit) -> pd.DataFrame:
     """One line per metric that was compared with the baseline, those proven worse first; cells are Markdown."""
     return markdown_table(
-        ("metric", "candidate", "baseline", "worse by", "compared"),
+        (_("metric"), _("candidate"), _("baseline"), _("worse by"), _("compared")),
         [
             (
                 content.comparison_name(comparison),
@@ -108,7 +137,7 @@ def baseline_table(audit: Audit) -> pd.DataFrame:
                 content.regression(comparison),
                 content.matching(comparison),
             )
-            for _, comparison in content.comparisons(as_report(audit))
+            for _result, comparison in content.comparisons(as_report(audit))
         ],
     )
 
@@ -119,9 +148,17 @@ def running(events: Iterable[Event]) -> list[str]:
     metrics: dict[str, str] = {}
     for event in events:
         if isinstance(event, Progress):
-            probes[event.probe] = f"{event.probe}: {event.done} of {event.total} cases, {event.at[:19]} UTC"
+            probes[event.probe] = _(
+                "{probe}: {done} of {all} cases, {at} UTC",
+                probe=event.probe,
+                done=event.done,
+                all=event.total,
+                at=event.at[:19],
+            )
         elif isinstance(event, MetricSoFar):
-            metrics[event.metric] = f"{event.metric}: {numbers.number(event.value)} so far, over {event.n}"
+            metrics[event.metric] = _(
+                "{metric}: {value} so far, over {n}", metric=event.metric, value=numbers.number(event.value), n=event.n
+            )
     return [*probes.values(), *metrics.values()]
 
 
@@ -147,39 +184,55 @@ def markdown_table(columns: Sequence[str], lines: Iterable[Sequence[str]]) -> pd
 
 def metric_table(metrics: Iterable[Metric], verdict: Verdict | None) -> pd.DataFrame:
     """One line per metric; a missing value says 'missing' and why."""
-    columns = ["metric", "value", "interval", "control", "n", "missing", "gate", "better", "method", "note"]
-    table = pd.DataFrame([_metric_line(metric, verdict) for metric in metrics], columns=columns)
+    table = pd.DataFrame([_metric_line(metric, verdict) for metric in metrics], columns=list(METRIC_COLUMNS))
     return table.drop(columns=[column for column in ("control", "note") if not any(table[column])])
+
+
+def titled(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with its columns' names in the language spoken now."""
+    return table.rename(columns={name: _(name) for name in table.columns})
 
 
 def cautions(audit: Audit) -> list[Caution]:
     """What did not run, ran in part, or came out empty."""
     manifest = audit.manifest
-    found = [Caution("incomplete", probe, why) for probe, why in manifest.incomplete.items()]
-    found += [Caution("missing number", name(metric), metric.note) for metric in audit.metrics if metric.value is None]
+    found = [Caution(_("incomplete"), probe, why) for probe, why in manifest.incomplete.items()]
     found += [
-        Caution("missing cases", name(metric), f"{metric.missing} planned cases gave no usable row")
+        Caution(_("missing number"), name(metric), told(metric.note))
+        for metric in audit.metrics
+        if metric.value is None
+    ]
+    found += [
+        Caution(_("missing cases"), name(metric), _("{n} planned cases gave no usable row", n=metric.missing))
         for metric in audit.metrics
         if metric.value is not None and metric.missing and metric.headline
     ]
     excluded = {metric.key.rpartition("/")[0]: metric.excluded for metric in audit.metrics if metric.excluded}
     found += [
-        Caution("excluded cases", probe, f"it does not apply to {count} planned cases: neither counted nor missing")
+        Caution(
+            _("excluded cases"),
+            probe,
+            _("it does not apply to {n} planned cases: neither counted nor missing", n=count),
+        )
         for probe, count in excluded.items()
     ]
     found += [
         Caution(
-            "texts cut",
+            _("texts cut"),
             f"{work.probe} ({work.model})" if work.model else work.probe,
-            f"{work.truncated_rows} of {work.rows + work.reused} texts were longer than the model reads",
+            _(
+                "{n} of {all} texts were longer than the model reads",
+                n=work.truncated_rows,
+                all=work.rows + work.reused,
+            ),
         )
         for work in manifest.work
         if work.truncated_rows
     ]
-    found += [Caution("checkpoint", manifest.checkpoint.source, note) for note in manifest.checkpoint.notes]
-    found += [Caution("not applicable", probe, why) for probe, why in manifest.not_applicable.items()]
-    found += [Caution("data or tools missing", probe, why) for probe, why in manifest.no_data.items()]
-    found += [Caution("plug-in not loaded", point, why) for point, why in manifest.plugin_errors.items()]
+    found += [Caution(_("checkpoint"), manifest.checkpoint.source, told(note)) for note in manifest.checkpoint.notes]
+    found += [Caution(_("not applicable"), probe, why) for probe, why in manifest.not_applicable.items()]
+    found += [Caution(_("data or tools missing"), probe, why) for probe, why in manifest.no_data.items()]
+    found += [Caution(_("plug-in not loaded"), point, why) for point, why in manifest.plugin_errors.items()]
     return found
 
 
@@ -187,13 +240,13 @@ def provenance(audit: Audit) -> list[tuple[str, str]]:
     """What was audited, on what, with which software: as every report says it, and the MLflow run."""
     facts = content.provenance(as_report(audit))
     if audit.tracking.get("run_id"):
-        facts.append(("MLflow run", f"{shown_uri(audit.tracking.get('uri', ''))} {audit.tracking['run_id']}"))
+        facts.append((_("MLflow run"), f"{shown_uri(audit.tracking.get('uri', ''))} {audit.tracking['run_id']}"))
     return facts
 
 
 def row_fields(row: Mapping[str, Any]) -> list[Field]:
     """Every value of a row in full; an empty one says why it is missing."""
-    why = row.get("error") or "not recorded"
+    why = row.get("error") or _("not recorded")
     return [_field(column, value, why) for column, value in row.items()]
 
 
@@ -235,8 +288,8 @@ def gates_of(metric: Metric, verdict: Verdict | None) -> list[GateResult]:
 
 def counts_text(counts: Mapping[str, int]) -> str:
     """Gates by outcome in words, e.g. '1 passed, 2 undecided'."""
-    said = [f"{counts[outcome]} {word}" for outcome, word in _COUNTED.items() if counts.get(outcome)]
-    return ", ".join(said) or "no gates"
+    said = [_(words, n=counts[outcome]) for outcome, words in COUNTED.items() if counts.get(outcome)]
+    return _(", ").join(said) or _("no gates")
 
 
 def _key(metric: str, subset: str) -> str:
@@ -252,10 +305,10 @@ def _audit_line(entry: Entry) -> dict[str, str]:
             "name": manifest.name,
             "checkpoint": manifest.checkpoint.source.split("#")[0],
             "started (UTC)": _minute(manifest.created),
-            "status": str(manifest.status),
+            "status": _(str(manifest.status)),
             "gates": counts_text(gate_counts(verdict)) if verdict else "",
-            "why": verdict.reason if verdict else manifest.why,
-            "where": "folder",
+            "why": retold(verdict.reason) if verdict else manifest.why,
+            "where": _("folder"),
         }
     if entry.tracked is not None:
         run = entry.tracked
@@ -264,30 +317,29 @@ def _audit_line(entry: Entry) -> dict[str, str]:
             "name": run.name,
             "checkpoint": run.checkpoint.split("#")[0],
             "started (UTC)": _minute(run.created),
-            "status": run.status or "logged in part",
+            "status": _(run.status) or _("logged in part"),
             "gates": counts_text(run.gates),
-            "why": run.reason,
-            "where": "MLflow, its folder is damaged" if entry.damage else "MLflow",
+            "why": retold(run.reason),
+            "where": _("MLflow, its folder is damaged") if entry.damage else "MLflow",
         }
-    return shown | {"verdict": "! damaged", "status": "damaged", "why": entry.damage, "where": "folder"}
+    return shown | {"verdict": _("! damaged"), "status": _("damaged"), "why": entry.damage, "where": _("folder")}
 
 
 def _metric_line(metric: Metric, verdict: Verdict | None) -> dict[str, Any]:
     missing = metric.value is None
-    unit = f" {metric.unit}" if metric.unit not in ("", "rate") else ""
+    unit = f" {told(metric.unit)}" if metric.unit not in ("", "rate") else ""
     gates = gates_of(metric, verdict)
-    target = f" {numbers.bound(metric.target)}" if metric.target is not None else ""
     return {
         "metric": name(metric),
-        "value": f"{numbers.MISSING}: {metric.note}" if missing else numbers.number(metric.value) + unit,
+        "value": _("missing: {why}", why=told(metric.note)) if missing else numbers.number(metric.value) + unit,
         "interval": numbers.interval(metric.low, metric.high),
         "control": "" if metric.control is None else _control(metric.control),
         "n": metric.n,
         "missing": metric.missing,
-        "better": f"{metric.better}{target}",
+        "better": content.direction(metric),
         "gate": counted(gates[0]) if gates else "",
         "method": f"{metric.interval}, {numbers.percent(metric.level)}" if metric.interval else "",
-        "note": "" if missing else metric.note,
+        "note": "" if missing else told(metric.note),
     }
 
 
@@ -295,13 +347,19 @@ def _control(control: Control) -> str:
     """What is shown of a control beside the value: its numbers, n and what it is."""
     line = content.control_line(control)
     if control.value is None:
-        return f"{line.value}: {control.note} ({line.name.removeprefix('control: ')})"
-    return f"{line.value} {line.interval}, n {line.n} ({line.name.removeprefix('control: ')})"
+        return _("{value}: {note} ({what})", value=line.value, note=control.note, what=told(control.what))
+    return _(
+        "{value} {interval}, n {n} ({what})",
+        value=line.value,
+        interval=line.interval,
+        n=line.n,
+        what=told(control.what),
+    )
 
 
 def _field(column: str, value: Any, why: str) -> Field:
     if value is None or value is pd.NA or (isinstance(value, float) and value != value):
-        return Field(column, "missing", f"{numbers.MISSING}: {'no error' if column == 'error' else why}")
+        return Field(column, "missing", _("missing: {why}", why=_("no error") if column == "error" else why))
     if isinstance(value, (dict, list)):
         return Field(column, "json", json.dumps(value, ensure_ascii=False, indent=2, default=str))
     if isinstance(value, str) and value[:1] in ("{", "["):
@@ -320,8 +378,8 @@ def _hidden(value: Any) -> str | None:
     if isinstance(value, (list, tuple, dict)):
         value = json.dumps(value, ensure_ascii=False, default=str)
     if isinstance(value, bytes):
-        return f"hidden ({len(value)} bytes)"
-    return f"hidden ({len(value)} characters)" if isinstance(value, str) else None
+        return _("hidden ({n} bytes)", n=len(value))
+    return _("hidden ({n} characters)", n=len(value)) if isinstance(value, str) else None
 
 
 def _minute(moment: str) -> str:

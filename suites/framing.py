@@ -7,6 +7,7 @@ reads one. A start token further inside is text like any other.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.api.needs import Need
@@ -71,6 +72,14 @@ def opening(scorer: Scorer, text: str) -> tuple[Ids, Ids]:
     if start is None:
         return (), own
     return (start,) if own != tokens or scorer.encode(text)[: len(tokens) + 1] == (start, *tokens) else (), own
+
+
+def openings(scorer: Scorer, texts: Sequence[str]) -> tuple[Ids, list[Ids]]:
+    """`opening` of texts that begin alike: the start token before them, and the tokens of each after it."""
+    if not texts:
+        return (), []
+    (lead, _), start = opening(scorer, texts[0]), start_or_none(scorer)
+    return lead, [without_start(tokens, start) for tokens in scorer.encode_all(texts, special=False)]
 
 
 def start_or_none(scorer: Scorer) -> int | None:

@@ -117,6 +117,9 @@ class FakeScorer:
         tokens = tuple(self._words.index(word) for word in words)
         return (CLS, *tokens, SEP) if special and Need.CAUSAL_LM not in self._info.offers else tokens
 
+    def encode_all(self, texts: Sequence[str], *, special: bool = True) -> list[tuple[int, ...]]:
+        return [self.encode(text, special=special) for text in texts]
+
     def decode(self, tokens: Sequence[int]) -> str:
         return " ".join(self._words[token] for token in tokens)
 

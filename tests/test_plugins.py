@@ -108,8 +108,9 @@ print(scorer.ask([LengthRequest("a man"), EmbedRequest("a"), LengthRequest("she"
     assert done.stdout == "[2, 1]\n", done.stderr
 
 
-def test_the_guide_shows_the_very_code_that_is_tested() -> None:
-    guide = (HERE.parent / "docs" / "write-a-probe.md").read_text(encoding="utf-8")
+def test_the_guides_show_the_very_code_that_is_tested() -> None:
+    docs = HERE.parent / "docs"
+    guide = "".join((docs / name).read_text(encoding="utf-8") for name in ("write-a-probe.md", "extend.md"))
     code = re.findall(r"```python\n(.*?)```", guide, flags=re.DOTALL)
     package = HERE / "plugin_package" / "assay_plugin_example"
     assert (package / "label_balance.py").read_text(encoding="utf-8") in code

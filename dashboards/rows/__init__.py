@@ -1,7 +1,7 @@
 """Rows of one probe a page at a time, filtered and sorted by DuckDB over the parquet parts."""
 
 from dashboards.rows.export import csv_bytes, parquet_bytes
-from dashboards.rows.parts import PartKey, column_names, parts_key
+from dashboards.rows.parts import PartKey, column_names, parts_key, quoted
 from dashboards.rows.query import CHOICES, PAGE, SHORT, RowFilter, Rows, frame, open_rows, pages
 
 __all__ = [
@@ -18,4 +18,5 @@ __all__ = [
     "pages",
     "parquet_bytes",
     "parts_key",
+    "quoted",
 ]

@@ -25,6 +25,9 @@ SHORT = ("case_id", "status")
 MEMORY = "400MB"
 """A sort over the longest column of 10^6 rows needs about half of it; what does not fit goes to disk."""
 _BATCH = 10_000
+_FOUND = 100_000
+"""Cases of a text search that are kept (2 MB of ids): a search that finds more fills its pages without reading all."""
+_SEARCHES = 4
 
 T = TypeVar("T")
 
@@ -65,6 +68,7 @@ class Rows:
             )
         self._from = "rows" if written == self.total else "one"
         self._private: tuple[str, ...] | None = None
+        self._found: dict[str, list[str] | None] = {}
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -107,16 +111,43 @@ class Rows:
 
     def count(self, wanted: RowFilter) -> int:
         """How many rows `wanted` leaves."""
+        found = self._searched(wanted)
+        if found is not None:
+            return len(found)
         where, values = self._where(wanted)
-        (found,) = self._one(f"SELECT count(*) FROM {self._from}{where}", values)
-        return int(found)
+        (count,) = self._one(f"SELECT count(*) FROM {self._from}{where}", values)
+        return int(count)
 
     def page(self, wanted: RowFilter, number: int, size: int = PAGE) -> pd.DataFrame:
         """Rows of page `number`, from 1."""
+        found = self._searched(wanted)
+        if found is not None:
+            return self.cases(found[(number - 1) * size : number * size])
         limit = f" LIMIT {size} OFFSET {(number - 1) * size}"
         if not wanted.sort:
             return frame(self._selected(wanted, limit))
         return self.cases(self._selected(wanted, limit, "case_id").column(0).to_pylist())  # other texts stay on disk
+
+    def types(self) -> dict[str, str]:
+        """Type of each column, by the names of the exported schema: double, int64, bool, string, list<double> ..."""
+        return {name: _type_name(kind) for name, kind in self._kinds.items()}
+
+    def read(self, columns: Sequence[str], wanted: RowFilter | None = None) -> pd.DataFrame:
+        """These columns of all selected rows, lists as arrays: for what a view computes; a million numbers take 10 MB.
+
+        By default of all rows, those with errors too; a column that there is not is left out.
+        """
+        names = ", ".join(quoted(name) for name in dict.fromkeys(columns) if name in self._kinds)
+        if not names:
+            return pd.DataFrame()
+        return pd.DataFrame(self._selected(wanted or RowFilter(), "", names).to_pandas())
+
+    def ask(self, select: str, values: Sequence[Any] = ()) -> pd.DataFrame:
+        """Answer of DuckDB to a SELECT in which `{rows}` stands for the rows; columns are named by `quoted`.
+
+        Raises AuditError where it cannot be answered.
+        """
+        return frame(self._table(select.replace("{rows}", self._from), values))
 
     def batches(self, wanted: RowFilter, most: int) -> Iterator[Any]:
         """Tables of at most 10,000 rows each, `most` rows in all."""
@@ -139,6 +170,10 @@ class Rows:
 
     def neighbours(self, wanted: RowFilter, case: str) -> tuple[Any, ...]:
         """The cases before and after one, among those that `wanted` leaves and in its order."""
+        found = self._searched(wanted)
+        if found is not None:
+            around = [None, *found, None]
+            return (around[found.index(case)], around[found.index(case) + 2]) if case in found else (None, None)
         where, values = self._where(wanted)
         numbered = f"SELECT case_id, row_number() OVER ({self._order(wanted)}) AS place FROM {self._from}{where}"
         return self._one(
@@ -146,6 +181,21 @@ class Rows:
             f"lead(case_id) OVER (ORDER BY place) AS after FROM ({numbered})) WHERE case_id = ?",
             [*values, case],
         ) or (None, None)
+
+    def _searched(self, wanted: RowFilter) -> list[str] | None:
+        """Cases that a search for text finds, in order; None without a search, or where it finds too many to keep.
+
+        A search reads every text: its count, its pages and the way from case to case need not do so each anew.
+        """
+        if not wanted.contains:
+            return None
+        key, known = repr(wanted), self._found
+        if key in known:
+            return known[key]
+        ids = self._selected(wanted, f" LIMIT {_FOUND + 1}", "case_id").column(0).to_pylist()
+        found = ids if len(ids) <= _FOUND else None
+        self._found = {**dict(list(known.items())[1 - _SEARCHES :]), key: found}  # at once: sessions share these rows
+        return found
 
     def _holds_labels(self, name: str) -> bool:
         """Few differ, all are short, and each stands in about two rows or more: what a few rows hold may be personal.
@@ -224,6 +274,12 @@ def frame(table: Any) -> pd.DataFrame:
             table = table.set_column(index, item.name, pa.array(values, pa.string()))
     kinds = {pa.int64(): pd.Int64Dtype(), pa.int32(): pd.Int32Dtype(), pa.bool_(): pd.BooleanDtype()}
     return pd.DataFrame(table.to_pandas(types_mapper=kinds.get))
+
+
+def _type_name(kind: Any) -> str:
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return f"list<{_type_name(kind.value_type)}>"
+    return "string" if pa.types.is_large_string(kind) else str(kind)
 
 
 def _holds_text(kind: Any) -> bool:

@@ -12,6 +12,7 @@ from dashboards.reveal import revealed
 from dashboards.rows import RowFilter, Rows
 from dashboards.settings import Settings, read_settings
 from dashboards.steps import step
+from harness.base.language import _
 from harness.errors import AssayError
 
 
@@ -20,12 +21,12 @@ def show() -> None:
     settings = read_settings()
     left, right = st.columns(2)
     with left:
-        audit = choose_audit("attacks", settings)
+        audit = choose_audit("attacks", settings, lambda audit: bool(_attacked(audit)))
     if audit is None:
         return
-    probes = [probe.name for probe in audit.manifest.probes if cache.is_attack(audit.folder, probe.name)]
+    probes = _attacked(audit)
     if not probes:
-        st.info("No probe of this audit attacked texts.")
+        st.info(_("No probe of this audit attacked texts."))
         return
     with right:
         probe = choose("attacks", "probe", probes)
@@ -35,30 +36,37 @@ def show() -> None:
         st.error(views.plain(str(error)), icon=":material/broken_image:")
 
 
+def _attacked(audit: Audit) -> list[str]:
+    """Probes of an audit that attacked texts."""
+    return [probe.name for probe in audit.manifest.probes if cache.is_attack(audit.folder, probe.name)]
+
+
 def _attacks(audit: Audit, probe: str, settings: Settings) -> None:
     rows = cache.rows(audit.folder, probe)
     _success(audit, probe)
     outcome, label, text, reveal = st.columns([1, 1, 2, 1], vertical_alignment="bottom")
     chosen = outcome.selectbox(
-        "Outcome",
+        _("Outcome"),
         [each for each in rows.choices(attacks.OUTCOME) or [] if each is not None],
         index=None,
-        placeholder="any",
+        placeholder=_("any"),
         key="outcome",
         bind="query-params",
     )
     shown = attacks.LABEL in rows.sortable and attacks.LABEL not in rows.private()
     labels = {str(each): each for each in (rows.choices(attacks.LABEL) or [])} if shown else {}
-    of = label.selectbox("True class", list(labels), index=None, placeholder="any", key="label", bind="query-params")
-    contains = text.text_input("Text contains", key="contains", bind="query-params")
+    of = label.selectbox(
+        _("True class"), list(labels), index=None, placeholder=_("any"), key="label", bind="query-params"
+    )
+    contains = text.text_input(_("Text contains"), key="contains", bind="query-params")
     with reveal:
         readable = revealed(settings.output, audit.manifest.audit_id, probe)
     wanted = attacks.wanted(chosen, labels.get(of) if of else None, contains or "")
     count = cache.row_count(audit.folder, probe, wanted)
     if count == 0:
-        st.info("No attacked text is left by these filters.")
+        st.info(_("No attacked text is left by these filters."))
         return
-    st.caption(f"{count:,} of {rows.total:,} texts")
+    st.caption(_("{n:,} of {all:,} texts", n=count, all=rows.total))
     _one(rows, wanted, readable)
 
 
@@ -77,7 +85,7 @@ def _one(rows: Rows, wanted: RowFilter, readable: bool) -> None:
     asked = st.query_params.get("case")
     row = rows.find(asked) if asked else None
     if asked and row is None:
-        st.info(views.plain(f"No row of this probe has the case {asked[:80]!r}; showing the first."))
+        st.info(views.plain(_("No row of this probe has the case {case}; showing the first.", case=repr(asked[:80]))))
     if row is None:
         case = str(rows.page(wanted, 1, 1)["case_id"].iloc[0])
         row = rows.find(case)
@@ -85,16 +93,16 @@ def _one(rows: Rows, wanted: RowFilter, readable: bool) -> None:
     step(*rows.neighbours(wanted, row["case_id"]))
     if readable:
         changed = changes_html(row)
-        st.html(changed) if changed else st.info("This text was not changed.")
+        st.html(changed) if changed else st.info(_("This text was not changed."))
     else:
-        st.info("Its texts are hidden. Switch on “Show texts” to read them.")
+        st.info(_("Its texts are hidden. Switch on “Show texts” to read them."))
     bars, told = st.columns(2)
     with bars:
         for name, value in attacks.scores(row):
-            st.progress(min(max(value, 0.0), 1.0), text=f"probability of the true class {name}: {value:.3f}")
+            st.progress(min(max(value, 0.0), 1.0), text=f"{name}: {value:.3f}")
     facts = attacks.facts(row if readable else views.mask_row(row, {*row} - {*rows.private()} | {attacks.OUTCOME}))
-    told.table(views.markdown_table(("what", "value"), facts), border="horizontal", width="content")
-    st.caption(views.plain(f"case {row['case_id']}"))
+    told.table(views.markdown_table((_("what"), _("value")), facts), border="horizontal", width="content")
+    st.caption(views.plain(_("case {case}", case=row["case_id"])))
 
 
 show()

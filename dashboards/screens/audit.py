@@ -7,12 +7,15 @@ import shlex
 import streamlit as st
 
 from dashboards import views
+from dashboards.assemble import page_of
 from dashboards.audits import Audit
-from dashboards.charts import chart_data, metric_chart
+from dashboards.charts import by_suite, chart_data, metric_chart
 from dashboards.choose import choose_audit
 from dashboards.settings import read_settings
+from harness.base.language import _, told
 from harness.gate.decide import Outcome
 from harness.record.folder import Status
+from harness.reports.content.recorded import retold
 from harness.reports.content.report import baseline_line
 
 
@@ -35,7 +38,13 @@ def _verdict(audit: Audit) -> None:
     manifest, verdict = audit.manifest, audit.verdict
     if manifest.status is not Status.FINISHED:
         st.warning(
-            views.plain(f"{manifest.status}: {manifest.why or 'no verdict yet'}. If it has stopped, go on with:")
+            views.plain(
+                _(
+                    "{status}: {why}. If it has stopped, go on with:",
+                    status=_(str(manifest.status)),
+                    why=manifest.why or _("no verdict yet"),
+                )
+            )
         )
         st.code(shlex.join(["assay", "resume", str(audit.folder)]), language="shell")
         for line in views.running(audit.events):
@@ -43,18 +52,23 @@ def _verdict(audit: Audit) -> None:
     if verdict is None:
         return
     box = {Outcome.PASS: st.success, Outcome.BLOCK: st.error, Outcome.INCONCLUSIVE: st.warning}[verdict.outcome]
-    box(f"**{views.badge(verdict.outcome).upper()}** — {views.plain(verdict.reason)}")
+    box(f"**{views.badge(verdict.outcome).upper()}** — {views.plain(retold(verdict.reason))}")
     for warning in verdict.warnings:
-        st.caption(views.plain(warning))
+        st.caption(views.plain(retold(warning)))
 
 
 def _gates(audit: Audit) -> None:
-    st.header("Gates")
+    st.header(_("Gates"))
     if audit.verdict is None or not audit.verdict.gates:
-        st.text(f"No gates were decided; decide with: assay gate {audit.manifest.audit_id} --policy policy.yaml")
+        command = f"assay gate {audit.manifest.audit_id} --policy policy.yaml"
+        st.text(_("No gates were decided; decide with: {command}", command=command))
         return
     if audit.verdict.policy:
-        st.caption(views.plain(f"Policy {audit.verdict.policy}. A gate decides on the interval, not on the value."))
+        st.caption(
+            views.plain(
+                _("Policy {policy}. A gate decides on the interval, not on the value.", policy=audit.verdict.policy)
+            )
+        )
     st.table(views.gate_table(audit.verdict), border="horizontal")
 
 
@@ -62,61 +76,87 @@ def _baseline(audit: Audit) -> None:
     """What it was compared with, where it was."""
     if audit.verdict is None or audit.verdict.baseline is None:
         return
-    st.header("Compared with the baseline")
+    st.header(_("Compared with the baseline"))
     st.caption(views.plain(baseline_line(views.as_report(audit))))
     table = views.baseline_table(audit)
     if table.empty:
-        st.text("No gate compares a metric with it.")
+        st.text(_("No gate compares a metric with it."))
         return
     st.table(table, border="horizontal")
 
 
 def _metrics(audit: Audit) -> None:
-    st.header("Metrics")
+    st.header(_("Metrics"))
     if not audit.metrics:
-        st.text("Nothing has been measured yet.")
+        st.text(_("Nothing has been measured yet."))
         return
-    everything = st.toggle("Show all metrics", help="Also those that are no headlines: details and slices.")
+    everything = st.toggle(_("Show all metrics"), help=_("Also those that are no headlines: details and slices."))
     shown = [metric for metric in audit.metrics if metric.headline or everything]
-    for index, data in enumerate(chart_data(shown, audit.verdict)):
-        st.altair_chart(metric_chart(data, legend=index == 0), width="stretch")
-    st.caption("Dot: value. Line: confidence interval. Black bar: the limit a gate sets.")
+    compared = False
+    for index, (suite, mine) in enumerate(by_suite(shown).items()):
+        st.subheader(views.plain(suite))
+        for number, data in enumerate(chart_data(mine, audit.verdict, suite)):
+            compared = compared or not data.baselines.empty
+            chart = metric_chart(data, legend=index == number == 0)
+            st.altair_chart(chart, width="stretch", alt=views.plain(f"{suite}: {data.title}"))
+        _slices(audit, suite)
+    st.caption(_("Dot: value. Line: confidence interval. Black bar: the limit a gate sets."))
+    if compared:
+        st.caption(_("Ring: the baseline's value, over the cases both have."))
     st.dataframe(
-        views.metric_table(shown, audit.verdict),
+        views.titled(views.metric_table(shown, audit.verdict)),
         hide_index=True,
-        column_config={"value": st.column_config.TextColumn(width="medium")},
+        column_config={_("value"): st.column_config.TextColumn(width="medium")},
+        alt=_("Metrics with their intervals and gates"),
     )
+
+
+def _slices(audit: Audit, suite: str) -> None:
+    """Leads to the slices of the suite's probes, with their n."""
+    sliced = dict.fromkeys(metric.key.rpartition("/")[0] for metric in audit.metrics if metric.slice)
+    for probe in [probe for probe in sliced if probe.startswith(f"{suite}/")]:
+        query = {"audit": audit.manifest.audit_id, "probe": probe, "view": "slices"}
+        label = views.plain(_("Slices of {probe}, with n", probe=probe))
+        st.page_link(page_of(probe), label=label, icon=":material/stacked_bar_chart:", query_params=query)
 
 
 def _cautions(audit: Audit) -> None:
     found = views.cautions(audit)
-    st.header("Cautions")
+    st.header(_("Cautions"))
     if not found:
-        st.text("Every planned probe ran on every case.")
+        st.text(_("Every planned probe ran on every case."))
         return
     lines = [(caution.kind, caution.where, caution.why) for caution in found]
-    st.table(views.markdown_table(("what", "where", "why"), lines), border="horizontal")
+    st.table(views.markdown_table((_("what"), _("where"), _("why")), lines), border="horizontal")
 
 
 def _probes(audit: Audit) -> None:
-    st.header("Probes")
+    st.header(_("Probes"))
     for probe in audit.manifest.probes:
         with st.container(border=True):
-            title, button = st.columns([5, 1], vertical_alignment="center")
+            title, shown, button = st.columns([4, 1, 1], vertical_alignment="center")
             title.markdown(f"**{views.plain(probe.name)}**")
             query = {"audit": audit.manifest.audit_id, "probe": probe.name}
-            button.page_link("screens/rows.py", label="Its rows", icon=":material/table_rows:", query_params=query)
-            st.text(probe.summary)
-            st.text(f"It cannot tell: {probe.cannot_tell}")
-            st.caption(views.plain(f"{probe.paper}; {probe.cases} of {probe.available} cases, version {probe.version}"))
+            shown.page_link(page_of(probe.name), label=_("Views"), icon=":material/insights:", query_params=query)
+            button.page_link("screens/rows.py", label=_("Its rows"), icon=":material/table_rows:", query_params=query)
+            st.text(told(probe.summary))
+            st.text(_("It cannot tell: {what}", what=told(probe.cannot_tell)))
+            said = _(
+                "{paper}; {n} of {all} cases, version {version}",
+                paper=probe.paper,
+                n=probe.cases,
+                all=probe.available,
+                version=probe.version,
+            )
+            st.caption(views.plain(said))
 
 
 def _provenance(audit: Audit) -> None:
-    with st.expander("Provenance"):
-        st.table(views.markdown_table(("what", "value"), views.provenance(audit)), border="horizontal")
-        st.text("To run it again:")
+    with st.expander(_("Provenance")):
+        st.table(views.markdown_table((_("what"), _("value")), views.provenance(audit)), border="horizontal")
+        st.text(_("To run it again:"))
         st.code(audit.manifest.command or "assay run spec.yaml", language="shell", wrap_lines=True)
-        st.text("Its spec:")
+        st.text(_("Its spec:"))
         st.json(audit.manifest.spec, expanded=1)
 
 

@@ -10,36 +10,38 @@ from dashboards.audits import Entry
 from dashboards.charts import COLOURS
 from dashboards.choose import no_audits
 from dashboards.settings import read_settings
-from dashboards.views import audit_table, plain
+from dashboards.views import BADGES, audit_table, badge, plain, titled
+from harness.base.language import _
+from harness.gate.decide import Outcome
 
 
 def show() -> None:
     """Draw the page."""
     settings = read_settings()
-    st.title("Audits")
+    st.title(_("Audits"))
     entries, problem = cache.entries(settings)
     if problem:
         st.warning(plain(problem), icon=":material/cloud_off:")
     if not entries:
         no_audits(settings)
         return
-    wanted = st.text_input("Find", placeholder="checkpoint, name, verdict, …").casefold()
+    wanted = st.text_input(_("Find"), placeholder=_("checkpoint, name, verdict, …")).casefold()
     table = audit_table(entries)
     hit = table.apply(lambda line: wanted in " ".join(map(str, line)).casefold(), axis=1)
     shown = [entry for entry, found in zip(entries, hit, strict=True) if found]
-    st.caption(f"{len(shown)} of {len(entries)} audits. Choose a line to open the audit.")
+    st.caption(_("{n} of {all} audits. Choose a line to open the audit.", n=len(shown), all=len(entries)))
     _table(shown)
 
 
 def _table(entries: list[Entry]) -> None:
     event = st.dataframe(
-        audit_table(entries).style.apply(_colours, subset=["verdict"]),
+        titled(audit_table(entries)).style.apply(_colours, subset=[_("verdict")]),
         hide_index=True,
         on_select="rerun",
         selection_mode="single-row",
         column_config={
-            "why": st.column_config.TextColumn(width="large"),
-            "audit": st.column_config.LinkColumn(display_text="audit=(.*)"),
+            _("why"): st.column_config.TextColumn(width="large"),
+            _("audit"): st.column_config.LinkColumn(display_text="audit=(.*)"),
         },
     )
     chosen = event["selection"]["rows"]
@@ -48,7 +50,8 @@ def _table(entries: list[Entry]) -> None:
 
 
 def _colours(verdicts: pd.Series[str]) -> list[str]:
-    return [f"color: {COLOURS[verdict]}" if verdict in COLOURS else "" for verdict in verdicts]
+    colours = {badge(outcome): COLOURS[BADGES[outcome]] for outcome in Outcome}
+    return [f"color: {colours[verdict]}" if verdict in colours else "" for verdict in verdicts]
 
 
 show()

@@ -13,6 +13,7 @@ from dashboards.charts import difference_chart
 from dashboards.choose import choose_audit
 from dashboards.reveal import revealed
 from dashboards.settings import Settings, read_settings
+from harness.base.language import _
 from harness.errors import AssayError
 from harness.gate.verdict import Comparison, Flips
 
@@ -27,25 +28,27 @@ def show() -> None:
         audit = choose_audit("compare", settings)
     if audit is None:
         return
-    entries, _ = cache.entries(settings)
+    entries, _problem = cache.entries(settings)
     others = {entry.audit_id: entry for entry in entries if entry.audit_id != audit.manifest.audit_id and entry.audit}
     with right:
         against = st.multiselect(
-            "Against",
+            _("Against"),
             list(others),  # by their ids alone: the address holds what is shown
             key="against",
             bind="query-params",
-            placeholder="Choose audits to compare with",
+            placeholder=_("Choose audits to compare with"),
         )
     if not against:
-        st.info("Choose one or more audits that measured the same cases: a baseline, or a variant of the checkpoint.")
+        st.info(
+            _("Choose one or more audits that measured the same cases: a baseline, or a variant of the checkpoint.")
+        )
         return
     for audit_id in against:
         _against(audit, others[audit_id], settings)
 
 
 def _against(audit: Audit, entry: Entry, settings: Settings) -> None:
-    st.header(views.plain(f"{audit.manifest.name} against {entry.audit_id}"))
+    st.header(views.plain(_("{name} against {audit}", name=audit.manifest.name, audit=entry.audit_id)))
     assert entry.audit is not None
     try:
         compared = cache.compared(audit, entry.audit)
@@ -53,13 +56,13 @@ def _against(audit: Audit, entry: Entry, settings: Settings) -> None:
         st.warning(views.plain(str(error)))
         return
     if not compared:
-        st.info("The two have no headline metric in common.")
+        st.info(_("The two have no headline metric in common."))
         return
     data = comparison.chart_frame(compared)
-    for _, group in groupby(data["metric"].sort_values(), key=lambda name: name.rpartition("/")[0]):
+    for _probe, group in groupby(data["metric"].sort_values(), key=lambda name: name.rpartition("/")[0]):
         st.altair_chart(difference_chart(data[data["metric"].isin(list(group))]), width="stretch")
-    st.caption("Right of the line: worse than the other audit. Line: confidence interval of the paired difference.")
-    st.dataframe(comparison.table(compared), hide_index=True, alt="Paired differences by metric")
+    st.caption(_("Right of the line: worse than the other audit. Line: confidence interval of the paired difference."))
+    st.dataframe(views.titled(comparison.table(compared)), hide_index=True, alt=_("Paired differences by metric"))
     try:
         _flips(audit, entry.audit, comparison.flipped(compared), settings)
     except AssayError as error:  # rows that were damaged since
@@ -70,16 +73,17 @@ def _flips(audit: Audit, base: Audit, flipped: Sequence[Comparison], settings: S
     """The cases that only one of the two gets right, with their texts."""
     if not flipped:
         return
-    st.subheader("Flipped cases")
+    st.subheader(_("Flipped cases"))
     by_metric = {each.metric: each for each in flipped}
     key = f"flips-{base.manifest.audit_id}"
-    metric = str(st.selectbox("Metric", list(by_metric), key=key))
+    metric = str(st.selectbox(_("Metric"), list(by_metric), key=key))
     flips = by_metric[metric].flips
     assert flips is not None
     probe = metric.rpartition("/")[0]
     readable = revealed(settings.output, audit.manifest.audit_id, probe, key=f"reveal-{base.manifest.audit_id}")
     for title, ids, count in _directions(flips):
-        st.markdown(f"**{title}: {count}**")
+        said = _("{title}: {n}", title=title, n=count)
+        st.markdown(f"**{said}**")
         if ids:
             shown = cache.rows(audit.folder, probe).cases(ids[:_FLIPPED])
             private = cache.rows(audit.folder, probe).private()
@@ -88,8 +92,8 @@ def _flips(audit: Audit, base: Audit, flipped: Sequence[Comparison], settings: S
 
 def _directions(flips: Flips) -> list[tuple[str, tuple[str, ...], int]]:
     return [
-        ("Right there, wrong here", flips.worse_ids, flips.worse),
-        ("Wrong there, right here", flips.better_ids, flips.better),
+        (_("Right there, wrong here"), flips.worse_ids, flips.worse),
+        (_("Wrong there, right here"), flips.better_ids, flips.better),
     ]
 
 

@@ -8,14 +8,15 @@ from dashboards import cache, views
 from dashboards.choose import choose_audit
 from dashboards.reveal import revealed
 from dashboards.settings import read_settings
+from harness.base.language import _, marked
 from harness.errors import AssayError
 from harness.reports.content.api import Level
 
 _SAYS = {
-    Level.SUMMARY: "verdict, gates and what probes cannot tell; no path, command or setting",
-    Level.FINDINGS: "every metric and the provenance; texts and personal data masked",
-    Level.FULL: "the texts of rows as well, which may be toxic or personal",
-    Level.REPRODUCTION: "what full shows; with the format pack, all that is needed to run it again",
+    Level.SUMMARY: marked("verdict, gates and what probes cannot tell; no path, command or setting"),
+    Level.FINDINGS: marked("every metric and the provenance; texts and personal data masked"),
+    Level.FULL: marked("the texts of rows as well, which may be toxic or personal"),
+    Level.REPRODUCTION: marked("what full shows; with the format pack, all that is needed to run it again"),
 }
 
 
@@ -26,15 +27,15 @@ def show() -> None:
     if audit is None:
         return
     left, right = st.columns(2)
-    level = left.selectbox("Level", [each.value for each in Level], index=1, key="level", bind="query-params")
-    left.caption(_SAYS[Level(level or Level.FINDINGS)])
+    level = left.selectbox(_("Level"), [each.value for each in Level], index=1, key="level", bind="query-params")
+    left.caption(_(_SAYS[Level(level or Level.FINDINGS)]))
     writers = cache.writers()
     name = right.selectbox(
-        "Format", sorted(writers), index=sorted(writers).index("html"), key="format", bind="query-params"
+        _("Format"), sorted(writers), index=sorted(writers).index("html"), key="format", bind="query-params"
     )
     chosen = Level(level or Level.FINDINGS)
     if chosen.shows_text and not revealed(settings.output, audit.manifest.audit_id, "report"):
-        st.info("A report of this level holds texts of rows. Switch on “Show texts” to make it.")
+        st.info(_("A report of this level holds texts of rows. Switch on “Show texts” to make it."))
         return
     writer = writers[str(name)]
     try:
@@ -43,7 +44,7 @@ def show() -> None:
         st.error(views.plain(str(error)))
         return
     st.download_button(
-        f"Download report{writer.suffix}",
+        _("Download report{suffix}", suffix=writer.suffix),
         content,
         file_name=f"{audit.manifest.audit_id}-{chosen}{writer.suffix}",
         on_click="ignore",
@@ -55,7 +56,7 @@ def show() -> None:
 def _preview(content: bytes, suffix: str) -> None:
     """The report as text; HTML in a frame of its own."""
     if suffix in (".zip", ".pdf"):
-        st.info(f"A {suffix} file has no preview; download it.")
+        st.info(_("A {suffix} file has no preview; download it.", suffix=suffix))
     elif suffix == ".html":
         st.iframe(content.decode(), height=900)
     else:

@@ -14,6 +14,7 @@ from dashboards.row_filter import ask_filter
 from dashboards.rows import RowFilter, Rows, csv_bytes, pages, parquet_bytes
 from dashboards.settings import read_settings
 from dashboards.steps import step
+from harness.base.language import _, told
 from harness.errors import AssayError
 
 
@@ -27,7 +28,7 @@ def show() -> None:
         return
     probes = [probe.name for probe in audit.manifest.probes]
     if not probes:
-        st.info("This audit has no probes.")
+        st.info(_("This audit has no probes."))
         return
     with right:
         probe = choose("rows", "probe", probes)
@@ -40,11 +41,11 @@ def show() -> None:
 
 def _rows(rows: Rows, folder: Path, probe: str, output: Path) -> None:
     for damage in rows.damaged:
-        st.error(views.plain(f"A part of these rows is damaged and left out. {damage}"))
+        st.error(views.plain(_("A part of these rows is damaged and left out. {damage}", damage=damage)))
     if rows.total == 0:
-        st.info(views.plain(f"{probe} has no rows."))
+        st.info(views.plain(_("{probe} has no rows.", probe=probe)))
         return
-    _, reveal = st.columns([3, 1])
+    _left, reveal = st.columns([3, 1])
     with reveal:
         readable = revealed(output, folder.name, probe)
     wanted = ask_filter(rows, readable=readable)
@@ -64,7 +65,7 @@ def _page(rows: Rows, wanted: RowFilter, count: int, folder: Path, probe: str, r
     total = pages(count)
     said = st.empty()
     page = st.pagination(total, key="page", bind="query-params") if total > 1 else 1
-    said.text(f"{count:,} of {rows.total:,} rows; page {page:,} of {total:,}")
+    said.text(_("{n:,} of {all:,} rows; page {page:,} of {pages:,}", n=count, all=rows.total, page=page, pages=total))
     shown = rows.page(wanted, page)
     cases = list(shown["case_id"])
     if not readable:
@@ -76,11 +77,11 @@ def _page(rows: Rows, wanted: RowFilter, count: int, folder: Path, probe: str, r
         on_select="rerun",
         selection_mode="single-row",
         column_order=_columns(rows),
-        column_config={name: st.column_config.Column(help=views.plain(what)) for name, what in meanings.items()},
-        placeholder="missing",
+        column_config={name: st.column_config.Column(help=views.plain(told(what))) for name, what in meanings.items()},
+        placeholder=_("missing"),
         height=560,
         key=f"rows-{probe}-{hash(repr(wanted))}-{page}",
-        alt=views.plain(f"Rows of {probe}"),
+        alt=views.plain(_("Rows of {probe}", probe=probe)),
     )
     chosen = event["selection"]["rows"]
     if chosen and st.query_params.get("case") != cases[chosen[0]]:
@@ -92,7 +93,7 @@ def _page(rows: Rows, wanted: RowFilter, count: int, folder: Path, probe: str, r
 def _columns(rows: Rows) -> list[str] | None:
     """The columns chosen, None for all."""
     chosen = st.multiselect(
-        "Columns", list(rows.columns), key="columns", bind="query-params", placeholder="All columns"
+        _("Columns"), list(rows.columns), key="columns", bind="query-params", placeholder=_("All columns")
     )
     return chosen or None
 
@@ -105,7 +106,7 @@ def _downloads(rows: Rows, wanted: RowFilter, count: int, name: str, readable: b
         file_name=f"{name}.csv",
         mime="text/csv",
         on_click="ignore",
-        help="The rows the filters leave, 100,000 at most. What a spreadsheet would run has an apostrophe first.",
+        help=_("The rows the filters leave, 100,000 at most. What a spreadsheet would run has an apostrophe first."),
         disabled=count == 0 or not readable,
     )
     parquet.download_button(
@@ -113,22 +114,22 @@ def _downloads(rows: Rows, wanted: RowFilter, count: int, name: str, readable: b
         lambda: parquet_bytes(rows, wanted),
         file_name=f"{name}.parquet",
         on_click="ignore",
-        help="All rows the filters leave.",
+        help=_("All rows the filters leave."),
         disabled=count == 0 or not readable,
     )
     if not readable:
-        why.caption("Show texts to download rows: they hold them.")
+        why.caption(_("Show texts to download rows: they hold them."))
 
 
 def _detail(rows: Rows, case: str, wanted: RowFilter, readable: bool) -> None:
     title, close = st.columns([4, 1], vertical_alignment="center")
-    title.subheader("One row in full")
-    if close.button("Close", icon=":material/close:"):
+    title.subheader(_("One row in full"))
+    if close.button(_("Close"), icon=":material/close:"):
         del st.query_params["case"]
         st.rerun()
     row = rows.find(case)
     if row is None:
-        st.info(views.plain(f"No row of this probe has the case {case[:80]!r}."))
+        st.info(views.plain(_("No row of this probe has the case {case}.", case=repr(case[:80]))))
         return
     step(*rows.neighbours(wanted, case))
     changed = changes_html(row) if readable else None
@@ -137,7 +138,7 @@ def _detail(rows: Rows, case: str, wanted: RowFilter, readable: bool) -> None:
     private = set(rows.private())
     fields = views.row_fields(row if readable else views.mask_row(row, {*row} - private))
     short = [(field.name, field.text) for field in fields if field.kind in ("short", "missing")]
-    st.table(views.markdown_table(("column", "value"), short), border="horizontal", width="content")
+    st.table(views.markdown_table((_("column"), _("value")), short), border="horizontal", width="content")
     for field in fields:
         if field.kind in ("text", "json"):
             st.caption(views.plain(field.name))

@@ -13,10 +13,11 @@ import numpy as np
 
 from harness.api.scorer import Bools, Floats
 from harness.record.rows import read_rows
+from harness.stats.confidence import BINS, risk_coverage
 from harness.stats.intervals import clopper_pearson
-from suites.quality.classification.calibration import BINS, calibration_error, equal_width
+from suites.quality.classification.calibration import calibration_error, equal_width
 from suites.quality.classification.metrics import confidence_of
-from suites.quality.classification.selective import aurc_terms, risk_coverage
+from suites.quality.classification.selective import aurc_terms
 
 PROBE = "quality/classification"
 

@@ -29,6 +29,7 @@ from harness.base.frozen import Frozen
 if TYPE_CHECKING:
     from harness.api.case import Case
     from harness.api.checkpoint import CheckpointInfo, CheckpointSource
+    from harness.api.curves import CurvePlot
     from harness.api.metrics import Bounds, Metric, RowValues
     from harness.api.scorer import Scorer
     from harness.data.datasets import Dataset, DataSource
@@ -178,6 +179,10 @@ class Probe(ABC, Generic[P]):
     def measure(self, rows: pd.DataFrame) -> list[Metric]:
         """Metrics from rows alone; pure and deterministic."""
         return measure_declared(self.declared(), rows, self.why_nothing(rows))
+
+    def plots(self, rows: pd.DataFrame) -> Sequence[CurvePlot]:
+        """Curves from rows alone, pure as `measure` is; override where a number per rate or size is not enough."""
+        return ()
 
     def why_nothing(self, rows: pd.DataFrame) -> str:
         """Why metrics have no value where none of `rows` is usable."""

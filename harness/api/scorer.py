@@ -261,6 +261,10 @@ class Scorer(Protocol):
         """Token ids of `text`, never truncated."""
         ...
 
+    def encode_all(self, texts: Sequence[str], *, special: bool = True) -> list[tuple[int, ...]]:
+        """Token ids of each text, as `encode` gives them one by one, several times faster for many."""
+        ...
+
     def decode(self, tokens: Sequence[int]) -> str:
         """Text of token ids, special tokens kept."""
         ...

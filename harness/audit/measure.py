@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
+from harness.api.curves import CurvePlot
 from harness.api.metrics import Better, Metric, missing_metric
 from harness.api.probe import Probe
 from harness.audit.plan import PlannedProbe, metric_names
 from harness.base.plugins import guarded
+from harness.provenance.claim import TrainingRecord
 from harness.record.folder import AuditFolder
 from harness.record.rows import RowStore
 
@@ -32,6 +35,22 @@ def measured_rows(probe: Probe[Any], rows: pd.DataFrame) -> list[Metric]:
     """Metrics of rows, whoever made them. Raises PluginError where the probe cannot measure them."""
     measured = guarded(lambda: probe.measure(rows), limit=None)  # a million rows may take minutes
     return [bounded(metric, probe).with_prefix(probe.name) for metric in measured]
+
+
+def plots(planned: PlannedProbe, folder: AuditFolder) -> list[CurvePlot]:
+    """Curves of one probe from its rows; most have none, and their rows are not read. Raises as `measure` does."""
+    probe = planned.probe
+    if type(probe).plots is Probe.plots:
+        return []
+    rows = _in_order(RowStore(folder.path, probe.name, probe.Row).read(), planned)
+    return [plot.with_prefix(probe.name) for plot in guarded(lambda: probe.plots(rows), limit=None)]
+
+
+def backed(found: Sequence[CurvePlot], training: TrainingRecord | None) -> list[CurvePlot]:
+    """Plots with the curves of a privacy claim only where that claim is verified."""
+    if training is not None and training.privacy is not None and training.privacy.bound is not None:
+        return list(found)
+    return [kept for each in found if (kept := each.without_claimed()) is not None]
 
 
 def bounded(metric: Metric, probe: Probe[Any]) -> Metric:

@@ -14,11 +14,12 @@ from importlib.metadata import EntryPoint
 from types import MappingProxyType
 
 from harness.api.case import Case
+from harness.api.curves import CurvePlot
 from harness.api.job import SUBJECT, Job, JobModel, add_counts
 from harness.api.metrics import Metric
 from harness.api.registry import Found
 from harness.api.scorer import Counts, Scorer
-from harness.audit.measure import measure, missing_metrics
+from harness.audit.measure import backed, measure, missing_metrics, plots
 from harness.audit.models import OtherModels, work_between
 from harness.audit.plan import AuditPlan, PlannedProbe, make_plan
 from harness.audit.prepare import PreparationError, prepare, prepared_store
@@ -201,6 +202,7 @@ def conclude(plan: AuditPlan, folder: AuditFolder, log: EventLog | None = None) 
     metrics += claim_metrics(recorded.checkpoint.training)
     metrics += scan_metrics(recorded.scan)
     folder.write_metrics(metrics)
+    folder.write_curves(_curves(plan, folder, recorded, log))
     log.metrics(metrics, final=True)
     manifest = recorded.model_copy(
         update={
@@ -217,6 +219,20 @@ def conclude(plan: AuditPlan, folder: AuditFolder, log: EventLog | None = None) 
     folder.write_manifest(manifest)  # last: 'finished' promises that all of the above is there
     log.finished(verdict.outcome)
     return AuditResult(folder, manifest, metrics, verdict)
+
+
+def _curves(plan: AuditPlan, folder: AuditFolder, recorded: AuditManifest, log: EventLog) -> list[CurvePlot]:
+    """Of all probes that could run."""
+    found: list[CurvePlot] = []
+    for planned in plan.probes:
+        name = planned.probe.name
+        if name in recorded.not_applicable:
+            continue
+        try:
+            found += plots(planned, folder)
+        except PluginError as error:  # its metrics stand without
+            log.warned(name, f"its curves could not be made ({error})")
+    return backed(found, recorded.checkpoint.training)
 
 
 def regate(
@@ -277,7 +293,8 @@ def _execute(plan: AuditPlan, folder: AuditFolder, log: EventLog) -> None:
                 store.append(part.rows)
                 counts = add_counts(counts, part.counts)
                 finished += len(part.rows)
-                log.progress(planned.probe.name, finished, total, len(part.rows))
+                tokens = sum(each.tokens for each in counts.values())
+                log.progress(planned.probe.name, finished, total, len(part.rows), tokens)
                 so_far.look(finished)
                 if _over(deadline):
                     break

@@ -33,6 +33,8 @@ DATA_LINES = 10_000_000
 """Lines of a data file, blank ones and those inside records too; a million is read in a second."""
 DATA_COLUMNS = 10_000
 """Columns of a data file; every reader keeps an object for each."""
+DATA_ITEMS = 20_000_000
+"""Items of the lists in a parquet file, by its own footer; the tokens of a million sentences."""
 DATA_MEMORY = 512 * 2**20
 """Bytes that the columns in use take as Python text: one emoji quadruples a text of ASCII; a plan holds it thrice."""
 RECORD_BYTES = 16 * 2**20

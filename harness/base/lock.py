@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -13,6 +14,8 @@ from pathlib import Path
 from harness.base.files import explain
 
 _HELD: set[Lock] = set()
+_TRIES, _PAUSE = 5, 0.02
+"""Who only asks whether a lock is free (`check_free`) has it for a moment, which must not read as held."""
 
 
 class HeldError(Exception):
@@ -33,7 +36,7 @@ class Lock:
         except OSError as error:
             raise explain(error, path) from error
         try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(self._handle)
         except BlockingIOError as error:
             holder = _holder(self._handle)
             os.close(self._handle)
@@ -59,9 +62,9 @@ class Lock:
 
 
 def check_free(path: Path) -> None:
-    """Raises HeldError where another process holds the lock of `path`; takes and changes nothing."""
+    """Raises HeldError where another process holds the lock of `path`; changes nothing, and waits on no pipe."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return
     except OSError as error:
@@ -83,6 +86,17 @@ def alone(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def _take(handle: int) -> None:
+    """Raises BlockingIOError where another process holds it, and not just for a moment."""
+    for left in reversed(range(_TRIES)):
+        try:
+            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not left:
+                raise
+            time.sleep(_PAUSE)
 
 
 def _holder(handle: int) -> str:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 
-MISSING = "missing"
+from harness.base.language import _, marked
+
+MISSING = marked("missing")
 _DIGITS = 4
 
 
 def number(value: float | None, digits: int = _DIGITS) -> str:
     """`value` to so many significant digits, one less below 0.1; powers of ten where that is long; None: 'missing'."""
     if value is None:
-        return MISSING
+        return _(MISSING)
     if value == 0:
         return "0"
     exponent = math.floor(math.log10(abs(value)))
@@ -28,11 +30,11 @@ def bound(value: float) -> str:
 def interval(low: float | None, high: float | None, digits: int = _DIGITS) -> str:
     """`[low, high]`; one-sided intervals in words; 'none' without either end."""
     if low is None and high is None:
-        return "none"
+        return _("none")
     if high is None:
-        return f"at least {number(low, digits)}"
+        return _("at least {value}", value=number(low, digits))
     if low is None:
-        return f"at most {number(high, digits)}"
+        return _("at most {value}", value=number(high, digits))
     return f"[{number(low, digits)}, {number(high, digits)}]"
 
 

@@ -142,6 +142,13 @@ def show_plan(plan: AuditPlan, *, cost: bool) -> None:
         fail(f"plug-in not loaded: {entry}: {why}")
 
 
+def show_plan_json(plan: AuditPlan, power: Sequence[GatePower]) -> None:
+    """The plan for a program, see harness.audit.plan_summary."""
+    from harness.audit.plan_summary import summary_of
+
+    sys.stdout.write(summary_of(plan, power, _flops()).model_dump_json(indent=2, ensure_ascii=True) + "\n")
+
+
 def _other_models(plan: AuditPlan, *, cost: bool) -> Iterator[str]:
     """A line per model beside the checkpoint, with the roles it has and, for a dry run, the tokens it will read."""
     from harness.audit.cost import other_tokens

@@ -2,21 +2,18 @@
 
 Text is itself; a whole number its digits; a float its shortest form that reads back as the same (`1.0`, `2.5`,
 `1e-05`), in its own width; a boolean true or false; a date or a time its ISO 8601 form; a decimal its digits. A missing
-value stays missing, and so does a float that is no number. Lists, structures and bytes are no text and are refused.
+value stays missing, and so does a float that is no number. Bytes are no text and are refused; so are lists and
+structures but in a column that holds lists by its schema, where they are JSON.
 """
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from datetime import date, time
-from decimal import Decimal
 from typing import IO, TYPE_CHECKING, Any
 
-import numpy as np
-
-from harness.base.limits import DATA_COLUMNS, DATA_MEMORY, DATA_ROWS, UNPACKED_BYTES, capped, to_raise
+from harness.base.limits import DATA_COLUMNS, DATA_ITEMS, DATA_MEMORY, DATA_ROWS, UNPACKED_BYTES, capped, to_raise
+from harness.data.values import is_listed, is_plain, list_text, plain_text, unpacked_bytes
 from harness.errors import DataError
 
 if TYPE_CHECKING:
@@ -34,36 +31,13 @@ class TableError(DataError):
         super().__init__(f"line {line}: {why}" if line else why)
 
 
-def plain_text(value: Any) -> str | None:
-    """A value as text, by the rules of this module. Raises ValueError where it has none."""
-    if value is None:
-        return None
-    if isinstance(value, str):
-        try:
-            value.isascii() or value.encode()
-        except UnicodeEncodeError:
-            raise ValueError("holds half of a surrogate pair, which is no character; correct the text") from None
-        if "\0" in value:
-            raise ValueError("holds the character U+0000; take it out")
-        return str(value)
-    if isinstance(value, (bool, np.bool_)):
-        return "true" if value else "false"
-    if isinstance(value, (int, np.integer)):
-        return str(int(value))
-    if isinstance(value, (float, np.floating)):
-        return None if math.isnan(value) else str(value)
-    if isinstance(value, (date, time)):
-        return value.isoformat()
-    if isinstance(value, Decimal):
-        return str(value)
-    kind = "a list" if isinstance(value, list) else "a structure" if isinstance(value, dict) else type(value).__name__
-    raise ValueError(f"holds {kind} where text is needed; write out as text what the model is to read")
-
-
-def parquet_table(file: IO[bytes], wanted: Collection[str]) -> tuple[tuple[str, ...], dict[str, Column], int]:
+def parquet_table(
+    file: IO[bytes], wanted: Collection[str], lists: Collection[str] = ()
+) -> tuple[tuple[str, ...], dict[str, Column], int]:
     """Names of all columns, values of those wanted, and the number of rows. Raises TableError.
 
-    Text is read as a dictionary and indices, so that one long text that is repeated a million times stays one.
+    Columns of `lists` may hold lists. Text is read as a dictionary and indices, so that one long text that is repeated
+    a million times stays one.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -72,10 +46,10 @@ def parquet_table(file: IO[bytes], wanted: Collection[str]) -> tuple[tuple[str, 
         plain = pq.ParquetFile(file, memory_map=False)
         names = plain.schema_arrow.names
         found = [name for name in names if name in wanted]
-        _check_footer(plain, found)
-        reader = pq.ParquetFile(file, memory_map=False, read_dictionary=found)
+        paths = _check_footer(plain, found, lists)
+        reader = pq.ParquetFile(file, memory_map=False, read_dictionary=paths)
         arrays = reader.iter_batches(_BATCH, columns=found, use_threads=False)
-        return tuple(names), *_collect(arrays, found, reader.metadata.num_rows)
+        return tuple(names), *_collect(arrays, found, reader.metadata.num_rows, lists)
     except (pa.ArrowException, OSError, MemoryError, OverflowError, ValueError) as error:
         raise TableError(f"cannot be read as parquet ({' '.join(str(error).split())[:200]})") from error
 
@@ -103,30 +77,39 @@ def parquet_batches(
         raise TableError(f"cannot be read as parquet ({' '.join(str(error).split())[:200]})") from error
 
 
-def arrow_table(table: pa.Table, wanted: Collection[str]) -> tuple[tuple[str, ...], dict[str, Column], int]:
+def arrow_table(
+    table: pa.Table, wanted: Collection[str], lists: Collection[str] = ()
+) -> tuple[tuple[str, ...], dict[str, Column], int]:
     """The same of a table in memory."""
-    _check_columns(table.schema, [name for name in table.schema.names if name in wanted])
+    _check_columns(table.schema, [name for name in table.schema.names if name in wanted], lists)
     found = [name for name in table.schema.names if name in wanted]
-    return tuple(table.schema.names), *_collect(table.select(found).to_batches(_BATCH), found, table.num_rows)
+    return tuple(table.schema.names), *_collect(table.select(found).to_batches(_BATCH), found, table.num_rows, lists)
 
 
-def _check_footer(reader: Any, found: Sequence[str]) -> None:
+def _check_footer(reader: Any, found: Sequence[str], lists: Collection[str]) -> list[str]:
+    """Paths of the columns `found` and of what they hold. Raises TableError for a file that is too large."""
     meta = reader.metadata
     if meta.num_rows > capped(DATA_ROWS):
         raise TableError(f"{meta.num_rows:,} rows, over the cap of {capped(DATA_ROWS):,}; {to_raise()}")
-    _check_columns(reader.schema_arrow, found)
-    size = 0
+    _check_columns(reader.schema_arrow, found, lists)
+    size, items, paths = 0, 0, {}
     for group in range(meta.num_row_groups):
         row_group = meta.row_group(group)
         for at in range(row_group.num_columns):
             column = row_group.column(at)
-            if column.path_in_schema in found:
+            path = column.path_in_schema
+            if path in found or path.partition(".")[0] in found:
                 size += column.total_uncompressed_size
+                items += column.num_values if path not in found else 0
+                paths[path] = None
+    if items > capped(DATA_ITEMS):
+        raise TableError(f"its lists hold {items:,} items, over the cap of {capped(DATA_ITEMS):,}; {to_raise()}")
     if size > capped(UNPACKED_BYTES):
         raise TableError(f"unpacks to {size >> 20:,} MiB, over the cap of {capped(UNPACKED_BYTES) >> 20}; {to_raise()}")
+    return list(paths)
 
 
-def _check_columns(schema: pa.Schema, found: Sequence[str]) -> None:
+def _check_columns(schema: pa.Schema, found: Sequence[str], lists: Collection[str] = ()) -> None:
     """Refuses what has no text before any of it is unpacked."""
     import pyarrow.types as types
 
@@ -137,31 +120,22 @@ def _check_columns(schema: pa.Schema, found: Sequence[str]) -> None:
     for name in found:
         kind = schema.field(name).type
         kind = kind.value_type if types.is_dictionary(kind) else kind
-        plain = (
-            types.is_string(kind)
-            or types.is_large_string(kind)
-            or types.is_string_view(kind)
-            or types.is_boolean(kind)
-            or types.is_integer(kind)
-            or types.is_floating(kind)
-            or types.is_decimal(kind)
-            or types.is_date(kind)
-            or types.is_time(kind)
-            or types.is_timestamp(kind)
-            or types.is_null(kind)
-        )
-        if not plain:
+        if not is_plain(kind) and not (name in lists and is_listed(kind)):
+            needed = "text or a list of such" if name in lists else "text"
             raise TableError(
-                f"column {name!r}: holds {kind} where text is needed; write out as text what the model is to read"
+                f"column {name!r}: holds {' '.join(str(kind).split())[:100]} where {needed} is needed; write out as "
+                "text what the model is to read"
             )
 
 
-def _collect(batches: Iterable[pa.RecordBatch], names: Sequence[str], rows: int) -> tuple[dict[str, Column], int]:
+def _collect(
+    batches: Iterable[pa.RecordBatch], names: Sequence[str], rows: int, lists: Collection[str] = ()
+) -> tuple[dict[str, Column], int]:
     columns: dict[str, Column] = {name: [] for name in names}
     memory, characters, read = 0, 0, 0
     for batch in batches:
         for name, array in zip(names, batch.columns, strict=True):
-            values, weight = _texts(array, name, len(columns[name]))
+            values, weight = _texts(array, name, len(columns[name]), name in lists)
             columns[name] += values
             memory += weight
             characters += sum(len(value) for value in values if value is not None)
@@ -175,11 +149,16 @@ def _collect(batches: Iterable[pa.RecordBatch], names: Sequence[str], rows: int)
     return columns, rows
 
 
-def _texts(array: Any, name: str, before: int) -> tuple[Column, int]:
+def _texts(array: Any, name: str, before: int, may_be_lists: bool = False) -> tuple[Column, int]:
     """Values of an array as text, and the memory they take."""
     import pyarrow as pa
 
     try:
+        if may_be_lists and is_listed(array.type):
+            if unpacked_bytes(array) > capped(DATA_MEMORY):
+                raise ValueError(f"its lists take more than {capped(DATA_MEMORY) >> 20} MiB of memory; {to_raise()}")
+            values = [list_text(value) for value in array.to_pylist()]
+            return values, sum(map(sys.getsizeof, values))
         if isinstance(array, pa.DictionaryArray):
             used = array.indices.drop_null().unique()  # the dictionary is that of many batches, and can be huge
             entries = {

@@ -28,7 +28,7 @@ from harness.data.columns import TableError, arrow_table
 from harness.data.kept import Kept
 from harness.data.labels import LabelMap, Labels, fixed_class
 from harness.data.pypi import is_pypi, pypi_file
-from harness.data.schemas import EMPTY, LabelledTexts
+from harness.data.schemas import EMPTY, LISTS, LabelledTexts
 from harness.data.tables import FORMATS, Table, read_table
 from harness.errors import DataError, UsageError
 
@@ -86,7 +86,8 @@ class Dataset:
 def load_dataset(source: DataSource, schema: type[pa.DataFrameModel]) -> Dataset:
     """Read, rename, check and slice. Raises DataError naming file, row or line, column and rule."""
     columns = schema.to_schema().columns
-    whole = _whole(source, {name: column.required for name, column in columns.items()})
+    lists = frozenset(name for name, column in columns.items() if (column.metadata or {}).get(LISTS))
+    whole = _whole(source, {name: column.required for name, column in columns.items()}, lists)
     _check_label_map(source, whole.seen)
     rows = np.arange(len(whole.frame))
     if source.shuffle is not None:
@@ -147,19 +148,20 @@ class _Whole:
 _KEPT = Kept(_Whole.bytes)
 
 
-def _whole(source: DataSource, known: Mapping[str, bool]) -> _Whole:
+def _whole(source: DataSource, known: Mapping[str, bool], lists: frozenset[str]) -> _Whole:
     """What a source holds, whatever its slice and shuffle. Raises DataError.
 
     Args:
         source: to read.
         known: column of the schema -> whether it must be there.
+        lists: columns of the schema that may hold lists.
     """
     given = _given_names(source, list(known))
     path = _file(source)
 
     def read() -> _Whole:
-        wanted = frozenset(given.values())
-        table = _read_hub(source, wanted) if path is None else _read_file(path, source, wanted)
+        wanted, listed = frozenset(given.values()), frozenset(given[name] for name in lists if name in given)
+        table = _read_hub(source, wanted, listed) if path is None else _read_file(path, source, wanted, listed)
         frame = _frame(table, source, known, given)
         seen = frozenset(map(str, frame["label"].dropna().unique())) if "label" in frame else frozenset()
         return _Whole(_without_repeats(frame, source), seen)
@@ -167,7 +169,7 @@ def _whole(source: DataSource, known: Mapping[str, bool]) -> _Whole:
     if path is None:
         return read()
     used = source.model_dump_json(exclude={"shuffle", "start", "stop", "label_map"})
-    return _KEPT.get(path, (used, tuple(known.items())), read)
+    return _KEPT.get(path, (used, tuple(known.items()), lists), read)
 
 
 def _without_repeats(frame: pd.DataFrame, source: DataSource) -> pd.DataFrame:
@@ -202,7 +204,7 @@ def _format(path: Path) -> str | None:
     return suffixes[-1][1:] if suffixes and suffixes[-1][1:] in FORMATS else None
 
 
-def _read_file(path: Path, source: DataSource, wanted: Collection[str]) -> Table:
+def _read_file(path: Path, source: DataSource, wanted: Collection[str], lists: Collection[str]) -> Table:
     shown = source.source
     for key, default in (("config", None), ("split", "test"), ("revision", None)):
         if getattr(source, key) != default:
@@ -211,7 +213,7 @@ def _read_file(path: Path, source: DataSource, wanted: Collection[str]) -> Table
     if kind not in FORMATS and not _is_folder(path):
         raise DataError(f"{shown}: unknown kind of file; use one of {', '.join(sorted(FORMATS))} (gzip allowed)")
     try:
-        table = read_table(path, kind or "", wanted, named=source.format is not None)
+        table = read_table(path, kind or "", wanted, named=source.format is not None, lists=lists)
     except TableError as error:
         raise DataError(f"{shown}{', ' if str(error).startswith('line ') else ': '}{error}") from error
     except UsageError as error:  # the sentence begins with the path, and for a wheel that is one of our cache
@@ -228,7 +230,7 @@ def _is_folder(path: Path) -> bool:
         return False
 
 
-def _read_hub(source: DataSource, wanted: Collection[str]) -> Table:
+def _read_hub(source: DataSource, wanted: Collection[str], lists: Collection[str]) -> Table:
     import datasets
 
     try:
@@ -241,10 +243,13 @@ def _read_hub(source: DataSource, wanted: Collection[str]) -> Table:
     if len(loaded) > capped(DATA_ROWS):
         raise DataError(f"{source.source}: {len(loaded):,} rows, over the cap of {capped(DATA_ROWS):,}; {to_raise()}")
     try:
-        names, columns, rows = arrow_table(loaded.with_format("arrow")[:], wanted)
+        names, columns, rows = arrow_table(loaded.with_format("arrow")[:], wanted, lists)
         for name, feature in loaded.features.items():
+            held = getattr(feature, "feature", None)
             if isinstance(feature, datasets.ClassLabel) and name in columns:
                 columns[name] = [_class_name(feature.names, value) for value in columns[name]]
+            elif isinstance(held, datasets.ClassLabel) and name in columns:
+                columns[name] = [_class_names(held.names, value) for value in columns[name]]
     except ValueError as error:
         raise DataError(f"{source.source}: {error}") from error
     except TableError as error:
@@ -257,6 +262,16 @@ def _class_name(names: Sequence[str], value: str | None) -> str | None:
     if len(set(names)) != len(names):
         raise ValueError(f"two of its classes have the same name, {', '.join(names[:10])}; use another data set")
     return None if value is None or int(value) < 0 else names[int(value)]
+
+
+def _class_names(names: Sequence[str], value: str | None) -> str | None:
+    """Names of a list of classes, such as a tag for each word."""
+    if value is None:
+        return None
+    found = [_class_name(names, each) for each in json.loads(value)]
+    if None in found:
+        raise ValueError("some of its lists of classes are held back (-1); use a split with labels")
+    return json.dumps(found, ensure_ascii=False)
 
 
 def _given_names(source: DataSource, known: Sequence[str]) -> dict[str, str]:

@@ -12,6 +12,10 @@ EMPTY = "is empty; fill it in or leave the row out"
 """What messages say of a cell without content."""
 
 
+LISTS = "lists"
+"""Key in a column's metadata: it may hold lists, which are read as JSON; `pa.Field(metadata={LISTS: True})`."""
+
+
 def has_text(values: Series[str]) -> Series[bool]:
     """Which texts [n] hold more than white space."""
     return values.str.strip().str.len() > 0  # type: ignore[return-value]

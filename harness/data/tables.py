@@ -28,8 +28,9 @@ from harness.base.limits import (
     to_raise,
 )
 from harness.base.regular import open_regular
-from harness.data.columns import Column, TableError, parquet_table, plain_text
+from harness.data.columns import Column, TableError, parquet_table
 from harness.data.unpack import text_stream
+from harness.data.values import list_text, plain_text
 
 _BATCH = 8192
 """Rows between two looks at how much memory the columns take."""
@@ -44,18 +45,21 @@ class Table:
     rows: int
 
 
-def read_table(path: Path, kind: str, wanted: Collection[str], *, named: bool = False) -> Table:
+def read_table(
+    path: Path, kind: str, wanted: Collection[str], *, named: bool = False, lists: Collection[str] = ()
+) -> Table:
     """The columns `wanted` of a file of a kind of FORMATS, as far as it has them; `named`: the user said the kind.
 
+    Columns of `lists` may hold lists, which become JSON (`harness.data.values.list_text`); others may not.
     Raises UsageError where the file cannot be opened, TableError saying what in it is wrong, and in which line.
     """
     with open_regular(path, capped(DATA_BYTES)) as file:
         if kind == "parquet":
-            return Table(*parquet_table(file, wanted))
+            return Table(*parquet_table(file, wanted, lists))
         stream = text_stream(file, packed=path.suffix.lower() == ".gz")
         lines = Lines(stream)
         try:
-            return _READERS[kind](lines, _Kept(wanted), named)
+            return _READERS[kind](lines, _Kept(wanted, lists), named)
         except UnicodeDecodeError as error:
             raise TableError(
                 f"not UTF-8 ({error.reason}, after line {lines.number}); convert it, e.g. with iconv"
@@ -110,8 +114,8 @@ class Lines:
 class _Kept:
     """The columns that were asked for, as they grow."""
 
-    def __init__(self, wanted: Collection[str]) -> None:
-        self.wanted = wanted
+    def __init__(self, wanted: Collection[str], lists: Collection[str] = ()) -> None:
+        self.wanted, self.lists = wanted, lists
         self.columns: dict[str, Column] = {}
         self.rows = 0
         self._memory, self._weighed = 0, 0
@@ -248,7 +252,7 @@ def _jsonl(lines: Lines, kept: _Kept, named: bool) -> Table:
             if name in record:
                 if name not in kept.columns:
                     kept.columns[name] = [None] * kept.rows
-                kept.columns[name].append(json_text(lines, name, record[name]))
+                kept.columns[name].append(json_text(lines, name, record[name], is_list=name in kept.lists))
             elif name in kept.columns:
                 kept.columns[name].append(None)
         kept.row()
@@ -295,12 +299,12 @@ def _no_constant(word: str) -> NoReturn:
     raise ValueError(f"{word} is no JSON; write null where a value is missing")
 
 
-def json_text(lines: Lines, name: str, value: Any) -> str | None:
-    """A value of an object as text. Raises TableError where it has none."""
+def json_text(lines: Lines, name: str, value: Any, *, is_list: bool = False) -> str | None:
+    """A value of an object as text, of a column that may hold lists by its schema or not. Raises TableError."""
     if isinstance(value, Literal):
         return str(value)
     try:
-        return plain_text(value)
+        return list_text(value) if is_list else plain_text(value)
     except ValueError as error:
         lines.fail(f"column {name!r}: {error}")
 

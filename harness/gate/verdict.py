@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from harness.base.frozen import Frozen
+from harness.base.language import marked
 from harness.errors import Exit
 from harness.gate.policy import Excuse, Gate, Severity
 
@@ -35,19 +36,19 @@ class WaiverState(StrEnum):
 class Absence(StrEnum):
     """Why a gate was not decided on evidence. Only the two of `harness.gate.policy.Excuse` may be excused."""
 
-    NOT_ASKED = "not asked for"
+    NOT_ASKED = marked("not asked for")
     """`when` is about other checkpoints."""
-    NOT_APPLICABLE = "not applicable"
-    NO_BASELINE_YET = "no baseline yet"
-    NOT_MEASURED = "not measured"
+    NOT_APPLICABLE = marked("not applicable")
+    NO_BASELINE_YET = marked("no baseline yet")
+    NOT_MEASURED = marked("not measured")
     """No metric of that name: misspelt, no data given, or its probe was not run."""
-    NO_VALUE = "no value"
+    NO_VALUE = marked("no value")
     """Its probe ran and could not compute it."""
-    INCOMPLETE = "incomplete"
+    INCOMPLETE = marked("incomplete")
     """Its probe, or the baseline's, did not finish, or rows are gone."""
-    NO_BASELINE = "no baseline"
+    NO_BASELINE = marked("no baseline")
     """None was given, it cannot be reached, or it is refused."""
-    NOT_VERIFIED = "not verified"
+    NOT_VERIFIED = marked("not verified")
     """It rests on a privacy claim that could not be verified."""
 
     @property

@@ -7,6 +7,7 @@ import math
 from pydantic import Field
 
 from harness.base.frozen import Frozen, FrozenMaybeInfinite
+from harness.base.language import _
 from harness.provenance.claim_check import UNCHECKED, ClaimCheck
 from harness.provenance.manifest import PrivacyClaim, TrainingManifest
 
@@ -70,25 +71,38 @@ class TrainingRecord(Frozen):
 def training_line(training: TrainingRecord | None, *, has_manifest: bool = False) -> str:
     """What a report says after the word training. `has_manifest`: the audit saw one, whether or not it recorded it."""
     if training is None:
-        why = "this audit did not record it" if has_manifest else "no training manifest belongs to these weights"
-        return f"unknown: {why}"
+        if has_manifest:
+            return _("unknown: this audit did not record it")
+        return _("unknown: no training manifest belongs to these weights")
     claim = training.privacy
     if claim is None:
-        return "without differential privacy"
+        return _("without differential privacy")
     if not claim.is_made:
-        verified = "with clipped gradients but no noise: no privacy guarantee"
-        parts = [verified if claim.check.verified else "no privacy guarantee is claimed"]
+        verified = _("with clipped gradients but no noise: no privacy guarantee")
+        parts = [verified if claim.check.verified else _("no privacy guarantee is claimed")]
     elif claim.doubt:
         parts = [
-            f"epsilon not verifiable: {claim.doubt} (the manifest says {claim.epsilon:.6g} at delta {claim.delta:.3g})"
+            _(
+                "epsilon not verifiable: {doubt} (the manifest says {epsilon:.6g} at delta {delta:.3g})",
+                doubt=claim.doubt,
+                epsilon=claim.epsilon,
+                delta=claim.delta,
+            )
         ]
     else:
         opinion = _opinions(claim.accountant, [(claim.second_accountant, claim.second_opinion)])
+        accountants = f"{claim.accountant.upper()}{opinion}"
         parts = [
-            f"claims epsilon <= {rounded_up(claim.epsilon)} ({claim.accountant.upper()}{opinion}) at delta "
-            f"{claim.delta:.3g}, for {claim.unit}; recomputed from its ledger"
+            _(
+                "claims epsilon <= {epsilon} ({accountants}) at delta {delta:.3g}, for {unit}; "
+                "recomputed from its ledger",
+                epsilon=rounded_up(claim.epsilon),
+                accountants=accountants,
+                delta=claim.delta,
+                unit=claim.unit,
+            )
         ]
-    return "; ".join([*parts, *_limits(claim)])
+    return _("; ").join([*parts, *_limits(claim)])
 
 
 def claim_sentence(claim: PrivacyClaim) -> str:
@@ -119,14 +133,16 @@ def claim_sentence(claim: PrivacyClaim) -> str:
 
 
 def _sampled(claim: PrivacyClaim) -> str:
-    how, _, limit = claim.sampling.partition(", ")
+    how, *limits = claim.sampling.split(", ", 1)
+    limit = "".join(limits)
     return f"{how} sampling at rate {claim.sample_rate:.4g}{f' ({limit})' if limit else ''}"
 
 
 def _opinions(claimed: str, others: list[tuple[str | None, float | None]]) -> str:
     """An accountant that seconds itself has counted users by the bound on groups that holds for any mechanism."""
+    group = _("group bound")
     shown = [
-        f"{'group bound' if name == claimed else name.upper()} {rounded_up(value)}"
+        f"{group if name == claimed else name.upper()} {rounded_up(value)}"
         for name, value in others
         if name is not None and value is not None
     ]
@@ -139,5 +155,5 @@ def rounded_up(value: float) -> str:
 
 
 def _limits(claim: PrivacyClaim | ClaimRecord) -> list[str]:
-    outside = [f"not covered: {'; '.join(claim.outside)}"] if claim.outside else []
-    return [*outside, *([f"note: {claim.note}"] if claim.note else [])]
+    outside = [_("not covered: {parts}", parts="; ".join(claim.outside))] if claim.outside else []
+    return [*outside, *([_("note: {note}", note=claim.note)] if claim.note else [])]

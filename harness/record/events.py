@@ -62,6 +62,7 @@ class Progress(_Event):
     probe: str
     done: int = Field(description="cases with a row")
     total: int = Field(description="cases planned")
+    tokens: int = Field(default=0, description="tokens that the models read for it, in this process")
 
 
 class Written(_Event):
@@ -124,7 +125,7 @@ class EventLog:
         """See Started."""
         self._add(Started(pid=os.getpid(), done=dict(done)))
 
-    def progress(self, probe: str, done: int, total: int, rows: int = 0, *, now: bool = False) -> None:
+    def progress(self, probe: str, done: int, total: int, rows: int = 0, tokens: int = 0, *, now: bool = False) -> None:
         """`rows` more are on disk, `done` in all: told at the start, at the end, from time to time, and where `now`."""
         self._unsaid[probe] = self._unsaid.get(probe, 0) + rows
         clock, last = self._clock(), self._told.get(probe)
@@ -134,7 +135,7 @@ class EventLog:
         self._told[probe] = clock
         if written := self._unsaid.pop(probe):
             self._add(Written(probe=probe, rows=written))
-        self._add(Progress(probe=probe, done=done, total=total))
+        self._add(Progress(probe=probe, done=done, total=total, tokens=tokens))
 
     def metrics(self, metrics: Iterable[Metric], *, final: bool) -> None:
         """Those over all rows, not of slices."""

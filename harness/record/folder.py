@@ -13,10 +13,12 @@ from typing import Any, Literal
 import pandas as pd
 from pydantic import Field, TypeAdapter, field_validator
 
+from harness.api.curves import CurvePlot
 from harness.api.metrics import Metric
 from harness.base.confined import is_there
 from harness.base.files import make_folder, write_text
 from harness.base.frozen import Frozen
+from harness.base.language import marked
 from harness.base.reading import is_folder, read_record
 from harness.base.stores import clean_note, without_secrets
 from harness.base.validation import validated
@@ -28,10 +30,12 @@ from harness.record.rows import count_rows, read_rows
 from harness.scan.record import ScanRecord
 
 MANIFEST = "manifest.json"
+CURVES = "curves.json"
 DECISIONS = "verdicts"
 """Folder of the verdicts that were given later, one file each, numbered."""
 _NUMBERED = re.compile(r"[0-9]{6,12}\.json")
 _METRICS: TypeAdapter[list[Metric]] = TypeAdapter(list[Metric])
+_CURVES: TypeAdapter[list[CurvePlot]] = TypeAdapter(list[CurvePlot])
 _VERDICT = TypeAdapter(Verdict)
 _NOTE: TypeAdapter[Mapping[str, str]] = TypeAdapter(Mapping[str, str])
 
@@ -39,10 +43,10 @@ _NOTE: TypeAdapter[Mapping[str, str]] = TypeAdapter(Mapping[str, str])
 class Status(StrEnum):
     """Where an audit stands."""
 
-    RUNNING = "running"
-    FINISHED = "finished"
-    INTERRUPTED = "interrupted"
-    FAILED = "failed"
+    RUNNING = marked("running")
+    FINISHED = marked("finished")
+    INTERRUPTED = marked("interrupted")
+    FAILED = marked("failed")
 
 
 class CheckpointRecord(Frozen):
@@ -220,6 +224,19 @@ class AuditFolder:
     def write_metrics(self, metrics: list[Metric]) -> None:
         """Replace the metrics atomically."""
         write_text(self.path / "metrics.json", _METRICS.dump_json(metrics, indent=2).decode() + "\n")
+
+    def curves(self) -> list[CurvePlot]:
+        """Curves made of the rows, those of a claim only where it is verified; empty where no probe draws any."""
+        path = self.path / CURVES
+        return read_record(path, _CURVES) if is_there(path) else []
+
+    def write_curves(self, plots: list[CurvePlot]) -> None:
+        """Replace the curves atomically; none: no file."""
+        path = self.path / CURVES
+        if plots:
+            write_text(path, _CURVES.dump_json(plots).decode() + "\n")
+        else:
+            path.unlink(missing_ok=True)
 
     def verdict(self) -> Verdict | None:
         """The verdict, or None before it was decided."""

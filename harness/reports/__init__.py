@@ -17,6 +17,7 @@ from harness.api.metrics import Metric
 from harness.api.probe import About
 from harness.base.files import make_folder, write_bytes
 from harness.base.hints import did_you_mean
+from harness.base.language import ENGLISH, spoken
 from harness.base.plugins import PluginError, guarded, installed
 from harness.errors import AssayError, AuditError, UsageError
 from harness.gate.verdict import Verdict
@@ -46,6 +47,7 @@ def disclosed_input(
     shown = tuple(examples(folder, names, verdict, level, counts))
     report = replace(
         report_input(manifest, metrics, verdict),
+        plots=tuple(AuditFolder(folder).curves()),
         examples=shown,
         masked=dict(counts),
         folder=folder,
@@ -87,19 +89,23 @@ def write_reports(
 
 
 def recorded_input(
-    audit: AuditFolder, level: Level, verdict: Verdict | None = None, undecided: Undecided | None = None
+    audit: AuditFolder,
+    level: Level,
+    verdict: Verdict | None = None,
+    undecided: Undecided | None = None,
+    language: str = ENGLISH,
 ) -> ReportInput:
     """What report writers get of an audit at `level`: with `verdict`, else with the one it was given.
 
-    `undecided` is what an undecided gate is in JUnit; None: as the audit's spec says. Raises UsageError for an
-    undecided audit.
+    `undecided` is what an undecided gate is in JUnit; None: as the audit's spec says. `language` is that of HTML and
+    PDF. Raises UsageError for an undecided audit.
     """
     manifest = audit.manifest()
     verdict = verdict or audit.verdict()
     if verdict is None:
         raise UsageError(f"{audit.path}: the audit is {manifest.status}, not decided; run `assay resume` first")
     report = disclosed_input(audit.path, manifest, audit.metrics(), verdict, level)
-    return replace(report, undecided=undecided) if undecided else report
+    return replace(report, language=language, undecided=undecided or report.undecided)
 
 
 def render_again(
@@ -177,7 +183,8 @@ def _file_names(writers: Sequence[Writer]) -> dict[str, str]:
 
 
 def _rendered(writer: Writer, report: ReportInput) -> bytes:
-    content = writer.render(report)
+    with spoken(ENGLISH):  # whatever the page speaks that asked for it; HTML goes by the report's own language
+        content = writer.render(report)
     if isinstance(content, bytes):
         return content
     return content.encode()  # a lone surrogate fails here, as this writer's error, not while the file is written

@@ -94,6 +94,15 @@ class HFScorer:
         """Token ids of `text`, never truncated."""
         return tuple(self._engine.tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"])
 
+    def encode_all(self, texts: Sequence[str], *, special: bool = True) -> list[tuple[int, ...]]:
+        """Token ids of each text, as `encode` gives them one by one, several times faster for many."""
+        if not texts:
+            return []  # a tokenizer takes an empty list for a text of no words
+        encoded = self._engine.tokenizer(
+            list(texts), add_special_tokens=special, verbose=False, return_attention_mask=False
+        )
+        return [tuple(ids) for ids in encoded["input_ids"]]
+
     def decode(self, tokens: Sequence[int]) -> str:
         """Text of token ids, special tokens kept."""
         return self._engine.decode(tokens)

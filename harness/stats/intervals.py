@@ -11,7 +11,7 @@ from enum import StrEnum
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betaincinv, ndtri
+from scipy.special import bdtr, betaincinv, ndtri
 
 FloatArray = NDArray[np.float64]
 
@@ -36,6 +36,7 @@ class Method(StrEnum):
     AUC = "Hoeffding-KL U-statistic"
     AUC_FOLDS = "DeLong within folds, variance doubled"
     ADVANTAGE = "DKW-Massart, both samples"
+    MEDIAN = "order statistics, exact"
     TWO_WAY = "t over seeds with draws over examples (MOVER)"
 
 
@@ -112,6 +113,22 @@ def auc_interval(value: float, positives_n: int, negatives_n: int, level: float 
         return Interval(0.0, 1.0, name, level)
     reach = math.log(2 / (1 - level)) / k
     return _around(value, _kl_end(value, 0.0, reach), _kl_end(value, 1.0, reach), name, level)
+
+
+def median_interval(values: ArrayLike, level: float = 0.95) -> Interval | None:
+    """Of the median of values [n], by order statistics (Thompson 1936): coverage at least `level`, any distribution.
+
+    An end is infinite where n is too small to bound it, 5 and fewer at 95 %. None without values.
+    """
+    _check_level(level)
+    array = np.asarray(values, dtype=np.float64)
+    if not array.size or np.isnan(array).any():
+        return None
+    ordered, n = np.sort(array), array.size
+    # so many of n fair coins fall below the median no more often than the error of a side
+    outside = int((bdtr(np.arange(n), n, 0.5) <= (1 - level) / 2).sum())
+    low, high = (ordered[outside - 1], ordered[n - outside]) if outside else (-math.inf, math.inf)
+    return Interval(float(low), float(high), Method.MEDIAN, level)
 
 
 def _kl_end(value: float, end: float, reach: float) -> float:

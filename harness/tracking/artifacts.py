@@ -26,7 +26,7 @@ _CLOUD = ("s3", "r2", "b2", "gs", "wasbs", "abfss", "hdfs", "viewfs")
 _OF_SERVER = ("mlflow-artifacts", "http", "https")
 _ROOTS = ("mlruns", "mlartifacts")
 """Folders in which MLflow itself puts artifacts, in the working folder, unless told another place."""
-_SMALL = ("manifest.json", "metrics.json", "verdict.json", "spec.yaml")
+_SMALL = ("manifest.json", "metrics.json", "curves.json", "verdict.json", "spec.yaml")
 _ROWS = "rows"
 _PROBE = re.compile(r"[A-Za-z0-9][\w.\-]{0,200}")
 _DECISION = re.compile(r"[0-9]{6,12}\.json")

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["AUDIT_ID", "LOGGED", "TrackingError", "log_audit", "pending"]
 
 AUDIT_ID = "assay.audit_id"
-_ARTIFACTS = ("spec.yaml", "scan.json", "manifest.json", "metrics.json", "verdict.json", "report.*")
+_ARTIFACTS = ("spec.yaml", "scan.json", "manifest.json", "metrics.json", "curves.json", "verdict.json", "report.*")
 _ELSEWHERE = ("data", "output", "policy", "probes", "tracking")
 """Keys of the spec that are no params: they are logged as inputs, verdict and artifacts, or are not about the audit."""
 

@@ -4,6 +4,7 @@ from privacy.budget.exposure import Exposure, exposures, exposures_of
 from privacy.budget.find import find_trainings
 from privacy.budget.found import Found, Reading, Training
 from privacy.budget.report import report
+from privacy.budget.spent import spent, write_spent
 from privacy.budget.total import BUDGET_NAME, Total, budget_file, set_total
 
 __all__ = [
@@ -19,4 +20,6 @@ __all__ = [
     "find_trainings",
     "report",
     "set_total",
+    "spent",
+    "write_spent",
 ]

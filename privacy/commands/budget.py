@@ -9,6 +9,7 @@ from harness.provenance.manifest import MANIFEST_NAME
 from privacy.budget.exposure import exposures, exposures_of
 from privacy.budget.find import find_trainings
 from privacy.budget.report import report
+from privacy.budget.spent import write_spent
 from privacy.budget.total import budget_file, set_total
 from privacy.training.data.load import load_training_data
 from privacy.training.data.units import privacy_unit
@@ -17,9 +18,17 @@ from privacy.training.settings.options import load_train_spec
 
 
 def budget_text(
-    folder: Path, *, spec: Path | None = None, delta: float | None = None, total: float | None = None
+    folder: Path,
+    *,
+    spec: Path | None = None,
+    delta: float | None = None,
+    total: float | None = None,
+    save: bool = False,
 ) -> str:
-    """The report of `folder`. Raises UsageError for a folder, a delta or a total that is none."""
+    """The report of `folder`. Raises UsageError for a folder, a delta or a total that is none.
+
+    `save`: leave the history there as well, for the dashboard.
+    """
     if (folder / MANIFEST_NAME).is_file():
         raise UsageError(f"{folder}: is a checkpoint itself; name the folder that it lies in")
     if not folder.is_dir() and total is None:
@@ -34,8 +43,13 @@ def budget_text(
     at = delta or (stated.delta if stated else None)
     found = find_trainings(folder)
     if spec is None:
-        return report(found, exposures(found, at), stated)
-    settings = load_train_spec(spec)
-    data = load_training_data(settings)
-    unit = privacy_unit(settings.privacy, data).name if settings.privacy else "each record"
-    return report(found, [exposures_of(found, records_of(data), unit, at)], stated)
+        shared = exposures(found, at)
+    else:
+        settings = load_train_spec(spec)
+        data = load_training_data(settings)
+        unit = privacy_unit(settings.privacy, data).name if settings.privacy else "each record"
+        shared = [exposures_of(found, records_of(data), unit, at)]
+    text = report(found, shared, stated)
+    if not save:
+        return text
+    return f"{text}\n\n{write_spent(found, shared, stated, 'prv')}: written"

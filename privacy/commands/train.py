@@ -89,11 +89,14 @@ def budget(
         float | None,
         typer.Option(help="Write assay_budget.yaml: all trainings on the same records keep to this epsilon."),
     ] = None,
+    save: Annotated[
+        bool, typer.Option("--save", help="Write assay_spent.json: how it was spent, for the dashboard.")
+    ] = False,
 ) -> None:
     """Add up what all trainings in a folder have spent on the same records; state a total that none may pass."""
     from privacy.commands.budget import budget_text
 
-    say(budget_text(folder, spec=spec, delta=delta, total=total))
+    say(budget_text(folder, spec=spec, delta=delta, total=total, save=save))
 
 
 def frontier(

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.data.streams import stream
 from harness.errors import UsageError
 from harness.provenance.keys import own_keys
 from privacy.corpus.index import Index, build_index
@@ -33,9 +32,10 @@ from privacy.corpus.report import (
 )
 from privacy.corpus.same import Groups, Lengths, Same, plain
 from privacy.corpus.words import words_of
-from privacy.scrub.columns import LABEL, records, text_columns
+from privacy.scrub.columns import LABEL, column_names, records, text_columns
 from privacy.scrub.recognise import finder_for
 
+MISSING_LABEL = "(missing)"
 _LABELS = 50
 """Labels that are listed."""
 _MOST_LABELS = 100_000
@@ -79,6 +79,9 @@ def examine(path: Path, wanted: Wanted) -> DataReport:
         reading = _Reading(wanted, scratch)
         for texts, batch in records(path, columns, (wanted.label,)):
             reading.add(texts, batch.columns.get(wanted.label))
+            reading.names = batch.names
+        if reading.labelled and reading.unlabelled:
+            reading.labels[MISSING_LABEL] += reading.unlabelled
         identical, same = reading.identical.groups(), reading.same.groups()
         near = reading.near.clusters(same.first) if reading.near else None
     overlaps = [against.result() for against in reading.against]
@@ -87,6 +90,7 @@ def examine(path: Path, wanted: Wanted) -> DataReport:
         records=reading.count,
         empty=reading.empty,
         columns=list(columns),
+        other_columns=[name for name in reading.names if name not in (*columns, wanted.label)],
         digest=reading.digest.hexdigest(),
         lengths=[_lengths("characters", reading.characters.all()), _lengths("words", reading.words.all())],
         labels=_labels(reading.labels) if reading.labelled else None,
@@ -109,7 +113,9 @@ class _Reading:
     def __init__(self, wanted: Wanted, scratch: Path) -> None:
         key = own_keys(wanted.keys).own_key if wanted.keys else secrets.token_bytes(32)
         self.count, self.empty, self.unlisted = 0, 0, 0
-        self.labelled = False
+        self.names: tuple[str, ...] = ()
+        """All columns seen so far."""
+        self.labelled, self.unlabelled = False, 0
         self.digest = hashlib.sha256()
         self.characters, self.words = Lengths(), Lengths()
         self.labels: Counter[str] = Counter()
@@ -127,7 +133,9 @@ class _Reading:
             if size >= _AT_ONCE or end == len(texts):
                 self._some(texts[start:end])
                 start, size = end, 0
-        if labels is not None:
+        if labels is None:
+            self.unlabelled += len(texts)  # no record had one so far; a later one may
+        else:
             self.labelled = True
             self._label(labels)
 
@@ -151,18 +159,14 @@ class _Reading:
     def _label(self, labels: Sequence[str | None]) -> None:
         for label in labels:
             if label in self.labels or len(self.labels) < _MOST_LABELS:
-                self.labels["(missing)" if label is None else label] += 1
+                self.labels[MISSING_LABEL if label is None else label] += 1
             else:
                 self.unlisted += 1
 
 
 def _texts(path: Path, wanted: Wanted) -> Iterator[list[str]]:
-    columns = text_columns(path, [name for name in wanted.columns if name in _names(path)])
+    columns = text_columns(path, [name for name in wanted.columns if name in column_names(path)])
     return (texts for texts, _ in records(path, columns))
-
-
-def _names(path: Path) -> tuple[str, ...]:
-    return next(stream(path, ())).names
 
 
 def _lengths(unit: str, values: NDArray[np.uint32]) -> LengthsReport:
@@ -249,7 +253,7 @@ def _examples(
     for kind, values in reading.personal.shown.items():
         found += [Example(section=kind, record=None, text=value[:_EXAMPLE]) for value in values]
     for source, overlap in zip(wanted.against, overlaps, strict=True):
-        there = text_columns(source, [name for name in wanted.columns if name in _names(source)])
+        there = text_columns(source, [name for name in wanted.columns if name in column_names(source)])
         found += _shown(f"in {source.name}", source, there, overlap.touched[: wanted.show])
     return found
 

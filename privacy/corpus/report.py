@@ -86,7 +86,8 @@ class DataReport(Frozen):
     file: str
     records: int
     empty: int = Field(description="records without a visible character")
-    columns: list[str]
+    columns: list[str] = Field(description="those read as text")
+    other_columns: list[str] = Field(default=[], description="those not looked into, in the order they first come")
     digest: str = Field(description="SHA-256 over the texts of all records, in order")
     lengths: list[LengthsReport]
     labels: list[LabelReport] | None = Field(description="None without a column of labels")

@@ -11,6 +11,7 @@ from privacy.corpus.report import DataReport, NearReport, OverlapReport, SameRep
 _WIDTH = 80
 _MARGIN = 11
 _TOP_LABELS = 10
+_TOP_COLUMNS = 20
 
 
 def terminal(report: DataReport) -> str:
@@ -21,6 +22,10 @@ def terminal(report: DataReport) -> str:
 def _lines(report: DataReport) -> Iterator[str]:
     yield from _item("file", f"{report.file}: {report.records:,} records ({', '.join(report.columns)})")
     yield from _item("", f"{report.empty:,} of them empty; digest of the texts {report.digest[:12]}")
+    if report.other_columns:
+        more = len(report.other_columns) - _TOP_COLUMNS
+        said = ", ".join(name[:40] for name in report.other_columns[:_TOP_COLUMNS])
+        yield from _item("not read", f"{said}{f' and {more} more' if more > 0 else ''}; --column NAME reads one")
     for lengths in report.lengths:
         parts = ", ".join(f"{name} {value:,}" for name, value in lengths.quantiles.items())
         yield from _item(lengths.unit, f"{lengths.total:,}; a record: {parts}")

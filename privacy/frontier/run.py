@@ -15,6 +15,8 @@ from harness.base.files import write_text
 from harness.campaign.cells import Failure, Work, each_cell
 from harness.checkpoint import inspect_checkpoint
 from harness.errors import AuditError, UsageError
+from harness.provenance.trade_off import TRADE_OFF_NAME
+from privacy.frontier.as_json import as_json
 from privacy.frontier.folder import open_folder
 from privacy.frontier.grid import Cell, Grid
 from privacy.frontier.measure import Frontier, measure
@@ -53,10 +55,10 @@ def run_frontier(grid: Grid, watch: Watch | None = None) -> FrontierResult:
     if not frontier.points:
         cell, reason = next(iter(frontier.failures.items()))
         raise AuditError(f"none of the {len(grid.cells)} cells succeeded; {cell}: {reason}")
-    texts = {MARKDOWN: markdown(frontier), HTML: page(frontier)}
+    texts = {MARKDOWN: markdown(frontier), HTML: page(frontier), TRADE_OFF_NAME: as_json(frontier)}
     for name, text in texts.items():
         write_text(grid.output / name, text)
-    return FrontierResult(rows, frontier, (written, *(grid.output / name for name in texts)))
+    return FrontierResult(rows, frontier, (written, *(grid.output / name for name in (MARKDOWN, HTML))))
 
 
 def _check(grid: Grid) -> None:

@@ -20,7 +20,7 @@ from harness.data.columns import TableError
 from harness.data.streams import kind_of, stream
 from harness.errors import DataError, UsageError
 from harness.provenance.keys import own_keys
-from privacy.scrub.columns import text_columns
+from privacy.scrub.columns import column_names, text_columns
 from privacy.scrub.files import rewrite
 from privacy.scrub.recognise import KINDS, Finder, finder_for
 from privacy.scrub.replace import Name, Pseudonyms, Replaced, by_kind, scrubbed
@@ -193,7 +193,7 @@ def _counts(finder: Finder, replaced: Replaced) -> list[KindReplaced]:
 
 def _left(path: Path, columns: Sequence[str], finder: Finder) -> tuple[dict[str, dict[str, int]], list[str]]:
     """Findings in the other columns, and those that cannot be read as text: nobody should believe them scrubbed."""
-    others = [name for name in _names(path) if name not in columns]
+    others = [name for name in column_names(path) if name not in columns]
     counts: dict[str, Counter[str]] = {}
     nested = []
     for name in others:
@@ -207,10 +207,3 @@ def _left(path: Path, columns: Sequence[str], finder: Finder) -> tuple[dict[str,
                 continue
             raise
     return {name: dict(found) for name, found in counts.items() if found}, nested
-
-
-def _names(path: Path) -> tuple[str, ...]:
-    names: tuple[str, ...] = ()
-    for batch in stream(path, ()):
-        names = batch.names
-    return names

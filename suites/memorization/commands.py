@@ -45,15 +45,18 @@ shadows_command = Command(shadows, "assay shadows checkpoints/sentiment --count 
 
 
 def roc(
-    audit: Annotated[Path, typer.Argument(help="Folder of an audit with memorization/membership.")],
+    audit: Annotated[Path, typer.Argument(help="Folder of an audit with memorization/membership or shadow_attack.")],
+    attack: Annotated[
+        Literal["membership", "shadow_attack"], typer.Option(help="Whose curves: memorization/membership, or LiRA's.")
+    ] = "membership",
     output: Annotated[
         Path | None, typer.Option(help="Where the SVG goes (default: in the audit's folder).", show_default=False)
     ] = None,
 ) -> None:
     """Draw how well each signal of membership tells members, on logarithmic axes, beside what the claim allows."""
-    from suites.memorization.plots.write import write_roc
+    from suites.memorization.draw_roc import write_roc
 
-    say(f"{write_roc(audit, output)}: written")
+    say(f"{write_roc(audit, attack, output)}: written")
 
 
 roc_command = Command(roc, "assay roc audits/RUN")

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import ClassVar
 
-import numpy as np
 import pandas as pd
 from pandera.typing import Series
 from pydantic import Field, field_validator
@@ -19,22 +18,21 @@ from harness.api.metrics import Alarm, Better, Metric
 from harness.api.models import ModelRole, Models
 from harness.api.needs import Need, any_of
 from harness.api.probe import About, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row, ok_row
-from harness.api.scorer import Floats, Scorer
+from harness.api.scorer import Scorer
 from harness.checkpoint import CheckpointInfo
 from harness.errors import NoDataError, NotApplicableError, WrongDataError
 from harness.provenance.manifest import PrivacyClaim
+from harness.stats.places import places
 from privacy.accounting import AccountingError
 from privacy.audit import Audited, Bound, alarm, audit_independent, audit_one_run, guess
 from privacy.audit.own_curve import TradeOff, audit_own_curve, hypotheses
 from privacy.canaries.canary import Canary
 from privacy.canaries.store import open_coins, read_canaries
 from suites.memorization.canary_scores import TASKS, canary_scores, less, task_of
-from suites.memorization.membership.ceilings import mechanisms_of
+from suites.memorization.hygiene.ceilings import mechanisms_of
 
 _FEW = 100
 """Canaries below which no attack shows an epsilon of 3.5: ceilings are printed beside every bound."""
-_ENOUGH = 20
-"""Canaries of a class from which on their mean is known better than one of them moves it."""
 _DELTA = 1e-5
 """Of a bound on a training that claims nothing."""
 BASE, _CURVES, _FIRST = "base", "curves", "first"
@@ -82,12 +80,15 @@ class EpsilonAuditRow(ProbeRow):
 
 _PROVES = "what one run proves, at least; an ideal attack on a true epsilon of 3 proves about 1 with 1,000 canaries"
 
+_CEILING = "the most that epsilon_lower could be with so many canaries: what all of them guessed rightly would show"
+
 
 def _declared(guessed: Sequence[float], confidence: float) -> tuple[Declared, ...]:
     return (
         Computed(
             (
                 Named("epsilon_lower", Better.LOWER, note=_PROVES, bounds=(0.0, 64.0)),
+                Named("epsilon_ceiling", Better.NEITHER, bounds=(0.0, 64.0), headline=False, note=_CEILING),
                 Named("epsilon_lower_gaussian", Better.LOWER, bounds=(0.0, 64.0), headline=False),
                 Named("epsilon_lower_own_curve", Better.LOWER, bounds=(0.0, 64.0), headline=False),
                 Named("epsilon_lower_independent", Better.LOWER, bounds=(0.0, 64.0), headline=False),
@@ -99,7 +100,8 @@ def _declared(guessed: Sequence[float], confidence: float) -> tuple[Declared, ..
 
 
 def _measure(guessed: Sequence[float], confidence: float, rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
-    scores, planted = _places(rows.good), rows.good["planted"].to_numpy(bool)
+    scores = places(*(rows.good[name] for name in ("score", "kind", "label")))
+    planted = rows.good["planted"].to_numpy(bool)
     delta, claimed = float(rows.good["delta"].iloc[0]), float(rows.good["claimed"].iloc[0])
     ends = [max(1, int(share * len(scores) / 2)) if len(scores) > 1 else 0 for share in guessed]
     counts = [(end, below) for end in ends for below in (end, 0)]
@@ -108,6 +110,7 @@ def _measure(guessed: Sequence[float], confidence: float, rows: Rows, named: Map
         for bound in (Bound.ONE_RUN, Bound.ONE_RUN_GAUSSIAN)
     }
     yield _bounded(named["epsilon_lower"], found[Bound.ONE_RUN], claimed, rows.missing)
+    yield named["epsilon_ceiling"].value(found[Bound.ONE_RUN].ceiling, None, len(scores), missing=rows.missing)
     yield _assuming(named["epsilon_lower_gaussian"], found[Bound.ONE_RUN_GAUSSIAN], rows.missing)
     curves = _curves(rows.good)
     if curves:
@@ -138,17 +141,6 @@ def _curves(good: pd.DataFrame) -> list[TradeOff]:
 def _curve(epsilon: float, rest: list[float]) -> TradeOff:
     half = len(rest) // 2
     return TradeOff(epsilon, tuple(rest[:half]), tuple(rest[half:]))
-
-
-def _places(good: pd.DataFrame) -> Floats:
-    """Each canary's place among those of its kind, from 0 to 1: scores of two kinds cannot be compared; [canaries].
-
-    What all canaries of a class taught the model together is taken off first, where the class has enough to tell it.
-    """
-    groups = good.groupby(["kind", "label"], sort=False)["score"]
-    common = groups.transform("mean").where(groups.transform("size") >= _ENOUGH, 0.0)
-    ranks = (good["score"] - common).groupby(good["kind"], sort=False)
-    return ((ranks.rank(method="average") - 0.5) / ranks.transform("size")).to_numpy(np.float64)
 
 
 def _bounded(named: Named, found: Audited, claimed: float, missing: int) -> Metric:

@@ -6,12 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 import numpy as np
+import pandas as pd
 from pandera.typing import Series
 from pydantic import Field, field_validator
 from scipy.special import log_expit
 
 from harness.api.case import Case, make_cases
 from harness.api.columns import column
+from harness.api.curves import CurvePlot
 from harness.api.declared import Computed, Declared, Named, Rows
 from harness.api.estimates import UNIT
 from harness.api.metrics import Better, Metric
@@ -22,9 +24,11 @@ from harness.api.scorer import Bools, Floats, Scorer
 from harness.checkpoint import CheckpointInfo
 from harness.errors import NotApplicableError
 from harness.provenance.keys import read_keys
+from suites.memorization.hygiene.ceilings import CURVE_RATES, ceilings
 from suites.memorization.hygiene.columns import MemberRow, as_columns, member_columns
 from suites.memorization.hygiene.judgeable import BLIND_AUC, blind_auc, where_both_sides, where_judgeable
 from suites.memorization.hygiene.rates import DEFAULT_FPRS, rate, rate_name, side_of
+from suites.memorization.hygiene.roc import roc
 from suites.memorization.shadows.pool import Pool, load_pool
 from suites.memorization.shadows.signal import signals
 from suites.memorization.shadows.store import Shadows, read_shadows
@@ -134,10 +138,12 @@ class ShadowAttack(Probe[ShadowAttackParams]):
         self.kept.arrays(name, lambda: self._attacks(models.subject, plan.checkpoint, pool, places))
         ids, texts = [case.id for case in plan.cases], [_whole(case) for case in plan.cases]
         self.kept.value("records", lambda: member_columns(ids, texts, pool.member.tolist(), plan.seed))
+        self.kept.value("ceiling curve", lambda: ceilings(manifest.privacy, CURVE_RATES))
 
     def run(self, scorer: Scorer, cases: Sequence[Case]) -> Iterable[RowDict]:
         """No further question: everything was asked in `prepare`."""
         kept, known = self.kept.arrays(_name(scorer.info)), self.kept.value("records")
+        allowed = self.kept.value("ceiling curve")
         at = {int(place): number for number, place in enumerate(kept["place"])}
         for case in cases:
             number = at[case.data["place"]]
@@ -148,7 +154,12 @@ class ShadowAttack(Probe[ShadowAttackParams]):
                 )
                 continue
             counts = {name: int(kept[name][number]) for name in ("inside", "outside")}
-            yield ok_row(case, member=case.data["member"], **as_columns(known[case.id]), **values, **counts)
+            about = {"member": case.data["member"], **as_columns(known[case.id]), "ceiling_curve": allowed}
+            yield ok_row(case, **about, **values, **counts)
+
+    def plots(self, rows: pd.DataFrame) -> Sequence[CurvePlot]:
+        """The ROC of every attack."""
+        return roc(rows, dict.fromkeys(ATTACKS, 1.0), "assay roc AUDIT --attack shadow_attack")
 
     def declared(self) -> tuple[Declared, ...]:
         """With the rates asked for."""

@@ -8,22 +8,24 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from dashboards import launch as module
-from dashboards.launch import APP, command, environment, launch
-from dashboards.settings import Settings, read_settings
+from dashboards.door import HOSTS
+from dashboards.launch import APP, check_access, command, entrance, environment, launch
+from dashboards.settings import Access, Settings, read_settings
+from harness.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_the_server_is_private_quiet_and_local() -> None:
     words = command(8599)
-    assert words[:5] == [sys.executable, "-P", "-m", "streamlit", "run"]
+    assert words[:5] == [sys.executable, "-P", "-m", "dashboards.serve", "run"]
     assert Path(words[5]) == APP
     options = dict(zip(words[6::2], words[7::2], strict=True))
     assert options["--server.port"] == "8599"
@@ -48,8 +50,76 @@ def test_settings_travel_through_the_environment(tmp_path: Path, monkeypatch: py
     for given, shown in stores.items():
         for key, value in environment(Path("out"), given).items():
             monkeypatch.setenv(key, value)
-        assert read_settings() == Settings(tmp_path / "out", shown)
+        assert read_settings() == Settings(tmp_path / "out", shown, Access(), tmp_path)
         assert os.environ["ASSAY_CACHE"] == str(tmp_path / "cache")
+
+
+def test_who_may_act_travels_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    access = Access("secret", Path("roles.yaml"), ("--allow-pickle", "--trust-manifest"))
+    for key, value in environment(Path("out"), None, access).items():
+        monkeypatch.setenv(key, value)
+    assert read_settings().access == Access("secret", tmp_path / "roles.yaml", ("--allow-pickle", "--trust-manifest"))
+
+
+AUTH = "redirect_uri = 'https://a.example/oauth2callback'\ncookie_secret = '0123456789abcdef0123456789abcdef'\n"
+PROVIDER = "client_id = 'a'\nclient_secret = 'b'\nserver_metadata_url = 'https://id.example/openid'\n"
+
+
+@pytest.mark.parametrize(
+    ("access", "secrets", "hosts", "said"),
+    [
+        (Access(roles=Path("roles.yaml")), None, "", "--sign-in is missing"),
+        (Access(), f"[auth]\n{AUTH}{PROVIDER}", "", "--roles is missing"),
+        (Access("key", Path("roles.yaml")), f"[auth]\n{AUTH}{PROVIDER}", "", "the roles say who may start"),
+        (Access("key"), None, "audits.example", "must sign in"),
+        (Access(permissions=("--allow-pickle",)), None, "", "--allow-pickle: nobody may start"),
+        (Access(roles=Path("roles.yaml")), "[auth", "", "no TOML"),
+        (Access(roles=Path("roles.yaml")), "x = 1", "", "has no \\[auth\\]"),
+        (Access(roles=Path("roles.yaml")), f"[auth]\n{PROVIDER}", "", "lacks redirect_uri"),
+        (Access(roles=Path("roles.yaml")), f"[auth]\n{AUTH}", "", "lacks client_id"),
+        (Access(roles=Path("roles.yaml")), f"[auth]\n{AUTH.replace('f', '')}{PROVIDER}", "", "fewer than 32"),
+        (Access(roles=Path("wrong.yaml")), f"[auth]\n{AUTH}{PROVIDER}", "", "wrong.yaml: .*default"),
+        (Access(roles=Path("none.yaml")), f"[auth]\n{AUTH}{PROVIDER}", "", "none.yaml"),
+        (Access(), None, "", None),
+        (Access("key"), None, "", None),
+        (Access("key", permissions=("--allow-pickle",)), None, "", None),
+        (Access(roles=Path("roles.yaml")), f"[auth]\n{AUTH}{PROVIDER}", "audits.example", None),
+        (Access(roles=Path("roles.yaml")), f"[auth]\n{AUTH}[auth.google]\n{PROVIDER}", "", None),
+    ],
+)
+def test_what_would_let_in_somebody_else_is_refused_before_anything_listens(
+    access: Access, secrets: str | None, hosts: str, said: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(HOSTS, hosts)
+    Path("roles.yaml").write_text("default: viewer\n")
+    Path("wrong.yaml").write_text("default: everybody\n")
+    Path("secrets.toml").write_text(secrets or "")
+    with nullcontext() if said is None else pytest.raises(UsageError, match=said):
+        check_access(access, Path("secrets.toml") if secrets is not None else None)
+
+
+def test_without_the_package_for_signing_in_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "roles.yaml").write_text("default: viewer\n")
+    (tmp_path / "secrets.toml").write_text(f"[auth]\n{AUTH}{PROVIDER}")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"assay\[dashboard-oidc\]"):
+        check_access(Access(roles=tmp_path / "roles.yaml"), tmp_path / "secrets.toml")
+
+
+def test_secrets_come_from_the_file_that_was_given_and_from_no_other(tmp_path: Path) -> None:
+    words = command(8599, tmp_path / "secrets.toml")
+    assert words[words.index("--secrets.files") + 1] == str(tmp_path / "secrets.toml")
+    nowhere = command(8599)
+    assert nowhere[nowhere.index("--secrets.files") + 1] == "no-secrets.toml"
+
+
+def test_the_key_is_in_the_address_alone() -> None:
+    access = Access("secret")
+    assert entrance(8599, access) == "http://localhost:8599/?key=secret"
+    assert entrance(8599, Access()) == "http://localhost:8599/"
+    assert not any("secret" in word.partition("=")[2] for word in command(8599))  # anybody can read a command line
 
 
 @pytest.mark.parametrize("status", [0, 3])
@@ -67,7 +137,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from itertools import pairwise
 from pathlib import Path
 from dashboards import launch as module

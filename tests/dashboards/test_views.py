@@ -9,7 +9,7 @@ import pytest
 
 from dashboards import views
 from dashboards.audits import Audit, Entry, merge, open_audit, read_entry
-from dashboards.charts import SHARES, chart_data, metric_chart
+from dashboards.charts import SHARES, by_suite, chart_data, metric_chart
 from harness.api.metrics import Better, Control, Metric, missing_metric
 from harness.errors import AssayError
 from harness.gate.decide import Policy, Verdict, decide
@@ -96,6 +96,24 @@ def test_a_gate_with_a_pattern_stands_beside_every_metric_it_decided() -> None:
     (data,) = chart_data(metrics, verdict)
     assert list(data.points["outcome"]) == ["✖ block", "✔ pass", "no gate"]
     assert list(data.bounds["metric"]) == ["adversarial/a/success", "adversarial/b/success"]
+
+
+def test_a_chart_has_the_baselines_value_and_names_short_of_what_all_share() -> None:
+    metrics = [metric("s/p/a", 0.9), metric("s/p/b", 0.1)]
+    verdict = decided(metrics, metric="s/p/*", max=0.5)
+    compared = [
+        Comparison(metric=f"s/p/{key}", slice=part, baseline=value)
+        for key, part, value in (("a", "", 0.0), ("a", "x", 0.3), ("b", "", None))
+    ]
+    first = verdict.gates[0].model_copy(update={"comparison": compared[0]})
+    others = [verdict.gates[0].model_copy(update={"comparison": each}) for each in compared]
+    verdict = verdict.model_copy(update={"gates": (first, *others)})
+    (data,) = chart_data(metrics, verdict, "s")
+    assert data.baselines.to_dict("records") == [{"metric": "p/a", "value": 0.0, "shown": "0"}]
+    assert list(data.points["metric"]) == ["p/a", "p/b"]
+    assert set(data.bounds["metric"]) == {"p/a"}
+    assert [layer["mark"]["type"] for layer in metric_chart(data).to_dict()["layer"]][-1] == "point"
+    assert {suite: len(mine) for suite, mine in by_suite([*metrics, metric("t/p/a", 1.0)]).items()} == {"s": 2, "t": 1}
 
 
 @pytest.mark.parametrize(

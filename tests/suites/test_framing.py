@@ -17,7 +17,7 @@ from harness.api.scorer import MaskedRequest, TokenRequest, TokenScores
 from harness.scorer.hf import HFScorer
 from suites.bias import crows_scores
 from suites.continuation import answer_request, lead_tokens
-from suites.framing import causal_frame, masked_frame, opening
+from suites.framing import causal_frame, masked_frame, opening, openings
 from suites.memorization.extraction.probe import Extraction, ExtractionParams
 from suites.quality.perplexity import Perplexity
 from suites.quality.windows import Windows, score_causal, score_masked
@@ -174,6 +174,17 @@ def test_a_prompt_that_begins_with_the_start_token(kind: str) -> None:
     only = answer_request(one, lead, STARTS[kind], "good", " ")
     assert only.context == (one.start_token,)
     assert one.start_token not in only.target
+
+
+@pytest.mark.parametrize("kind", STARTS)
+def test_many_texts_open_as_each_alone(kind: str) -> None:
+    one = scorer(kind, "causal_lm")
+    texts = [f"the film was {word}" for word in ("good", "bad", "", "a 1234 é")]
+    lead, tokens = openings(one, texts)
+    assert [(lead, own) for own in tokens] == [opening(one, text) for text in texts]
+    assert one.encode_all(texts) == [one.encode(text) for text in texts]
+    assert openings(one, []) == ((), [])
+    assert one.encode_all([]) == []
 
 
 def test_windows_after_the_first_have_no_start_token() -> None:

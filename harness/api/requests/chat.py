@@ -21,12 +21,13 @@ class ChatRequest(Request["ChatPrompt"]):
 
     The template comes with the checkpoint, so it is rendered in a process apart. `today` is the date it is told
     (ISO): a prompt that changes with the day could not be audited twice. The default is what Llama 3's template says
-    where it is told none.
+    where it is told none. `continue_final_message`: the prompt ends with the last message, which the model continues.
     """
 
     messages: tuple[Message, ...]
     add_generation_prompt: bool = True
     today: str = "2024-07-26"
+    continue_final_message: bool = False
 
 
 @dataclass(frozen=True, slots=True)

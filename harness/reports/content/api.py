@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from harness.api.curves import CurvePlot
 from harness.api.metrics import Metric
 from harness.api.probe import About
+from harness.base.language import ENGLISH
 from harness.gate.verdict import Verdict
 from harness.record.folder import AuditManifest
 
@@ -62,6 +64,8 @@ class ReportInput:
     abouts: Mapping[str, About]
     """What each planned probe says of itself, by probe name."""
     level: Level = Level.FINDINGS
+    plots: tuple[CurvePlot, ...] = ()
+    """Curves that the audit saved."""
     examples: tuple[Example, ...] = ()
     """A few rows of each probe."""
     masked: Mapping[str, int] = field(default_factory=dict)
@@ -71,6 +75,8 @@ class ReportInput:
     identity: str = ""
     """Digest of what was audited, taken before anything was masked; '': nothing was, see `reports.identity`."""
     undecided: Undecided = Undecided.SKIPPED
+    language: str = ENGLISH
+    """Of HTML and PDF, which people read; the other formats are read by machines as well and stay English."""
 
 
 Render = Callable[[ReportInput], str | bytes]

@@ -19,13 +19,14 @@ from pydantic import BaseModel
 
 from harness.api.lists import as_list, is_list
 from harness.api.probe import About
+from harness.base.language import marked
 from harness.gate.verdict import GateResult, Verdict
 from harness.record.folder import AuditManifest
 from harness.reports.content.api import Example, Level, ReportInput
 from harness.reports.content.identity import identity
 
 WITHHELD = "withheld at this level"
-ROW_TEXT = "text of a row"
+ROW_TEXT = marked("text of a row")
 
 T = TypeVar("T")
 
@@ -63,11 +64,13 @@ def disclose(report: ReportInput, level: Level) -> ReportInput:
     counts: Counter[str] = Counter()
     manifest = _masked(report.manifest, counts)
     verdict = _cases_hidden(_masked(report.verdict, counts), level, counts)
-    metrics = report.metrics
+    metrics, plots = report.metrics, report.plots
     if level is Level.SUMMARY:
         manifest = _summarised(manifest)
         gated = {(item.metric, item.slice) for item in report.verdict.gates}
         metrics = tuple(metric for metric in metrics if (metric.key, metric.slice) in gated)
+        probes = {name.rpartition("/")[0] for name, _slice in gated}
+        plots = tuple(plot for plot in plots if plot.probe in probes)
     abouts = {
         name: About(*(mask_personal(text, counts) for text in (about.summary, about.paper, about.cannot_tell)))
         for name, about in report.abouts.items()
@@ -77,6 +80,7 @@ def disclose(report: ReportInput, level: Level) -> ReportInput:
         abouts=abouts,
         manifest=manifest,
         metrics=tuple(_masked(metric, counts) for metric in metrics),
+        plots=tuple(_masked(plot, counts) for plot in plots),
         verdict=verdict,
         level=level,
         examples=() if level is Level.SUMMARY else report.examples,
@@ -230,17 +234,17 @@ def _always(_text: str) -> bool:
 
 
 _PERSONAL: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = (
-    ("credentials", re.compile(r"(?<=://)[^\s/@:]*:[^\s/@]+(?=@)"), _always),
-    ("e-mail address", re.compile(r"(?<![\w.%+'-])[\w.%+'-]+@[\w-]+(?:\.[\w-]+)+"), _always),
+    (marked("credentials"), re.compile(r"(?<=://)[^\s/@:]*:[^\s/@]+(?=@)"), _always),
+    (marked("e-mail address"), re.compile(r"(?<![\w.%+'-])[\w.%+'-]+@[\w-]+(?:\.[\w-]+)+"), _always),
     (
-        "bank account number",
+        marked("bank account number"),
         re.compile(r"(?<!\w)[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?!\w)", re.ASCII),
         _is_account,
     ),
-    ("card number", re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w.-]\w|\w)", re.ASCII), _is_card),
-    ("social security number", re.compile(r"(?<![\w.-])\d{3}-\d{2}-\d{4}(?![\w-])", re.ASCII), _always),
+    (marked("card number"), re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w.-]\w|\w)", re.ASCII), _is_card),
+    (marked("social security number"), re.compile(r"(?<![\w.-])\d{3}-\d{2}-\d{4}(?![\w-])", re.ASCII), _always),
     (
-        "phone number",
+        marked("phone number"),
         re.compile(
             r"(?<![\w.])(?:\+\d{1,3}[ .-]?(?:\(?\d{1,5}\)?[ .-]?){2,5}\d{2,5}"
             r"|(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}|0\d{2,4}[ /-]\d{3,}(?:[ -]\d{2,})*)(?![\w-])",

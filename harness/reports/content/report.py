@@ -7,10 +7,12 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.api.curves import CurvePlot
 from harness.api.metrics import PROVEN, Better, Control, Metric
 from harness.api.needs import Need
 from harness.api.probe import About
 from harness.base import numbers
+from harness.base.language import _, marked, told
 from harness.base.loglines import plain
 from harness.gate.claim_metric import CLAIM_PROBE
 from harness.gate.policy import Deciding, Gate, Severity
@@ -21,9 +23,9 @@ from harness.reports.content.api import Level, ReportInput
 from harness.scan.record import SCAN_PROBE
 
 OUTCOME_WORDS: Mapping[Outcome, str] = {
-    Outcome.PASS: "PASS",
-    Outcome.BLOCK: "BLOCK",
-    Outcome.INCONCLUSIVE: "INCONCLUSIVE",
+    Outcome.PASS: marked("PASS"),
+    Outcome.BLOCK: marked("BLOCK"),
+    Outcome.INCONCLUSIVE: marked("INCONCLUSIVE"),
 }
 
 _DECIDES: Mapping[Deciding, str] = {
@@ -33,11 +35,11 @@ _DECIDES: Mapping[Deciding, str] = {
     Deciding.POINT: "the estimate decides, without its interval",
 }
 _NO_PROBE: Mapping[str, str] = {
-    CLAIM_PROBE: "the privacy claim of the checkpoint, recomputed from its ledger",
-    SCAN_PROBE: "the files of the checkpoint, scanned before anything was loaded",
+    CLAIM_PROBE: marked("the privacy claim of the checkpoint, recomputed from its ledger"),
+    SCAN_PROBE: marked("the files of the checkpoint, scanned before anything was loaded"),
 }
 _ORDER = {Outcome.BLOCK: 0, Outcome.INCONCLUSIVE: 1, Outcome.PASS: 2}
-EXAMPLES_NOTE = (
+EXAMPLES_NOTE = marked(
     "Rows that turned worse than in the baseline, and the first rows of each probe by case id, whatever came of them. "
     "Their text is masked below the level full."
 )
@@ -91,6 +93,7 @@ class ProbeSection:
     incomplete: str
     """Why it did not finish; '' when it did."""
     lines: tuple[MetricLine, ...]
+    plots: tuple[CurvePlot, ...] = ()
 
 
 def probe_sections(report: ReportInput) -> list[ProbeSection]:
@@ -103,9 +106,10 @@ def probe_sections(report: ReportInput) -> list[ProbeSection]:
         ProbeSection(
             name=plain(name),
             about=_about(report.abouts.get(name)),
-            work=_work(records[name]) if name in records else _NO_PROBE.get(name, "not planned by this audit"),
+            work=_work(records[name]) if name in records else _unplanned(name),
             incomplete=plain(report.manifest.incomplete.get(name, "")),
             lines=tuple(_line(metric, report.verdict.gates) for metric in metrics),
+            plots=tuple(plot for plot in report.plots if plot.probe == name),
         )
         for name, metrics in by_probe.items()
     ]
@@ -138,23 +142,31 @@ def how_decided(gate: Gate) -> str:
     return f"{_DECIDES[gate.evidence.decides]}, on at least {gate.min_examples} examples"
 
 
+def outcome_word(outcome: Outcome) -> str:
+    """An outcome in capitals, as the verdict is printed."""
+    return _(OUTCOME_WORDS[outcome])
+
+
 def outcome_label(result: GateResult) -> str:
     """What a gate found and, where that differs, how it counts."""
-    word = OUTCOME_WORDS[result.outcome]
+    word = outcome_word(result.outcome)
     if not result.asked:
-        return "NOT ASKED FOR"
+        return _("NOT ASKED FOR")
     if result.excused and not result.waived:
-        return f"NOT MEASURED (excused: {result.absence})"
+        return _("NOT MEASURED (excused: {why})", why=_(str(result.absence)))
     if result.outcome is Outcome.PASS:
         return word
     if result.expired:
-        return f"{word} (waiver expired)"
+        return _("{outcome} (waiver expired)", outcome=word)
     if result.waived:
-        return f"{word} (waived)"
-    note = {Severity.WARN: "warning", Severity.INFO: "information"}.get(result.severity)
-    if note is None and result.effective is not result.outcome:
-        note = f"counts as {OUTCOME_WORDS[result.effective]}"
-    return f"{word} ({note})" if note else word
+        return _("{outcome} (waived)", outcome=word)
+    if result.severity is Severity.WARN:
+        return _("{outcome} (warning)", outcome=word)
+    if result.severity is Severity.INFO:
+        return _("{outcome} (information)", outcome=word)
+    if result.effective is not result.outcome:
+        return _("{outcome} (counts as {other})", outcome=word, other=outcome_word(result.effective))
+    return word
 
 
 def attention(report: ReportInput) -> list[GateResult]:
@@ -181,7 +193,7 @@ def comparison_name(comparison: Comparison) -> str:
 def regression(comparison: Comparison) -> str:
     """How much worse, with its interval, or why that is unknown."""
     if comparison.regression is None:
-        return plain(comparison.note) or "not compared"
+        return plain(comparison.note) or _("not compared")
     shown = numbers.number(comparison.regression)
     bounded = comparison.low is not None or comparison.high is not None
     return f"{shown} {numbers.interval(comparison.low, comparison.high)}" if bounded else shown
@@ -189,14 +201,13 @@ def regression(comparison: Comparison) -> str:
 
 def matching(comparison: Comparison) -> str:
     """How many cases were compared, and how many could not be."""
-    parts = [f"{comparison.n} pairs"]
     counts = (
-        (comparison.unusable, "without a usable row"),
-        (comparison.excluded, "excluded"),
-        (comparison.only_candidate, "only in the candidate"),
-        (comparison.only_baseline, "only in the baseline"),
+        (comparison.unusable, _("{n} without a usable row", n=comparison.unusable)),
+        (comparison.excluded, _("{n} excluded", n=comparison.excluded)),
+        (comparison.only_candidate, _("{n} only in the candidate", n=comparison.only_candidate)),
+        (comparison.only_baseline, _("{n} only in the baseline", n=comparison.only_baseline)),
     )
-    return ", ".join([*parts, *(f"{count} {what}" for count, what in counts if count)])
+    return _(", ").join([_("{n} pairs", n=comparison.n), *(said for count, said in counts if count)])
 
 
 def baseline_line(report: ReportInput) -> str:
@@ -204,11 +215,17 @@ def baseline_line(report: ReportInput) -> str:
     baseline = report.verdict.baseline
     if baseline is None:
         return ""
-    other = f"; other data: {', '.join(baseline.other_data)}" if baseline.other_data else ""
-    return plain(
-        f"{baseline.ref}: {baseline.name} ({baseline.audit_id}), checkpoint {baseline.checkpoint}, "
-        f"fingerprint {baseline.fingerprint}{other}"
+    said = _(
+        "{ref}: {name} ({audit}), checkpoint {checkpoint}, fingerprint {fingerprint}",
+        ref=baseline.ref,
+        name=baseline.name,
+        audit=baseline.audit_id,
+        checkpoint=baseline.checkpoint,
+        fingerprint=baseline.fingerprint,
     )
+    if baseline.other_data:
+        said = _("{baseline}; other data: {data}", baseline=said, data=", ".join(baseline.other_data))
+    return plain(said)
 
 
 def evidence(result: GateResult) -> list[tuple[str, str]]:
@@ -262,16 +279,18 @@ def _paired(comparison: Comparison) -> list[tuple[str, str]]:
 
 def lost(metric: Metric) -> str:
     """How many cases gave no usable row, and how many are excluded because the probe does not apply to them."""
-    return f"{metric.missing}, {metric.excluded} excluded" if metric.excluded else str(metric.missing)
+    if not metric.excluded:
+        return str(metric.missing)
+    return _("{missing}, {excluded} excluded", missing=metric.missing, excluded=metric.excluded)
 
 
 def metric_notes(metric: Metric) -> list[str]:
     """Cautions to print beside a metric."""
-    notes = [plain(metric.note)] if metric.note else []
+    notes = [plain(told(metric.note))] if metric.note else []
     if metric.value is not None and metric.low is None and metric.high is None:
-        notes.append("no interval: no gate can decide on it")
+        notes.append(_("no interval: no gate can decide on it"))
     if metric.control is not None and metric.control.note:
-        notes.append(plain(f"control: {metric.control.note}"))
+        notes.append(plain(_("control: {what}", what=told(metric.control.note))))
     return notes
 
 
@@ -295,25 +314,32 @@ def provenance(report: ReportInput) -> list[tuple[str, str]]:
     manifest = report.manifest
     checkpoint = manifest.checkpoint
     entries = [
-        ("audit", f"{manifest.name} ({manifest.audit_id})"),
-        ("status", f"{manifest.status}{f': {manifest.why}' if manifest.why else ''}"),
-        ("created", manifest.created),
-        ("finished", manifest.finished or "not finished"),
-        ("checkpoint", checkpoint.source),
+        (_("audit"), f"{manifest.name} ({manifest.audit_id})"),
+        (_("status"), _(str(manifest.status)) + (f": {manifest.why}" if manifest.why else "")),
+        (_("created"), manifest.created),
+        (_("finished"), manifest.finished or _("not finished")),
+        (_("checkpoint"), checkpoint.source),
         *_base(manifest),
-        ("architecture", f"{checkpoint.architecture or checkpoint.model_type}, {checkpoint.parameters:,} parameters"),
-        ("checkpoint fingerprint", checkpoint.fingerprint),
-        *(("permission", permission) for permission in checkpoint.permissions),
-        ("isolation", checkpoint.isolation or "not recorded"),
-        ("scan", manifest.scan.headline if manifest.scan else "not made"),
-        ("training", training(manifest)),
-        ("policy", _policy(report)),
-        *([("baseline", baseline_line(report))] if report.verdict.baseline is not None else []),
-        *([("decided on", f"{report.verdict.decided_on}")] if report.verdict.decided_on is not None else []),
-        ("spec digest", manifest.spec_digest),
+        (
+            _("architecture"),
+            _(
+                "{architecture}, {n:,} parameters",
+                architecture=checkpoint.architecture or checkpoint.model_type,
+                n=checkpoint.parameters,
+            ),
+        ),
+        (_("checkpoint fingerprint"), checkpoint.fingerprint),
+        *((_("permission"), permission) for permission in checkpoint.permissions),
+        (_("isolation"), checkpoint.isolation or _("not recorded")),
+        (_("scan"), manifest.scan.headline if manifest.scan else _("not made")),
+        (_("training"), training(manifest)),
+        (_("policy"), _policy(report)),
+        *([(_("baseline"), baseline_line(report))] if report.verdict.baseline is not None else []),
+        *([(_("decided on"), f"{report.verdict.decided_on}")] if report.verdict.decided_on is not None else []),
+        (_("spec digest"), manifest.spec_digest),
         *(_settings(manifest) if report.level is not Level.SUMMARY else []),
-        ("level of disclosure", report.level),
-        *([("masked", masked_line(report.masked))] if any(report.masked.values()) else []),
+        (_("level of disclosure"), report.level),
+        *([(_("masked"), masked_line(report.masked))] if any(report.masked.values()) else []),
     ]
     return [(label, plain(text)) for label, text in entries]
 
@@ -321,19 +347,21 @@ def provenance(report: ReportInput) -> list[tuple[str, str]]:
 def _base(manifest: AuditManifest) -> list[tuple[str, str]]:
     """The full model that an adapter was added to, where the user named it."""
     named = manifest.spec.get("checkpoint", {}).get("base")
-    return [("base", f"{named} (given by the user; the fingerprint covers it)")] if named else []
+    if not named:
+        return []
+    return [(_("base"), _("{checkpoint} (given by the user; the fingerprint covers it)", checkpoint=named))]
 
 
 def masked_line(masked: Mapping[str, int]) -> str:
     """What was masked, in words, e.g. `e-mail address (2)`; '' for nothing."""
-    return ", ".join(f"{kind} ({count})" for kind, count in sorted(masked.items()) if count)
+    return _(", ").join(_("{kind} ({n})", kind=_(kind), n=n) for kind, n in sorted(masked.items()) if n)
 
 
 def direction(metric: Metric) -> str:
     """Which way is better, in a word or two."""
     if metric.better is Better.TARGET:
-        return f"target {numbers.bound(metric.target)}" if metric.target is not None else "target"
-    return {Better.HIGHER: "higher", Better.LOWER: "lower"}.get(metric.better, "neither")
+        return _("target") if metric.target is None else _("target {value}", value=numbers.bound(metric.target))
+    return {Better.HIGHER: _("higher"), Better.LOWER: _("lower")}.get(metric.better, _("neither"))
 
 
 def _line(metric: Metric, gates: tuple[GateResult, ...]) -> MetricLine:
@@ -344,7 +372,7 @@ def _line(metric: Metric, gates: tuple[GateResult, ...]) -> MetricLine:
         value=numbers.number(metric.value),
         interval=numbers.interval(metric.low, metric.high),
         method=_method(metric) if bounded else "",
-        unit=plain(metric.unit),
+        unit=plain(told(metric.unit)),
         direction=direction(metric),
         gates=gates_on(metric, gates),
         control=None if metric.control is None else control_line(metric.control),
@@ -354,7 +382,7 @@ def _line(metric: Metric, gates: tuple[GateResult, ...]) -> MetricLine:
 def control_line(control: Control) -> ControlLine:
     """A control as every report and the dashboard say it."""
     return ControlLine(
-        name=plain(f"control: {control.what}"),
+        name=plain(_("control: {what}", what=told(control.what))),
         value=numbers.number(control.value),
         interval=numbers.interval(control.low, control.high),
         n=control.n,
@@ -362,8 +390,10 @@ def control_line(control: Control) -> ControlLine:
 
 
 def _method(metric: Metric) -> str:
-    method = plain(metric.interval) or "method not stated"
-    return method if metric.interval == PROVEN else f"{method}, {numbers.percent(metric.level)}"
+    method = plain(told(metric.interval)) or _("method not stated")
+    if metric.interval == PROVEN:
+        return method
+    return _("{method}, {level}", method=method, level=numbers.percent(metric.level))
 
 
 def _by_regression(comparison: Comparison) -> tuple[bool, float]:
@@ -378,42 +408,51 @@ def _with_slice(name: str, part: str) -> str:
     return plain(f"{name} [{part}]" if part else name)
 
 
+def _unplanned(name: str) -> str:
+    """Where the metrics of a probe come from that the audit did not plan."""
+    return _(_NO_PROBE[name]) if name in _NO_PROBE else _("not planned by this audit")
+
+
 def _about(about: About | None) -> About | None:
     """The same on one line each, without the full stops that formats set themselves."""
     if about is None:
         return None
-    return About(*(plain(text).rstrip(".") for text in (about.summary, about.paper, about.cannot_tell)))
+    return About(*(plain(text).rstrip(".。") for text in (told(about.summary), about.paper, told(about.cannot_tell))))
 
 
 def _work(record: ProbeRecord) -> str:
-    of = f" of {record.available}" if record.available != record.cases else ""
     params = ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in record.params.items())
-    return plain(f"version {record.version}, {record.cases}{of} cases{f'; {params}' if params else ''}")
+    if record.available != record.cases:
+        said = _("version {version}, {n} of {all} cases", version=record.version, n=record.cases, all=record.available)
+    else:
+        said = _("version {version}, {n} cases", version=record.version, n=record.cases)
+    return plain(f"{said}; {params}" if params else said)
 
 
 def _cached(manifest: AuditManifest) -> list[tuple[str, str]]:
     """How many answers the models did not give in this audit; nothing where all were given in it."""
     cached = sum(work.cached for work in manifest.work)
     every = cached + sum(work.rows + work.reused for work in manifest.work)
-    return [("answers from the cache", f"{cached:,} of {every:,}")] if cached else []
+    return [(_("answers from the cache"), _("{n:,} of {all:,}", n=cached, all=every))] if cached else []
 
 
 def _settings(manifest: AuditManifest) -> list[tuple[str, str]]:
     """What it takes to run the audit again."""
     checkpoint = manifest.checkpoint
+    versions = ", ".join(f"{name} {version}" for name, version in manifest.versions.items())
     return [
-        ("weights", checkpoint.weights),
-        ("config", checkpoint.config),
-        ("tokenizer", checkpoint.tokenizer),
-        *(("checkpoint note", note) for note in checkpoint.notes),
+        (_("weights"), checkpoint.weights),
+        (_("config"), checkpoint.config),
+        (_("tokenizer"), checkpoint.tokenizer),
+        *((_("checkpoint note"), told(note)) for note in checkpoint.notes),
         *_datasets(manifest),
         *_models(manifest),
-        ("seed", str(manifest.seed)),
+        (_("seed"), str(manifest.seed)),
         *_cached(manifest),
-        ("device", f"{manifest.device or 'unknown'}, {manifest.dtype or 'unknown dtype'}"),
-        ("versions", ", ".join(f"{name} {version}" for name, version in manifest.versions.items()) or "unknown"),
-        ("git commit", manifest.git_commit or "not in a git repository"),
-        ("command", manifest.command or "unknown"),
+        (_("device"), ", ".join((manifest.device or _("unknown"), manifest.dtype or _("unknown dtype")))),
+        (_("versions"), versions or _("unknown")),
+        (_("git commit"), manifest.git_commit or _("not in a git repository")),
+        (_("command"), manifest.command or _("unknown")),
     ]
 
 
@@ -425,7 +464,17 @@ def _datasets(manifest: AuditManifest) -> list[tuple[str, str]]:
             key = (str(data.source.get("source", "?")), data.digest, data.n, data.note)
             served.setdefault(key, []).append(f"{probe.name}:{name}")
     return [
-        ("dataset", f"{source}, {n} rows, digest {digest}, for {', '.join(inputs)}{f'; {note}' if note else ''}")
+        (
+            _("dataset"),
+            _(
+                "{source}, {n} rows, digest {digest}, for {inputs}",
+                source=source,
+                n=n,
+                digest=digest,
+                inputs=", ".join(inputs),
+            )
+            + (f"; {note}" if note else ""),
+        )
         for (source, digest, n, note), inputs in served.items()
     ]
 
@@ -435,14 +484,25 @@ def _models(manifest: AuditManifest) -> list[tuple[str, str]]:
     served: dict[tuple[str, str, str], list[str]] = {}
     for probe in manifest.probes:
         for role, model in probe.models.items():
-            scan = f"; scan: {model.scan.headline}" if model.scan is not None else ""
+            scan = "" if model.scan is None else _("; scan: {found}", found=model.scan.headline)
             served.setdefault((model.source, model.fingerprint, scan), []).append(f"{probe.name}:{role}")
     return [
-        ("model", f"{source}, fingerprint {fingerprint}, for {', '.join(roles)}{scan}")
+        (
+            _("model"),
+            _(
+                "{source}, fingerprint {fingerprint}, for {roles}{scan}",
+                source=source,
+                fingerprint=fingerprint,
+                roles=", ".join(roles),
+                scan=scan,
+            ),
+        )
         for (source, fingerprint, scan), roles in served.items()
     ]
 
 
 def _policy(report: ReportInput) -> str:
     verdict = report.verdict
-    return f"{verdict.policy}, digest {verdict.policy_digest}" if verdict.policy else "none"
+    if not verdict.policy:
+        return _("none")
+    return _("{policy}, digest {digest}", policy=verdict.policy, digest=verdict.policy_digest)

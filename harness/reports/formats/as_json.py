@@ -22,6 +22,7 @@ def render(report: ReportInput) -> str:
         "verdict": verdict.model_dump(mode="json"),
         "exit_code": int(verdict.exit_code),
         "metrics": [metric.model_dump(mode="json") for metric in report.metrics],
+        "curves": [plot.model_dump(mode="json") for plot in report.plots],
         "about": {name: asdict(about) for name, about in report.abouts.items()},
         "provenance": [list(entry) for entry in provenance(report)],
         "masked": dict(report.masked),

@@ -7,13 +7,18 @@ from functools import cache
 from pathlib import Path
 
 import jinja2
+from markupsafe import Markup
 
+from harness.api.curves import CurvePlot
 from harness.base import numbers
+from harness.base.language import _, language, spoken
+from harness.gate.verdict import Outcome
 from harness.reports.content.api import ReportInput
+from harness.reports.content.recorded import retold
 from harness.reports.content.report import (
     EXAMPLES_NOTE,
     FLIPS_SHOWN,
-    OUTCOME_WORDS,
+    attention,
     baseline_line,
     comparison_name,
     comparisons,
@@ -21,42 +26,57 @@ from harness.reports.content.report import (
     lost,
     matching,
     outcome_label,
+    outcome_word,
     probe_sections,
     provenance,
     regression,
     section_notes,
     training,
 )
+from harness.reports.formats.curves import drawing, table
 from harness.reports.formats.plot import gate_plot, interval_plot, pair_plot
 from harness.reports.formats.template import html_environment
 
 suffix = ".html"
+_FIRST = 5
+"""Gates of the first screen; the table below it has all."""
 
 
 def render(report: ReportInput) -> str:
     """The whole report: verdict first, then gates, metrics by probe with their limits, and provenance."""
-    return _template().render(
-        report=report,
-        manifest=report.manifest,
-        verdict=report.verdict,
-        sections=probe_sections(report),
-        provenance=provenance(report),
-        training=training(report.manifest),
-        comparisons=comparisons(report),
-        baseline=baseline_line(report),
-    )
+    with spoken(report.language):
+        return _template().render(
+            report=report,
+            manifest=report.manifest,
+            verdict=report.verdict,
+            in_the_way=[item for item in attention(report) if item.effective is not Outcome.PASS],
+            sections=probe_sections(report),
+            provenance=provenance(report),
+            training=training(report.manifest),
+            comparisons=comparisons(report),
+            baseline=baseline_line(report),
+        )
 
 
-def _pieces(name: str) -> list[str]:
-    """A name cut behind each `_` and `/`: where a line may break."""
-    return re.findall(r"[^_/]*[_/]|[^_/]+", name)
+def _pieces(text: str) -> list[str]:
+    """A name or a sentence cut behind each `_` and `/`, where a line may break; a sign stays with its number."""
+    joined = re.sub(r"(?<=[<>]=) (?=[\d.-])|(?<=\d) (?=%)", "\N{NO-BREAK SPACE}", text)
+    return re.findall(r"[^_/]*[_/]|[^_/]+", joined)
+
+
+def _drawing(plot: CurvePlot) -> Markup:
+    return Markup(drawing(plot))
 
 
 @cache
 def _template() -> jinja2.Template:
     environment = html_environment(Path(__file__).parent)
     environment.globals.update(
-        words=OUTCOME_WORDS,
+        _=_,
+        language=language,
+        retold=retold,
+        outcome_word=outcome_word,
+        most_in_the_way=_FIRST,
         number=numbers.number,
         interval=numbers.interval,
         gate_name=gate_name,
@@ -72,5 +92,8 @@ def _template() -> jinja2.Template:
         matching=matching,
         examples_note=EXAMPLES_NOTE,
         flips_shown=FLIPS_SHOWN,
+        drawing=_drawing,
+        zip=zip,
+        curve_table=table,
     )
     return environment.get_template("report.html")

@@ -27,6 +27,7 @@ from harness.reports.content.report import (
     regression,
     training,
 )
+from harness.reports.formats.curves import sentence
 
 suffix = ".md"
 
@@ -156,6 +157,8 @@ def _probe(section: ProbeSection) -> Iterator[str]:
     notes = [(line.name, note) for line in section.lines for note in metric_notes(line.metric)]
     if notes:
         yield "\n".join(f"- {code(name)}: {text(note)}" for name, note in notes)
+    if section.plots:
+        yield "\n".join(f"- {text(sentence(plot))}" for plot in section.plots)
     if section.about is not None:
         yield f"**What this cannot tell:** {text(section.about.cannot_tell)}"
     yield f"Run: {text(section.work)}"

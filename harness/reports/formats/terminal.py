@@ -34,6 +34,7 @@ from harness.reports.content.report import (
     regression,
     training,
 )
+from harness.reports.formats.curves import sentence
 
 _STYLES = {Outcome.PASS: "bold green", Outcome.BLOCK: "bold red", Outcome.INCONCLUSIVE: "bold yellow"}
 _HEADERS = ("metric", "value", "interval", "n (missing)", "gate")
@@ -76,6 +77,7 @@ def _print(console: Console, report: ReportInput) -> None:
     manifest = report.manifest
     _entries(console, "Cautions", _cautions(sections))
     _entries(console, "What was measured, and what that cannot tell", _limits(sections))
+    _entries(console, "Curves", ((each.name, sentence(plot)) for each in sections for plot in each.plots))
     _entries(console, "Not applicable", manifest.not_applicable.items())
     _entries(console, "Data or tools missing", manifest.no_data.items())
     _entries(console, "Plug-ins that did not load", manifest.plugin_errors.items())

@@ -14,6 +14,9 @@ from harness.base.limits import CHAT_CHARACTERS, CHAT_MEMORY, CHAT_SECONDS, CHAT
 from harness.checkpoint.isolated.client import environment
 from harness.scorer.handler import Handler
 
+_LAST_WORD = "CONTINUE_FINAL_MESSAGE_TAG "
+"""Put behind a message that goes on, to find its end in the text; its blank tells whether a template trims messages.
+The same as transformers', as a template may print a message twice."""
 _START_SECONDS = 60
 """Starting Python and importing jinja2 takes 1 s, and ten times that on a busy machine."""
 
@@ -42,11 +45,13 @@ class ChatTemplate(Handler[ChatRequest, ChatPrompt]):
         todo = [index for index, why in enumerate(errors) if why is None]
         texts = dict(zip(todo, self._rendered([requests[index] for index in todo]), strict=True)) if todo else {}
         return [
-            self._prompt(*texts[index]) if index in texts else ChatPrompt("", (), errors[index])
-            for index in range(len(requests))
+            self._prompt(request, *texts[index]) if index in texts else ChatPrompt("", (), errors[index])
+            for index, request in enumerate(requests)
         ]
 
-    def _prompt(self, text: str | None, why: str) -> ChatPrompt:
+    def _prompt(self, request: ChatRequest, text: str | None, why: str) -> ChatPrompt:
+        if text is not None and request.continue_final_message:
+            text, why = _up_to_its_end(text, request.messages[-1].content), "leaves out the message to go on with"
         if text is None:
             return ChatPrompt("", (), f"the chat template {why}")
         tokens = self.engine.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
@@ -93,6 +98,8 @@ class ChatTemplate(Handler[ChatRequest, ChatPrompt]):
     def _chat(self, request: ChatRequest) -> dict[str, Any]:
         """What the template is told, as transformers tells it."""
         messages = [{"role": message.role, "content": message.content} for message in request.messages]
+        if request.continue_final_message:
+            messages[-1]["content"] += _LAST_WORD
         special = {name: str(token) for name, token in self.engine.tokenizer.special_tokens_map.items()}
         told = {"messages": messages, "add_generation_prompt": request.add_generation_prompt}
         return {"today": request.today, "variables": {**special, "tools": None, "documents": None, **told}}
@@ -101,8 +108,18 @@ class ChatTemplate(Handler[ChatRequest, ChatPrompt]):
 def _refuse(request: ChatRequest) -> str | None:
     if not request.messages:
         return "there is no message"
+    if request.add_generation_prompt and request.continue_final_message:
+        return "the model cannot both go on with the last message and begin one; ask for one of them"
     try:
         date.fromisoformat(request.today)
     except ValueError:
         return f"today is {request.today!r}; give a date like 2024-07-26"
     return None
+
+
+def _up_to_its_end(text: str, message: str) -> str | None:
+    """A prompt up to the end of its last message, as transformers cuts it; None where the message is not in it."""
+    end = text.rfind(_LAST_WORD.strip())
+    if end < 0 or message.strip() not in text:
+        return None
+    return text[:end] if text[end:].startswith(_LAST_WORD) else text[:end].rstrip()

@@ -10,7 +10,7 @@ import numpy as np
 from harness.api.requests.candidates import CandidatesRequest
 from harness.api.scorer import Floats, MaskedRequest, Scorer
 from privacy.canaries.canary import Canary
-from suites.framing import Ids, masked_frame, opening
+from suites.framing import Ids, masked_frame, opening, openings
 
 
 def causal_totals(scorer: Scorer, canary: Canary, secrets: Sequence[str]) -> Floats | str:
@@ -19,9 +19,7 @@ def causal_totals(scorer: Scorer, canary: Canary, secrets: Sequence[str]) -> Flo
     All are read after the same tokens: those that begin every one of the texts.
     """
     known = canary.text[: len(canary.text) - len(canary.secret or "")]
-    texts = [opening(scorer, known + secret) for secret in secrets]
-    lead = texts[0][0]
-    tokens = [own for _, own in texts]
+    lead, tokens = openings(scorer, [known + secret for secret in secrets])
     shared = _in_common([*tokens, opening(scorer, known)[1]])
     if not lead and shared == 0:
         return "nothing stands before the secret that a model could read it after; give the canaries a prefix"

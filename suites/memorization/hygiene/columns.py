@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from pandera.typing import Series
 
-from harness.api.columns import column
+from harness.api.columns import column, list_column
 from harness.api.probe import ProbeRow
 from suites.memorization.hygiene.blind import Compared, compared
 
@@ -26,6 +26,12 @@ class MemberRow(ProbeRow):
     )
     blind_fold: Series[pd.Int64Dtype] = column(
         "fold that it was left out in; scores are compared within one", ge=0, nullable=True
+    )
+    ceiling_curve: Series[object] = list_column(
+        "true-positive rates that the claim allows any attack, at the false-positive rates 1, 1.5, 2, 3, 5 and "
+        "7 of each decade from 1e-5 to 1; none without a claim",
+        of="double",
+        absent=[],
     )
 
 

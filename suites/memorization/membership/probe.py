@@ -12,6 +12,7 @@ from pydantic import Field, field_validator
 
 from harness.api.case import Case
 from harness.api.columns import column, list_column
+from harness.api.curves import CurvePlot
 from harness.api.declared import Declared
 from harness.api.models import ModelRole, Models
 from harness.api.needs import Need, any_of
@@ -20,16 +21,18 @@ from harness.api.scorer import Scorer
 from harness.checkpoint import CheckpointInfo
 from harness.data.datasets import DataSource
 from suites.memorization.canary_scores import task_of
+from suites.memorization.hygiene.ceilings import CURVE_RATES, ceilings
 from suites.memorization.hygiene.columns import Kept, MemberRow, as_columns, member_columns
 from suites.memorization.hygiene.rates import DEFAULT_FPRS
+from suites.memorization.hygiene.roc import roc
 from suites.memorization.members import MEMBERS, NON_MEMBERS, manifest_sources
-from suites.memorization.membership.ceilings import ceilings
-from suites.memorization.membership.metrics import SIGNALS, declared_metrics
+from suites.memorization.membership.metrics import LOSS, SIGNALS, declared_metrics
 from suites.memorization.membership.records import Records, membership_cases, whole_text
 from suites.memorization.membership.scores import Scored, Settings, check_base, class_scores, token_scores
 from suites.memorization.signals.tokens import LOWEST_SHARE
 
 BASE = "base"
+_CEILINGS = "ceilings at the rates asked for, then along the curve"
 _HEADS = any_of(Need.SEQUENCE_CLASSIFIER, Need.CAUSAL_LM, Need.MASKED_LM)
 _CHARACTERS = 4
 """Of a token, roughly."""
@@ -161,11 +164,12 @@ class Membership(Probe[MembershipParams]):
         self.kept.value("records", lambda: _known(plan.cases, plan.seed))
         manifest = plan.checkpoint.manifest
         claim = None if manifest is None else manifest.privacy
-        self.kept.value("ceilings", lambda: ceilings(claim, self.params.fprs))
+        rates = (*self.params.fprs, *CURVE_RATES)
+        self.kept.value(_CEILINGS, lambda: ceilings(claim, rates))
 
     def run(self, scorer: Scorer, cases: Sequence[Case]) -> Iterable[RowDict]:
         """All signals of each record, by one reading."""
-        known, allowed = self.kept.value("records"), self.kept.value("ceilings")
+        known, allowed = self.kept.value("records"), self.kept.value(_CEILINGS)
         claim = scorer.info.manifest.privacy if scorer.info.manifest is not None else None
         epsilon = math.nan if claim is None or not math.isfinite(claim.epsilon) else claim.epsilon
         for case, scored in zip(cases, self._scores(scorer, cases), strict=True):
@@ -179,8 +183,13 @@ class Membership(Probe[MembershipParams]):
                 **{**dict.fromkeys(_SIGNALS), **scored.columns},
                 claimed=epsilon,
                 delta=math.nan if claim is None else claim.delta,
-                ceilings=allowed,
+                ceilings=allowed[: len(self.params.fprs)],
+                ceiling_curve=allowed[len(self.params.fprs) :],
             )
+
+    def plots(self, rows: pd.DataFrame) -> Sequence[CurvePlot]:
+        """The ROC of every signal."""
+        return roc(rows, {LOSS: -1.0, **dict.fromkeys(SIGNALS, 1.0)}, "assay roc AUDIT")
 
     def declared(self) -> tuple[Declared, ...]:
         """With the rates asked for."""

@@ -11,9 +11,9 @@ from scipy.special import ndtr
 
 from harness.api.means import DRAWS, exponential_sums
 from harness.api.scorer import Bools, Floats
+from harness.stats.confidence import BINS
 from harness.stats.intervals import Interval, Method
 
-BINS = 15
 _KNOWN, _KNOWN_TEXTS = 4.0, 20
 """Standard errors from 0, and texts, from which on a bin's sign is taken to be known."""
 Ints = npt.NDArray[np.int64]
@@ -44,12 +44,6 @@ class Calibration:
 def equal_width(confidence: Floats) -> Ints:
     """Bin (lo, hi] of each text, [n], all as wide (Guo et al. 2017)."""
     return np.clip(np.digitize(confidence, np.linspace(0, 1, BINS + 1), right=True), 1, BINS) - 1
-
-
-def equal_mass(confidence: Floats) -> Ints:
-    """Bin of each text, [n], with as many texts in each as equal confidences allow (Nguyen & O'Connor 2015)."""
-    edges = np.quantile(confidence, np.arange(1, BINS) / BINS, method="inverted_cdf")
-    return np.asarray(np.digitize(confidence, edges, right=True), dtype=np.int64)
 
 
 def calibration_error(

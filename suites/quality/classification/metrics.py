@@ -14,8 +14,9 @@ from harness.api.estimates import POSITIVE, UNIT
 from harness.api.lists import as_list, as_matrix
 from harness.api.metrics import Better, Metric, RowValues
 from harness.api.scorer import Bools, Floats
+from harness.stats.confidence import BINS, equal_mass
 from harness.stats.intervals import auc, auc_interval
-from suites.quality.classification.calibration import BINS, Ints, brier_terms, calibration_error, equal_mass
+from suites.quality.classification.calibration import Ints, brier_terms, calibration_error
 from suites.quality.classification.correlation import matthews
 from suites.quality.classification.f1 import macro_f1
 from suites.quality.classification.selective import COVERAGES, answered_at, aurc_terms, most_a_text_adds

@@ -2,30 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from harness.api.scorer import Bools, Floats
+from harness.stats.confidence import answered_levels
 
 COVERAGES = (0.8, 0.9, 0.95)
-
-
-@dataclass(frozen=True, slots=True)
-class RiskCoverage:
-    """Share of texts answered, and share of those that is wrong, [levels] each, by falling confidence.
-
-    Texts of equal confidence are answered together: there is a level for each confidence that occurs.
-    """
-
-    coverage: Floats
-    risk: Floats
-
-
-def risk_coverage(confidence: Floats, right: Bools) -> RiskCoverage:
-    """The curve (El-Yaniv & Wiener 2010) of n > 0 texts."""
-    answered, wrong = _levels(confidence, right)
-    return RiskCoverage(answered / len(confidence), wrong / answered)
 
 
 def aurc_terms(confidence: Floats, right: Bools) -> Floats:
@@ -52,14 +34,6 @@ def most_a_text_adds(n: int) -> float:
 
 def answered_at(confidence: Floats, right: Bools, coverage: float) -> tuple[int, int]:
     """How many are right, and how many there are, of the surest texts that are at least this share of all."""
-    answered, wrong = _levels(confidence, right)
+    answered, wrong = answered_levels(confidence, right)
     level = int(np.searchsorted(answered, coverage * len(confidence) - 1e-9))
     return int(answered[level] - wrong[level]), int(answered[level])
-
-
-def _levels(confidence: Floats, right: Bools) -> tuple[Floats, Floats]:
-    """Texts at least this sure, and how many of them are wrong, by falling confidence, [levels]."""
-    _, group = np.unique(-confidence, return_inverse=True)
-    levels = int(group.max()) + 1
-    answered = np.cumsum(np.bincount(group, minlength=levels)).astype(np.float64)
-    return answered, np.cumsum(np.bincount(group, ~right, levels))

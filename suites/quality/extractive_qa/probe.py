@@ -20,7 +20,7 @@ from harness.api.metrics import Better
 from harness.api.needs import Need, any_of
 from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row, ok_row
 from harness.api.scorer import Floats, Scorer
-from harness.data.schemas import EMPTY, has_text
+from harness.data.schemas import EMPTY, LISTS, has_text
 from harness.errors import WrongDataError
 from suites.quality.cells import one_or_more
 from suites.quality.extractive_qa.reading import Found, read_all
@@ -30,11 +30,11 @@ ANSWERABLE, UNANSWERABLE = "answerable", "unanswerable"
 
 
 class Questions(pa.DataFrameModel):
-    """Questions about a context; `answers` is one answer, or a JSON list of those that are right."""
+    """Questions about a context; `answers` is one answer, a list of those that are right, or SQuAD's `{text: list}`."""
 
     question: Series[str] = pa.Field(coerce=True)
     context: Series[str] = pa.Field(coerce=True)
-    answers: Series[str] = pa.Field(coerce=True, nullable=True)
+    answers: Series[str] = pa.Field(coerce=True, nullable=True, metadata={LISTS: True})
 
     @pa.check("question", error=EMPTY)
     @classmethod

@@ -17,7 +17,7 @@ from harness.api.means import sums_interval
 from harness.api.metrics import Better, Metric
 from harness.api.scorer import Floats
 from suites.quality.extractive_qa.squad import best, exact, f1
-from suites.quality.generation.overlap import ROUGE, corpus_bleu, corpus_chrf
+from suites.quality.generation.overlap import ROUGE, corpus_bleu, corpus_chrf, farthest_bleu, farthest_chrf
 from suites.quality.generation.variety import DISTINCT, REPEATED, distinct, repeated
 
 _REFERENCED = of(lambda references: [len(as_list(cell)) > 0 for cell in references], "references")
@@ -53,27 +53,13 @@ def _share(key: str, better: Better, count: Callable[[list[str]], tuple[int, int
 def _corpus(rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
     """Corpus BLEU and chrF: formulas of sums over prompts."""
     for key, column, formula, farthest in (
-        ("bleu", "bleu_counts", corpus_bleu, _farthest_bleu),
-        ("chrf", "chrf_counts", corpus_chrf, _farthest_chrf),
+        ("bleu", "bleu_counts", corpus_bleu, farthest_bleu),
+        ("chrf", "chrf_counts", corpus_chrf, farthest_chrf),
     ):
         units = as_matrix([cell for cell in rows.good[column] if len(as_list(cell))])
         value = float(formula(units.sum(axis=0)[None])[0])
         interval = sums_interval(units, formula, farthest(units.max(axis=0)))
         yield named[key].value(value, interval, len(units), missing=rows.missing)
-
-
-def _farthest_bleu(most: Floats) -> tuple[Floats, Floats]:
-    """A prompt as long as the longest of which nothing is shared, and one of which everything is."""
-    length, total = most[:2].max(), most[6:]
-    return (
-        np.concatenate([[length, length], 0 * total, total]),
-        np.concatenate([[length, length], total, total]),
-    )
-
-
-def _farthest_chrf(most: Floats) -> tuple[Floats, Floats]:
-    sides = most.reshape(-1, 3).max(axis=1)
-    return np.stack([sides, sides, 0 * sides], axis=1).ravel(), np.stack([sides] * 3, axis=1).ravel()
 
 
 def _mean_of_list(cells: pd.Series[Any]) -> Floats:

@@ -87,7 +87,10 @@ def corpus_bleu(sums: Floats) -> Floats:
 
 
 def corpus_chrf(sums: Floats) -> Floats:
-    """chrF2, 0 to 1, of sums [k, 18] of `Overlap.chrf`, [k]; orders that a side has none of are left out."""
+    """chrF2, 0 to 1, of sums [k, 18] of `Overlap.chrf`, [k]; orders that a side has none of are left out.
+
+    Sums [k, 24], of words and pairs of words too, give chrF++.
+    """
     written, wanted, shared = (sums[:, at::3] for at in range(3))
     usable = (written > 0) & (wanted > 0)
     orders = np.maximum(usable.sum(axis=1), 1)
@@ -97,6 +100,21 @@ def corpus_chrf(sums: Floats) -> Floats:
     )
     below = _BETA**2 * precision + recall
     return np.asarray(np.divide((1 + _BETA**2) * precision * recall, below, out=np.zeros(len(sums)), where=below > 0))
+
+
+def farthest_bleu(most: Floats) -> tuple[Floats, Floats]:
+    """A prompt as long as the longest of which nothing is shared, and one of which everything is."""
+    length, total = most[:2].max(), most[6:]
+    return (
+        np.concatenate([[length, length], 0 * total, total]),
+        np.concatenate([[length, length], total, total]),
+    )
+
+
+def farthest_chrf(most: Floats) -> tuple[Floats, Floats]:
+    """Texts as long as the longest, of which nothing is shared, and everything."""
+    sides = most.reshape(-1, 3).max(axis=1)
+    return np.stack([sides, sides, 0 * sides], axis=1).ravel(), np.stack([sides] * 3, axis=1).ravel()
 
 
 @cache

@@ -15,7 +15,7 @@ from harness.api.probe import About, Input, Plan, Probe, ProbeRow, RowDict, erro
 from harness.api.requests.chat import ChatRequest, Message
 from harness.api.requests.sampling import Ending, Samples
 from harness.api.scorer import Generation, Scorer
-from harness.data.schemas import EMPTY, has_text
+from harness.data.schemas import EMPTY, LISTS, has_text
 from harness.errors import WrongDataError
 from suites.framing import opening
 from suites.quality.cells import one_or_more
@@ -25,10 +25,10 @@ from suites.quality.generation.settings import Decoding, GenerationParams
 
 
 class Prompts(pa.DataFrameModel):
-    """Prompts; `references` is one text that would be right, or a JSON list of such."""
+    """Prompts; `references` is one text that would be right, or a list of such."""
 
     prompt: Series[str] = pa.Field(coerce=True)
-    references: Series[str] | None = pa.Field(coerce=True, nullable=True)
+    references: Series[str] | None = pa.Field(coerce=True, nullable=True, metadata={LISTS: True})
 
     @pa.check("prompt", error=EMPTY)
     @classmethod

@@ -15,7 +15,9 @@ from harness.api.declared import Computed, Declared, Named, Of, Rows
 from harness.api.estimates import ANY, POSITIVE, UNIT
 from harness.api.lists import as_list
 from harness.api.metrics import Better, Bounds, Metric, RowValues
-from harness.stats.intervals import FloatArray, Interval, clopper_pearson
+from harness.stats.intervals import FloatArray, Interval
+from suites.quality.lm_eval.chat import WITHOUT_SYSTEM
+from suites.quality.lm_eval.corpus import interval_of
 from suites.quality.lm_eval.rows import CORPUS
 
 RATES = ("acc", "acc_norm", "acc_bytes", "acc_mutual_info", "exact_match")
@@ -95,21 +97,33 @@ def _parts(rows: pd.DataFrame, key: str) -> dict[str, _Part | str]:
     tasks = list(dict.fromkeys(task for _, task, *_ in entries))
     everything = set(rows.loc[rows["status"] == "ok", "task"])
     found: dict[str, _Part | str] = {}
-    groups: dict[str, str] = {}
+    groups: dict[str, tuple[str, int]] = {}
     for *_, means in entries:
         groups |= means
-    for group, weighing in groups.items():
+    failed = bool((rows["status"] == "error").any())
+    for group, (weighing, expected) in groups.items():
         mine = [entry for entry in entries if group in entry[-1]]
-        whole = {entry[1] for entry in mine} == everything
-        found["" if whole else group] = _group_part(mine, by_size=weighing == "documents")
-    if len(everything) == 1:
+        there = {entry[1] for entry in mine}
+        by_size = weighing == "documents"
+        # documents drawn from all tasks are a fair sample of all documents, also where none is of some task
+        gone = expected - len(there) if failed or not by_size else 0
+        why = f"{gone} of the {expected} tasks of {group} have no document that was measured; see the others' values"
+        found["" if there == everything else group] = why if gone > 0 else _group_part(mine, by_size=by_size)
+    if len(everything) == 1 and _tasks_asked(rows) <= 1:
         found[""] = _task_part(entries)
     else:
         found |= {task: _task_part([entry for entry in entries if entry[1] == task]) for task in tasks}
     return found
 
 
-def _entries(rows: pd.DataFrame, key: str) -> Iterator[tuple[int, str, float, float, str, str, dict[str, str]]]:
+def _tasks_asked(rows: pd.DataFrame) -> int:
+    """How many tasks were asked for, also where nothing of some was measured; rows of older versions do not say."""
+    return int(rows["tasks"].max()) if "tasks" in rows and rows["tasks"].notna().any() else 1
+
+
+def _entries(
+    rows: pd.DataFrame, key: str
+) -> Iterator[tuple[int, str, float, float, str, str, dict[str, tuple[str, int]]]]:
     """Place, task, above, below, item, aggregation and group means of each row that has the metric."""
     for at, row in enumerate(rows[["status", *COLUMNS]].itertuples(index=False)):
         if row.status != "ok" or key not in (names := as_list(row.names)):
@@ -120,7 +134,11 @@ def _entries(rows: pd.DataFrame, key: str) -> Iterator[tuple[int, str, float, fl
             at,
             row.task,
             *one,
-            {group: by for group, metric, by in map(as_list, as_list(row.groups)) if metric == key},
+            {
+                group: (by, int(count[0]) if count else 0)  # rows of older versions do not count the tasks
+                for group, metric, by, *count in map(as_list, as_list(row.groups))
+                if metric == key
+            },
         )
 
 
@@ -172,7 +190,7 @@ def _metric(named: Named, part: _Part, *, note: str, **fields: Any) -> Metric:
 
 
 def _of_corpus(named: Named, part: _Part, *, note: str, **fields: Any) -> Metric:
-    """lm-eval's own function of all documents; F1 of two classes with the interval of the share it is made of."""
+    """lm-eval's own function of all documents, with an interval over them."""
     try:
         from lm_eval.api import metrics  # noqa: F401
         from lm_eval.api.registry import get_aggregation
@@ -186,20 +204,16 @@ def _of_corpus(named: Named, part: _Part, *, note: str, **fields: Any) -> Metric
         return named.none(f"lm-eval's {part.how} has no value ({type(error).__name__}: {str(error)[:200]})", **fields)
     if not math.isfinite(value):
         return named.none(f"lm-eval's {part.how} is {value}", **fields)
-    interval = _f1_interval(items) if part.how == "f1" else None
-    none = "" if interval is not None else f"; no interval: {part.how} is of the whole set"
-    return named.value(value, interval, len(items), note=f"{note}{none}", **fields)
+    interval = interval_of(part.how, items, value)
+    return named.value(value, interval, len(items), note=note + _unbounded(interval, part.how), **fields)
 
 
-def _f1_interval(items: Sequence[Sequence[Any]]) -> Interval | None:
-    """F1 is 2 J / (1 + J) of the share J of documents that are both, among those labelled or predicted 1."""
-    if any(value not in (0, 1) for item in items for value in item):
-        return None
-    either = sum(1 for label, predicted in items if label == 1 or predicted == 1)
-    both = sum(1 for label, predicted in items if label == 1 and predicted == 1)
-    share = clopper_pearson(both, either)
-    low, high = (2 * end / (1 + end) for end in (share.low, share.high))
-    return Interval(low, high, share.method, share.level)
+def _unbounded(interval: Interval | None, how: str) -> str:
+    """Why an end is missing; '' where none is."""
+    if interval is None:
+        return f"; no interval: these documents do not bound {how}"
+    missing = [name for name, end in (("lower", interval.low), ("upper", interval.high)) if not math.isfinite(end)]
+    return f"; no {missing[0]} end: too few documents to bound {how}" if missing else ""
 
 
 def _asked(rows: pd.DataFrame) -> str:
@@ -208,7 +222,17 @@ def _asked(rows: pd.DataFrame) -> str:
     cut = int((rows["truncated"] > 0).sum()) if "truncated" in rows else 0
     versions = sorted(set(rows["version"]))
     said = versions[0] if len(versions) == 1 else f"{len(versions)} versions of tasks"
-    return f"{shots}; {said}" + (f"; {cut} documents cut on the left" if cut else "")
+    return f"{shots}; {said}{_through_template(rows)}" + (f"; {cut} documents cut on the left" if cut else "")
+
+
+def _through_template(rows: pd.DataFrame) -> str:
+    """Which of the documents were asked through the chat template; '' where none was."""
+    hows = rows["chat"].fillna("") if "chat" in rows else pd.Series("", index=rows.index)
+    asked, without = int((hows != "").sum()), int((hows == WITHOUT_SYSTEM).sum())
+    if not asked:
+        return ""
+    which = "" if asked == len(rows) else f" ({asked} of {len(rows)} documents)"
+    return f"; chat template{which}" + (f", system turn left out in {without}" if without else "")
 
 
 def _row_values(rows: pd.DataFrame, metric: str, part: str) -> RowValues | None:

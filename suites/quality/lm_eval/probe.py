@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from harness.api.probe import About, Plan, Probe, ProbeParams, RowDict, error_ro
 from harness.api.scorer import Scorer
 from harness.errors import NoDataError, UsageError
 from suites.framing import require_start
+from suites.quality.lm_eval.chat import Rendered, render_all
 from suites.quality.lm_eval.metrics import COLUMNS, STANDARD, found_in, named_metric
 from suites.quality.lm_eval.reading import Asked, Reader, UnreadableError, unknown_settings
 from suites.quality.lm_eval.rows import Document, LmEvalRow, columns_of, key_of
@@ -34,6 +36,9 @@ class LmEvalParams(ProbeParams):
     include_path: str | None = Field(default=None, description="folder of task files of your own, searched first")
     limit: int | None = Field(
         default=None, ge=1, description="only the first so many documents of each task, as lm_eval --limit"
+    )
+    chat: bool = Field(
+        default=False, description="ask through the checkpoint's own chat template, examples as turns before"
     )
     max_length: int | None = Field(
         default=None, ge=2, description="tokens read at once; default: what the model can. Prompts are cut on the left"
@@ -53,7 +58,7 @@ class LmEval(Probe[LmEvalParams]):
         summary="Any task of EleutherAI's lm-evaluation-harness by name, with the value that lm_eval itself gives",
         paper="Gao et al., A framework for few-shot language model evaluation (lm-evaluation-harness); each task's own",
         cannot_tell="whether the checkpoint was trained on the task; a value compares only with one of the same "
-        "version of task and lm-eval and as many examples; a chat model, which expects its template, reads low",
+        "version of task and lm-eval and as many examples, with the chat template or without",
     )
     needs = (any_of(Need.CAUSAL_LM),)
     metrics = STANDARD
@@ -78,10 +83,9 @@ class LmEval(Probe[LmEvalParams]):
         """One row per document; all requests of all documents go to the scorer together."""
         loaded = self._loaded(code_allowed=scorer.info.permissions.task_code)
         reader = Reader(scorer, self.params.max_length or scorer.max_tokens)
-        asked: dict[str, list[Asked] | str] = {case.id: _asked(reader, case) for case in cases}
-        ready = [case for case in cases if not isinstance(asked[case.id], str)]
-        requests = [request for case in ready for each in asked[case.id] for request in _requests(each)]
-        answers = iter(scorer.ask(requests))
+        rendered = render_all(scorer, _prompts(cases)) if self.params.chat else {}
+        asked: dict[str, _Asked | str] = {case.id: _asked(reader, case, rendered) for case in cases}
+        answers = iter(scorer.ask([request for case in cases for request in _requests(asked[case.id])]))
         answered: dict[str, list[tuple[Case, Document]]] = {}
         for case in cases:
             mine = asked[case.id]
@@ -92,7 +96,7 @@ class LmEval(Probe[LmEvalParams]):
                 answered.setdefault(case.data["task"], []).append((case, found))
         for documents in answered.values():
             with as_lm_eval():
-                columns = list(columns_of([document for _, document in documents], loaded.means))
+                columns = list(columns_of([document for _, document in documents], loaded.means, len(loaded.tasks)))
             for (case, _), made in zip(documents, columns, strict=True):
                 yield error_row(case, made) if isinstance(made, str) else ok_row(case, **made)
 
@@ -124,9 +128,11 @@ class LmEval(Probe[LmEvalParams]):
 
     def _loaded(self, *, code_allowed: bool) -> Loaded:
         folders = () if self.params.include_path is None else (Path(self.params.include_path).expanduser(),)
-        loaded = load_tasks(Wanted(self.params.task, folders, self.params.num_fewshot, self.params.limit, code_allowed))
+        params = self.params
+        wanted = Wanted(params.task, folders, params.num_fewshot, params.limit, code_allowed, params.chat)
+        loaded = load_tasks(wanted)
         betters = {None: Better.NEITHER, True: Better.HIGHER, False: Better.LOWER}
-        _NAMED[self.params.task] = {
+        _NAMED[params.task] = {
             key_of(name, "none"): named_metric(key_of(name, "none"), betters[higher])
             for name, higher in names_of(loaded)
         }
@@ -149,32 +155,50 @@ def _case_of(task: str, instances: Sequence[Any]) -> dict[str, Any]:
     return {"task": task, "document": instances[0].doc_id, "repeats": instances[0].repeats or 1, "requests": requests}
 
 
-def _asked(reader: Reader, case: Case) -> list[Asked] | str:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is asked for a document, one for each of its requests, and how its prompts were made of conversations."""
+
+    each: list[Asked]
+    chat: str
+
+
+def _prompts(cases: Sequence[Case]) -> Iterator[str]:
+    """Contexts of all requests that have one."""
+    return (args[0] for case in cases for kind, args in case.data["requests"] if kind != "loglikelihood_rolling")
+
+
+def _asked(reader: Reader, case: Case, rendered: Mapping[str, Rendered]) -> _Asked | str:
     """What to ask for a document, or why it cannot be asked."""
     seed = zlib.crc32(case.id.encode())
+    found, hows = [], {""}
     try:
-        return [reader.asked(kind, args, seed, case.data["repeats"]) for kind, args in case.data["requests"]]
+        for kind, args in case.data["requests"]:
+            prompt = rendered.get(args[0], Rendered(args[0]))
+            if prompt.error is not None:
+                return prompt.error
+            hows.add(prompt.how)
+            found.append(reader.asked(kind, [prompt.text, *args[1:]], seed, case.data["repeats"]))
     except UnreadableError as error:
         return str(error)
+    return _Asked(found, max(hows, key=len))
 
 
-def _requests(asked: Any) -> tuple[Any, ...]:
-    return tuple(asked.requests)
+def _requests(asked: _Asked | str) -> list[Any]:
+    return [] if isinstance(asked, str) else [request for each in asked.each for request in each.requests]
 
 
-def _document(
-    reader: Reader, loaded: Loaded, case: Case, asked: Sequence[Asked], answers: Iterator[Any]
-) -> Document | str:
+def _document(reader: Reader, loaded: Loaded, case: Case, asked: _Asked, answers: Iterator[Any]) -> Document | str:
     """The document with its answers, or why it has none."""
     from lm_eval.api.instance import Instance
 
     task, place = loaded.tasks[case.data["task"]], int(case.data["document"])
-    mine = [[next(answers) for _ in each.requests] for each in asked]
+    mine = [[next(answers) for _ in each.requests] for each in asked.each]
     planned = loaded.instances[case.data["task"]].get(place, ())
     if [[each.request_type, list(each.args)] for each in planned] != case.data["requests"]:
         return "the task's data are others than those that were planned"
     instances = []
-    for each, got, was in zip(asked, mine, planned, strict=True):
+    for each, got, was in zip(asked.each, mine, planned, strict=True):
         try:
             responses = reader.answer(each, got)
         except UnreadableError as error:
@@ -184,4 +208,4 @@ def _document(
         instances.append(Instance(was.request_type, was.doc, was.arguments, was.idx, was.metadata, responses))
     own = "" if task.VERSION in (None, "Yaml") else f" version {task.VERSION}"  # "Yaml" is lm-eval's word for none
     version = f"{case.data['task']}{own}, lm-eval {loaded.version}"
-    return Document(task, instances, sum(each.truncated for each in asked), version)
+    return Document(task, instances, sum(each.truncated for each in asked.each), version, asked.chat)

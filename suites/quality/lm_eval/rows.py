@@ -18,7 +18,7 @@ from suites.quality.lm_eval.tasks import GroupMean
 
 MEANS = ("mean", "nanmean", "brier_score", "perplexity", "weighted_perplexity", "bits_per_byte")
 """Aggregations of lm-eval that are a sum over a sum, finished."""
-CORPUS = ("f1", "matthews_corrcoef", "bleu", "chrf", "chrf++", "ter", "median", "acc_all")
+CORPUS = ("f1", "matthews_corrcoef", "bleu", "chrf", "chrf++", "ter", "median")
 """Those of whole sets of documents, which lm-eval's function is given again."""
 
 
@@ -26,10 +26,12 @@ class LmEvalRow(ProbeRow):
     """One row per document of a task."""
 
     task: Series[str] = column("the task")
+    tasks: Series[int] = column("tasks that were asked for together", "tasks", ge=1, absent=1)
     document: Series[int] = column("place in the split that the task evaluates, from 0", ge=0)
     shots: Series[int] = column("solved examples before the question", "examples", ge=0)
     version: Series[str] = column("version of the task, and of lm-eval")
     truncated: Series[int] = column("tokens cut off the left of its requests", "tokens", ge=0)
+    chat: Series[str] = column("how its prompt went through the chat template, '' where it did not", absent="")
     names: Series[object] = list_column("metrics that lm-eval gives the document, name or name.filter", of="string")
     values: Series[object] = list_column("what it adds to each above the line", of="double")
     weights: Series[object] = list_column("and below the line", of="double")
@@ -37,7 +39,8 @@ class LmEvalRow(ProbeRow):
     aggregations: Series[object] = list_column("how lm-eval aggregates each over documents", of="string")
     betters: Series[object] = list_column("higher, lower or neither", of="string")
     groups: Series[object] = list_column(
-        "means of groups it belongs to: group, metric, and whether a task counts by its documents (documents, tasks)",
+        "means of groups it belongs to: group, metric, whether a task counts by its documents (documents, tasks), and "
+        "how many tasks there are",
         of="string",
         depth=2,
     )
@@ -53,10 +56,11 @@ class Document:
     instances: Sequence[Any]
     truncated: int
     version: str
+    chat: str = ""
 
 
-def columns_of(documents: Sequence[Document], means: Sequence[GroupMean]) -> Iterator[dict[str, Any] | str]:
-    """The columns of each document of one task, or why it has none."""
+def columns_of(documents: Sequence[Document], means: Sequence[GroupMean], tasks: int) -> Iterator[dict[str, Any] | str]:
+    """The columns of each document of one task of so many, or why it has none."""
     task = documents[0].task
     for ensemble in task._filters:
         ensemble.apply([instance for document in documents for instance in document.instances])
@@ -70,6 +74,7 @@ def columns_of(documents: Sequence[Document], means: Sequence[GroupMean]) -> Ite
             continue
         yield {
             **_about(document),
+            "tasks": tasks,
             **{name: [entry[name] for entry in entries] for name in _ENTRY},
             "groups": _groups_of(task.task_name, given, means),
         }
@@ -141,7 +146,7 @@ def _names_of_aggregations(task: Any) -> dict[str, str]:
 
 def _groups_of(task: str, given: Sequence[tuple[str, str, Any]], means: Sequence[GroupMean]) -> list[list[str]]:
     return [
-        [mean.group, key_of(metric, name), "documents" if mean.by_size else "tasks"]
+        [mean.group, key_of(metric, name), "documents" if mean.by_size else "tasks", str(mean.having.get(name, 0))]
         for mean in means
         for metric, name, _ in given
         if task in mean.tasks and mean.metric == metric and (mean.filters is None or name in mean.filters)
@@ -157,6 +162,7 @@ def _about(document: Document) -> dict[str, Any]:
         "shots": int(document.task.get_config("num_fewshot") or 0),
         "version": document.version,
         "truncated": document.truncated,
+        "chat": document.chat,
         "loglikelihoods": [_likelihood(each) for each in responses if not isinstance(each, str)],
         "texts": [each for each in responses if isinstance(each, str)],
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import random
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from harness.base.hints import did_you_mean
 from harness.errors import AssayError, NoDataError, UsageError
+from suites.quality.lm_eval.chat import as_prompt
 from suites.quality.lm_eval.task_files import check_task, check_user_files
 
 PYTHON_SEED, OTHER_SEED = 0, 1234
@@ -34,6 +36,8 @@ class GroupMean:
     filters: frozenset[str] | None
     """None: every filter."""
     by_size: bool
+    having: Mapping[str, int]
+    """How many of the tasks give the metric, by filter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,7 @@ class Wanted:
     shots: int | None = None
     limit: int | None = None
     code_allowed: bool = False
+    chat: bool = False
 
 
 @lru_cache(maxsize=4)
@@ -79,7 +84,7 @@ def load_tasks(wanted: Wanted) -> Loaded:
         found = _load(manager, wanted)
         for task in found["tasks"].values():
             _settle(task, wanted.shots)
-        instances = {name: _instances(task, wanted.limit) for name, task in found["tasks"].items()}
+        instances = {name: _instances(task, wanted) for name, task in found["tasks"].items()}
     means = tuple(mean for group in found.get("groups", {}).values() for mean in _means(group))
     return Loaded(found["tasks"], instances, means, version("lm-eval"))
 
@@ -221,17 +226,24 @@ def _settle(task: Any, shots: int | None) -> None:
 
 
 def _means(group: Any) -> Iterator[GroupMean]:
-    tasks = frozenset(task.task_name for task in group.get_all_tasks())
+    members = group.get_all_tasks()
+    tasks = frozenset(task.task_name for task in members)
     for each in group.aggregate_metric_list or ():
         filters = None if each.filter_list is None else frozenset(each.filter_list)
+        having = Counter(
+            ensemble.name for task in members if each.metric in task.aggregation() for ensemble in task._filters
+        )
         if each.aggregation == "mean":
-            yield GroupMean(group.name, tasks, each.metric, filters, bool(each.weight_by_size))
+            yield GroupMean(group.name, tasks, each.metric, filters, bool(each.weight_by_size), having)
 
 
-def _instances(task: Any, limit: int | None) -> dict[int, Sequence[Any]]:
+def _instances(task: Any, wanted: Wanted) -> dict[int, Sequence[Any]]:
     """Requests of each document by its place, as lm-eval makes them of the first `limit` documents."""
+    chat: dict[str, Any] = {}
+    if wanted.chat:
+        chat = {"apply_chat_template": True, "fewshot_as_multiturn": True, "chat_template": as_prompt}
     try:
-        task.build_all_requests(limit=limit)
+        task.build_all_requests(limit=wanted.limit, **chat)
     except Exception as error:  # templates and functions of a task can raise anything
         raise NoDataError(
             f"quality/lm_eval: {task.task_name}: its documents give no requests ({type(error).__name__}: "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import string
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,8 +12,9 @@ import pandera.pandas as pa
 from pandera.typing import Series
 
 from harness.data.datasets import Dataset
-from harness.data.schemas import EMPTY, has_text
+from harness.data.schemas import EMPTY, LISTS, has_text
 from harness.errors import WrongDataError
+from suites.quality.cells import json_named, json_strings
 
 LETTERS = string.ascii_uppercase
 MOST = len(LETTERS)
@@ -22,11 +22,11 @@ _SINGLE = tuple(f"choice_{number}" for number in range(1, 9))
 
 
 class Questions(pa.DataFrameModel):
-    """A question, its choices as a JSON list in one column or a column each, and the answer."""
+    """A question, its choices as a list in one column (or ARC's `{text, label}`) or a column each, and the answer."""
 
     question: Series[str] = pa.Field(coerce=True)
     answer: Series[str] = pa.Field(coerce=True)
-    choices: Series[str] | None = pa.Field(coerce=True)
+    choices: Series[str] | None = pa.Field(coerce=True, metadata={LISTS: True})
     choice_1: Series[str] | None = pa.Field(coerce=True, nullable=True)
     choice_2: Series[str] | None = pa.Field(coerce=True, nullable=True)
     choice_3: Series[str] | None = pa.Field(coerce=True, nullable=True)
@@ -66,12 +66,16 @@ class Question:
 def read_questions(dataset: Dataset) -> list[Question]:
     """Every question. Raises WrongDataError: one choice, two that are the same, an answer that is none of them."""
     where, frame = dataset.source.source, dataset.frame
-    listed = [list(_choices(where, number, row)) for number, row in enumerate(frame.to_dict("records"), start=1)]
+    records = list(enumerate(frame.to_dict("records"), start=1))
+    listed = [list(_choices(where, number, row)) for number, row in records]
+    names = [_names(where, number, row) for number, row in records]
     answers = [str(answer).strip() for answer in frame["answer"]]
-    key = _Key.of(where, answers, listed)
+    unnamed = [at for at, mine in enumerate(names) if not mine]
+    key = _Key.of(where, [answers[at] for at in unnamed], [listed[at] for at in unnamed])
     made = []
-    for number, (text, choices, answer) in enumerate(zip(frame["question"], listed, answers, strict=True), start=1):
-        label = key.label(answer, choices)
+    questions = zip(frame["question"], listed, names, answers, strict=True)
+    for number, (text, choices, named, answer) in enumerate(questions, start=1):
+        label = named.index(answer) if answer in named else None if named else key.label(answer, choices)
         if label is None:
             raise WrongDataError(
                 f"{where}: row {number}: the answer {answer[:60]!r} is none of its {len(choices)} choices; "
@@ -99,12 +103,19 @@ def _choices(where: str, number: int, row: dict[Any, Any]) -> Iterator[str]:
     yield from choices
 
 
+def _names(where: str, number: int, row: dict[Any, Any]) -> list[str]:
+    """What the data call the choices, as ARC does (A, B or 1, 2); none where they have no names."""
+    named = json_named(row["choices"]) if "choices" in row else None
+    names = [] if named is None else [name.strip() for name in named.get("label", [])]
+    if named is not None and names and (len(names) != len(named["text"]) or len(set(names)) != len(names)):
+        raise WrongDataError(f"{where}: row {number}: its choices need a label each, all different; correct them")
+    return names
+
+
 def _listed(where: str, number: int, cell: str) -> list[str]:
-    try:
-        found = json.loads(cell)
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+    named = json_named(cell)
+    found = json_strings(cell) if named is None else named["text"]
+    if found is None:
         raise WrongDataError(
             f'{where}: row {number}: choices {cell[:60]!r} are no JSON list of texts; write ["one", "another"], '
             "or a column for each, choice_1, choice_2, ..."

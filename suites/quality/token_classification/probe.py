@@ -17,7 +17,7 @@ from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, 
 from harness.api.requests.heads import TagRequest, Tags
 from harness.api.scorer import Floats, Scorer
 from harness.base.hints import did_you_mean
-from harness.data.schemas import EMPTY, has_text
+from harness.data.schemas import EMPTY, LISTS, has_text
 from harness.errors import NotApplicableError, WrongDataError
 from suites.quality.token_classification.entities import OUTSIDE, Scheme, read_tag
 from suites.quality.token_classification.metrics import ACCURACY, BY_TYPE, UNREAD, entity_metrics
@@ -25,10 +25,10 @@ from suites.quality.token_classification.words import first_tokens, words_of
 
 
 class TaggedWords(pa.DataFrameModel):
-    """Sentences, each with a tag per word: both between blanks, or as JSON lists of strings."""
+    """Sentences, each with a tag per word: both between blanks, or as lists."""
 
-    tokens: Series[str] = pa.Field(coerce=True)
-    tags: Series[str] = pa.Field(coerce=True)
+    tokens: Series[str] = pa.Field(coerce=True, metadata={LISTS: True})
+    tags: Series[str] = pa.Field(coerce=True, metadata={LISTS: True})
 
     @pa.check("tokens", error=EMPTY)
     @classmethod

@@ -191,3 +191,39 @@ def test_names_that_are_words_of_sql_or_hold_quotes(tmp_path: Path) -> None:
     rows = written(tmp_path, pa.table({"case_id": ["a", "b"], "case": ["x", "y"], 'odd "name"': [1, 2]}))
     assert list(rows.page(RowFilter(values={'odd "name"': [2]}, sort="case"), 1)["case"]) == ["y"]
     assert column_names(tmp_path, "suite/probe") == {"case_id", "case", 'odd "name"'}
+
+
+def test_a_search_is_read_once_for_its_count_its_pages_and_its_neighbours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n = 200
+    said = ["dull" if index % 3 == 0 else "fine" for index in range(n)]
+    rows = written(tmp_path, pa.table({"case_id": [f"c{index:03}" for index in range(n)], "text": said}))
+    wanted = RowFilter(contains="DULL", sort="case_id", descending=True)
+    expected = [f"c{index:03}" for index in range(n - 1, -1, -1) if index % 3 == 0]
+    searched: list[str] = []
+    ask = rows._asked
+    monkeypatch.setattr(rows, "_asked", lambda work: searched.append("asked") or ask(work))
+    assert rows.count(wanted) == len(expected)
+    assert len(searched) == 1
+    assert list(rows.page(wanted, 2, 50)["case_id"]) == expected[50:]
+    assert [rows.neighbours(wanted, case) for case in (expected[0], expected[5], expected[-1], "c001")] == [
+        (None, expected[1]),
+        (expected[4], expected[6]),
+        (expected[-2], None),
+        (None, None),
+    ]
+    assert len(searched) == 2  # the rows of the page
+
+
+def test_a_search_that_finds_more_than_is_kept_gives_the_same_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = pa.table({"case_id": [f"c{index}" for index in range(90)], "text": ["a", "b", "a"] * 30})
+    rows = written(tmp_path, table)
+    wanted = RowFilter(contains="a")
+    kept = rows.page(wanted, 2), rows.count(wanted), rows.neighbours(wanted, "c3")
+    monkeypatch.setattr("dashboards.rows.query._FOUND", 10)
+    other = written(tmp_path / "other", table)
+    assert list(other.page(wanted, 2)["case_id"]) == list(kept[0]["case_id"])
+    assert (other.count(wanted), other.neighbours(wanted, "c3")) == kept[1:]

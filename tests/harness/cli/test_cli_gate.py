@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from harness.audit.plan_summary import PlanSummary
 from harness.cli.console import console
 from tests.harness.baseline.two_audits import ACCURACY, answers, make_audit
 from tests.harness.cli.test_cli import call
@@ -100,3 +101,19 @@ def test_the_plan_says_which_gates_it_can_decide(
     assert "calibrated <= 0.5 60 unknown unknown" in text
     text = " ".join(call(monkeypatch, capsys, *words, "--like", "latest")[1].split())
     assert "calibrated <= 0.5 60 yes" in text
+    code, out, err = call(monkeypatch, capsys, *words, "--json")
+    assert code == 0, err
+    told = PlanSummary.model_validate_json(out)
+    (probe,) = told.probes
+    assert (probe.name, probe.cases, probe.available, probe.data) == (
+        "quality/classification",
+        60,
+        60,
+        {"examples": 60},
+    )
+    assert probe.tokens > 60
+    assert [(each.gate, each.can_decide, each.needed) for each in told.gates] == [
+        ("accurate", True, 644),
+        ("never wrong", False, 2608),
+        ("calibrated", None, None),
+    ]

@@ -23,9 +23,9 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Files as they are read; one counts as left alone at once, and nothing is kept yet."""
     seen: list[Path] = []
 
-    def read(path: Path, kind: str, wanted: frozenset[str], *, named: bool = False) -> Table:
+    def read(path: Path, kind: str, wanted: frozenset[str], **how: Any) -> Table:
         seen.append(path)
-        return read_table(path, kind, wanted, named=named)
+        return read_table(path, kind, wanted, **how)
 
     monkeypatch.setattr(READ, read)
     monkeypatch.setattr(kept, "SETTLED", -1.0)
@@ -120,8 +120,8 @@ def test_one_that_changes_while_it_is_read_is_not_kept(
     path = tmp_path / "a.csv"
     source = written(path, ["a", "b"])
 
-    def read_then_changed(path: Path, kind: str, wanted: frozenset[str], *, named: bool = False) -> Table:
-        found = read_table(path, kind, wanted, named=named)
+    def read_then_changed(path: Path, kind: str, wanted: frozenset[str], **how: Any) -> Table:
+        found = read_table(path, kind, wanted, **how)
         path.write_text("text,label\nc,pos\n")
         return found
 

@@ -57,6 +57,30 @@ def test_equals_transformers(template: Any) -> None:
         assert answer.error is None
 
 
+@pytest.mark.parametrize("template", [PLAIN, CHATML])
+@pytest.mark.parametrize("last", ["The answer is", "So: ", " x"])
+def test_a_message_that_goes_on_ends_where_transformers_ends_it(template: str, last: str) -> None:
+    """PLAIN trims messages, CHATML keeps them as they are."""
+    tokenizer = make_tokenizer("gpt2")
+    tokenizer.chat_template = template
+    messages = (Message("user", "why?"), Message("assistant", last))
+    request = ChatRequest(messages, add_generation_prompt=False, continue_final_message=True)
+    (answer,) = with_template(template).ask([request])
+    given = [{"role": message.role, "content": message.content} for message in messages]
+    expected = tokenizer.apply_chat_template(given, tokenize=False, continue_final_message=True)
+    assert answer.text == expected
+    assert answer.text.rstrip().endswith(last.strip())
+
+
+def test_a_message_that_cannot_go_on_is_an_error() -> None:
+    going_on = ChatRequest(CHAT[:2], add_generation_prompt=False, continue_final_message=True)
+    both, fine = with_template(CHATML).ask([replace(going_on, add_generation_prompt=True), going_on])
+    assert "cannot both go on with the last message and begin one" in str(both.error)
+    assert fine.error is None
+    (gone,) = with_template("{{ messages[0].content }}").ask([going_on])
+    assert gone.error == "the chat template leaves out the message to go on with"
+
+
 def test_the_date_is_the_one_given() -> None:
     usual, other, none = with_template(DATED).ask(
         [

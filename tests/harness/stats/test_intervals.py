@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binom, binomtest
+from scipy.stats import binom, binomtest, quantile_test
 from sklearn.metrics import roc_auc_score
 
-from harness.stats.intervals import Interval, auc, auc_interval, clopper_pearson
+from harness.stats.intervals import Interval, auc, auc_interval, clopper_pearson, median_interval
 
 COUNTS = [(0, 1), (1, 1), (0, 7), (3, 10), (7, 7), (50, 100), (1, 2000), (1999, 2000)]
 LEVELS = st.sampled_from([0.5, 0.8, 0.9, 0.95, 0.99])
@@ -155,3 +155,19 @@ def test_auc_interval_covers_two_point_scores() -> None:
         interval = auc_interval(auc(np.where(rng.random(25) < 0.8, 1.0, -1.0), np.zeros(25)), 25, 25)
         covered += interval.low <= 0.8 <= interval.high
     assert covered / 500 >= 0.95
+
+
+@pytest.mark.parametrize("n", [1, 5, 6, 7, 20, 183])
+def test_the_interval_of_a_median_is_scipys(n: int) -> None:
+    values = np.random.default_rng(n).exponential(size=n)
+    found = median_interval(values)
+    expected = quantile_test(values, p=0.5).confidence_interval(0.95)
+    assert found is not None
+    ends = [math.inf if math.isnan(end) else end for end in (-expected.low, expected.high)]
+    assert [-found.low, found.high] == ends
+    assert math.isinf(found.low) is (n < 6)
+
+
+def test_a_median_of_nothing_has_no_interval() -> None:
+    assert median_interval([]) is None
+    assert median_interval([1.0, math.nan]) is None

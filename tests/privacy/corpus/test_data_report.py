@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from harness.data.streams import BATCH
 from harness.errors import DataError, UsageError
 from harness.provenance.keys import KEYS_NAME
 from privacy.commands.data import data_command
@@ -229,6 +230,22 @@ def test_two_texts_of_a_record_are_one(tmp_path: Path) -> None:
     report = examine(write(tmp_path / "a.jsonl", rows), Wanted())
     assert report.columns == ["prompt", "completion"]
     assert report.identical.extra == 0
+
+
+def test_a_column_that_comes_late_is_read_or_named(tmp_path: Path) -> None:
+    late = 2 * BATCH + 3
+    rows: list[dict[str, str | None]] = [{"text": f"text {number}", "source": "x"} for number in range(late)]
+    rows.append({"text": "the last", "completion": "mail ada@example.org", "review": "seen", "label": "a"})
+    path = write(tmp_path / "a.jsonl", rows)
+    report = examine(path, Wanted(names="off"))
+    assert (report.columns, report.other_columns) == (["text", "completion"], ["source", "review"])
+    assert {kind.kind: kind.places for kind in report.personal}["EMAIL"] == 1
+    assert report.labels is not None
+    assert {label.label: label.records for label in report.labels} == {"(missing)": late, "a": 1}
+    assert "not read   source, review; --column NAME reads one" in terminal(report)
+    asked = examine(path, Wanted(names="off", columns=("review",)))
+    assert (asked.columns, asked.records, asked.empty) == (["review"], late + 1, late)
+    assert examine(write(tmp_path / "b.jsonl"), Wanted(names="off")).other_columns == []
 
 
 def test_what_is_wrong_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from harness.data.streams import BATCH
 from harness.errors import DataError, UsageError
 from privacy.commands.scrub import scrub_command
 from privacy.scrub.recognise import finder_for
@@ -237,6 +238,16 @@ def test_what_is_wrong_is_one_sentence_and_nothing_is_written(tmp_path: Path) ->
     (tmp_path / "no.jsonl").write_text("[]\n")
     with pytest.raises(UsageError, match="no mapping that"):
         read_mapping(tmp_path / "no.jsonl")
+
+
+def test_a_column_of_text_that_comes_late_is_scrubbed(tmp_path: Path) -> None:
+    path, output = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    rows = [{"text": f"text {number}"} for number in range(2 * BATCH)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in [*rows, {"completion": "write to a@b.org"}]))
+    report = scrub(path, output, Settings(names="off"))
+    assert report.columns == ["text", "completion"]
+    assert report.left == {}
+    assert output.read_text().splitlines()[-1] == json.dumps({"completion": "write to <EMAIL>"})
 
 
 def test_the_command(tmp_path: Path) -> None:

@@ -90,6 +90,7 @@ def test_the_bound_is_that_of_its_counts() -> None:
     scores = [1.0] * 90 + [-1.0] * 10 + [-1.0] * 90 + [1.0] * 10
     found = measure(rows_of(planted_, scores), guessed=(1.0,))
     assert found["epsilon_lower"].value == lower_bound(Guesses(200, 100, 100, 180), 1e-5, 0.025)
+    assert found["epsilon_ceiling"].value == lower_bound(Guesses(200, 200, 0, 200), 1e-5, 0.025)
     assert found["guesses_right"].value == 0.9
     several = measure(rows_of(planted_, scores), guessed=(0.1, 1.0))["epsilon_lower"].value
     assert several == lower_bound(Guesses(200, 100, 100, 180), 1e-5, 0.0125)

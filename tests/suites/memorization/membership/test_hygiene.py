@@ -23,7 +23,7 @@ from harness.gate.policy import Policy
 from harness.provenance.manifest import PrivacyClaim
 from privacy.training import train
 from suites.memorization.hygiene.blind import MOST, blind_of, compared
-from suites.memorization.membership.ceilings import ceilings
+from suites.memorization.hygiene.ceilings import ceilings
 from suites.memorization.membership.probe import Membership, MembershipParams
 from tests.privacy.toys import WORDS, make_base, make_spec, nonsense, write_rows
 from tests.suites.memorization.membership.scored import audited

@@ -143,6 +143,7 @@ def table(members: list[float], others: list[float]) -> pd.DataFrame:
             "correct": [loss < 0.7 for loss in losses],
             "truncated": 0,
             "ceilings": [[] for _ in losses],
+            "ceiling_curve": [[] for _ in losses],
         },
         columns=list(MembershipRow.to_schema().columns),
     )

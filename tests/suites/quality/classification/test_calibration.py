@@ -8,13 +8,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import brier_score_loss, f1_score, log_loss
 
-from suites.quality.classification.calibration import (
-    BINS,
-    brier_terms,
-    calibration_error,
-    equal_mass,
-    negative_log_likelihood,
-)
+from harness.stats.confidence import BINS, equal_mass
+from suites.quality.classification.calibration import brier_terms, calibration_error, negative_log_likelihood
 from suites.quality.classification.f1 import macro_f1
 
 RNG = np.random.default_rng(0)

@@ -7,7 +7,8 @@ import itertools
 import numpy as np
 import pytest
 
-from suites.quality.classification.selective import answered_at, aurc_terms, most_a_text_adds, risk_coverage
+from harness.stats.confidence import risk_coverage
+from suites.quality.classification.selective import answered_at, aurc_terms, most_a_text_adds
 
 SURE = np.array([0.9, 0.8, 0.7, 0.6])
 RIGHT = np.array([True, False, True, False])

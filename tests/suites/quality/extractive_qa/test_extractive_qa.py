@@ -165,3 +165,13 @@ def test_a_model_without_a_cls_token_always_answers(tmp_path: Path) -> None:
     assert rows["no_answer"].isna().all()
     assert (rows["predicted"] == rows["span"]).all()
     assert by_key(probe.measure(rows))["exact_match", "unanswerable"].value == 0.0
+
+
+def test_answers_in_the_form_of_the_hub(tmp_path: Path) -> None:
+    """SQuAD's file: each question with the texts of its answers and where these begin, none for SQuAD 2's others."""
+    answers = [{"text": ["b", "a b"], "answer_start": [2, 0]}, {"text": [], "answer_start": []}]
+    path = tmp_path / "squad.parquet"
+    pd.DataFrame({"question": ["q", "r"], "context": "a b", "answers": answers}).to_parquet(path)
+    data = load_dataset(DataSource(source=str(path)), Questions)
+    cases = ExtractiveQA(ExtractiveQAParams(unanswerable=True)).cases(plan(INFO, contexts=data.frame))
+    assert [case.data["answers"] for case in cases] == [["b", "a b"], []]

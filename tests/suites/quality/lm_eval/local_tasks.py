@@ -45,6 +45,18 @@ doc_to_text: "{{question}} "
 doc_to_target: "{{choices[label]}}"
 tag: words_tag
 """,
+    "words_described": """
+training_split: train
+fewshot_split: train
+output_type: multiple_choice
+description: "Go on with the words."
+doc_to_text: "{{question}}"
+doc_to_choice: choices
+doc_to_target: label
+gen_prefix: "So:"
+num_fewshot: 1
+metric_list: [{metric: acc}, {metric: acc_norm}]
+""",
     "words_rolling": """
 output_type: loglikelihood_rolling
 doc_to_text: ""

@@ -147,3 +147,43 @@ def test_a_metric_of_the_tasks_own_is_measured_with_its_direction() -> None:
 def test_names_have_only_letters_that_a_store_takes() -> None:
     assert key_of("pass@1", "none") == "pass_1"
     assert key_of("exact_match", "strict-match") == "exact_match.strict-match"
+
+
+def of_group(tasks: str, weighing: str, asked: int) -> list[dict[str, Any]]:
+    """A document of each task named by a letter, half of them right, in a group of so many tasks."""
+    fields = {"groups": [["g", "acc", weighing, str(asked)]], "tasks": asked}
+    return [row(at, task, [("acc", float(at % 2), 1.0, "", "mean")], **fields) for at, task in enumerate(tasks)]
+
+
+@pytest.mark.parametrize("weighing", ["tasks", "documents"])
+def test_a_group_with_a_failed_task_has_no_value_and_says_so(weighing: str) -> None:
+    found = measured([*of_group("aabb", weighing, 3), error(9)])
+    assert found["acc", ""].value is None
+    assert "1 of the 3 tasks of g have no document that was measured" in found["acc", ""].note
+    assert found["acc", ""].missing == 1
+    assert (found["acc", "a"].value, found["acc", "b"].value) == (0.5, 0.5)
+
+
+def test_a_group_with_a_failed_document_of_each_task_has_a_value_and_counts_what_is_missing() -> None:
+    metric = measured([*of_group("aabb", "tasks", 2), error(9)])["acc", ""]
+    assert (metric.value, metric.n, metric.missing) == (0.5, 4, 1)
+
+
+def test_documents_drawn_from_a_group_need_not_be_of_every_task_where_documents_count_alike() -> None:
+    """A fair draw of all documents; where tasks count alike, one without a document leaves no mean over tasks."""
+    assert measured(of_group("aabb", "documents", 3))["acc", ""].value == 0.5
+    assert measured(of_group("aabb", "tasks", 3))["acc", ""].value is None
+
+
+def test_the_one_task_left_of_several_is_not_all_of_them() -> None:
+    rows = [row(at, "a", [("acc", 1.0, 1.0, "", "mean")], tasks=2) for at in range(3)]
+    found = measured([*rows, error(9)])
+    assert set(found) == {("acc", "a")}
+
+
+def test_rows_of_older_versions_have_their_group_still() -> None:
+    rows = of_group("ab", "tasks", 3)
+    for each in rows:
+        del each["tasks"]
+        each["groups"] = [["g", "acc", "tasks"]]
+    assert measured([*rows, error(9)])["acc", ""].value == 0.5

@@ -89,3 +89,32 @@ def test_what_is_wrong_is_one_sentence(rows: list[dict[str, Any]], why: str, tmp
     with pytest.raises(DataError, match=why) as caught:
         read(tmp_path, *rows)
     assert "\n" not in str(caught.value)
+
+
+def test_choices_in_the_forms_of_the_hub(tmp_path: Path) -> None:
+    """A list (MMLU), and lists of texts and labels (ARC), whose labels say what an answer means."""
+    arc = {"text": ["red", "green", "blue"], "label": ["A", "B", "C"]}
+    numbered = {"text": ["2", "1", "4"], "label": ["1", "2", "3"]}
+    rows = [
+        {"question": "Which?", "choices": ["red", "green"], "answer": 1},
+        {"question": "Which colour?", "choices": arc, "answer": "C"},
+        {"question": "Which number?", "choices": numbered, "answer": "2"},
+        {"question": "Which of two?", "choices": {"text": ["red", "green"]}, "answer": "0"},
+    ]
+    found = read(tmp_path, *rows)
+    assert [question.label for question in found] == [1, 2, 1, 0]
+    assert found[1].choices == ("red", "green", "blue")
+    assert found[2].choices == ("2", "1", "4")
+
+
+@pytest.mark.parametrize(
+    ("choices", "answer", "why"),
+    [
+        ({"text": ["a", "b"], "label": ["A", "A"]}, "A", "its choices need a label each, all different"),
+        ({"text": ["a", "b"], "label": ["1", "2"]}, "3", "the answer '3' is none of its 2 choices"),
+        ({"label": ["1", "2"]}, "1", "are no JSON list of texts"),
+    ],
+)
+def test_labels_that_name_no_choice_are_refused(choices: Any, answer: str, why: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=why):
+        read(tmp_path, {"question": "Which?", "choices": choices, "answer": answer})

@@ -199,3 +199,12 @@ def test_a_tiny_tagger_is_read_as_transformers_reads_its_words(kind: str, tmp_pa
 
     expected = [info.labels[labels[first(start)]] for start in starts_of(words)]
     assert as_list(rows["predicted"][0]) == expected
+
+
+def test_lists_of_words_and_tags_are_read_as_the_hub_has_them(tmp_path: Path) -> None:
+    words, tags = [["anna", "New York"], ["he"]], [["B-PER", "B-LOC"], ["O"]]
+    path = tmp_path / "tagged.parquet"
+    pd.DataFrame({"tokens": words, "ner": tags}).to_parquet(path)
+    data = load_dataset(DataSource(source=str(path), columns={"tags": "ner"}), TaggedWords)
+    cases = TokenClassification().cases(plan(INFO, tagged=data.frame))
+    assert [(case.data["words"], case.data["tags"]) for case in cases] == list(zip(words, tags, strict=True))

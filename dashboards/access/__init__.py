@@ -1,0 +1,1 @@
+"""Who looks at the dashboard, what they may do, and what they did."""

@@ -1,0 +1,77 @@
+"""Roles by what an identity provider says of somebody who signed in; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from harness.base.frozen import Frozen
+from harness.base.validation import load_yaml
+
+
+class Role(StrEnum):
+    """What somebody may do, least first."""
+
+    NONE = "none"
+    """See nothing."""
+    VIEWER = "viewer"
+    """See everything; start and stop nothing."""
+    AUDITOR = "auditor"
+    """Start, stop and resume audits too."""
+
+
+_RANK = list(Role)
+Granted = Literal["viewer", "auditor"]
+
+
+class ClaimRule(Frozen):
+    """A role for whoever has a value in a claim of the ID token: a group, a tenant, a subject."""
+
+    claim: str = Field(min_length=1, description="name of the claim, e.g. groups or sub")
+    value: str = Field(min_length=1, description="what the claim must be, or hold where it is a list")
+    role: Granted
+
+
+class Roles(Frozen):
+    """A file of roles; of several that fit somebody the strongest counts."""
+
+    default: Literal["none", "viewer"] = Field(default="none", description="of whoever is not in this file")
+    emails: dict[str, Granted] = Field(default_factory=dict, description="role by e-mail address, case ignored")
+    claims: tuple[ClaimRule, ...] = ()
+
+    @field_validator("emails")
+    @classmethod
+    def _addresses(cls, emails: dict[str, Granted]) -> dict[str, Granted]:
+        folded = {email.strip().casefold(): role for email, role in emails.items()}
+        if wrong := [email for email in folded if "@" not in email]:
+            raise ValueError(f"{wrong[0][:60]!r} is no e-mail address; other claims belong under claims:")
+        if len(folded) < len(emails):
+            raise ValueError("an e-mail address is there twice")
+        return folded
+
+
+def load_roles(path: Path) -> Roles:
+    """The file of roles. Raises UsageError."""
+    return load_yaml(path, Roles)
+
+
+def role_of(claims: Mapping[str, Any], roles: Roles) -> Role:
+    """The role of somebody with these claims.
+
+    An e-mail address that the provider calls unverified counts for nothing: anybody can type one.
+    """
+    email = claims.get("email")
+    verified = claims.get("email_verified", True) in (True, "true")
+    found = [Role(rule.role) for rule in roles.claims if _holds(claims.get(rule.claim), rule.value)]
+    if isinstance(email, str) and verified and (granted := roles.emails.get(email.strip().casefold())):
+        found.append(Role(granted))
+    return max([Role(roles.default), *found], key=_RANK.index)
+
+
+def _holds(given: Any, value: str) -> bool:
+    """A list holds it as an item; text never as a part."""
+    return value in given if isinstance(given, (list, tuple)) else isinstance(given, str) and given == value

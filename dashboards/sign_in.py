@@ -1,0 +1,34 @@
+"""What somebody sees before they have a role, and how they leave again."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboards.access.actor import Actor
+from dashboards.views import plain
+from harness.base.language import _
+
+
+def sign_in(actor: Actor) -> None:
+    """The page of whoever has no role: nobody yet, or somebody whom the file of roles leaves out."""
+    st.title("Assay")
+    if not actor.name:
+        st.info(_("These audits are shown to people who sign in."), icon=":material/lock:")
+        if st.button(_("Sign in"), type="primary", icon=":material/login:"):
+            st.login()
+        return
+    if actor.problem:
+        st.error(_("The file of roles cannot be read, so nobody has a role: tell whoever runs this dashboard."))
+        st.text(actor.problem)
+    else:
+        st.warning(plain(_("You are signed in as {name}, who has no role here.", name=actor.name)))
+    if st.button(_("Sign out"), icon=":material/logout:"):
+        st.logout()
+
+
+def signed_in_line(actor: Actor) -> None:
+    """Who is signed in, as what, below every page."""
+    who, out = st.columns([5, 1], vertical_alignment="center")
+    who.caption(plain(_("Signed in as {name}, {role}", name=actor.name, role=actor.role)))
+    if out.button(_("Sign out"), icon=":material/logout:", key="sign-out"):
+        st.logout()

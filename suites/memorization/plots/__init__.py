@@ -1,1 +1,0 @@
-"""Drawings of what the rows of an audit show."""

@@ -1,0 +1,69 @@
+"""Roles by claims: the strongest that fits, and nothing for what a provider does not vouch for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dashboards.access.roles import Role, Roles, load_roles, role_of
+from harness.errors import UsageError
+
+FILE = """
+default: viewer
+emails: {Anna@Example.org: auditor, ben@example.org: viewer}
+claims:
+  - {claim: groups, value: auditors, role: auditor}
+  - {claim: sub, value: "42", role: auditor}
+"""
+
+
+@pytest.fixture
+def roles(tmp_path: Path) -> Roles:
+    (tmp_path / "roles.yaml").write_text(FILE)
+    return load_roles(tmp_path / "roles.yaml")
+
+
+@pytest.mark.parametrize(
+    ("claims", "role"),
+    [
+        ({"email": "anna@example.org", "email_verified": True}, Role.AUDITOR),
+        ({"email": " ANNA@EXAMPLE.ORG"}, Role.AUDITOR),
+        ({"email": "anna@example.org", "email_verified": False}, Role.VIEWER),
+        ({"email": "anna@example.org", "email_verified": "false"}, Role.VIEWER),
+        ({"email": "anna@example.org", "email_verified": None}, Role.VIEWER),
+        ({"email": "ben@example.org"}, Role.VIEWER),
+        ({"email": "ben@example.org", "groups": ["x", "auditors"]}, Role.AUDITOR),
+        ({"groups": ["auditors2"]}, Role.VIEWER),
+        ({"groups": "auditors and others"}, Role.VIEWER),
+        ({"groups": {"auditors": 1}}, Role.VIEWER),
+        ({"sub": "42"}, Role.AUDITOR),
+        ({"sub": 42}, Role.VIEWER),
+        ({"email": ["anna@example.org"]}, Role.VIEWER),
+        ({}, Role.VIEWER),
+    ],
+)
+def test_the_strongest_role_that_fits(claims: dict[str, Any], role: Role, roles: Roles) -> None:
+    assert role_of(claims, roles) is role
+
+
+def test_nobody_is_let_in_unless_the_file_says_so() -> None:
+    assert role_of({"email": "anna@example.org"}, Roles()) is Role.NONE
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("default: auditor\n", "default"),  # a slip must not make an auditor of everybody
+        ("emails: {anna: auditor}\n", "no e-mail address"),
+        ("emails: {a@b.c: auditor, A@b.c: viewer}\n", "twice"),
+        ("emails: {a@b.c: owner}\n", "emails.a@b.c"),
+        ("email: {a@b.c: viewer}\n", "did you mean 'emails'"),
+        ("claims: [{claim: groups, value: '', role: viewer}]\n", "value"),
+    ],
+)
+def test_a_wrong_file_is_one_sentence(text: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "roles.yaml").write_text(text)
+    with pytest.raises(UsageError, match=said):
+        load_roles(tmp_path / "roles.yaml")

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import confusion_matrix
+
+from dashboards.kinds import Column, Declaration
+from dashboards.kinds.answers import AnswersGiven, matrix
+from tests.dashboards.kinds.shown import audit_with, shown
+
+LABEL, PREDICTED = np.random.default_rng(2).integers(0, 4, size=(2, 200))
+
+
+def test_counts_are_those_of_scikit_learn(tmp_path: Path) -> None:
+    rows = {"label": [*LABEL.tolist(), 0, None], "predicted": [*PREDICTED.tolist(), 0, 0]}
+    rows["status"] = ["ok"] * 200 + ["error", "ok"]
+    cells = matrix(shown(audit_with(tmp_path, "third/a", rows), "third/a").rows)
+    counts = cells.pivot(index="down", columns="across", values="n").to_numpy()
+    assert counts.tolist() == confusion_matrix(LABEL, PREDICTED).tolist()
+    assert cells.groupby("down")["value"].sum().tolist() == pytest.approx([1.0] * 4)
+
+
+def test_an_answer_never_given_was_counted_and_a_class_without_rows_has_no_line(tmp_path: Path) -> None:
+    rows = {"label": ["a", "a", "b"], "predicted": ["a", "c", "a"]}
+    cells = matrix(shown(audit_with(tmp_path, "third/a", rows), "third/a").rows)
+    assert set(cells["down"]) == {"a", "b"}
+    counts = {(line["down"], line["across"]): line["n"] for line in cells.to_dict("records")}
+    assert counts == {("a", "a"): 1, ("a", "b"): 0, ("a", "c"): 1, ("b", "a"): 1, ("b", "b"): 0, ("b", "c"): 0}
+
+
+@pytest.mark.parametrize(
+    ("label", "predicted", "fits"),
+    [
+        ("int64", "int64", True),
+        ("string", "string", True),
+        ("int64", "list<int64>", False),
+        ("double", "double", False),
+    ],
+)
+def test_which_columns_it_fits(label: str, predicted: str, fits: bool) -> None:
+    columns = {"label": Column("label", label), "predicted": Column("predicted", predicted)}
+    assert AnswersGiven().fits(Declaration("s/p", columns)) is fits

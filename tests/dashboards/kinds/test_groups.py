@@ -1,0 +1,72 @@
+"""Cells of a heat map against sums by hand, on rows that probes measure and on those they leave out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dashboards.kinds.cells import HeatMap, digest, heat_map, labelled
+from dashboards.kinds.groups import Groups, cell_values, crossings, farthest
+from harness.api.metrics import RowValues
+from harness.api.registry import find_probes
+from tests.dashboards.kinds.shown import audit_with, declared, shown
+from tests.dashboards.kinds.third import ROWS, Gap
+
+
+def test_a_cell_is_the_metric_over_its_rows(tmp_path: Path) -> None:
+    said = declared(audit_with(tmp_path, "third/gap", ROWS, Gap), "third/gap", Gap)
+    (crossing,) = crossings(said)
+    assert (crossing.across, crossing.down, crossing.name) == ("axis", "template", "axis × template")
+    frame = pd.DataFrame({"axis": ["a", "a", "b", "b", "b"], "template": ["x", "x", "x", "y", "y"]})
+    adds = RowValues(np.array([1.0, 2.0, 4.0, np.nan, 7.0]), np.array([1.0, 3.0, 2.0, 1.0, 0.0]))
+    cells = cell_values(crossing, frame, adds)
+    assert cells.to_dict("records") == [
+        {"across": "a", "down": "x", "value": 0.75, "n": 2},
+        {"across": "b", "down": "x", "value": 2.0, "n": 1},
+    ]
+    finished = cell_values(crossing, frame, RowValues(np.zeros(5), finish=np.exp))
+    assert finished["value"].tolist() == [1.0, 1.0, 1.0]
+
+
+def test_without_its_plugin_nothing_says_what_a_row_adds(tmp_path: Path) -> None:
+    folder = audit_with(tmp_path, "third/gap", ROWS, Gap)
+    assert Groups().fits(declared(folder, "third/gap", Gap))
+    assert not Groups().fits(declared(folder, "third/gap"))
+
+
+def test_lines_far_from_the_mean_are_kept() -> None:
+    cells = pd.DataFrame({"across": "a", "down": list("wxyz"), "value": [0.0, 0.5, 0.5, 1.2], "n": 1})
+    kept, lines = farthest(cells, 2)
+    assert list(kept["down"]) == ["w", "z"]
+    assert lines == 4
+
+
+def test_hidden_texts_stand_neither_in_the_picture_nor_in_an_address(tmp_path: Path) -> None:
+    folder = audit_with(tmp_path, "third/gap", ROWS, Gap)
+    cells = pd.DataFrame({"across": ["a", "b"], "down": ["my secret", "x"], "value": [0.1, 0.2], "n": [1, 1]})
+    drawn = HeatMap("groups", "axis", "template", ("axis", "template"), "gap", 0.0)
+    told = labelled(shown(folder, "third/gap", Gap), drawn, cells)
+    assert "secret" not in told.to_csv()
+    assert "secret" not in str(heat_map(told, drawn).to_dict())
+    assert told["down_id"].tolist() == [digest("my secret"), digest("x")]
+    assert "secret" in labelled(shown(folder, "third/gap", Gap, readable=True), drawn, cells).to_csv()
+
+
+@pytest.mark.parametrize(
+    ("probe", "crossed"),
+    [
+        ("bias/counterfactual", "axis × template"),
+        ("bias/crows_pairs", "bias_type × direction"),
+        ("bias/winobias", "group × unit"),
+        ("bias/honest", "category × identity"),
+        ("bias/bbq", "category × answers"),
+    ],
+)
+def test_the_bias_probes_of_assay_can_be_crossed(tmp_path: Path, probe: str, crossed: str) -> None:
+    installed = find_probes().probes[probe]
+    names = [name for name in installed.Row.to_schema().columns if name not in ("case_id", "status", "error")]
+    folder = audit_with(tmp_path, probe, {name: ["x"] for name in names}, installed, [])
+    assert crossed in {crossing.name for crossing in crossings(declared(folder, probe, installed))}
