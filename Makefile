@@ -10,7 +10,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check
 WORKERS := -n 2 --dist worksteal
 NAME ?= scorer
 
-.PHONY: help audit test test-fast test-next check format catalogues fuzz bench dashboard clean
+.PHONY: help audit test test-fast test-next check format catalogues fuzz bench screenshots dashboard clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -67,6 +67,9 @@ fuzz: $(BIN)/.installed  ## change checkpoints at random for FUZZ_MINUTES (10): 
 
 bench: $(BIN)/.installed  ## run one benchmark: make bench NAME=scorer
 	$(BIN)/python -m benchmarks.run $(NAME)
+
+screenshots: $(BIN)/.installed  ## take docs/images of every page of the dashboard over ./audits
+	$(BIN)/python -m benchmarks.browser.screenshots
 
 dashboard: $(BIN)/.installed  ## open the dashboard over ./audits
 	$(BIN)/assay dashboard

@@ -15,13 +15,16 @@ from harness.base.language import _
 STYLE = """
 [data-testid=stCaptionContainer] { opacity: 1; color: inherit; }
 [data-testid=stMainBlockContainer] { padding-top: 4.5rem; }
-"""  # Streamlit's captions are too pale to read (WCAG 2.2, 1.4.3), and half its first screen is empty
+[data-variant=segmented_control][data-selected=true], [data-variant=segmented_control] p { color: inherit !important; }
+"""  # Streamlit's captions and chosen segments are too pale to read (WCAG 2.2, 1.4.3), half its first screen is empty
 st.set_page_config(page_title="Assay", page_icon="⚖️", layout="wide")
 st.set_option("client.disableDataExport", True)  # its own CSV holds cells that a spreadsheet would run; ours does not
 speak_chosen()
 if not admits(st.context.headers.to_dict()):
     st.error(_("This dashboard is asked for by a name it does not answer to. Open it as http://localhost."))
     st.stop()
+st.html(f"<style>{STYLE}{SWITCH_STYLE}</style>")
+switch()
 settings = read_settings()
 take_key()
 actor = current(settings)
@@ -50,8 +53,6 @@ page = st.navigation(
     position="top",
 )
 st.set_page_config(page_title=f"{page.title} · Assay")
-st.html(f"<style>{STYLE}{SWITCH_STYLE}</style>")
-switch()
 page.run()
 if settings.access.roles is not None:
     signed_in_line(actor)

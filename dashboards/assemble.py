@@ -76,6 +76,8 @@ def _views(page: str, audit: Audit, probe: str, settings: Settings) -> None:
     rows = cache.rows(audit.folder, probe)
     for damage in rows.damaged:
         st.error(views.plain(_("A part of these rows is damaged and left out. {why}", why=damage)))
+    for said in rows.left_out:
+        st.warning(views.plain(said))
     if rows.total == 0:
         st.info(views.plain(_("{probe} has no rows.", probe=probe)))
         return

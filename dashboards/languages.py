@@ -9,7 +9,7 @@ from harness.base.language import LANGUAGES, language, preferred, speak
 
 _KEY, _CHOSEN = "language-switch", "language"
 SWITCH_STYLE = """
-.st-key-language-switch { position: fixed; top: .55rem; right: 3.5rem; width: auto; z-index: 999991; }
+.st-key-language { position: fixed; top: .55rem; right: 3.5rem; width: auto; z-index: 999991; }
 """  # in the bar of the menu: on every page at the same place, without a line of its own
 
 
@@ -28,17 +28,19 @@ def speak_chosen() -> None:
 def switch() -> None:
     """Draw the switch; it works from the next run on."""
     st.session_state[_KEY] = language()
-    st.segmented_control(
-        "Language · 语言",
-        list(LANGUAGES),
-        format_func=lambda code: LANGUAGES[code],
-        required=True,
-        key=_KEY,
-        on_change=_choose,
-        label_visibility="collapsed",
-    )
-    # screen readers and browsers that offer to translate go by it; nothing but a code of ours is in this script
-    st.html(f"<script>document.documentElement.lang = {language()!r}</script>", unsafe_allow_javascript=True)
+    with st.container(key="language"):
+        st.segmented_control(
+            "Language · 语言",
+            list(LANGUAGES),
+            format_func=LANGUAGES.__getitem__,
+            required=True,
+            key=_KEY,
+            on_change=_choose,
+            label_visibility="collapsed",
+        )
+        # screen readers, and browsers that offer to translate, go by it; nothing but a code of ours is in this script
+        script = f"<script>document.documentElement.lang = {language()!r}</script>"
+        st.html(script, unsafe_allow_javascript=True)
 
 
 def _choose() -> None:

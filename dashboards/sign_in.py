@@ -29,6 +29,6 @@ def sign_in(actor: Actor) -> None:
 def signed_in_line(actor: Actor) -> None:
     """Who is signed in, as what, below every page."""
     who, out = st.columns([5, 1], vertical_alignment="center")
-    who.caption(plain(_("Signed in as {name}, {role}", name=actor.name, role=actor.role)))
+    who.caption(plain(_("Signed in as {name}, {role}", name=actor.name, role=_(actor.role))))
     if out.button(_("Sign out"), icon=":material/logout:", key="sign-out"):
         st.logout()

@@ -13,6 +13,7 @@ import pandas as pd
 
 from dashboards.address import link
 from dashboards.audits import Audit, Entry
+from dashboards.rows import CELL, CUT
 from harness.api.metrics import Control, Metric
 from harness.base import numbers
 from harness.base.language import _, marked, told
@@ -65,6 +66,8 @@ METRIC_COLUMNS = (
 )
 """Columns of a table of metrics; a page shows `titled` ones."""
 _SHORT_TEXT = 60
+_LONG_TEXT = 100_000
+"""Letters of one value on a page: a browser takes seconds to lay out more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,6 +369,8 @@ def _field(column: str, value: Any, why: str) -> Field:
         with contextlib.suppress(ValueError):
             return Field(column, "json", json.dumps(json.loads(value), ensure_ascii=False, indent=2))
     text = str(value)
+    if len(text) > _LONG_TEXT:
+        text = _("{start}… ({n} characters in all)", start=text[:_LONG_TEXT], n=f"{len(text):,}")
     return Field(column, "text" if len(text) > _SHORT_TEXT or "\n" in text else "short", text)
 
 
@@ -379,7 +384,11 @@ def _hidden(value: Any) -> str | None:
         value = json.dumps(value, ensure_ascii=False, default=str)
     if isinstance(value, bytes):
         return _("hidden ({n} bytes)", n=len(value))
-    return _("hidden ({n} characters)", n=len(value)) if isinstance(value, str) else None
+    if not isinstance(value, str):
+        return None
+    if value.endswith(CUT) and len(value) == CELL + len(CUT):
+        return _("hidden (over {n} characters)", n=CELL)
+    return _("hidden ({n} characters)", n=len(value))
 
 
 def _minute(moment: str) -> str:

@@ -108,6 +108,33 @@ print(scorer.ask([LengthRequest("a man"), EmbedRequest("a"), LengthRequest("she"
     assert done.stdout == "[2, 1]\n", done.stderr
 
 
+def test_an_installed_probe_and_view_get_a_page_of_the_dashboard(environment: dict[str, str], tmp_path: Path) -> None:
+    make_checkpoint(tmp_path / "bert", "bert", "classifier")
+    pd.DataFrame({"text": [f"text {i}" for i in range(40)]}).to_json(tmp_path / "a.jsonl", orient="records", lines=True)
+    run = f"run --checkpoint {tmp_path / 'bert'} --suite example/label_balance --data texts={tmp_path / 'a.jsonl'}"
+    options = ["--output", str(tmp_path / "audits"), "--tracking-uri", "off"]
+    done = subprocess.run(
+        [*ASSAY, *run.split(), *options], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 3, done.stderr
+    code = """
+from streamlit.testing.v1 import AppTest
+
+app = AppTest.from_file("dashboards/app.py", default_timeout=60).run()
+app.query_params["probe"] = "example/label_balance"
+app = app.switch_page("screens/probe.py").run()
+assert not app.exception
+print([str(element.value) for element in app.caption])
+print(sorted(choice.value for choice in app.button_group if "-view-" in str(choice.key)))
+"""
+    settings = {**environment, "ASSAY_OUTPUT": str(tmp_path / "audits")}
+    done = subprocess.run([sys.executable, "-c", code], env=settings, capture_output=True, text=True, check=False)
+    assert "'n = 40'" in done.stdout, done.stderr
+    assert "['predicted-shares']" in done.stdout
+    assert "assay\\\\_plugin\\\\_example" in done.stdout  # the broken view is named
+    assert done.stdout.count("cannot be used") == 1
+
+
 def test_the_guides_show_the_very_code_that_is_tested() -> None:
     docs = HERE.parent / "docs"
     guide = "".join((docs / name).read_text(encoding="utf-8") for name in ("write-a-probe.md", "extend.md"))
@@ -115,9 +142,9 @@ def test_the_guides_show_the_very_code_that_is_tested() -> None:
     package = HERE / "plugin_package" / "assay_plugin_example"
     assert (package / "label_balance.py").read_text(encoding="utf-8") in code
     files = [path.read_text(encoding="utf-8") for path in package.glob("*.py")]
-    assert len(code) == 5
+    assert len(code) == 6
     assert all(any(block in file for file in files) for block in code)
     toml = re.findall(r"```toml\n(.*?)```", guide, flags=re.DOTALL)
     declared = (HERE / "plugin_package" / "pyproject.toml").read_text(encoding="utf-8")
-    assert len(toml) == 2
+    assert len(toml) == 3
     assert all(line in declared for block in toml for line in block.splitlines())

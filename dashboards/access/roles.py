@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from harness.base.frozen import Frozen
+from harness.base.language import marked
 from harness.base.validation import load_yaml
 
 
@@ -18,9 +19,9 @@ class Role(StrEnum):
 
     NONE = "none"
     """See nothing."""
-    VIEWER = "viewer"
+    VIEWER = marked("viewer")
     """See everything; start and stop nothing."""
-    AUDITOR = "auditor"
+    AUDITOR = marked("auditor")
     """Start, stop and resume audits too."""
 
 

@@ -19,6 +19,7 @@ from harness.base.language import _
 from harness.base.numbers import number
 
 _SIZE = 30
+_CHOSEN = "#D55E00"
 _BLUES = ["#EAF3FA", "#0072B2"]
 _ABOUT_MIDDLE = ["#0072B2", "#F7F7F7", "#D55E00"]
 """Light to dark, or through white where there is a middle; both told apart with any colour vision."""
@@ -58,6 +59,10 @@ def draw_cells(shown: Shown, drawn: HeatMap, cells: pd.DataFrame) -> tuple[Any, 
         if st.session_state.get(select) not in known:
             asked = shown.address.get(key)
             st.session_state[select] = asked if asked in known else None
+
+    told["chosen"] = told["across_id"].eq(st.session_state[selects[0]]) & told["down_id"].eq(
+        st.session_state[selects[1]]
+    )
 
     def clicked() -> None:
         points = st.session_state[f"{scope}-map"]["selection"]["cell"]
@@ -101,7 +106,7 @@ def digest(value: Any) -> str:
 
 
 def heat_map(told: pd.DataFrame, drawn: HeatMap) -> Any:
-    """Labelled cells, a mark with its n in each tooltip."""
+    """Of labelled cells (`chosen`: whether it is), with n in each tooltip."""
     scale = alt.Scale(range=_BLUES)
     if drawn.middle is not None:
         scale = alt.Scale(range=_ABOUT_MIDDLE, domainMid=drawn.middle)
@@ -117,7 +122,7 @@ def heat_map(told: pd.DataFrame, drawn: HeatMap) -> Any:
     axis = alt.Axis(labelLimit=180, labelOverlap=False)
     return (
         alt.Chart(told)
-        .mark_rect(stroke="#7F7F7F", strokeWidth=0.5)
+        .mark_rect()
         .encode(
             x=alt.X(
                 "across:N",
@@ -127,7 +132,8 @@ def heat_map(told: pd.DataFrame, drawn: HeatMap) -> Any:
             ),
             y=alt.Y("down:N", sort=None, title=drawn.titles[1], axis=axis),
             color=colour,
-            opacity=alt.condition(cell, alt.value(1.0), alt.value(0.45)),
+            stroke=alt.condition("datum.chosen", alt.value(_CHOSEN), alt.value("#7F7F7F")),
+            strokeWidth=alt.condition("datum.chosen", alt.value(3), alt.value(0.5)),
             tooltip=tooltip,
         )
         .add_params(cell)
@@ -136,8 +142,11 @@ def heat_map(told: pd.DataFrame, drawn: HeatMap) -> Any:
 
 
 def draw_cases(shown: Shown, cases: Sequence[str], first: Iterable[str] = ()) -> None:
-    """The rows of these cases, PAGE at most, texts hidden until asked for; each leads to itself in full."""
-    st.caption(_("{n} rows behind this cell", n=f"{len(cases):,}"))
+    """The rows of these cases, PAGE at most, texts hidden until asked for; each leads to itself in full.
+
+    Columns `first` stand first, lists last.
+    """
+    st.caption(_("Rows behind this cell: {n}", n=f"{len(cases):,}"))
     found = shown.rows.cases(list(cases[:PAGE]))
     if len(cases) > PAGE:
         st.caption(_("The first {n} of them:", n=PAGE))
@@ -145,12 +154,13 @@ def draw_cases(shown: Shown, cases: Sequence[str], first: Iterable[str] = ()) ->
     found = shown.masked(found).drop(columns=["status", "error"], errors="ignore")
     found.insert(0, "row", [link("rows", audit=audit, probe=shown.probe, case=case) for case in found["case_id"]])
     front = ["row", *(column for column in first if column in found)]
-    others = [str(column) for column in found if column not in (*front, "case_id")]
+    lists = [name for name, column in shown.declared.columns.items() if column.type.startswith("list")]
+    others = [str(column) for column in found if column not in (*front, "case_id", *lists)]
     config = {"row": st.column_config.LinkColumn(_("in full"), display_text=_("open"))}
     st.dataframe(
         found,
         hide_index=True,
-        column_order=[*front, *others],
+        column_order=[*front, *others, *lists],
         column_config=config,
         placeholder="missing",
         alt=plain(_("Rows of {probe}", probe=shown.probe)),

@@ -12,7 +12,7 @@ import streamlit as st
 from dashboards.kinds.cells import HeatMap, draw_cases, draw_cells
 from dashboards.kinds.slices import FEWEST, draw_slices, slice_table
 from dashboards.kinds.view import Declaration, Measure, Shown, View
-from dashboards.rows import RowFilter
+from dashboards.rows import SHORT
 from dashboards.views import plain
 from harness.api.metrics import Better
 from harness.base.language import _
@@ -122,7 +122,17 @@ class Groups(View):
             st.caption(_("Click a cell, or choose one by name, to see the rows behind it."))
             return
         behind = frame[(frame[crossing.across] == chosen[0]) & (frame[crossing.down] == chosen[1])]
-        draw_cases(shown, list(behind["case_id"]))
+        draw_cases(shown, list(behind["case_id"]), [crossing.across, crossing.down, *measure_columns(shown, measure)])
+
+
+def measure_columns(shown: Shown, measure: Measure) -> list[str]:
+    """Columns that the metric is made of, those that every probe has left out."""
+    probe = shown.declared.installed
+    try:
+        columns = () if probe is None else guarded(lambda: probe.value_columns([measure.key]))
+    except PluginError:
+        return []
+    return [column for column in columns if column not in SHORT]
 
 
 def _choose(shown: Shown) -> Crossing:
@@ -145,17 +155,23 @@ def _choose(shown: Shown) -> Crossing:
 def _kept_cells(
     key: object, by: str, metric: str, _shown: Shown, _crossing: Crossing
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Cells, and the rows' two columns with their cases. Raises AssayError where the probe cannot read the rows."""
+    """Cells, and the rows' two columns with their cases, those that add most first.
+
+    Raises AssayError where the probe cannot read the rows.
+    """
     probe = _shown.declared.installed
     assert probe is not None
     axes = [_crossing.across, _crossing.down]
     try:
         columns = guarded(lambda: probe.value_columns([metric]))
-        frame = _shown.rows.read([*columns, *axes], RowFilter())
+        frame = _shown.rows.read([*columns, *axes])
         adds = guarded(lambda: probe.row_values(frame, metric, ""))
     except PluginError as error:
         raise AssayError(f"{_shown.probe}: what each row adds to {metric} cannot be told: {error}") from error
     if adds is None:
         raise AssayError(f"{_shown.probe}: {metric} is no sum over rows")
     told = frame[["case_id", *axes]]
-    return cell_values(_crossing, told, adds), told
+    cells = cell_values(_crossing, told, adds)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        each = np.asarray(adds.above, dtype=np.float64) / (1.0 if adds.below is None else np.asarray(adds.below))
+    return cells, told.assign(adds=each).sort_values("adds", ascending=False, kind="stable")

@@ -35,7 +35,7 @@ def guessed(good: pd.DataFrame) -> pd.DataFrame:
             "place": place,
             "guess": upper.map(_said),
             "coin": planted.map(_said),
-            "right": upper == planted,
+            "is": (upper == planted).map({True: _("right"), False: _("wrong")}),
         }
     )
     return found.sort_values("place", ascending=False, kind="stable", ignore_index=True)

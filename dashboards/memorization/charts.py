@@ -15,6 +15,8 @@ from harness.base.language import _
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#7F7F7F")
 """Told apart with any colour vision (Okabe and Ito 2008) on a light and a dark ground; dashes repeat what they say."""
 _DASHES: tuple[list[int], ...] = ([1, 0], [6, 3], [2, 2], [8, 2, 2, 2], [4, 1], [1, 3], [10, 4])
+_TEXT = "#767676"
+"""Grey that can be read on white and on black (WCAG 2.2, 1.4.3)."""
 _HEIGHT = 320
 _ROW = 30
 _LABEL = 180
@@ -41,7 +43,9 @@ def exposure_chart(points: pd.DataFrame, means: pd.DataFrame, most: float) -> An
 
 def shares_chart(shares: pd.DataFrame, title: str, *, logarithmic: bool = False) -> Any:
     """A line per side of shares over x, within the band of its interval."""
-    x = alt.X("x:Q", title=title, scale=alt.Scale(type="log" if logarithmic else "linear", nice=False))
+    scale_x = alt.Scale(type="log" if logarithmic else "linear", nice=False)
+    axis = alt.Axis(format="~s") if logarithmic else alt.Axis(tickMinStep=1, format="d")
+    x = alt.X("x:Q", title=title, scale=scale_x, axis=axis)
     scale = alt.Scale(domain=_up_to(shares["high"]), nice=False)
     shown = shares.rename(columns={"share": "value", "side": "curve"})
     return _curves(shown, x, _("share of windows"), scale).properties(height=_HEIGHT)
@@ -89,8 +93,8 @@ def epsilon_chart(bounds: pd.DataFrame) -> Any:
     shapes = [CLAIMED, RECOMPUTED, PROVEN, MOST]
     colour = alt.Color("shape:N", scale=_colours(shapes), legend=None)
     drawn = alt.Chart(shown)
-    from_above = drawn.transform_filter(alt.FieldOneOfPredicate("shape", [CLAIMED, RECOMPUTED]))
-    from_below = drawn.transform_filter(alt.FieldEqualPredicate("shape", PROVEN))
+    from_above = drawn.transform_filter(alt.FieldOneOfPredicate(field="shape", oneOf=[CLAIMED, RECOMPUTED]))
+    from_below = drawn.transform_filter(alt.FieldEqualPredicate(field="shape", equal=PROVEN))
     bars = from_above.mark_bar(height=8, opacity=0.5).encode(
         y=y, x=alt.X("zero:Q", scale=scale), x2="epsilon:Q", color=colour
     )
@@ -114,7 +118,7 @@ def _curves(shown: pd.DataFrame, x: Any, title: str, scale: Any, **more: Any) ->
     names = list(dict.fromkeys(shown["curve"]))
     colour = alt.Color("curve:N", title=None, scale=_colours(names), legend=_legend())
     dashes = alt.Scale(domain=names, range=list(_DASHES[: len(names)]))
-    dash = alt.StrokeDash("curve:N", title=None, scale=dashes, legend=None)
+    dash = alt.StrokeDash("curve:N", title=None, scale=dashes, legend=_legend())
     drawn = alt.Chart(shown)
     low, y = (alt.Y(f"{name}:Q", scale=scale, title=title, **more) for name in ("low", "value"))
     band = drawn.mark_area(opacity=0.18).encode(x=x, y=low, y2="high:Q", color=colour)
@@ -142,7 +146,7 @@ def _across(lines: pd.DataFrame) -> Any:
     """Named lines across the whole chart."""
     drawn = alt.Chart(lines)
     rules = drawn.mark_rule(strokeDash=[4, 4], color=COLOURS[3], strokeWidth=2).encode(y="at:Q", tooltip=["line:N"])
-    names = drawn.mark_text(align="left", dy=-7, dx=2, color=COLOURS[3]).encode(y="at:Q", x=alt.value(0), text="line:N")
+    names = drawn.mark_text(align="left", dy=-7, dx=2, color=_TEXT).encode(y="at:Q", x=alt.value(0), text="line:N")
     return alt.layer(rules, names)
 
 

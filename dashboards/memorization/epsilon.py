@@ -10,7 +10,7 @@ import pandas as pd
 
 from harness.api.metrics import Metric
 from harness.base.language import _
-from harness.provenance.claim import TrainingRecord
+from harness.provenance.claim import TrainingRecord, rounded_up
 
 LOWER = "epsilon_lower"
 _CEILING = "epsilon_ceiling"
@@ -43,11 +43,22 @@ def bounds(training: TrainingRecord | None, metrics: Iterable[Metric], probe: st
             continue
         name = metric.key.rpartition("/")[2]
         if name == _CEILING:
-            lines.append((_("most that so many canaries could show"), metric.value, MOST, metric.n, metric.note))
+            lines.append((_("most it could prove"), metric.value, MOST, metric.n, metric.note))
         elif name.startswith(LOWER):
             said = _bound_names().get(name, name)
             lines.append((said, metric.value, PROVEN, metric.n, metric.note))
     return pd.DataFrame(lines, columns=BOUNDS)
+
+
+def table(found: pd.DataFrame) -> pd.DataFrame:
+    """The bounds in words: those from above are rounded up, those from below down."""
+    up = found["shape"].isin([CLAIMED, RECOMPUTED])
+    shown = [rounded_up(value) if above else _down(value) for value, above in zip(found["epsilon"], up, strict=True)]
+    return found.assign(epsilon=shown)
+
+
+def _down(value: float) -> str:
+    return f"{math.floor(value * 1000) / 1000:.3f}"
 
 
 def standing(training: TrainingRecord | None, metrics: Iterable[Metric]) -> Standing:

@@ -40,10 +40,12 @@ def most(good: pd.DataFrame) -> float:
 
 
 def _mean(copies: str, rows: pd.DataFrame) -> dict[str, Any]:
-    values = RowValues(rows["exposure"].to_numpy(float), bounds=(0.0, most(rows)))
+    top = most(rows)
+    values = RowValues(rows["exposure"].to_numpy(float), bounds=(0.0, top))
     metric = estimate("exposure", values, better=Better.LOWER)
+    low, high = max(0.0, metric.low or 0.0), min(top, top if metric.high is None else metric.high)  # of rounding
     found = int(rows["found"].sum()) if "found" in rows else None
-    return dict(zip(MEANS, (copies, metric.value, metric.low, metric.high, metric.n, found), strict=True))
+    return dict(zip(MEANS, (copies, metric.value, low, high, metric.n, found), strict=True))
 
 
 def _copies(good: pd.DataFrame) -> list[str]:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from harness.base.language import _
 from harness.base.numbers import bound, interval, number
+from harness.provenance.claim import rounded_up
 from harness.provenance.trade_off import Estimated, TradeOff, TradeOffPoint
 
 POINTS = ["mode", "epsilon", "value", "low", "high", "target"]
@@ -60,7 +61,7 @@ def _line(point: TradeOffPoint, n: int) -> list[str]:
     return [
         point.mode,
         bound(point.target) if private else _("none"),
-        number(point.epsilon) if private else _("none"),
+        rounded_up(point.epsilon) if private else _("none"),
         "" if point.delta is None else number(point.delta),
         _said(point.quality),
         "" if point.cost is None else _said(point.cost),

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import betaincinv
 
 from dashboards.memorization.shapes import SIGNALS
+from harness.api.curves import CurvePlot
 from harness.api.lists import as_list
 from harness.api.metrics import Metric
 from harness.stats.intervals import FloatArray
@@ -51,7 +52,7 @@ def curve(good: pd.DataFrame, signal: str) -> pd.DataFrame:
         return pd.DataFrame(columns=CURVE)
     allowed = np.unique(np.geomspace(NEEDED, len(fixed) - 1, _POINTS).round().astype(int))
     thresholds = np.unique(fixed[::-1][allowed])[::-1]
-    true, false = (len(each) - np.searchsorted(each, thresholds, side="right") for each in (members, others))
+    true, false = (_above(each, thresholds) for each in (members, others))
     (low, high), (fpr_low, fpr_high) = _exact(true, len(members)), _exact(false, len(others))
     found = pd.DataFrame(
         {
@@ -84,6 +85,12 @@ def ceiling(held: Iterable[Any], rates: Iterable[Any]) -> pd.DataFrame:
     return pd.DataFrame(pairs, columns=["fpr", "most"])
 
 
+def claimed(plots: Iterable[CurvePlot]) -> pd.DataFrame:
+    """The same, of the curves that an audit kept: those that follow from the claim."""
+    points = [(at.x, at.y) for plot in plots for each in plot.curves if each.claimed for at in each.points]
+    return pd.DataFrame(points, columns=["fpr", "most"])
+
+
 def why_unjudged(metrics: Iterable[Metric], probe: str) -> str:
     """Why the audit gave membership no value, which holds for its curve as well; '' where it gave one."""
     own = [each for each in metrics if each.key.rpartition("/")[0] == probe and each.key.endswith("auc")]
@@ -95,6 +102,11 @@ def _fixing(good: pd.DataFrame) -> NDArray[np.bool_]:
     if "fixing" in good:
         return good["fixing"].to_numpy(dtype=np.bool_, na_value=False)
     return np.asarray(np.random.default_rng(_SEED).random(len(good)) < 0.5)
+
+
+def _above(scores: FloatArray, thresholds: FloatArray) -> FloatArray:
+    """How many of the sorted scores lie above each threshold."""
+    return np.asarray(len(scores) - np.searchsorted(scores, thresholds, side="right"), dtype=np.float64)
 
 
 def _exact(hits: FloatArray, n: int) -> tuple[FloatArray, FloatArray]:

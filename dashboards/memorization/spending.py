@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from harness.base.language import _
-from harness.base.numbers import number
+from harness.base.numbers import bound
+from harness.provenance.claim import rounded_up
 from harness.provenance.spending import SharedRecords, Spending
 
 STEPS = ["training", "step", "epsilon"]
@@ -56,7 +57,7 @@ def table(group: SharedRecords) -> pd.DataFrame:
                 each.created[:16].replace("T", " "),
                 f"{each.steps:,}" if each.planned is None else f"{each.steps:,} of {each.planned:,}",
                 _("unknown") if each.records is None else f"{each.records:,}",
-                number(each.epsilon) if math.isfinite(each.epsilon) else _("no bound: {why}", why=each.why or "?"),
+                rounded_up(each.epsilon) if math.isfinite(each.epsilon) else _("no bound: {why}", why=each.why or "?"),
                 each.state or _("finished"),
             )
             for each in group.trainings
@@ -70,13 +71,13 @@ def said(group: SharedRecords, found: Spending) -> str:
     last = group.together[-1].epsilon if group.together else 0.0
     at = f"{group.delta:.3g}"
     if math.isfinite(last):
-        told = _("Together: epsilon at most {epsilon} at delta {delta}.", epsilon=number(last), delta=at)
+        told = _("Together: epsilon at most {epsilon} at delta {delta}.", epsilon=rounded_up(last), delta=at)
     else:
         told = _("Together: no bound ({why}).", why=group.why or "?")
     parts = [told]
     if found.total is not None:
         kept = last <= found.total
-        stated = {"total": number(found.total), "delta": f"{found.total_delta or 0:.3g}"}
+        stated = {"total": bound(found.total), "delta": f"{found.total_delta or 0:.3g}"}
         parts.append(
             _("The total of epsilon {total} at delta {delta} is kept.", **stated)
             if kept

@@ -2,10 +2,12 @@
 
 from dashboards.rows.export import csv_bytes, parquet_bytes
 from dashboards.rows.parts import PartKey, column_names, parts_key, quoted
-from dashboards.rows.query import CHOICES, PAGE, SHORT, RowFilter, Rows, frame, open_rows, pages
+from dashboards.rows.query import CELL, CHOICES, CUT, PAGE, SHORT, RowFilter, Rows, frame, open_rows, pages
 
 __all__ = [
+    "CELL",
     "CHOICES",
+    "CUT",
     "PAGE",
     "SHORT",
     "PartKey",

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
+from itertools import count as numbers
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,7 +16,7 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
-from dashboards.rows.parts import quoted, readable_parts, relation
+from dashboards.rows.parts import left_out, quoted, readable_parts, relation
 from harness.errors import AuditError
 
 PAGE = 50
@@ -23,13 +27,21 @@ _WORDS, _WORD_LENGTH = 12, 40
 SHORT = ("case_id", "status")
 """Columns of every probe that hold no text to read."""
 MEMORY = "400MB"
-"""A sort over the longest column of 10^6 rows needs about half of it; what does not fit goes to disk."""
+"""Of all rows that are open together. A sort over the longest column of 10^6 rows needs about half of it; what does not
+fit goes to disk."""
+CELL = 10_000
+"""Letters of a text in a table; in full it stands beside it."""
+CUT = "… (cut)"
+"""End of a text that was longer."""
+_LOOKED_AT = 2_000
+"""Rows in which texts that are no labels show themselves, in one question for all columns."""
 _BATCH = 10_000
 _FOUND = 100_000
 """Cases of a text search that are kept (2 MB of ids): a search that finds more fills its pages without reading all."""
 _SEARCHES = 4
 
 T = TypeVar("T")
+_NUMBERS = numbers()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,25 +60,33 @@ class RowFilter:
 
 
 class Rows:
-    """Rows of one probe, one per case, in the order written; `damaged` names the parts that could not be read."""
+    """Rows of one probe, one per case, in the order written; `damaged` names the parts that could not be read.
 
-    def __init__(self, select: str | None, damaged: Sequence[str]) -> None:
+    `left_out`: what is not shown since there is too much of it, in sentences.
+    """
+
+    def __init__(self, select: str | None, damaged: Sequence[str], left_out: Sequence[str] = ()) -> None:
         """`select`: SQL over the parts; None where there is none. Raises AuditError for damaged rows."""
         self.damaged = tuple(damaged)
-        self._connection = duckdb.connect(":memory:", config={"threads": 2, "memory_limit": MEMORY})
-        self._ask("SET enable_progress_bar = false")
-        self._ask(f"CREATE VIEW rows AS {select or 'SELECT NULL::VARCHAR AS case_id WHERE false'}")
-        schema = self._table("SELECT * FROM rows LIMIT 0").schema
+        self.left_out = tuple(left_out)
+        self._connection = _database()
+        name = f"rows_{next(_NUMBERS)}"
+        self._ask(f"CREATE SCHEMA {name}")
+        weakref.finalize(self, _forget, self._connection, name)
+        written_as, first = f"{name}.written", f"{name}.first"
+        self._ask(f"CREATE VIEW {written_as} AS {select or 'SELECT NULL::VARCHAR AS case_id WHERE false'}")
+        schema = self._table(f"SELECT * FROM {written_as} LIMIT 0").schema
         self.columns = tuple(item.name for item in schema)
         self._kinds = {item.name: item.type for item in schema}
-        (self.total,) = self._one("SELECT count(DISTINCT case_id) FROM rows")
-        (written,) = self._one("SELECT count(*) FROM rows")
+        (self.total,) = self._one(f"SELECT count(DISTINCT case_id) FROM {written_as}")
+        (written,) = self._one(f"SELECT count(*) FROM {written_as}")
         if written != self.total:  # a killed audit wrote some cases twice: the first row of each counts
             self._ask(
-                "CREATE VIEW one AS SELECT * EXCLUDE (place) FROM (SELECT *, row_number() OVER () AS place FROM rows) "
+                f"CREATE VIEW {first} AS SELECT * EXCLUDE (place) "
+                f"FROM (SELECT *, row_number() OVER () AS place FROM {written_as}) "
                 "QUALIFY row_number() OVER (PARTITION BY case_id ORDER BY place) = 1 ORDER BY place"
             )
-        self._from = "rows" if written == self.total else "one"
+        self._from = written_as if written == self.total else first
         self._private: tuple[str, ...] | None = None
         self._found: dict[str, list[str] | None] = {}
 
@@ -106,7 +126,8 @@ class Rows:
         """Columns of texts that somebody may not want to see: all that holds text, in lists too, but labels."""
         if self._private is None:
             holding = [name for name, kind in self._kinds.items() if name not in SHORT and _holds_text(kind)]
-            self._private = tuple(name for name in holding if not self._holds_labels(name))
+            texts = self._plainly_texts([name for name in holding if name in self.texts and name != "error"])
+            self._private = tuple(name for name in holding if name in texts or not self._holds_labels(name))
         return self._private
 
     def count(self, wanted: RowFilter) -> int:
@@ -125,7 +146,7 @@ class Rows:
             return self.cases(found[(number - 1) * size : number * size])
         limit = f" LIMIT {size} OFFSET {(number - 1) * size}"
         if not wanted.sort:
-            return frame(self._selected(wanted, limit))
+            return frame(self._selected(wanted, limit, self._cells()))
         return self.cases(self._selected(wanted, limit, "case_id").column(0).to_pylist())  # other texts stay on disk
 
     def types(self) -> dict[str, str]:
@@ -153,7 +174,9 @@ class Rows:
         """Tables of at most 10,000 rows each, `most` rows in all."""
         where, values = self._where(wanted)
         sql = f"SELECT * FROM {self._from}{where} {self._order(wanted)} LIMIT {most}"
-        yield from self._asked(lambda cursor: cursor.sql(sql, params=values).to_arrow_reader(_BATCH))
+        reader = self._asked(lambda cursor: cursor.sql(sql, params=values).to_arrow_reader(_BATCH))
+        with _told():  # while the answer is read on
+            yield from reader
 
     def find(self, case: str) -> dict[str, Any] | None:
         """The row of a case, or None."""
@@ -164,7 +187,8 @@ class Rows:
         """The rows of these cases, in this order; those without a row are left out."""
         if not ids:
             return self.page(RowFilter(), 1, 0)
-        found = frame(self._table(f"SELECT * FROM {self._from} WHERE case_id IN ({', '.join('?' * len(ids))})", ids))
+        where = f"case_id IN ({', '.join('?' * len(ids))})"
+        found = frame(self._table(f"SELECT {self._cells()} FROM {self._from} WHERE {where}", ids))
         order = {case: place for place, case in enumerate(ids)}
         return found.sort_values("case_id", key=lambda cases: cases.map(order)).reset_index(drop=True)
 
@@ -181,6 +205,25 @@ class Rows:
             f"lead(case_id) OVER (ORDER BY place) AS after FROM ({numbered})) WHERE case_id = ?",
             [*values, case],
         ) or (None, None)
+
+    def _cells(self) -> str:
+        """All columns in SQL, texts as far as a table shows them: of cells of 10 MB a page would be half a gigabyte."""
+        kept = f"left({{name}}, {CELL}) || '{CUT}'"
+        return ", ".join(
+            f"CASE WHEN strlen({name}) > {CELL} THEN {kept.format(name=name)} ELSE {name} END AS {name}"
+            if column in self.texts and column not in SHORT
+            else name
+            for column, name in ((column, quoted(column)) for column in self.columns)
+        )
+
+    def _plainly_texts(self, names: Sequence[str]) -> set[str]:
+        """Those of which more values differ among the first rows than a column of labels has."""
+        if not names:
+            return set()
+        counts = ", ".join(f"count(DISTINCT left({quoted(name)}, {_WORD_LENGTH + 1}))" for name in names)
+        columns = ", ".join(map(quoted, names))
+        found = self._one(f"SELECT {counts} FROM (SELECT {columns} FROM {self._from} LIMIT {_LOOKED_AT})")
+        return {name for name, count in zip(names, found, strict=True) if count > _WORDS}
 
     def _searched(self, wanted: RowFilter) -> list[str] | None:
         """Cases that a search for text finds, in order; None without a search, or where it finds too many to keep.
@@ -249,16 +292,36 @@ class Rows:
 
     def _asked(self, ask: Callable[[Any], T]) -> T:
         """A cursor for each question: two sessions may look at the same rows. Raises AuditError."""
-        try:
+        with _told():
             return ask(self._connection.cursor())
-        except duckdb.Error as error:
-            raise AuditError(f"these rows cannot be read: {str(error).splitlines()[0]}") from error
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What DuckDB or Arrow raises of damaged rows, or of those that do not fit in memory, as one sentence."""
+    try:
+        yield
+    except (duckdb.Error, pa.ArrowException, OSError) as error:
+        raise AuditError(f"these rows cannot be read: {str(error).splitlines()[0]}") from error
+
+
+@cache
+def _database() -> Any:
+    """One for all rows that are open, so that they share one bound on memory."""
+    connection = duckdb.connect(":memory:", config={"threads": 2, "memory_limit": MEMORY})
+    connection.execute("SET enable_progress_bar = false")
+    return connection
+
+
+def _forget(connection: Any, name: str) -> None:
+    with suppress(duckdb.Error):  # it may have ended before
+        connection.cursor().execute(f"DROP SCHEMA {name} CASCADE")
 
 
 def open_rows(audit: Path, probe: str) -> Rows:
     """Every part that can be read. Raises AuditError where what can be read is damaged inside."""
     parts, damaged = readable_parts(audit, probe)
-    return Rows(relation(parts) if parts else None, damaged)
+    return Rows(relation(parts) if parts else None, damaged, left_out(audit, probe, parts))
 
 
 def pages(n: int) -> int:

@@ -59,8 +59,8 @@ def _release(line: Release) -> None:
     """A card of few elements: what a browser takes to draw a page goes by their number."""
     manifest, verdict = line.audit.manifest, line.verdict
     with st.container(border=True):
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"#### {tinted(verdict.outcome)} {plain(manifest.name)}")
+        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+            st.markdown(f"#### {tinted(verdict.outcome)} {plain(manifest.name)}", width="content")
             if len(line.last) > 1:
                 st.html(history_html(line.last, label=_("history {signs}", signs=line.history)), width="content")
             query = {"audit": manifest.audit_id}

@@ -85,8 +85,8 @@ def _flips(audit: Audit, base: Audit, flipped: Sequence[Comparison], settings: S
         said = _("{title}: {n}", title=title, n=count)
         st.markdown(f"**{said}**")
         if ids:
-            shown = cache.rows(audit.folder, probe).cases(ids[:_FLIPPED])
-            private = cache.rows(audit.folder, probe).private()
+            rows = cache.rows(audit.folder, probe)
+            shown, private = rows.cases(ids[:_FLIPPED]), rows.private()
             st.dataframe(shown if readable else views.mask(shown, private), hide_index=True, alt=title)
 
 

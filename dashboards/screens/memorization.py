@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import streamlit as st
@@ -9,7 +10,7 @@ import streamlit as st
 from dashboards import cache, views
 from dashboards.audits import Audit
 from dashboards.choose import choose_audit
-from dashboards.kinds import Shown, View, declaration, draw, fitting
+from dashboards.kinds import Declaration, Shown, View, declaration, draw
 from dashboards.memorization.drawn.canaries import Canaries
 from dashboards.memorization.drawn.epsilon import PLANT, epsilons
 from dashboards.memorization.drawn.exposure import Exposure
@@ -18,6 +19,7 @@ from dashboards.memorization.drawn.frontier import frontiers
 from dashboards.memorization.drawn.roc import Roc
 from dashboards.memorization.drawn.spending import history
 from dashboards.reveal import revealed
+from dashboards.rows import Rows
 from dashboards.settings import read_settings
 from harness.base.language import _
 from harness.errors import AssayError
@@ -37,8 +39,9 @@ def show() -> None:
         st.warning(views.plain(said))
     st.header(_("Claimed and audited epsilon"))
     epsilons(audit)
-    fitted = [_section(kind(), audit, settings.output) for kind in SECTIONS]
-    if not any(fitted):
+    found = list(_opened(audit))
+    drawn = [_section(kind(), audit, found, settings.output) for kind in SECTIONS]
+    if not any(drawn):
         st.header(_("What it kept of its records"))
         st.info(
             _("No probe of this audit looked for canaries, members or texts. Plant canaries, then audit memorization:")
@@ -50,31 +53,34 @@ def show() -> None:
     history(audit)
 
 
-def _section(view: View, audit: Audit, output: Path) -> bool:
-    """Draw a view of every probe that it fits; whether there is one."""
-    found = False
+def _opened(audit: Audit) -> Iterator[tuple[Declaration, Rows]]:
+    """Probes that have rows, with what these are; what of them is damaged is said once."""
     for probe in audit.manifest.probes:
         try:
             rows = cache.rows(audit.folder, probe.name)
-            declared = declaration(audit, probe.name, rows.types(), None)  # of columns alone: no plug-in is imported
-            if not rows.total or not fitting([view], declared)[0]:
-                continue
         except AssayError as error:
-            if probe.name.startswith("memorization/"):
-                st.error(views.plain(f"{probe.name}: {error}"), icon=":material/broken_image:")
+            st.error(views.plain(f"{probe.name}: {error}"), icon=":material/broken_image:")
             continue
-        if not found:
-            st.header(view.title)
-        found = True
-        st.subheader(views.plain(probe.name))
         for damage in rows.damaged:
-            st.error(views.plain(_("A part of these rows is damaged and left out. {why}", why=damage)))
+            said = _("A part of the rows of {probe} is damaged and left out. {why}", probe=probe.name, why=damage)
+            st.error(views.plain(said))
+        if rows.total:
+            yield declaration(audit, probe.name, rows.types(), None), rows  # by columns: no plug-in is imported
+
+
+def _section(view: View, audit: Audit, opened: Sequence[tuple[Declaration, Rows]], output: Path) -> bool:
+    """Draw a view of every probe that it fits; whether there is one."""
+    fitted = [(declared, rows) for declared, rows in opened if view.fits(declared)]
+    if fitted:
+        st.header(view.title)
+    for declared, rows in fitted:
+        st.markdown(f"**{views.plain(declared.probe)}**")
         readable = isinstance(view, Canaries) and revealed(
-            output, audit.manifest.audit_id, probe.name, key=f"reveal-{probe.name}"
+            output, audit.manifest.audit_id, declared.probe, key=f"reveal-{declared.probe}"
         )
-        key = cache.rows_key(audit.folder, probe.name)
+        key = cache.rows_key(audit.folder, declared.probe)
         draw(view, Shown(audit, declared, rows, readable, st.query_params, key))
-    return found
+    return bool(fitted)
 
 
 show()

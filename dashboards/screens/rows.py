@@ -42,6 +42,8 @@ def show() -> None:
 def _rows(rows: Rows, folder: Path, probe: str, output: Path) -> None:
     for damage in rows.damaged:
         st.error(views.plain(_("A part of these rows is damaged and left out. {damage}", damage=damage)))
+    for said in rows.left_out:
+        st.warning(views.plain(said))
     if rows.total == 0:
         st.info(views.plain(_("{probe} has no rows.", probe=probe)))
         return

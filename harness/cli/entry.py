@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,9 @@ from harness.errors import AssayError, Exit
 
 _CLICK: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 """Base of what is wrong with a command line; newer releases of typer bring their own copy of click."""
+
+_AGAIN = 0.05
+"""Seconds after which an interrupt that nobody heard comes again: collecting garbage takes less."""
 
 
 def main(entry: Callable[..., Any] = app) -> None:
@@ -85,13 +89,30 @@ def _unread() -> Exit:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM ends an audit as Ctrl-C does: rows kept, manifest marked."""
+    """SIGTERM ends an audit as Ctrl-C does: rows kept, manifest marked; and neither is lost.
+
+    An interrupt that comes while garbage is collected is raised inside some object's `__del__`, and Python lets nothing
+    out of there: it tells `unraisablehook`, which has it come again a moment later, until it is heard.
+    """
+    main, again = threading.get_ident(), threading.Timer(0, lambda: None)
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
+    def unheard(unraisable: sys.UnraisableHookArgs) -> None:
+        nonlocal again
+        if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+            return hook(unraisable)
+        again.cancel()  # SIGTERM, whose handler is ours: SIGINT may be ignored
+        again = threading.Timer(_AGAIN, signal.pthread_kill, (main, signal.SIGTERM))
+        again.daemon = True
+        return again.start()
+
+    before, hook = signal.signal(signal.SIGTERM, stop), sys.unraisablehook
+    sys.unraisablehook = unheard
     try:
         yield
     finally:
+        sys.unraisablehook = hook
+        again.cancel()
         signal.signal(signal.SIGTERM, before)

@@ -92,7 +92,8 @@ def _check_footer(reader: Any, found: Sequence[str], lists: Collection[str]) -> 
     if meta.num_rows > capped(DATA_ROWS):
         raise TableError(f"{meta.num_rows:,} rows, over the cap of {capped(DATA_ROWS):,}; {to_raise()}")
     _check_columns(reader.schema_arrow, found, lists)
-    size, items, paths = 0, 0, {}
+    paths: dict[str, None] = {}
+    size, items = 0, 0
     for group in range(meta.num_row_groups):
         row_group = meta.row_group(group)
         for at in range(row_group.num_columns):

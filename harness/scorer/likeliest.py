@@ -63,10 +63,26 @@ class MaskedTokens(MaskedPositions[MaskedTokensRequest, LikelyTokens]):
 
 def _likeliest(logits: torch.Tensor, at: torch.Tensor, _: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """Columns of tokens and of log-probabilities, from float32 logits [places, vocabulary], for each entry's place."""
-    best, tokens = logits.sort(dim=-1, descending=True, stable=True)
-    count = min(MOST, logits.shape[-1])
-    logprobs = (best[:, :count] - logits.logsumexp(-1, keepdim=True))[at]
-    return (*tokens[at, :count].unbind(1), *logprobs.unbind(1))
+    best, tokens = highest(logits, min(MOST, logits.shape[-1]))
+    logprobs = (best - logits.logsumexp(-1, keepdim=True))[at]
+    return (*tokens[at].unbind(1), *logprobs.unbind(1))
+
+
+def highest(logits: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The `count` largest of each row [rows, vocabulary] and their tokens, the lower token first among equals.
+
+    What a stable sort of the whole row begins with, without one; among logits that are no numbers any tokens.
+    """
+    least = logits.topk(count).values[:, -1:]  # which of those equal to the least it takes is not defined
+    above, equal = logits > least, logits == least
+    room = count - above.sum(1, keepdim=True)
+    chosen = above | (equal & (equal.cumsum(1, dtype=torch.int32) <= room))
+    size = logits.shape[-1]
+    places = torch.arange(size, device=logits.device, dtype=torch.int32)
+    tokens = torch.where(chosen, places, size).topk(count, largest=False, sorted=True).values
+    tokens = tokens.clamp(max=size - 1).long()
+    best, order = logits.gather(1, tokens).sort(dim=-1, descending=True, stable=True)
+    return best, tokens.gather(1, order)
 
 
 def _answer(columns: Columns) -> LikelyTokens:

@@ -11,6 +11,7 @@ from harness.base.validation import validated
 from harness.data.datasets import DataSource
 from harness.errors import UsageError
 from privacy.curve.subsets import check_sizes, file_of, halves
+from privacy.training.data.completions import COLUMNS
 from privacy.training.data.load import TrainingData, load_training_data
 from privacy.training.settings.spec import TrainSpec
 
@@ -87,13 +88,13 @@ def _check(spec: TrainSpec, sizes: Sequence[int], seeds: Sequence[int]) -> None:
         )
     if spec.canaries is not None:
         raise UsageError("canaries: they would count among the records of every subset; leave them out")
-    if spec.completions != "none":
-        raise UsageError("completions: how well completions are written is not measured yet; train on whole texts")
 
 
 def _cell_spec(spec: TrainSpec, data: TrainingData, size: int, seed: int) -> TrainSpec:
+    # prompts and completions lie there under the names of the columns that they are read into
+    columns = {} if spec.completions == "none" else {name: name for name in COLUMNS}
     own: dict[str, Any] = {
-        "data": DataSource(source=str(file_of(spec.output, seed)), stop=size),
+        "data": DataSource(source=str(file_of(spec.output, seed)), stop=size, columns=columns),
         "seed": seed,
         "output": spec.output / f"n{size}-seed{seed}",
     }

@@ -62,7 +62,7 @@ def _open(curve: Curve) -> None:
     """What would fail in every cell fails here, with a sentence of its own; the subsets are written."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError("a curve trains its models one after the other in one process; start it without a launcher")
-    pick(find_probes(), probe_of(curve.spec.task))
+    pick(find_probes(), probe_of(curve.spec))
     if curve.spec.base is not None:
         inspect_checkpoint(curve.spec.base)
     open_cells(curve.output, curve.settings, curve.data.members.digest, curve.spec.data.source, _KEPT)

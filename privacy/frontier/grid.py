@@ -17,7 +17,7 @@ from privacy.training.settings.privacy_spec import PrivacySpec
 from privacy.training.settings.spec import MODES, Mode, TrainSpec
 
 N = TypeVar("N", int, float)
-_SAME = ("task", "data", "held_out", "label_names")
+_SAME = ("task", "data", "held_out", "label_names", "completions")
 """What the runs without privacy must share with the others."""
 _MOST_SEEDS = 2**32
 

@@ -65,7 +65,7 @@ def _check(grid: Grid) -> None:
     """What would fail in every cell fails here, with a sentence of its own."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError("a frontier trains its models one after the other in one process; start it without a launcher")
-    pick(find_probes(), probe_of(grid.spec.task))
+    pick(find_probes(), probe_of(grid.spec))
     bases = {cell.spec.base.source: cell.spec.base for cell in grid.cells if cell.spec.base}
     for base in bases.values():
         inspect_checkpoint(base)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
@@ -24,6 +25,7 @@ from harness.api.scorer import Bools, Floats, Scorer
 from harness.checkpoint import CheckpointInfo
 from harness.errors import NotApplicableError
 from harness.provenance.keys import read_keys
+from harness.provenance.manifest import TrainingManifest
 from suites.memorization.hygiene.ceilings import CURVE_RATES, ceilings
 from suites.memorization.hygiene.columns import MemberRow, as_columns, member_columns
 from suites.memorization.hygiene.judgeable import BLIND_AUC, blind_auc, where_both_sides, where_judgeable
@@ -35,7 +37,17 @@ from suites.memorization.shadows.store import Shadows, read_shadows
 from suites.memorization.signals.lira import lira_offline, lira_online
 from suites.memorization.signals.rmia import marginal, rmia
 
-ATTACKS = ("lira", "lira_offline", "rmia")
+ONLINE, OFFLINE = "lira", "lira_offline"
+ATTACKS = (ONLINE, OFFLINE, "rmia")
+_AUC_NOTE = "0.5: nothing is told; 1: every member"
+UNALIKE = (
+    "not comparable: the shadows were trained otherwise than the checkpoint (in another mode, or without its privacy), "
+    "so its values lie beyond both normals of a record, and which tail is the higher there says nothing; train them "
+    "with --mode same, or read offline LiRA and RMIA"
+)
+"""Why online LiRA has no value. Measured on toy classifiers (12 each, 100 members, 16 shadows), targets trained in full:
+an online AUC of 0.895 by shadows trained in full and 0.598 (0.478 to 0.679) by shadows whose head alone was trained,
+where the loss alone has 0.799; offline LiRA 0.829 and 0.846, RMIA 0.854 and 0.827."""
 
 
 class ShadowAttackParams(ProbeParams):
@@ -55,10 +67,15 @@ class ShadowAttackParams(ProbeParams):
 class ShadowAttackRow(MemberRow):
     """One record, and what the attacks make of it."""
 
+    alike: Series[bool] = column("whether the shadows were trained as the checkpoint was, in mode and privacy")
     signal: Series[float] = column("log odds of its class, or mean log-probability of a token", "nats")
     inside: Series[int] = column("shadows that saw it", ge=0)
     outside: Series[int] = column("shadows that did not", ge=0)
-    lira: Series[float] = column("log likelihood ratio of member to non-member, from shadows of both kinds", "nats")
+    lira: Series[float] = column(
+        "log likelihood ratio of member to non-member, from shadows of both kinds; empty where they are not alike",
+        "nats",
+        nullable=True,
+    )
     lira_offline: Series[float] = column("deviations above the shadows that did not see it")
     rmia: Series[float] = column(
         "share of held-out records that gain less from the model; of one itself half", "rate", ge=0, le=1
@@ -73,7 +90,7 @@ def _declared(fprs: Sequence[float]) -> tuple[Declared, ...]:
     found: list[Declared] = []
     for attack in ATTACKS:
         named = (
-            Named(f"{attack}_auc", Better.LOWER, bounds=UNIT, note="0.5: nothing is told; 1: every member"),
+            Named(f"{attack}_auc", Better.LOWER, bounds=UNIT, note=_AUC_NOTE),
             *(rate_name(_key(attack, fpr), fpr) for fpr in fprs),
         )
         found.append(Computed(named, where_judgeable(partial(_measure, attack, fprs))))
@@ -81,10 +98,23 @@ def _declared(fprs: Sequence[float]) -> tuple[Declared, ...]:
 
 
 def _measure(attack: str, fprs: Sequence[float], rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
-    side = side_of(rows.good, attack)
-    yield named[f"{attack}_auc"].value(*side.area, min(side.sizes), missing=rows.missing)
+    if attack == ONLINE and not rows.good["alike"].all():
+        yield from (each.none(UNALIKE, missing=rows.missing) for each in named.values())
+        return
+    side, area = side_of(rows.good, attack), named[f"{attack}_auc"]
+    note = f"{_AUC_NOTE}; {_distance(rows.good)}" if attack in (ONLINE, OFFLINE) else _AUC_NOTE
+    yield area.value(*side.area, min(side.sizes), missing=rows.missing, note=note)
     for fpr in fprs:
         yield rate(named[_key(attack, fpr)], side, fpr, rows.missing)
+
+
+def _distance(good: pd.DataFrame) -> str:
+    """How far the model's values of records it did not see lie from those of shadows that did not see them either."""
+    deviations = side_of(good, OFFLINE).non_members
+    return (
+        f"held-out records lie {math.sqrt(np.square(deviations).mean()):.3g} deviations (root mean square) from the "
+        "shadows that did not see them; about 1 where shadows are like the checkpoint"
+    )
 
 
 def _blind(rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
@@ -95,14 +125,15 @@ class ShadowAttack(Probe[ShadowAttackParams]):
     """Membership attacks that know how other models, trained alike, answer on each record."""
 
     name = "memorization/shadow_attack"
-    version = "3"
+    version = "4"
     about = About(
         summary="How well LiRA and RMIA tell the records that a checkpoint was trained on.",
         paper="Carlini et al. 2022 (LiRA); Zarifzadeh, Liu & Shokri 2024 (RMIA)",
         cannot_tell=(
             "Shadows that were trained more cheaply than the checkpoint (its head, or adapters, alone) say less about "
-            "it than shadows trained as it was; few shadows say less than many. No signal is no privacy guarantee, "
-            "and where a blind baseline tells members from held-out records by their texts, nothing is judged."
+            "it than shadows trained as it was, and nothing by online LiRA; few shadows say less than many. No signal "
+            "is no privacy guarantee, and where a blind baseline tells members from held-out records by their texts, "
+            "nothing is judged."
         ),
     )
     needs = (any_of(Need.SEQUENCE_CLASSIFIER, Need.CAUSAL_LM, Need.MASKED_LM), any_of(Need.TRAINING_MANIFEST))
@@ -143,19 +174,19 @@ class ShadowAttack(Probe[ShadowAttackParams]):
     def run(self, scorer: Scorer, cases: Sequence[Case]) -> Iterable[RowDict]:
         """No further question: everything was asked in `prepare`."""
         kept, known = self.kept.arrays(_name(scorer.info)), self.kept.value("records")
-        allowed = self.kept.value("ceiling curve")
+        allowed, alike = self.kept.value("ceiling curve"), bool(kept["alike"])
         at = {int(place): number for number, place in enumerate(kept["place"])}
         for case in cases:
             number = at[case.data["place"]]
             values = {name: float(kept[name][number]) for name in ("signal", *ATTACKS)}
-            if not all(np.isfinite(list(values.values()))):
+            if not all(np.isfinite(value) for name, value in values.items() if alike or name != ONLINE):
                 yield error_row(
                     case, "no signal of it under the checkpoint or a shadow, or all shadows saw it, or none"
                 )
                 continue
             counts = {name: int(kept[name][number]) for name in ("inside", "outside")}
             about = {"member": case.data["member"], **as_columns(known[case.id]), "ceiling_curve": allowed}
-            yield ok_row(case, **about, **values, **counts)
+            yield ok_row(case, **about, alike=alike, **values, **counts)
 
     def plots(self, rows: pd.DataFrame) -> Sequence[CurvePlot]:
         """The ROC of every attack."""
@@ -174,13 +205,22 @@ class ShadowAttack(Probe[ShadowAttackParams]):
         target = signals(scorer, manifest.task, pool)
         usable = np.isfinite(target) & np.isfinite(values).all(axis=0) & inside.any(axis=0) & ~inside.all(axis=0)
         out = {name: np.full(len(pool), np.nan) for name in ATTACKS}
+        alike = trained_alike(manifest, shadows.settings.mode)
         if usable.any():
             seen = (target[usable], values[:, usable], inside[:, usable])
-            out["lira"][usable], out["lira_offline"][usable] = lira_online(*seen), lira_offline(*seen)
+            out[OFFLINE][usable] = lira_offline(*seen)
+            if alike:
+                out[ONLINE][usable] = lira_online(*seen)
             classes = manifest.task == "classification"
             out["rmia"][usable] = _rmia(*seen, ~pool.member[usable], self.params.gamma, odds=classes)
         counts = {"inside": inside.sum(axis=0), "outside": (~inside).sum(axis=0)}
-        return {"place": places, "signal": target, **counts, **out}
+        return {"place": places, "signal": target, "alike": np.array(alike), **counts, **out}
+
+
+def trained_alike(manifest: TrainingManifest, mode: str) -> bool:
+    """Whether shadows of a mode were trained as a manifest's checkpoint was; those of head and lora have no privacy."""
+    own = manifest.config.get("mode") or ("lora" if manifest.config.get("lora") else "full")
+    return mode == "same" or (mode == own and manifest.privacy is None)
 
 
 def _rmia(target: Floats, shadows: Floats, inside: Bools, population: Bools, gamma: float, *, odds: bool) -> Floats:

@@ -114,7 +114,7 @@ def test_a_cell_by_address_shows_its_rows_hidden_until_asked_for(output: Path) -
     audit_with(output, "third/gap", ROWS, Gap)
     cell = {"groups.across": digest("b"), "groups.down": digest("my secret")}
     app = visit("probe", audit=BLOCKED, probe="third/gap", view="groups", **cell)
-    assert "1 rows behind this cell" in texts(app)
+    assert "Rows behind this cell: 1" in texts(app)
     shown = app.dataframe[-1].value
     assert shown["gap"].tolist() == [0.3]
     assert shown["template"].tolist() == ["hidden (9 characters)"]
@@ -170,7 +170,7 @@ def test_each_view_of_a_classifier_is_drawn(output: Path, view: str, said: str) 
 
 
 def test_bits_by_length_are_drawn(output: Path) -> None:
-    rows = {"nll": [7.0, 8.0], "bytes": [10, 20], "kind": ["causal"] * 2}
+    rows: dict[str, list[Any]] = {"nll": [7.0, 8.0], "bytes": [10, 20], "kind": ["causal"] * 2}
     audit_with(output, "quality/perplexity", rows, find_probes().probes["quality/perplexity"], [])
     app = visit("quality", audit=BLOCKED, probe="quality/perplexity", view="lengths")
     assert view_of(app) == "lengths"

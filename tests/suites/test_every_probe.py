@@ -87,6 +87,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
             {"tokens": texts(8), "tags": ["O B I O" + " O" * (len(t.split()) - 4) for t in texts(8)]}
         ),
         "tasks": pd.DataFrame({"prompt": texts(8), "references": texts(8)}),
+        "completions": pd.DataFrame({"prompt": texts(8), "completion": [f" {text}" for text in texts(8)]}),
         "contexts": pd.DataFrame({"question": "who", "context": texts(8), "answers": "number"}),
         "outside": pd.DataFrame({"text": [text.replace(" ", " not ") for text in texts(6)]}),
         "texts": pd.DataFrame({"text": texts(12)}),

@@ -69,8 +69,12 @@ def _with_texts(shown: Shown, found: pd.DataFrame) -> pd.DataFrame:
     except AssayError as error:
         st.warning(plain(str(error)))
         return found
-    columns = {name: [texts.get(case, {}).get(name) for case in found["case_id"]] for name in _TEXTS}
-    return found.assign(**{name: values for name, values in columns.items() if any(values)})
+    told = found.copy()
+    for name in _TEXTS:
+        values = [texts.get(case, {}).get(name) for case in found["case_id"]]
+        if any(values):
+            told[name] = values
+    return told
 
 
 def _detail(shown: Shown, found: pd.DataFrame) -> None:

@@ -27,7 +27,9 @@ def epsilons(audit: Audit) -> None:
     probes = [each.name for each in audit.manifest.probes if has(column_names(audit.folder, each.name), CANARIES)]
     found = epsilon.bounds(training, audit.metrics, probes[0] if probes else "")
     if not found.empty:
-        figure(epsilon_chart(found), _("Epsilon as claimed, as recomputed, and as proven at least."), found)
+        figure(
+            epsilon_chart(found), _("Epsilon as claimed, as recomputed, and as proven at least."), epsilon.table(found)
+        )
         st.caption(
             _(
                 "Bars reach up to what is claimed: epsilon is at most that. Dotted lines start at what the canaries "

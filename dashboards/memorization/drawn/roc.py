@@ -15,6 +15,7 @@ from dashboards.rows import Rows
 from dashboards.views import plain
 from harness.base.language import _
 from harness.base.numbers import percent
+from harness.record.folder import AuditFolder
 
 _FIRST = 2
 """Signals drawn at first: more than two bands cover each other."""
@@ -80,12 +81,20 @@ def _ceiling(shown: Shown) -> tuple[pd.DataFrame, str]:
         return none, _("This checkpoint claims no privacy, so nothing bounds an attack.")
     if claim.doubt:
         return none, _("What the claim allows is not drawn, since the claim could not be verified.")
-    params = next((each.params for each in shown.audit.manifest.probes if each.name == shown.probe), {})
-    held = shown.rows.read(["ceilings"], GOOD).get("ceilings")
-    found = roc.ceiling([] if held is None else held, params.get("fprs", ()))
+    found = _drawn_ceiling(shown)
     if found.empty:
         return none, _("The audit did not say what the claim allows.")
     return found, _("Dashed with triangles: the most that the verified claim allows any attack.")
+
+
+def _drawn_ceiling(shown: Shown) -> pd.DataFrame:
+    """That of the audit's curves; of older audits that of their rows, at the few rates asked for."""
+    plots = [plot for plot in AuditFolder(shown.audit.folder).curves() if plot.probe == shown.probe]
+    found = roc.claimed(plots)
+    if not found.empty:
+        return found
+    params = next((each.params for each in shown.audit.manifest.probes if each.name == shown.probe), {})
+    return roc.ceiling(shown.rows.read(["ceilings"], GOOD).get("ceilings", []), params.get("fprs", ()))
 
 
 @st.cache_data(max_entries=32, show_spinner=False)

@@ -9,15 +9,17 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dashboards.launch import command, environment
+from dashboards.settings import Access
 from tests.audit_folder import make_audit
 from tests.dashboards.attacked import write_attacked
+from tests.dashboards.swapped import write_swapped
 
 BLOCKED = "20260102T030405Z-sentiment-ab12"
 PASSED = "20260103T000000Z-good-0001"
@@ -36,13 +38,34 @@ def chromium() -> str:
 def address(tmp_path_factory: pytest.TempPathFactory, chromium: str) -> Iterator[str]:
     """A dashboard over two audits of one checkpoint, one of which holds hostile text."""
     output = tmp_path_factory.mktemp("audits")
-    write_attacked(make_audit(output, BLOCKED, rows=300))
+    folder = make_audit(output, BLOCKED, rows=300)
+    write_attacked(folder)
+    write_swapped(folder)
     make_audit(output, PASSED, passes=True)
+    with served(output, tmp_path_factory.mktemp("cache")) as address:
+        yield address
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        port = free.getsockname()[1]
-    cache = tmp_path_factory.mktemp("cache")
-    variables = {**os.environ, **environment(output, None), "ASSAY_CACHE": str(cache)}
-    server = subprocess.Popen(command(port), env={**variables, "PYTHONPATH": str(Path(__file__).parents[3])}, cwd=cache)
+        return int(free.getsockname()[1])
+
+
+@contextmanager
+def served(
+    output: Path,
+    cache: Path,
+    access: Access | None = None,
+    sign_in: Path | None = None,
+    port: int | None = None,
+    **variables: str,
+) -> Iterator[str]:
+    """A dashboard over `output` while it lasts, and its address; its working folder is `cache`."""
+    port = port or free_port()
+    given = {**os.environ, **environment(output, None, access), "ASSAY_CACHE": str(cache), **variables}
+    given["PYTHONPATH"] = str(Path(__file__).parents[3])
+    server = subprocess.Popen(command(port, sign_in), env=given, cwd=cache)
     try:
         _wait(f"http://127.0.0.1:{port}/_stcore/health", server)
         yield f"http://localhost:{port}"

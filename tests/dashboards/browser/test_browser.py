@@ -17,8 +17,13 @@ PAGES = {
     f"audit?audit={BLOCKED}": "robust",
     f"compare?audit={PASSED}&against={BLOCKED}": "sentiment against",
     f"attacks?audit={BLOCKED}&probe=adversarial/deepwordbug": "3 of 3 texts",
+    f"bias?audit={BLOCKED}": "How answers change",
+    f"quality?audit={BLOCKED}&view=answers": "of which",
+    f"probe?audit={BLOCKED}&probe=quality/classification&view=distribution": "median",
     f"rows?audit={BLOCKED}&probe=quality/classification": "300 of 300 rows",
     f"report?audit={BLOCKED}": "Download report.html",
+    "live": "No audit is running.",
+    "start": "Here you may look at audits",
 }
 
 
@@ -94,6 +99,46 @@ def test_the_keyboard_leads_from_one_attack_to_the_next(visit: Visit) -> None:
     assert "case=case-1" in tab.url
     tab.keyboard.press("ArrowLeft")
     tab.get_by_text("case case-0").wait_for(timeout=30_000)
+
+
+def test_a_cell_of_the_map_leads_to_its_rows_and_its_link_restores_it(visit: Visit) -> None:
+    tab = visit.go(f"bias?audit={BLOCKED}", "choose one by name")
+    tab.locator("[data-testid=stVegaLiteChart]").nth(2).click(position={"x": 500, "y": 200})
+    tab.get_by_text("Rows behind this cell: 1").wait_for(timeout=30_000)
+    assert "groups.across=" in tab.url
+    assert "film" not in tab.url
+    again = visit.go(f"bias{tab.url.partition('/bias')[2]}", "Rows behind this cell: 1")
+    assert again.get_by_test_id("stSelectbox").filter(has_text="template").count() > 0
+
+
+def test_a_cell_can_be_chosen_by_keyboard(visit: Visit) -> None:
+    tab = visit.go(f"bias?audit={BLOCKED}", "choose one by name")
+    for label, typed in (("axis", "religion"), ("template", "template 2")):
+        tab.get_by_label(label, exact=True).focus()
+        tab.keyboard.type(typed)
+        tab.keyboard.press("Enter")
+        tab.wait_for_timeout(1000)
+    tab.get_by_text("Rows behind this cell: 1").wait_for(timeout=30_000)
+
+
+def test_hostile_templates_on_the_axes_of_the_map_stay_text(visit: Visit) -> None:
+    tab = visit.go(f"bias?audit={BLOCKED}", "choose one by name")
+    tab.get_by_test_id("stCheckbox").get_by_text("Show texts").click()
+    tab.locator("text=onerror=alert(1)").first.wait_for(timeout=30_000)
+    assert tab.locator("img[src=x]").count() == 0
+    assert tab.locator("a[href*='evil.example']").count() == 0
+    assert visit.ours() == []
+
+
+@pytest.mark.parametrize("settings", [{"color_scheme": "dark"}, {"viewport": {"width": 390, "height": 844}}])
+def test_the_map_dark_and_narrow(browser: Any, address: str, settings: dict[str, Any]) -> None:
+    visit = Visit(browser, address, **settings)
+    tab = visit.go(f"bias?audit={BLOCKED}", "choose one by name")
+    assert tab.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    chart = tab.locator("[data-testid=stVegaLiteChart]").first.bounding_box()
+    assert chart["width"] > 0.8 * tab.viewport_size["width"]
+    assert visit.ours() == []
+    visit.close()
 
 
 @pytest.mark.parametrize("settings", [{"color_scheme": "dark"}, {"viewport": {"width": 390, "height": 844}}])

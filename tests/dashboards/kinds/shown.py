@@ -26,11 +26,21 @@ def audit_with(
     installed: type[Probe[Any]] | None = None,
     metrics: list[Metric] | None = None,
 ) -> AuditFolder:
-    """An audit that has, besides its own, a probe with these rows (status ok unless given) and metrics.
+    """An audit that has, besides its own, a probe with these rows and metrics."""
+    return with_probe(make_audit(output, BLOCKED), probe, rows, installed, metrics)
+
+
+def with_probe(
+    folder: AuditFolder,
+    probe: str,
+    rows: dict[str, list[Any]],
+    installed: type[Probe[Any]] | None = None,
+    metrics: list[Metric] | None = None,
+) -> AuditFolder:
+    """The audit with one more probe, of these rows (status ok unless given) and metrics.
 
     Where the probe is `installed`, its metrics are those that it makes of the rows, unless they are given.
     """
-    folder = make_audit(output, BLOCKED)
     n = len(next(iter(rows.values())))
     table = pa.table(
         {"case_id": [f"case-{i}" for i in range(n)], "status": ["ok"] * n, "error": pa.nulls(n, pa.string()), **rows}

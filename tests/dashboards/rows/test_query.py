@@ -227,3 +227,75 @@ def test_a_search_that_finds_more_than_is_kept_gives_the_same_rows(
     other = written(tmp_path / "other", table)
     assert list(other.page(wanted, 2)["case_id"]) == list(kept[0]["case_id"])
     assert (other.count(wanted), other.neighbours(wanted, "c3")) == kept[1:]
+
+
+def test_of_too_many_parts_the_first_are_shown_and_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dashboards.rows.parts.MOST_PARTS", 3)
+    rows = written(tmp_path, *[pa.table({"case_id": [f"c{index}"]}) for index in range(5)])
+    assert rows.total == 3
+    assert "5 parts; those of the first 3" in rows.left_out[0]
+    before = parts_key(tmp_path, "suite/probe")
+    assert len(before) == 1
+    folder = next((tmp_path / "rows").iterdir())
+    pq.write_table(pa.table({"case_id": ["new"]}), folder / "part-000009.parquet")
+    assert parts_key(tmp_path, "suite/probe") != before
+
+
+def test_of_too_many_columns_the_first_are_shown_and_those_of_every_probe(tmp_path: Path) -> None:
+    wide = {f"c{index}": [index] for index in range(300)}
+    rows = written(tmp_path, pa.table({**wide, "case_id": ["a"], "status": ["ok"]}))
+    assert len(rows.columns) == 200
+    assert {"case_id", "status", "c0"} <= set(rows.columns)
+    assert "302 columns" in rows.left_out[0]
+
+
+def test_a_column_of_large_cells_is_not_read_and_a_long_text_is_cut_in_the_table(tmp_path: Path) -> None:
+    table = pa.table({"case_id": ["a", "b"], "huge": ["x" * 600_000, "y" * 600_000], "long": ["z" * 30_000, "short"]})
+    rows = written(tmp_path, table)
+    assert "column huge" in rows.left_out[0]
+    shown = rows.page(RowFilter(), 1)
+    assert shown["huge"].isna().all()
+    assert shown["long"].iloc[0] == "z" * 10_000 + "… (cut)"
+    assert shown["long"].iloc[1] == "short"
+    assert views.mask(shown, ["long"])["long"].tolist() == ["hidden (over 10000 characters)", "hidden (5 characters)"]
+    row = rows.find("a")
+    assert row is not None
+    assert len(row["long"]) == 30_000
+    assert len(rows.cases(["b"])) == 1
+
+
+def test_a_value_of_a_row_is_cut_where_a_browser_would_choke() -> None:
+    (field,) = views.row_fields({"text": "a" * 250_000})
+    assert len(field.text) < 101_000
+    assert "250,000 characters in all" in field.text
+
+
+def test_what_breaks_while_rows_are_exported_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = written(tmp_path, pa.table({"case_id": [f"c{index}" for index in range(30_000)]}))
+    batches = rows.batches(RowFilter(), 30_000)
+    next(batches)
+
+    class Torn:
+        def __iter__(self) -> Torn:
+            return self
+
+        def __next__(self) -> None:
+            raise pa.ArrowInvalid("torn\nand more")
+
+    monkeypatch.setattr(rows, "_asked", lambda _ask: Torn())
+    with pytest.raises(AuditError, match=r"^these rows cannot be read: torn$"):
+        list(rows.batches(RowFilter(), 1))
+    monkeypatch.undo()
+    monkeypatch.setattr("dashboards.rows.export.BYTES", 10)
+    with pytest.raises(AuditError, match="filter them"):
+        csv_bytes(rows, RowFilter())
+
+
+def test_rows_that_nobody_looks_at_leave_no_view_behind(tmp_path: Path) -> None:
+    rows = written(tmp_path, pa.table({"case_id": ["a"]}))
+    schemas = "SELECT count(*) FROM information_schema.schemata WHERE schema_name LIKE 'rows_%'"
+    before = int(rows._one(schemas)[0])
+    other = written(tmp_path / "other", pa.table({"case_id": ["a"]}))
+    assert rows._one(schemas)[0] == before + 1
+    del other
+    assert rows._one(schemas)[0] == before

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import EntryPoint
@@ -169,6 +171,28 @@ def test_a_second_interrupt_while_the_first_is_told(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr("harness.cli.entry.fail", again)
     assert code_of(raising(KeyboardInterrupt())) == Exit.INTERRUPTED
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_while_garbage_is_collected_is_heard_nevertheless(
+    number: signal.Signals, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Python lets no exception out of `__del__`; libraries leave many objects that have one."""
+
+    class Garbage:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), number)
+
+    def entry(standalone_mode: bool) -> int:
+        made: list[Garbage] = [Garbage() for _ in range(3)]
+        made.clear()
+        time.sleep(60)
+        return 0
+
+    with pytest.raises(SystemExit) as ended:
+        main(entry)
+    assert ended.value.code == Exit.INTERRUPTED
+    assert "interrupted" in capsys.readouterr().err
 
 
 def test_words_that_cannot_be_said_do_not_read_as_a_block(monkeypatch: pytest.MonkeyPatch) -> None:

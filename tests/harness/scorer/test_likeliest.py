@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from harness.api.requests.likeliest import MOST, MaskedTokensRequest, NextTokensRequest
 from harness.api.requests.masked_spans import MaskedSpanRequest
+from harness.scorer.likeliest import highest
 from tests.scoring import ATOL, BATCHES, all_logprobs, load, random_ids, scorer
 
 LENGTHS = (3, 17, 40, 5)
@@ -59,3 +61,29 @@ def test_blind_positions_of_a_span_are_masked_and_not_asked_about() -> None:
         assert logprob == pytest.approx(all_logprobs(loaded.model, read)[at, row[at]], abs=ATOL)
     (answer,) = asked.ask([MaskedSpanRequest(row, 1, 2, blind=(99,))])
     assert answer.error is not None
+
+
+@pytest.mark.parametrize("values", [1, 2, 3, 7, 1000, 10**9])
+@pytest.mark.parametrize("shape", [(5, 300), (1, MOST), (3, 51), (2, 60)])
+@pytest.mark.parametrize("masked", [0.0, 0.5, 0.9, 1.0])
+def test_the_highest_are_what_a_stable_sort_begins_with_bit_for_bit(
+    values: int, shape: tuple[int, int], masked: float
+) -> None:
+    """From all equal to all different; with none, some and all at minus infinity; both zeros are one value."""
+    rng = np.random.default_rng(values)
+    logits = torch.from_numpy(rng.integers(-values // 2, values, shape).astype(np.float32))
+    logits[torch.from_numpy(rng.random(shape) < masked)] = -torch.inf
+    logits[:, ::3] *= -1.0 if masked == 0 else 1.0
+    best, tokens = logits.sort(dim=-1, descending=True, stable=True)
+    for count in (1, 7, MOST):
+        found, chosen = highest(logits, count)
+        assert torch.equal(chosen, tokens[:, :count])
+        assert found.numpy().tobytes() == best[:, :count].contiguous().numpy().tobytes()
+
+
+def test_logits_that_are_no_numbers_end_nothing() -> None:
+    logits = torch.full((2, 80), torch.nan)
+    logits[1] = torch.arange(80.0)
+    _, tokens = highest(logits, MOST)
+    assert tokens[1].tolist() == list(range(79, 29, -1))
+    assert tokens.max() < 80

@@ -115,6 +115,17 @@ def test_sizes_and_seeds_that_make_no_curve(sizes: list[int], seeds: list[int], 
         make_curve(spec(tmp_path, opinions(64, seed=1)), sizes, seeds)
 
 
+def test_prompts_and_completions_of_a_subset_are_read_as_such(tmp_path: Path) -> None:
+    records = [{"prompt": f"say {at}", "completion": f" then {at}"} for at in range(12)]
+    held_out = write_rows(tmp_path / "held.jsonl", [{"prompt": "say x", "completion": " then x"}])
+    fields = {"task": "causal_lm", "completions": "plain", "held_out": str(held_out)}
+    curve = make_curve(spec(tmp_path, records, **fields), [4, 12], [0])
+    write_subsets(curve.data, curve.output, curve.seeds)
+    few, every = (load_training_data(cell.spec) for cell in curve.cells)
+    assert set(zip(every.texts, every.pairs or (), strict=True)) == {(f"say {at}", f" then {at}") for at in range(12)}
+    assert few.texts == every.texts[:4]
+
+
 def test_data_and_settings_that_make_no_curve(tmp_path: Path) -> None:
     rare = [*opinions(20, seed=1), {"text": "a film of its own kind", "label": "mixed"}]
     with pytest.raises(UsageError, match="the class 'mixed' has 1 example; a curve needs 2 or more of each class"):
@@ -126,7 +137,6 @@ def test_data_and_settings_that_make_no_curve(tmp_path: Path) -> None:
         ({"held_out": None}, "held_out is missing"),
         ({"privacy": {"epsilon": 8}, "label_names": ["negative", "positive"]}, "leave privacy out"),
         ({"canaries": {"canaries": [{"kind": "secret", "count": 4, "pattern": "##"}]}}, "canaries: .*leave them out"),
-        ({"task": "causal_lm", "completions": "plain"}, "completions: .*train on whole texts"),
     ):
         with pytest.raises(UsageError, match=why):
             make_curve(spec(tmp_path, rows, **fields), [8], [0])

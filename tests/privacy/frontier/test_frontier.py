@@ -24,6 +24,7 @@ from privacy.frontier import Grid, make_grid, measure, read_frontier, run_fronti
 from privacy.training import TrainSpec
 from privacy.training.private import guarantee
 from tests.privacy.toys import make_base, make_spec, opinions, write_rows
+from tests.tiny import make_tokenizer
 
 INF = math.inf
 TWICE = ("epsinf-seed0", "eps8-seed0", "epsinf-seed1", "eps8-seed1")
@@ -238,6 +239,32 @@ def test_language_models_are_measured_by_their_perplexity(tmp_path: Path, kind: 
     assert perplexity.value == pytest.approx(math.exp(point.by_seed[1]))
     assert result.rows["nats"].notna().all()
     assert result.frontier.n == 12
+
+
+@pytest.mark.parametrize("how", ["plain", "chat"])
+def test_completions_are_measured_alone(tmp_path: Path, how: str) -> None:
+    """Records are read by the training's own names, and what the cells' audits score is the completion."""
+    start = make_base(tmp_path / "base", "gpt2", "causal_lm")
+    tokenizer = make_tokenizer("gpt2")
+    tokenizer.chat_template = "{% for message in messages %}<{{ message.role }}>{{ message.content }}</s>{% endfor %}"
+    tokenizer.save_pretrained(start)
+    for name, first in (("learnt", 10), ("kept", 50)):
+        records = [{"ask": f"say {at} to", "completion": f" the man {at}"} for at in range(first, first + 12)]
+        write_rows(tmp_path / f"{name}.jsonl", records)
+    sources = {
+        name: {"source": str(tmp_path / f"{file}.jsonl"), "columns": {"text": "ask"}, "distinct": "text"}
+        for name, file in (("data", "learnt"), ("held_out", "kept"))
+    }
+    given = make_spec(tmp_path, start, task="causal_lm", epochs=1).model_dump(exclude_unset=True)
+    spec = TrainSpec.model_validate({**given, **sources, "completions": how, "output": tmp_path / "frontier"})
+    result = run_frontier(make_grid(spec, [INF], [0, 1]))
+    assert not result.frontier.failures
+    (folder, *_) = audits_in(spec.output / "audits")
+    rows = folder.rows("quality/completions")
+    assert set(rows["chat"]) == {how == "chat"}
+    assert set(rows["bytes"]) == {len(" the man 50")}
+    assert result.frontier.n == 12
+    assert result.rows["nats"].notna().all()
 
 
 @pytest.mark.parametrize(

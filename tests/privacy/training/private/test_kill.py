@@ -10,11 +10,15 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from harness.provenance.manifest import read_manifest
 from privacy.accounting import Mechanism, claim
 from privacy.ledger import Chain, read_chain
+from privacy.training.models.quantization import QuantizedLinear
 from privacy.training.private.session import LEDGER_NAME, session_folder
+from privacy.training.settings.spec import Quantization
 from tests.privacy.claim_cases import genuine
 from tests.privacy.toys import make_base, opinions, write_rows
 
@@ -73,3 +77,44 @@ def test_no_step_is_forgotten(spec: Path, tmp_path: Path) -> None:
     whole = read_chain(tmp_path / "out" / LEDGER_NAME)
     assert whole.header == first.header == second.header
     assert whole.head == found.ledger == first.head_after(STEPS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("how", "other"), [("int8", "nf4"), ("nf4", "int8")])
+def test_adapters_on_a_quantised_base_go_on(how: Quantization, other: Quantization, tmp_path: Path) -> None:
+    """The base is quantised anew from the same weights, the adapters go on; another format is another training."""
+    pytest.importorskip("torchao", reason="needs torchao, of the extra quantized")
+    base = make_base(tmp_path / "base", "gpt2", "causal_lm", dropout=False)
+    data = write_rows(tmp_path / "train.jsonl", opinions(48, seed=1))
+    path, output = tmp_path / "train.yaml", tmp_path / "out"
+
+    def asked(quantization: str) -> None:
+        path.write_text(
+            f"base: {base}\ntask: causal_lm\ndata: {data}\noutput: {output}\nbatch_size: 4\nepochs: 4\ndevice: cpu\n"
+            f"lora: {{rank: 4, quantization: {quantization}}}\nprivacy: {{epsilon: 8, save_every: 2}}\n"
+        )
+
+    asked(how)
+    ledger = session_folder(output) / LEDGER_NAME
+    before = kill_after(path, ledger, 10)
+    asked(other)
+    process = start(path)
+    said = process.communicate(timeout=120)[1].decode()
+    assert process.returncode == 2, said
+    assert read_chain(ledger).spent == before.spent
+    asked(how)
+    process = start(path)
+    said = process.communicate(timeout=120)[1].decode()
+    assert process.returncode == 0, said
+    claim = genuine(output)
+    assert (claim.steps, claim.epsilon <= 8) == (48, True)
+    assert claim.steps_lost <= 3
+    assert read_chain(output / LEDGER_NAME).header == before.header
+    first, last = (load_file(folder / "model.safetensors") for folder in (base, output))
+    frozen, trained = "transformer.h.0.mlp.c_fc.weight", "transformer.h.0.attn.c_attn.weight"
+    layer = torch.nn.Linear(*reversed(first[frozen].shape), bias=False)
+    layer.weight.data = first[frozen]
+    stood_for = QuantizedLinear(layer, how).original().weight
+    assert not torch.equal(last[frozen], first[frozen])
+    torch.testing.assert_close(last[frozen], stood_for, rtol=0, atol=0)
+    assert (last[trained] - first[trained]).abs().max() > 0

@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy.stats import norm
 from typer.testing import CliRunner
 
 from harness.api.metrics import Metric
 from harness.api.models import Models
 from harness.api.probe import Plan
+from harness.api.scorer import Bools, Floats
 from harness.checkpoint import CheckpointInfo, CheckpointSource, Permissions, inspect_checkpoint, load_checkpoint
 from harness.cli import app
 from harness.data.datasets import DataSource, load_dataset
 from harness.data.schemas import LabelledTexts
 from harness.errors import NoDataError, UsageError, WrongDataError
-from harness.provenance.manifest import MANIFEST_NAME
+from harness.provenance.manifest import MANIFEST_NAME, PrivacyClaim, TrainingManifest
 from harness.record.prepared import KeptOnDisk
 from harness.scorer.hf import HFScorer
 from harness.stats.intervals import auc
 from privacy.training import train
-from suites.memorization.shadow_attack import ShadowAttack, ShadowAttackParams, _rmia
+from suites.memorization.shadow_attack import UNALIKE, ShadowAttack, ShadowAttackParams, _rmia, trained_alike
 from suites.memorization.shadows.pool import load_pool
 from suites.memorization.shadows.store import read_shadows, shadow_folder, shadow_path
 from suites.memorization.shadows.train import train_shadows
+from suites.memorization.signals.lira import confidence, lira_offline, lira_online
 from tests.privacy.toys import make_base, make_spec, nonsense, write_rows
 
 N = 60
@@ -79,6 +84,83 @@ def test_shadows_tell_the_members_of_an_overfitted_model(overfitted: Path, tmp_p
     assert blind.low is not None
     assert blind.high is not None
     assert blind.low < 0.5 < blind.high
+
+
+@pytest.mark.parametrize(
+    ("config", "claimed", "mode", "alike"),
+    [
+        ({}, False, "same", True),
+        ({}, True, "same", True),
+        ({}, False, "head", False),
+        ({"mode": "full"}, False, "lora", False),
+        ({"mode": "head"}, False, "head", True),
+        ({"mode": "head"}, True, "head", False),
+        ({"lora": {"rank": 8}}, False, "lora", True),
+        ({"mode": "bitfit"}, False, "head", False),
+    ],
+)
+def test_shadows_are_alike_in_mode_and_privacy(config: Any, claimed: bool, mode: str, alike: bool) -> None:
+    privacy = PrivacyClaim.model_construct() if claimed else None
+    assert trained_alike(TrainingManifest.model_construct(config=config, privacy=privacy), mode) is alike
+
+
+def test_online_lira_has_no_value_by_shadows_that_are_not_alike(tmp_path: Path) -> None:
+    base = make_base(tmp_path / "base", "bert", "base", dropout=False)
+    sides = {n: str(write_rows(tmp_path / f"{n}.jsonl", nonsense(40, s))) for n, s in (("in", 1), ("out", 2))}
+    train(make_spec(tmp_path, base, data=sides["in"], held_out=sides["out"], epochs=20, learning_rate=5e-3))
+    train_shadows(tmp_path / "trained", count=4, mode="head", trusted=True)
+    rows, metrics = measured(tmp_path / "trained", tmp_path / "kept")
+    assert len(rows) > 60
+    assert rows["lira"].isna().all()
+    for key in ("lira_auc", "lira_tpr_at_fpr_40pct"):
+        assert metrics[key].value is None
+        assert metrics[key].note == UNALIKE
+    assert metrics["rmia_auc"].value is not None
+    offline = metrics["lira_offline_auc"]
+    assert offline.value is not None
+    far = math.sqrt((rows.loc[~rows["member"], "lira_offline"] ** 2).mean())
+    assert f"held-out records lie {far:.3g} deviations (root mean square)" in offline.note
+    [plot] = ShadowAttack().plots(rows)
+    assert [each.name for each in plot.curves] == ["lira_offline", "rmia", "chance"]
+
+
+def toy_signals(mode: str, seed: int) -> tuple[Floats, Floats, Bools]:
+    """Log odds of a small network trained in full on the first half, of 16 shadows trained in `mode`, who saw what."""
+    draw = torch.Generator().manual_seed(seed)
+    inputs, direction = torch.randn(160, 20, generator=draw), torch.randn(20, generator=draw)
+    labels = ((inputs @ direction > 0) ^ (torch.rand(160, generator=draw) < 0.25)).long()
+    hidden = torch.randn(20, 64, generator=draw) / 20**0.5
+
+    def learnt(taken: Any, how: str) -> Floats:
+        first, last = hidden.clone(), torch.zeros(64, 2)
+        weights = [last, first] if how == "full" else [last]
+        for each in weights:
+            each.requires_grad_()
+        optimizer = torch.optim.Adam(weights, lr=0.02)
+        for _ in range(120):
+            chosen = taken[torch.randint(len(taken), (16,), generator=draw)]
+            loss = torch.nn.functional.cross_entropy(torch.tanh(inputs[chosen] @ first) @ last, labels[chosen])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return confidence((torch.tanh(inputs @ first) @ last).detach().numpy(), labels.numpy())
+
+    inside = np.random.default_rng(seed).random((16, 160)) < 0.5
+    target = learnt(torch.arange(80), "full")
+    return target, np.stack([learnt(torch.tensor(np.flatnonzero(row)), mode) for row in inside]), inside
+
+
+def test_why_online_lira_needs_shadows_that_are_alike() -> None:
+    """By shadows trained in full it beats offline LiRA; by heads alone it is worse than that by far."""
+    member, areas = np.arange(160) < 80, {}
+    for mode in ("full", "head"):
+        found = [toy_signals(mode, seed) for seed in range(3)]
+        for name, attack in (("online", lira_online), ("offline", lira_offline)):
+            scores = [attack(*each) for each in found]
+            areas[mode, name] = np.mean([auc(each[member], each[~member]) for each in scores])
+    assert areas["full", "online"] > areas["full", "offline"] + 0.02
+    assert areas["head", "online"] < areas["head", "offline"] - 0.1
+    assert areas["full", "online"] > areas["head", "online"] + 0.15
 
 
 def test_where_texts_alone_tell_members_no_attack_is_judged(overfitted: Path, tmp_path: Path) -> None:

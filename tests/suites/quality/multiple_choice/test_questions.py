@@ -95,7 +95,7 @@ def test_choices_in_the_forms_of_the_hub(tmp_path: Path) -> None:
     """A list (MMLU), and lists of texts and labels (ARC), whose labels say what an answer means."""
     arc = {"text": ["red", "green", "blue"], "label": ["A", "B", "C"]}
     numbered = {"text": ["2", "1", "4"], "label": ["1", "2", "3"]}
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"question": "Which?", "choices": ["red", "green"], "answer": 1},
         {"question": "Which colour?", "choices": arc, "answer": "C"},
         {"question": "Which number?", "choices": numbered, "answer": "2"},
