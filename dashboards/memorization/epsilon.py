@@ -54,7 +54,8 @@ def table(found: pd.DataFrame) -> pd.DataFrame:
     """The bounds in words: those from above are rounded up, those from below down."""
     up = found["shape"].isin([CLAIMED, RECOMPUTED])
     shown = [rounded_up(value) if above else _down(value) for value, above in zip(found["epsilon"], up, strict=True)]
-    return found.assign(epsilon=shown)
+    words = {CLAIMED: _("at most"), RECOMPUTED: _("at most, recomputed"), PROVEN: _("at least"), MOST: _("ceiling")}
+    return found.assign(epsilon=shown, shape=found["shape"].map(words))
 
 
 def _down(value: float) -> str:
