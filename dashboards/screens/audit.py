@@ -47,6 +47,8 @@ def _verdict(audit: Audit) -> None:
             )
         )
         st.code(shlex.join(["assay", "resume", str(audit.folder)]), language="shell")
+        query = {"audit": manifest.audit_id}
+        st.page_link("screens/live.py", label=_("Live"), icon=":material/monitor_heart:", query_params=query)
         for line in views.running(audit.events):
             st.text(views.plain(line))
     if verdict is None:
