@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from harness.api.metrics import Metric
-from harness.base.language import _
+from harness.base.language import _, told
 from harness.provenance.claim import TrainingRecord, rounded_up
 
 LOWER = "epsilon_lower"
@@ -43,10 +43,10 @@ def bounds(training: TrainingRecord | None, metrics: Iterable[Metric], probe: st
             continue
         name = metric.key.rpartition("/")[2]
         if name == _CEILING:
-            lines.append((_("most it could prove"), metric.value, MOST, metric.n, metric.note))
+            lines.append((_("most it could prove"), metric.value, MOST, metric.n, told(metric.note)))
         elif name.startswith(LOWER):
             said = _bound_names().get(name, name)
-            lines.append((said, metric.value, PROVEN, metric.n, metric.note))
+            lines.append((said, metric.value, PROVEN, metric.n, told(metric.note)))
     return pd.DataFrame(lines, columns=BOUNDS)
 
 
@@ -54,7 +54,8 @@ def table(found: pd.DataFrame) -> pd.DataFrame:
     """The bounds in words: those from above are rounded up, those from below down."""
     up = found["shape"].isin([CLAIMED, RECOMPUTED])
     shown = [rounded_up(value) if above else _down(value) for value, above in zip(found["epsilon"], up, strict=True)]
-    return found.assign(epsilon=shown)
+    words = {CLAIMED: _("at most"), RECOMPUTED: _("at most, recomputed"), PROVEN: _("at least"), MOST: _("ceiling")}
+    return found.assign(epsilon=shown, shape=found["shape"].map(words))
 
 
 def _down(value: float) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dashboards.audits import Audit
 from harness.api.means import ratio_interval, unit_sums
 from harness.api.metrics import Metric, RowValues
+from harness.base.language import _
 from harness.stats.intervals import FloatArray, clopper_pearson
 
 COLUMNS = ("side", "document", "matched", "chance")
@@ -41,7 +42,10 @@ def by_length(good: pd.DataFrame) -> pd.DataFrame:
 
 def by_copies(metrics: Iterable[Metric], probe: str) -> pd.DataFrame:
     """Shares extracted by copies of the suffix in the training text, as the audit measured them; x is the slice."""
-    sides = {f"{probe}/extracted_share_by_copies": "greedily", f"{probe}/np_extractable_share_by_copies": "by sampling"}
+    sides = {
+        f"{probe}/extracted_share_by_copies": _("greedily"),
+        f"{probe}/np_extractable_share_by_copies": _("by sampling"),
+    }
     lines = [
         _line(sides[metric.key], metric.slice, metric)
         for metric in metrics
@@ -67,7 +71,7 @@ def by_prefix(audits: Iterable[Audit], probe: str, weights: str) -> pd.DataFrame
             continue
         for metric in audit.metrics:
             if metric.key == f"{probe}/extracted_share" and not metric.slice and metric.value is not None:
-                side = f"suffix of {suffix} tokens"
+                side = _("suffix of {n} tokens", n=suffix)
                 lines.setdefault((prefix, side), _line(side, prefix, metric))
     return pd.DataFrame([lines[key] for key in sorted(lines)], columns=SHARES)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
@@ -9,6 +11,7 @@ from dashboards.kinds.view import Declaration, Shown, View
 from dashboards.memorization import canaries
 from dashboards.memorization.beside import canary_list
 from dashboards.memorization.drawn.exposure import GOOD
+from dashboards.memorization.drawn.figure import headed
 from dashboards.memorization.shapes import CANARIES, EXPOSURE, has
 from dashboards.views import plain
 from harness.base.language import _
@@ -47,7 +50,7 @@ class Canaries(View):
         if shown.readable:
             found = _with_texts(shown, found)
         event = st.dataframe(
-            found,
+            headed(found),
             hide_index=True,
             on_select="rerun",
             selection_mode="single-row",
@@ -56,7 +59,7 @@ class Canaries(View):
         )
         picked = event["selection"]["rows"]
         if picked:
-            shown.address["canaries.case"] = str(found["case_id"].iloc[picked[0]])
+            shown.address[f"canaries.{shown.probe}"] = str(found["case_id"].iloc[picked[0]])
         _detail(shown, found)
         if not shown.readable:
             st.caption(_("Their texts are hidden. No row holds them; the training's own list is read on demand."))
@@ -71,7 +74,7 @@ def _with_texts(shown: Shown, found: pd.DataFrame) -> pd.DataFrame:
         return found
     told = found.copy()
     for name in _TEXTS:
-        values = [texts.get(case, {}).get(name) for case in found["case_id"]]
+        values: list[Any] = [texts.get(case, {}).get(name) for case in found["case_id"]]
         if any(values):
             told[name] = values
     return told
@@ -79,10 +82,10 @@ def _with_texts(shown: Shown, found: pd.DataFrame) -> pd.DataFrame:
 
 def _detail(shown: Shown, found: pd.DataFrame) -> None:
     """The canary that the address names, in full."""
-    case = shown.address.get("canaries.case")
+    case = shown.address.get(f"canaries.{shown.probe}")
     line = found[found["case_id"] == case]
     if line.empty:
         return
     st.markdown(plain(_("One canary in full")))
-    for name, value in line.iloc[0].items():
+    for name, value in headed(line).iloc[0].items():
         st.text(f"{name}: {value}")

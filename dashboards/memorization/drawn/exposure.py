@@ -37,6 +37,9 @@ class Exposure(View):
         if points.empty:
             st.info(_("No secret was ranked."))
             return
+        points, means = (
+            frame.replace({"copies": {exposure.NOT_PLANTED: _("not planted")}}) for frame in (points, means)
+        )
         words = _("Exposure of planted secrets by how often they stood in the records.")
         figure(exposure_chart(points, means, most), words, means)
         st.caption(

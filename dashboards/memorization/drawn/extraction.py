@@ -37,8 +37,9 @@ class Extraction(View):
 
     def draw(self, shown: Shown) -> None:
         """The curves, or why there are none."""
-        p = chosen(_("Chance p"), list(_P), shown.address.get("extraction.p"), f"extraction-{shown.probe}", "0.5")
-        shown.address["extraction.p"] = p
+        place = f"extraction.{shown.probe}"  # by probe: a page may show several
+        p = chosen(_("Chance p"), list(_P), shown.address.get(place), f"extraction-{shown.probe}", "0.5")
+        shown.address[place] = p
         samples, lengths = _kept(shown.key, float(p), shown.rows)
         if samples.empty:
             st.info(_("No window was scored."))

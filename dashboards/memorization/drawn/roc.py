@@ -58,9 +58,10 @@ class Roc(View):
 
 
 def _signals(shown: Shown, known: list[str]) -> list[str]:
-    named = [each for each in shown.address.get("roc.signals", "").split(",") if each in known]
+    place = f"roc.{shown.probe}"  # by probe: a page may show several
+    named = [each for each in shown.address.get(place, "").split(",") if each in known]
     names = st.multiselect(_("Signals"), known, default=named or known[:_FIRST], key=f"roc-{shown.probe}")
-    shown.address["roc.signals"] = ",".join(names)
+    shown.address[place] = ",".join(names)
     return list(names)
 
 

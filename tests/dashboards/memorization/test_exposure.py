@@ -36,8 +36,8 @@ def test_an_interval_stays_within_what_an_exposure_can_be_and_narrows_with_more_
     assert (found["high"] <= 10).all()
     one = found[found["copies"] == "16"].iloc[0]
     assert one["low"] < 1  # one secret at the top says little of the next one
-    many = means(pd.concat([rows()] * 40)).set_index("copies")
-    assert many.loc["16", "low"] > 8
+    many = means(pd.concat([rows()] * 40))
+    assert many["low"].iloc[1] > 8
 
 
 def test_a_dot_per_secret() -> None:

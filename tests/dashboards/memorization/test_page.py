@@ -126,12 +126,17 @@ def test_canaries_wait_until_the_audit_has_guessed(output: Path) -> None:
 def test_a_canary_signal_and_chance_are_restored_by_a_link(output: Path) -> None:
     make_kept(output)
     first = visit("memorization", audit=AUDIT)
-    case = next(each.value for each in first.dataframe if "guess" in each.value)["case_id"].iloc[3]
-    wanted = {"roc.signals": "zlib", "extraction.p": "0.9", "canaries.case": case, "frontier": "checkpoints/grid"}
+    case = next(each.value for each in first.dataframe if "guess" in each.value)["case"].iloc[3]
+    wanted = {
+        "roc.memorization/membership": "zlib",
+        "extraction.memorization/extraction": "0.9",
+        "canaries.memorization/epsilon_audit": case,
+        "frontier": "checkpoints/grid",
+    }
     app = visit("memorization", audit=AUDIT, **wanted)
     assert app.multiselect[0].value == ["zlib"]
     assert [each.value for each in app.selectbox[1:]] == ["0.9", "checkpoints/grid"]
-    assert f"case_id: {case}" in texts(app)
+    assert f"case: {case}" in texts(app)
     assert {key: _one(app, key) for key in wanted} == wanted
 
 

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from harness.cli import app
 from harness.errors import UsageError
 from harness.provenance.keys import KEYS_NAME
+from harness.provenance.spending import SPENDING_NAME, read_spending
 from privacy.accounting import Mechanism, claim, claim_all
 from privacy.budget import BUDGET_NAME, Exposure, Reading, exposures, find_trainings
 from privacy.budget.overlap import components, holders_by_digest, largest
@@ -223,6 +224,28 @@ def test_a_copy_and_a_base_count_once(root: Path, folder: Path, tmp_path: Path) 
     (exposure,) = exposures(find_trainings(tmp_path), DELTA)
     assert len(exposure.shares) == 2
     assert exposure.worst.epsilon == claim_all([mechanism(tmp_path / name) for name in ("a", "next")], DELTA).epsilon
+
+
+def test_the_history_that_is_saved_ends_at_what_is_reported(root: Path, folder: Path, tmp_path: Path) -> None:
+    copy_of(folder, tmp_path, "a", "b")
+    train(spec_of(tmp_path, root, "plain", opinions(64, seed=1), privacy=None))
+    result = CliRunner().invoke(app, ["budget", str(tmp_path), "--delta", "1e-3", "--save"])
+    assert result.exit_code == 0, result.output
+    (group,) = read_spending(tmp_path / SPENDING_NAME).groups
+    assert [each.name for each in group.trainings] == ["a", "b", "plain"]  # the oldest first, no ledger last
+    assert (group.worst, group.trainings[2].history) == (("a", "b", "plain"), ())
+    alone = [by_reference([mechanism(tmp_path / name)], DELTA) for name in ("a", "b")]
+    both = by_reference([mechanism(tmp_path / name) for name in ("a", "b")], DELTA)
+    told = [each.epsilon for each in group.together]
+    assert told[:2] == pytest.approx([alone[0], both], rel=0.02)
+    assert told[2] == group.trainings[2].epsilon == math.inf
+    assert "trained without privacy" in group.why
+    for training, epsilon in zip(group.trainings, alone, strict=False):
+        assert [each.after for each in training.history][-1] == training.steps == training.planned
+        assert training.history[-1].epsilon == training.epsilon == pytest.approx(epsilon, rel=0.02)
+        first = training.history[0]
+        part = replace(mechanism(tmp_path / training.name), compositions=first.after)
+        assert first.epsilon == pytest.approx(by_reference([part], DELTA), rel=0.02)
 
 
 def test_the_command_compares_the_records_of_a_spec_across_keys(root: Path, folder: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from harness.api.progress import OnProgress, OnStep, Watch
 from harness.cli import main
 from harness.errors import AuditError, CheckpointError, DataError, Exit, UsageError
 from harness.provenance.manifest import read_manifest
+from harness.provenance.trade_off import TRADE_OFF_NAME, read_trade_off
 from harness.record.folder import Status, audits_in
 from privacy.accounting import calibrate_mechanism, claim
 from privacy.budget import find_trainings
@@ -109,6 +110,13 @@ def test_the_files_say_what_the_rows_say(grid: Grid) -> None:
     assert f"| 8 | {frontier.points[1].epsilon:.4g} |" in text
     assert "Accuracy on 40 held-out examples of held.jsonl" in text
     assert (grid.output / "frontier.html").read_text().count('class="dot"') == 2
+    saved = read_trade_off(grid.output / TRADE_OFF_NAME)
+    assert (saved.quality, saved.better, saved.n, saved.floor) == ("accuracy", "higher", 40, 0.5)
+    for point, told in zip(frontier.points, saved.points, strict=True):
+        assert (told.target, told.epsilon, told.quality.value) == (point.target, point.epsilon, point.quality.value)
+        assert point.quality.interval is not None
+        assert (told.quality.low, told.quality.high) == (point.quality.interval.low, point.quality.interval.high)
+        assert told.by_seed == dict(zip(point.seeds, point.by_seed, strict=True))
 
 
 def test_each_cell_is_an_audit_that_the_dashboard_can_open(grid: Grid) -> None:

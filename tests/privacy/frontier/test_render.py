@@ -12,6 +12,8 @@ import pytest
 from rich.console import Console
 
 from harness.base.numbers import duration
+from harness.provenance.trade_off import TradeOff
+from privacy.frontier.as_json import as_json
 from privacy.frontier.measure import Frontier, measure
 from privacy.frontier.page import page
 from privacy.frontier.plot import BOTTOM, LEFT, RIGHT, TOP, frontier_plot, round_numbers
@@ -196,6 +198,18 @@ def test_labels_do_not_touch() -> None:
 )
 def test_axes_have_round_numbers(start: float, end: float, expected: list[str]) -> None:
     assert round_numbers(start, end) == expected
+
+
+def test_json_holds_perplexities_and_their_ratio_not_nats() -> None:
+    made = perplexity()
+    saved = TradeOff.model_validate_json(as_json(made))
+    private = next(point for point in made.points if point.private)
+    told = next(point for point in saved.points if math.isfinite(point.target))
+    assert private.lost is not None
+    assert told.cost is not None
+    assert told.quality.value == math.exp(private.quality.value)
+    assert told.cost.value == math.exp(private.lost.value)
+    assert saved.better == "lower"
 
 
 class Page(HTMLParser):
