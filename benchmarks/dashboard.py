@@ -3,21 +3,23 @@
 There is no peer that shows an audit's rows; ours is held against the bounds that were set. Beside each page stands what
 an empty page of Streamlit costs in the same run (`floor`), which no page made with it can beat. Cold: the first page
 that a server is asked for, by a browser that has cached nothing. Warm: the next ones. Seconds are medians of wall-clock
-by the page's own clock, on a machine whose load stands beside.
+by the page's own clock, on a machine whose load stands beside; `processor` counts those of browser and server together,
+which other work on the machine changes less than the clock.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from benchmarks.browser.audits import AUDITS, LARGE, PROBE, RARE, ROWS, many_audits, many_rows
-from benchmarks.browser.server import serving
+from benchmarks.browser.server import processor, serving
 from benchmarks.browser.tab import Tab, chromium
 from benchmarks.report import Cell
 from dashboards import launch
@@ -25,7 +27,9 @@ from dashboards import launch
 PEERS = ("streamlit", "duckdb", "playwright")
 WAIT, MEMORY = 1.0, 1000.0
 """Bounds: seconds of any page and any answer, megabytes of the server whatever is opened."""
-COLD, WARM = 3, 7
+COLD, WARM = 2, 5
+PRELOADED = "dashboards.serve"
+"""Module that the dashboard is served by; an empty page is served by Streamlit alone."""
 EMPTY = "import streamlit as st\nst.set_page_config(layout='wide')\nst.title('Empty')\n"
 
 
@@ -39,21 +43,29 @@ def run() -> list[Cell]:
         return [*_cold(output, browser, floor), *_warm(output, ids, browser, floor)]
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Medians of some repeats: `seconds` on the clock, and of processor, browser and server together."""
+
+    seconds: float
+    processor: float
+
+
 class Floor:
-    """An empty page with a title: `cold` and `warm` seconds until it is there."""
+    """An empty page with a title: what it takes until it is there, `cold` and `warm`."""
 
     def __init__(self, folder: Path, browser: Any) -> None:
         app = folder / "empty.py"
         app.write_text(EMPTY, encoding="utf-8")
         words = [str(app) if word == str(launch.APP) else word for word in launch.command(0)]
         words[words.index("--server.port") + 1] = "{port}"
-        words[1:5] = ["-P", "-m", "streamlit", "run"]
+        words[words.index(PRELOADED)] = "streamlit"
         cold = []
         for _ in range(COLD):
             with serving(folder, words=words) as server, _context(browser) as context:
-                cold.append(Tab(context).opened(server.address, "Empty"))
-                again = _each(context, lambda tab: tab.opened(server.address, "Empty"))
-        self.cold, self.warm = median(cold), again
+                cold.append(_opened(Tab(context), server.address, "Empty", True))
+                self.warm = _each(context, server.address, "Empty", True)
+        self.cold = _median(cold)
 
 
 def _cold(output: Path, browser: Any, floor: Floor) -> Iterator[Cell]:
@@ -64,12 +76,12 @@ def _cold(output: Path, browser: Any, floor: Floor) -> Iterator[Cell]:
         f"rows page of {ROWS:,}": (_rows(), f"{ROWS:,} of {ROWS:,} rows", True),
     }
     for name, (path, said, whole) in asked.items():
-        times, starts = [], []
+        taken, starts = [], []
         for _ in range(COLD):
             with serving(output) as server, _context(browser) as context:
-                times.append(Tab(context).opened(f"{server.address}/{path}", said, whole=whole))
+                taken.append(_opened(Tab(context), f"{server.address}/{path}", said, whole))
                 starts.append(server.started)
-        yield _cell(f"{name}, cold: seconds", median(times), floor=floor.cold, start=median(starts))
+        yield _page(f"{name}, cold", _median(taken), floor.cold, start=median(starts))
 
 
 def _warm(output: Path, ids: list[str], browser: Any, floor: Floor) -> Iterator[Cell]:
@@ -86,35 +98,27 @@ def _warm(output: Path, ids: list[str], browser: Any, floor: Floor) -> Iterator[
         "report": (f"report?audit={ids[7]}", "Download", True),
     }
     with serving(output) as server, _context(browser) as context:
-        Tab(context).opened(server.address, "Releases")
         for name, (path, said, whole) in pages.items():
-            taken = _each(
-                context,
-                lambda tab, path=path, said=said, whole=whole: tab.opened(
-                    f"{server.address}/{path}", said, whole=whole
-                ),
-            )
-            yield _cell(f"{name}: seconds", taken, floor=floor.warm)
+            yield _page(name, _each(context, f"{server.address}/{path}", said, whole), floor.warm)
         for name, answer in {"filter": _status, "text search": _search, "sort": _sort}.items():
-            yield _cell(f"answer of a {name} over {ROWS:,} rows: seconds", _answers(context, server.address, answer))
+            taken = _answers(context, server.address, answer)
+            case = f"answer of a {name} over {ROWS:,} rows: seconds"
+            yield _cell(case, taken.seconds, processor=taken.processor)
         yield _cell("memory of the server, most over all of this: MB", server.peak / 1e6, MEMORY)
 
 
-def _answers(context: Any, address: str, answer: Callable[[Tab, int], float]) -> float:
-    times = []
+def _answers(context: Any, address: str, answer: Callable[[Tab, int], float]) -> Taken:
+    taken = []
     for number in range(WARM):
         tab = Tab(context)
         tab.opened(f"{address}/{_rows()}", f"{ROWS:,} of {ROWS:,} rows")
-        times.append(answer(tab, number))
+        taken.append(_counted(lambda tab=tab, number=number: answer(tab, number)))  # type: ignore[misc]
         tab.close()
-    return median(times)
+    return _median(taken)
 
 
-def _status(tab: Tab, number: int) -> float:
-    tab.page.get_by_label("Status").click()
-    tab.page.keyboard.type("error")
-    tab.page.keyboard.press("Enter")
-    return tab.asked(f"{ROWS // 20:,} of {ROWS:,} rows")
+def _status(tab: Tab, _number: int) -> float:
+    return _chosen(tab, "Status", "error", f"{ROWS // 20:,} of {ROWS:,} rows")
 
 
 def _search(tab: Tab, number: int) -> float:
@@ -123,21 +127,39 @@ def _search(tab: Tab, number: int) -> float:
     return tab.asked(f"{ROWS // 1000 // len(RARE):,} of {ROWS:,} rows")
 
 
-def _sort(tab: Tab, number: int) -> float:
-    tab.page.get_by_label("Sort by").click()
-    tab.page.keyboard.type("probability")
+def _sort(tab: Tab, _number: int) -> float:
+    return _chosen(tab, "Sort by", "probability", f"{ROWS:,} of {ROWS:,} rows")
+
+
+def _chosen(tab: Tab, label: str, choice: str, said: str) -> float:
+    tab.page.get_by_label(label).click()
+    tab.page.keyboard.type(choice)
     tab.page.keyboard.press("Enter")
-    return tab.asked(f"{ROWS:,} of {ROWS:,} rows")
+    return tab.asked(said)
 
 
-def _each(context: Any, opened: Callable[[Tab], float]) -> float:
-    """Median over new tabs, after one that warms what there is to warm."""
-    times = []
+def _each(context: Any, url: str, said: str, whole: bool) -> Taken:
+    """Over new tabs, after one that warms what there is to warm."""
+    taken = []
     for _ in range(WARM + 1):
         tab = Tab(context)
-        times.append(opened(tab))
+        taken.append(_opened(tab, url, said, whole))
         tab.close()
-    return median(times[1:])
+    return _median(taken[1:])
+
+
+def _opened(tab: Tab, url: str, said: str, whole: bool) -> Taken:
+    return _counted(lambda: tab.opened(url, said, whole=whole))
+
+
+def _counted(work: Callable[[], float]) -> Taken:
+    before = processor()
+    seconds = work()
+    return Taken(seconds, sum(after - before.get(pid, 0.0) for pid, after in processor().items()))
+
+
+def _median(taken: Sequence[Taken]) -> Taken:
+    return Taken(median(each.seconds for each in taken), median(each.processor for each in taken))
 
 
 @contextmanager
@@ -150,6 +172,11 @@ def _context(browser: Any) -> Iterator[Any]:
 def _rows(**query: str) -> str:
     asked = {"audit": LARGE, "probe": PROBE, **query}
     return "rows?" + "&".join(f"{name}={value}" for name, value in asked.items())
+
+
+def _page(case: str, taken: Taken, floor: Taken, **extra: float) -> Cell:
+    beside = {"floor": floor.seconds, "processor": taken.processor, "floor_processor": floor.processor}
+    return _cell(f"{case}: seconds", taken.seconds, **beside, **extra)
 
 
 def _cell(case: str, ours: float, bound: float = WAIT, **extra: float) -> Cell:

@@ -14,6 +14,7 @@ from harness.baseline.compare import Baseline, compare_metrics
 from harness.gate.verdict import Comparison
 from harness.record.folder import AuditFolder
 from harness.reports.content import report as content
+from harness.reports.content.recorded import retold
 
 COLUMNS = (
     marked("metric"),
@@ -74,7 +75,7 @@ def table(comparisons: Iterable[Comparison]) -> pd.DataFrame:
                 numbers.interval(each.low, each.high),
                 _(found(each)),
                 each.n,
-                each.note,
+                retold(each.note),
             ]
             for each in lines
         ],

@@ -105,6 +105,7 @@ def command(port: int, sign_in: Path | None = None) -> list[str]:
         "server.headless": "true",
         "server.enableCORS": "true",  # protects from other origins, whatever it is called
         "server.enableXsrfProtection": "true",
+        "server.trustedUserHeaders": "{}",  # or a header could say who somebody is
         "server.corsAllowedOrigins": f"http://localhost:{port}",
         "secrets.files": str(sign_in.absolute()) if sign_in else "no-secrets.toml",
         "server.fileWatcherType": "none",

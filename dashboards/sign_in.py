@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import streamlit as st
 
 from dashboards.access.actor import Actor
@@ -14,8 +16,10 @@ def sign_in(actor: Actor) -> None:
     st.title("Assay")
     if not actor.name:
         st.info(_("These audits are shown to people who sign in."), icon=":material/lock:")
-        if st.button(_("Sign in"), type="primary", icon=":material/login:"):
-            st.login()
+        for provider in _providers():
+            label = _("Sign in with {provider}", provider=plain(provider)) if provider else _("Sign in")
+            if st.button(label, type="primary", icon=":material/login:", key=f"sign-in-{provider}"):
+                st.login(provider or None)
         return
     if actor.problem:
         st.error(_("The file of roles cannot be read, so nobody has a role: tell whoever runs this dashboard."))
@@ -24,6 +28,16 @@ def sign_in(actor: Actor) -> None:
         st.warning(plain(_("You are signed in as {name}, who has no role here.", name=actor.name)))
     if st.button(_("Sign out"), icon=":material/logout:"):
         st.logout()
+
+
+def _providers() -> list[str]:
+    """Names of the providers in the file of secrets, '' for the one that has no section of its own."""
+    try:
+        auth = st.secrets.get("auth", {})
+    except FileNotFoundError:  # started without `assay dashboard`
+        return [""]
+    named = [name for name, value in auth.items() if isinstance(value, Mapping) and "client_id" in value]
+    return [*([""] if "client_id" in auth or not named else []), *named]
 
 
 def signed_in_line(actor: Actor) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.browser.server import find_chromium
 from harness.errors import UsageError
 
-PATIENCE = 60_000.0
+PATIENCE = 120_000.0
 """Milliseconds after which what was waited for is a failure."""
 _CLOCK = """
 addEventListener('keydown', event => {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -25,6 +25,7 @@ class Stage(StrEnum):
     RUNNING = "running"
     DONE = "done"
     CUT = "cut short"
+    STOPPED = "stopped"
 
 
 @dataclass(slots=True)
@@ -70,9 +71,15 @@ class Follower:
             self._note(event)
             self._count(event)
 
-    def lines(self, now: datetime) -> list[ProbeLine]:
-        """All probes in the order planned; `now` has a time zone."""
-        return [_line(name, probe, now) for name, probe in self.probes.items()]
+    def lines(self, now: datetime, *, moves: bool = True) -> list[ProbeLine]:
+        """All probes in the order planned; `now` has a time zone. Where nobody works on the audit none is running."""
+        found = [_line(name, probe, now) for name, probe in self.probes.items()]
+        if moves:
+            return found
+        return [
+            replace(line, stage=Stage.STOPPED, seconds_left=None) if line.stage is Stage.RUNNING else line
+            for line in found
+        ]
 
     def share(self) -> float:
         """Cases with a row, of all planned; from 0 to 1."""
@@ -122,6 +129,7 @@ def words() -> Mapping[Stage, str]:
         Stage.RUNNING: _("running"),
         Stage.DONE: _("done"),
         Stage.CUT: _("cut short"),
+        Stage.STOPPED: _("stopped"),
     }
 
 
@@ -162,6 +170,6 @@ def _said(event: Event) -> str:
     if isinstance(event, Warned):
         return _("warning: {probe}: {why}", probe=event.probe, why=event.text)
     if isinstance(event, Ended):
-        return " ".join(filter(None, (event.event, event.outcome, event.why)))
+        return ": ".join(filter(None, (event.event, event.outcome, event.why)))
     assert isinstance(event, Written)
     return ""

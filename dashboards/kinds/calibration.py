@@ -42,6 +42,8 @@ def confidence_sql(declared: Declaration) -> tuple[str, str] | None:
         confidence = "confidence::DOUBLE"
     elif declared.has("probabilities", "list<double>"):
         confidence = "list_max(probabilities)"
+    elif declared.has("probabilities", "string"):  # rows of older versions hold lists as text
+        confidence = "list_max(TRY_CAST(probabilities AS DOUBLE[]))"
     else:
         return None
     if declared.has("correct", "bool"):

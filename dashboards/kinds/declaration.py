@@ -57,7 +57,7 @@ def _measures(declared: Iterable[Declared], measured: Iterable[Metric]) -> Itera
             if named.key in seen:
                 continue
             seen.add(named.key)
-            fields: dict[str, Any] = {"sliced": named.key in sliced}
+            fields: dict[str, Any] = {"sliced": named.key in sliced, "target": named.target}
             if not isinstance(one, Computed):
                 clusters = one.clusters if isinstance(one.clusters, str) else ""
                 fields |= {"by": one.slices.columns if one.slices else (), "clusters": clusters, "adds": True}
@@ -71,4 +71,5 @@ def _measured(metrics: Iterable[Metric]) -> Iterator[Measure]:
     for metric in metrics:
         found.setdefault(metric.key.rpartition("/")[2], []).append(metric)
     for key, same in found.items():
-        yield Measure(key, same[0].unit, same[0].better, sliced=any(metric.slice for metric in same))
+        sliced = any(metric.slice for metric in same)
+        yield Measure(key, same[0].unit, same[0].better, target=same[0].target, sliced=sliced)

@@ -10,11 +10,10 @@ import pandas as pd
 import streamlit as st
 
 from dashboards.kinds.cells import HeatMap, draw_cases, draw_cells
-from dashboards.kinds.slices import FEWEST, draw_slices, slice_table
+from dashboards.kinds.slices import ask_fewest, draw_slices, slice_table
 from dashboards.kinds.view import Declaration, Measure, Shown, View
 from dashboards.rows import SHORT
 from dashboards.views import plain
-from harness.api.metrics import Better
 from harness.base.language import _
 from harness.base.plugins import PluginError, guarded
 from harness.errors import AssayError
@@ -99,7 +98,7 @@ class Groups(View):
         """The effects with their controls, then the map, then the rows of the chosen cell."""
         crossing = _choose(shown)
         measure = crossing.measure
-        draw_slices(slice_table(shown.metrics, measure.key, FEWEST), measure.key)
+        draw_slices(slice_table(shown.metrics, measure.key, ask_fewest(shown, st)), measure.key)
         if shown.rows.total > MOST_ROWS:
             st.info(_("More than {n} rows are not crossed here.", n=f"{MOST_ROWS:,}"))
             return
@@ -113,10 +112,9 @@ class Groups(View):
                 "{n} of {all} values of {column}, those farthest from the mean", n=DOWN, all=lines, column=crossing.down
             )
             st.caption(plain(said))
-        middle = 0.0 if measure.better is Better.TARGET else None
         titles = (crossing.across, crossing.down)
         chosen = draw_cells(
-            shown, HeatMap(self.name, crossing.across, crossing.down, titles, measure.key, middle), drawn
+            shown, HeatMap(self.name, crossing.across, crossing.down, titles, measure.key, measure.target), drawn
         )
         if chosen is None:
             st.caption(_("Click a cell, or choose one by name, to see the rows behind it."))

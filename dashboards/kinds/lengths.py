@@ -76,11 +76,16 @@ class Lengths(View):
         if found.empty:
             st.info(_("No row has both."))
             return
-        said = _("{n} texts in parts of equal size; lines: 95 % intervals over texts", n=f"{int(found['n'].sum()):,}")
+        said = _(
+            "{n} texts in parts of equal size; lines: 95 % intervals, where texts bound both ends",
+            n=f"{int(found['n'].sum()):,}",
+        )
         st.caption(plain(said))
         name = {"bytes": _("bits per byte"), "words": _("bits per word"), "tokens": _("bits per token")}[unit]
         st.altair_chart(_chart(found, unit, name), width="stretch", alt=plain(_("{value} by length", value=name)))
-        table = found.assign(shown=[number(value) for value in found["bits"]])[["length", "shown", "interval", "n"]]
+        told = {"length": map(number, found["length"]), "shown": map(number, found["bits"])}
+        table = found.assign(**{name: list(values) for name, values in told.items()})
+        table = table[["length", "shown", "interval", "n"]]
         named = {"length": _("mean length"), "shown": name, "interval": _("interval")}
         st.dataframe(table.rename(columns=named), hide_index=True, alt=plain(_("{value} by length", value=name)))
 

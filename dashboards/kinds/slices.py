@@ -13,7 +13,7 @@ from dashboards.charts import ROW_HEIGHT, TICKS, rows_of
 from dashboards.kinds.view import Declaration, Shown, View
 from dashboards.views import plain
 from harness.api.metrics import Metric
-from harness.base.language import _
+from harness.base.language import _, told
 from harness.base.numbers import interval, number
 
 FEWEST = 30
@@ -60,12 +60,16 @@ class Slices(View):
         index = keys.index(asked) if asked in keys else 0
         key = str(left.selectbox(_("Metric"), keys, index=index, key=f"slices-{shown.probe}"))
         shown.address["slices.metric"] = key
-        given = shown.address.get("slices.fewest", "")
-        fewest = right.number_input(
-            _("Mask under n"), min_value=1, value=int(given) if given.isdecimal() else FEWEST, key="slices-fewest"
-        )
-        shown.address["slices.fewest"] = str(fewest)
-        draw_slices(slice_table(shown.metrics, key, int(fewest)), key)
+        draw_slices(slice_table(shown.metrics, key, ask_fewest(shown, right)), key)
+
+
+def ask_fewest(shown: Shown, place: Any) -> int:
+    """The n below which a slice is masked, asked at a `place` of the page; all views keep it in the same address."""
+    given = shown.address.get("slices.fewest", "")
+    value = max(1, int(given)) if given.isdecimal() and len(given) < 10 else FEWEST
+    fewest = int(place.number_input(_("Mask under n"), min_value=1, value=value, key="slices-fewest"))
+    shown.address["slices.fewest"] = str(fewest)
+    return fewest
 
 
 def draw_slices(table: pd.DataFrame, title: str) -> None:
@@ -113,7 +117,7 @@ def slice_chart(table: pd.DataFrame, title: str) -> Any:
 def _line(metric: Metric, fewest: int) -> dict[str, Any]:
     line: dict[str, Any] = dict.fromkeys(_COLUMNS) | {"slice": metric.slice or _("all rows"), "n": metric.n}
     if metric.value is None:
-        return line | {"shown": _("missing: {why}", why=metric.note), "interval": ""}
+        return line | {"shown": _("missing: {why}", why=told(metric.note)), "interval": ""}
     if metric.n < fewest and metric.slice:
         return line | {"shown": _("masked: n is under {fewest}", fewest=fewest), "interval": ""}
     value = metric.value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import pandas as pd
@@ -35,6 +35,7 @@ class Measure:
         key: last part of `suite/probe/metric`.
         unit: of its value.
         better: which direction is better.
+        target: the ideal value where better is TARGET.
         by: columns whose values are its slices; none where a function of the probe's own makes them.
         clusters: column whose equal values are related rows, such as a template; '' where none is declared.
         sliced: whether this audit has slices of it.
@@ -44,6 +45,7 @@ class Measure:
     key: str
     unit: str
     better: Better
+    target: float | None = field(default=None, kw_only=True)
     by: tuple[str, ...] = ()
     clusters: str = ""
     sliced: bool = False

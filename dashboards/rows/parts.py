@@ -66,11 +66,21 @@ def left_out(audit: Path, probe: str, parts: Sequence[Part]) -> list[str]:
     count, columns = _count(rows_folder(audit, probe)), {name for part in parts for name in part.schema.names}
     said = []
     if count > MOST_PARTS:
-        told = "These rows lie in {n} parts; those of the first {most} are shown. A finished audit keeps them in few."
-        said.append(_(told, n=f"{count:,}", most=f"{MOST_PARTS:,}"))
+        said.append(
+            _(
+                "These rows lie in {n} parts; those of the first {most} are shown. A finished audit keeps them in few.",
+                n=f"{count:,}",
+                most=f"{MOST_PARTS:,}",
+            )
+        )
     if len(columns) > MOST_COLUMNS:
-        told = "These rows have {n} columns; the first {most} are shown."
-        said.append(_(told, n=f"{len(columns):,}", most=f"{MOST_COLUMNS:,}"))
+        said.append(
+            _(
+                "These rows have {n} columns; the first {most} are shown.",
+                n=f"{len(columns):,}",
+                most=f"{MOST_COLUMNS:,}",
+            )
+        )
     for name in sorted({name for part in parts for name in part.large}):
         said.append(_("The cells of column {name} are too large to be shown.", name=name))
     return said

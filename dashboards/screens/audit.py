@@ -47,6 +47,8 @@ def _verdict(audit: Audit) -> None:
             )
         )
         st.code(shlex.join(["assay", "resume", str(audit.folder)]), language="shell")
+        query = {"audit": manifest.audit_id}
+        st.page_link("screens/live.py", label=_("Live"), icon=":material/monitor_heart:", query_params=query)
         for line in views.running(audit.events):
             st.text(views.plain(line))
     if verdict is None:
@@ -95,7 +97,10 @@ def _metrics(audit: Audit) -> None:
     compared = False
     for index, (suite, mine) in enumerate(by_suite(shown).items()):
         st.subheader(views.plain(suite))
-        for number, data in enumerate(chart_data(mine, audit.verdict, suite)):
+        charts = chart_data(mine, audit.verdict, suite)
+        if not charts:
+            st.text(_("No metric has a value; the table says why."))
+        for number, data in enumerate(charts):
             compared = compared or not data.baselines.empty
             chart = metric_chart(data, legend=index == number == 0)
             st.altair_chart(chart, width="stretch", alt=views.plain(f"{suite}: {data.title}"))

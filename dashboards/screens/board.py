@@ -114,7 +114,7 @@ def _tracked(found: list[TrackedRelease]) -> None:
             query = {"audit": run.audit_id}
             link.page_link("screens/audit.py", label=_("Evidence"), icon=":material/gavel:", query_params=query)
             st.caption(plain(" · ".join([run.created[:10], counts_text(run.gates), *each.aliases])))
-            st.markdown(plain(run.reason))
+            st.markdown(plain(retold(run.reason)))
     if len(found) > _SHOWN:
         st.caption(_("and {n} more, see the list of audits", n=len(found) - _SHOWN))
 

@@ -88,7 +88,7 @@ def _nothing(settings: Settings, audits: int) -> None:
     if audits:
         list_.page_link("screens/audits.py", label=_("All audits"), icon=":material/list:")
     st.caption(_("On the command line:"))
-    st.code(f"assay run spec.yaml --output {shlex.quote(str(settings.output))}", language="shell")
+    st.code(f"assay run spec.yaml --output {shlex.quote(str(settings.output))}", language=None, wrap_lines=True)
 
 
 def _stopped(open_: list[Entry]) -> None:
@@ -186,17 +186,17 @@ def _controls(settings: Settings, folder: AuditFolder, process: Process) -> None
         return
     if not actor.may_act:
         st.caption(_("To go on with it:"))
-        st.code(shlex.join(["assay", "resume", str(folder.path)]), language="shell")
+        st.code(shlex.join(["assay", "resume", str(folder.path)]), language=None, wrap_lines=True)
         return
     options = settings.access.permissions
     given = st.multiselect(_("Permissions"), options, key="live-permissions") if options else []
-    st.caption(_("Or in a terminal:"))
-    st.code(shlex.join(["assay", "resume", str(folder.path)]), language="shell")
     resumed = st.session_state.setdefault("resumed", {})
     if time.time() - resumed.get(name, 0.0) < _SHORT_OF_START and not _said_no(folder, resumed[name]):
         _awaited(folder, language())
     elif st.button(_("Resume"), icon=":material/play_arrow:"):
         _do(lambda: resume(actor, settings, name, given), lambda: resumed.update({name: time.time()}))
+    st.caption(_("Or in a terminal:"))
+    st.code(shlex.join(["assay", "resume", str(folder.path)]), language=None, wrap_lines=True)
 
 
 def _said_no(folder: AuditFolder, since: float) -> bool:
@@ -236,11 +236,11 @@ def _look(folder: AuditFolder, process: Process, logs: Sequence[Path]) -> None:
     except AssayError as error:
         st.error(views.plain(str(error)), icon=":material/broken_image:")
         return
-    lines = follower.lines(datetime.now(UTC))
+    lines = follower.lines(datetime.now(UTC), moves=process.moves)
     if not lines:
         st.caption(_("It has told nothing yet."))
     else:
-        _numbers(follower, lines, process)
+        _numbers(follower, lines)
     for line in lines:
         _bar(line)
     if follower.metrics:
@@ -254,8 +254,8 @@ def _look(folder: AuditFolder, process: Process, logs: Sequence[Path]) -> None:
         st.code(said, language=None, wrap_lines=True)
 
 
-def _numbers(follower: Follower, lines: Sequence[ProbeLine], process: Process) -> None:
-    running = next((line for line in lines if process.moves and line.stage is Stage.RUNNING), None)
+def _numbers(follower: Follower, lines: Sequence[ProbeLine]) -> None:
+    running = next((line for line in lines if line.stage is Stage.RUNNING), None)
     waiting = sum(line.stage is Stage.WAITING for line in lines)
     rate = running.tokens_per_second if running else None
     ahead = running.seconds_left if running else None

@@ -94,7 +94,7 @@ def _terminable() -> Iterator[None]:
     An interrupt that comes while garbage is collected is raised inside some object's `__del__`, and Python lets nothing
     out of there: it tells `unraisablehook`, which has it come again a moment later, until it is heard.
     """
-    main, again = threading.get_ident(), threading.Timer(0, lambda: None)
+    thread, again = threading.get_ident(), threading.Timer(0, lambda: None)
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -102,11 +102,12 @@ def _terminable() -> Iterator[None]:
     def unheard(unraisable: sys.UnraisableHookArgs) -> None:
         nonlocal again
         if not issubclass(unraisable.exc_type, KeyboardInterrupt):
-            return hook(unraisable)
-        again.cancel()  # SIGTERM, whose handler is ours: SIGINT may be ignored
-        again = threading.Timer(_AGAIN, signal.pthread_kill, (main, signal.SIGTERM))
+            hook(unraisable)
+            return
+        again.cancel()
+        again = threading.Timer(_AGAIN, signal.pthread_kill, (thread, signal.SIGTERM))  # SIGINT may be ignored
         again.daemon = True
-        return again.start()
+        again.start()
 
     before, hook = signal.signal(signal.SIGTERM, stop), sys.unraisablehook
     sys.unraisablehook = unheard

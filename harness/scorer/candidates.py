@@ -40,19 +40,28 @@ class Candidates(Handler[CandidatesRequest, CandidateScores]):
         """Whether a cache of this model can be shared; None: not tried yet."""
 
     def run(self, requests: Sequence[CandidatesRequest]) -> list[CandidateScores]:
-        """One answer per request, in order."""
-        return [self._answer(request) for request in requests]
+        """One answer per request, in order; those after one context are one tree."""
+        answers: dict[int, CandidateScores] = {}
+        after: dict[tuple[int, ...], list[int]] = {}
+        for at, request in enumerate(requests):
+            why = self._refuse(request)
+            if why is None:
+                after.setdefault(request.context, []).append(at)
+            else:
+                answers[at] = CandidateScores(np.empty(0), why)
+        for context, places in after.items():
+            mine = [requests[at].candidates for at in places]
+            together = CandidatesRequest(context, tuple(each for candidates in mine for each in candidates))
+            ends = np.cumsum([len(candidates) for candidates in mine])[:-1]
+            totals = self._totals(together)
+            parts = [totals] * len(mine) if isinstance(totals, str) else np.split(totals, ends)
+            answers.update(zip(places, map(_scores, parts), strict=True))
+        return [answers[at] for at in range(len(requests))]
 
-    def _answer(self, request: CandidatesRequest) -> CandidateScores:
-        why = self._refuse(request)
-        if why is not None:
-            return CandidateScores(np.empty(0), why)
+    def _totals(self, request: CandidatesRequest) -> Floats | str:
         if self._shares is None:
             self._shares = self._check(request)
-        totals = self._by_tree(request) if self._shares else self._alone(request.context, request.candidates)
-        if isinstance(totals, str):
-            return CandidateScores(np.empty(0), totals)
-        return CandidateScores(totals) if np.isfinite(totals).all() else CandidateScores(np.empty(0), NON_FINITE)
+        return self._by_tree(request) if self._shares else self._alone(request.context, request.candidates)
 
     def _refuse(self, request: CandidatesRequest) -> str | None:
         if not request.candidates or not all(request.candidates):
@@ -135,6 +144,12 @@ class Candidates(Handler[CandidatesRequest, CandidateScores]):
             if why is not None:
                 return why
         return None
+
+
+def _scores(totals: Floats | str) -> CandidateScores:
+    if isinstance(totals, str):
+        return CandidateScores(np.empty(0), totals)
+    return CandidateScores(totals) if np.isfinite(totals).all() else CandidateScores(np.empty(0), NON_FINITE)
 
 
 @dataclass(frozen=True, slots=True)

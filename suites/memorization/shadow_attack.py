@@ -45,7 +45,7 @@ UNALIKE = (
     "so its values lie beyond both normals of a record, and which tail is the higher there says nothing; train them "
     "with --mode same, or read offline LiRA and RMIA"
 )
-"""Why online LiRA has no value. Measured on toy classifiers (12 each, 100 members, 16 shadows), targets trained in full:
+"""Why online LiRA has no value. On toy classifiers (12, 100 members, 16 shadows), targets trained in full:
 an online AUC of 0.895 by shadows trained in full and 0.598 (0.478 to 0.679) by shadows whose head alone was trained,
 where the loss alone has 0.799; offline LiRA 0.829 and 0.846, RMIA 0.854 and 0.827."""
 

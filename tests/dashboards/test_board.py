@@ -5,9 +5,10 @@ from datetime import date
 from pathlib import Path
 
 from dashboards.audits import Audit, Entry, read_entry
-from dashboards.board import counted, grid, releases
+from dashboards.board import counted, grid, releases, tracked_releases
 from harness.gate.decide import Policy, decide
 from harness.record.folder import Status
+from harness.tracking.fetch import TrackedAudit
 from tests.audit_folder import GATES, make_audit
 
 
@@ -68,3 +69,29 @@ def test_a_newer_audit_without_a_verdict_is_named_beside_an_older_pass(tmp_path:
     (line,) = releases(found)
     assert line.audit.manifest.audit_id == "b"
     assert [audit.manifest.audit_id for audit in line.newer] == ["c"]
+
+
+def test_releases_that_only_mlflow_has_are_named_the_newest_of_each(tmp_path: Path) -> None:
+    def run(audit: str, name: str, verdict: str, gates: int = 1) -> Entry:
+        shown = {"created": "2026-01-01", "checkpoint": "x", "status": "finished", "reason": "", "logged": ""}
+        return Entry(
+            audit, tracked=TrackedAudit(f"run-{audit}", audit, name, verdict=verdict, gates={"pass": gates}, **shown)
+        )
+
+    here = entries(tmp_path, m=True)  # of the name `sentiment`
+    far = [
+        run("a", "far", "block"),
+        run("b", "far", "pass"),
+        run("c", "other", "block"),
+        run("d", "other", ""),  # not decided yet
+        run("e", "third", "inconclusive", gates=0),  # by no policy
+        run("f", "sentiment", "block"),  # older than what is here
+        run("z", "sentiment", "block"),
+    ]
+    found = tracked_releases([*here, *far], releases(here), {"run-b": ["far@production"]})
+    assert [(each.run.audit_id, each.aliases) for each in found] == [
+        ("z", ()),
+        ("c", ()),
+        ("b", ("far@production",)),
+    ]
+    assert tracked_releases(here, releases(here)) == []

@@ -34,6 +34,7 @@ def test_the_server_is_private_quiet_and_local() -> None:
     assert options["--browser.gatherUsageStats"] == "false"
     assert options["--server.enableCORS"] == options["--server.enableXsrfProtection"] == "true"
     assert options["--server.enableAgentApi"] == options["--global.developmentMode"] == "false"
+    assert options["--server.trustedUserHeaders"] == "{}"
     hosts = [after for word, after in pairwise(words) if word == "--server.allowedHosts"]
     assert hosts == ["localhost", "127.0.0.1", "::1"]
 
@@ -188,7 +189,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 
 def _wait(port: int, started: subprocess.Popen[bytes]) -> None:
-    for _ in range(600):
+    for _ in range(1800):
         assert started.poll() is None
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=5) as answer:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import streamlit as st
+from streamlit.testing.v1 import AppTest
 
 from dashboards.access.noted import ACTIONS
 from dashboards.control import begin
@@ -17,7 +18,7 @@ from harness.record.events import EventLog
 from harness.record.folder import Status
 from tests.audit_folder import HOSTILE, make_audit
 from tests.dashboards.control.processes import working_on
-from tests.dashboards.test_pages import AppTest, tables, texts, visit
+from tests.dashboards.test_pages import tables, texts, visit
 
 AUDIT = "20260102T030405Z-sentiment-ab12"
 SECRET = "k" * 43

@@ -242,6 +242,28 @@ def test_audits_known_to_mlflow_only_are_listed_once_and_opened(
     assert "40 of 40 rows" in texts(app)
 
 
+def test_a_release_that_only_mlflow_has_is_on_the_board(
+    output: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = default_uri(tmp_path)
+    log_audit(make_audit(tmp_path / "elsewhere", "20260105T000000Z-far-0009"), uri, "assay")
+    monkeypatch.setenv(TRACKING_URI, uri)
+    said = texts(visit())
+    assert "In MLflow alone" in said
+    assert "1 passed, 1 blocked, 3 undecided" in said
+
+
+def test_attacks_opens_the_newest_audit_that_has_some(output: Path) -> None:
+    write_attacked(make_audit(output))
+    make_audit(output, "20260103T000000Z-newest-0001")  # its rows hold no attack
+    assert "3 of 3 texts" in texts(visit("attacks"))
+    app = visit("audit")  # the newest, since nobody has chosen one
+    assert app.query_params["audit"] == "20260103T000000Z-newest-0001"
+    app.query_params.clear()
+    assert "3 of 3 texts" in texts(app.switch_page("screens/attacks.py").run())
+    assert "No probe of this audit attacked texts." in texts(visit("attacks", audit="20260103T000000Z-newest-0001"))
+
+
 def test_an_unreachable_mlflow_is_a_warning(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_audit(output)
     monkeypatch.setenv(TRACKING_URI, "gopher://nowhere")

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 import streamlit as st
+from streamlit.testing.v1 import AppTest
 
 from dashboards.reveal import LOG
 from dashboards.settings import KEY, OUTPUT, PERMISSIONS, ROLES, TRACKING_URI
 from tests.audit_folder import make_audit
-from tests.dashboards.test_pages import AppTest, texts, visit
+from tests.dashboards.test_pages import texts, visit
 
 APP = Path(__file__).parents[2] / "dashboards" / "app.py"
 AUDIT = "20260102T030405Z-sentiment-ab12"

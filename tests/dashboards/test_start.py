@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 import streamlit as st
+from streamlit.testing.v1 import AppTest
 
 from dashboards.control import begin, planning
 from dashboards.settings import KEY, OUTPUT, PERMISSIONS, ROLES, TRACKING_URI
 from harness.audit.plan_summary import PlanSummary, ProbeSummary
 from harness.errors import UsageError
 from tests.audit_folder import HOSTILE
-from tests.dashboards.test_pages import AppTest, tables, texts, visit
+from tests.dashboards.test_pages import tables, texts, visit
 
 SECRET = "k" * 43
 PLAN = PlanSummary(

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from functools import cache
 from string import Formatter
 
-from harness.base.language import ENGLISH, _, language, marked
+from harness.base.language import ENGLISH, _, language, marked, told
 
 LONGEST = 2000
 """Characters; a longer text is no sentence of the gate, and no pattern is tried on it."""
@@ -100,6 +100,22 @@ _PATTERNS = (
     marked("the baseline is the candidate itself"),
     marked("{metric}: it does not apply to {n} of the cases that both have, which were left out"),
     marked("{metric}: {n} cases of the candidate and {all} of the baseline have no counterpart and were left out"),
+    # why two audits are not compared
+    marked("no case has a usable row in both audits"),
+    marked("no row counts for the metric in one of the audits"),
+    marked("McNemar's test needs independent rows with two outcomes, better one way"),
+    marked("McNemar's test needs a value per row"),
+    marked("{n} pairs are too few, or too much alike, to bound the difference"),
+    marked("it has no value over the common cases"),
+    marked("it has no interval on both sides over the common cases"),
+    marked("{metric} did not finish in the baseline: {why}"),
+    marked("{metric} was version {value} in the baseline and is version {bound} now"),
+    marked("the plug-in of {metric} is not installed here"),
+    marked("the setting {name} of {metric} was {before} in the baseline, is {now}"),
+    marked("the candidate has no record of {metric}"),
+    marked("the baseline has no record of {metric}"),
+    marked("the candidate has {n} rows of {metric} where its manifest records {all}"),
+    marked("the baseline has {n} rows of {metric} where its manifest records {all}"),
     # the whole verdict
     marked("no policy was given: nothing was decided"),
     marked("not decided yet"),
@@ -136,7 +152,7 @@ _FORMS = {
     "metric": r"\S+(?: \[.*?\])?",
 }
 """What a value looks like, by its name; any text otherwise."""
-_WITHIN = frozenset({"interval", "relation", "rule", "reason", "absence"})
+_WITHIN = frozenset({"interval", "relation", "rule", "reason", "absence", "why"})
 """Values that are sentences or words of the gate themselves."""
 
 
@@ -182,7 +198,9 @@ def _fitted(text: str, patterns: tuple[str, ...], depth: int) -> str | None:
         found = _compiled(pattern).fullmatch(text)
         if found is not None:
             values = found.groupdict()
-            within = {name: _retold(value, depth - 1) or _(value) for name, value in values.items() if name in _WITHIN}
+            within = {
+                name: _retold(value, depth - 1) or told(value) for name, value in values.items() if name in _WITHIN
+            }
             return _(pattern, **{**values, **(within if depth else {})})
     return None
 

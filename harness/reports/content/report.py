@@ -20,6 +20,7 @@ from harness.gate.verdict import Comparison, GateResult, Outcome
 from harness.provenance import claim
 from harness.record.folder import AuditManifest, ProbeRecord
 from harness.reports.content.api import Level, ReportInput
+from harness.reports.content.recorded import retold
 from harness.scan.record import SCAN_PROBE
 
 OUTCOME_WORDS: Mapping[Outcome, str] = {
@@ -193,7 +194,7 @@ def comparison_name(comparison: Comparison) -> str:
 def regression(comparison: Comparison) -> str:
     """How much worse, with its interval, or why that is unknown."""
     if comparison.regression is None:
-        return plain(comparison.note) or _("not compared")
+        return plain(retold(comparison.note)) or _("not compared")
     shown = numbers.number(comparison.regression)
     bounded = comparison.low is not None or comparison.high is not None
     return f"{shown} {numbers.interval(comparison.low, comparison.high)}" if bounded else shown

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
@@ -108,6 +108,13 @@ def restored(model: Any) -> Any:
         if child in layers:
             setattr(parent, name, layers[child])
     return model
+
+
+def frozen_weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Weights that are not trained, with their names; of quantised ones what they stand for, one at a time."""
+    for name, value in model.named_parameters():
+        if not value.requires_grad:
+            yield name, value if type(value) is nn.Parameter else dequantized(value)
 
 
 def described(model: nn.Module) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 import torch
 
@@ -14,6 +15,7 @@ from privacy.noise import BandedNoise, GeneratorNoise, NoiseSource, SecureNoise,
 from privacy.sampling import LogicalBatches, Shard, Uniforms, fresh_generator, fresh_torch_generator, micro_batches
 from privacy.training.data.batches import MicroBatch
 from privacy.training.models.averaging import WeightAverage
+from privacy.training.models.quantization import frozen_weights
 from privacy.training.plain.loop import Schedule, make_optimizer
 from privacy.training.private.guarantee import Guarantee
 from privacy.training.private.ranks import Ranks
@@ -83,7 +85,8 @@ class PrivateTraining:
         self._average = WeightAverage(work.spec.averaging, guarantee.sampling.steps)
         self.progress = session.restore(self._engine, self._optimizer, self._average)
         check_lost(session.resumed_at - len(self.progress.steps), guarantee.sampling.steps, session.resumed_at)
-        ranks.check_same(self._engine.trained)
+        if ranks.world > 1:
+            ranks.check_same(chain(frozen_weights(work.model), self._engine.trained.items()))
         bad = self._no_numbers()
         if bad is not None:
             raise AuditError(
@@ -113,7 +116,7 @@ class PrivateTraining:
             self._engine.close()
         self._average.put(self._optimizer.own())
         self._optimizer.share_weights()
-        self._check_weights()
+        self._check_weights(self._guarantee.sampling.steps)
 
     def rehearse(self, drawn: Sequence[int]) -> None:
         """Clip and add up the gradients of `drawn`, and forget the sums: nothing is released or spent."""
@@ -143,6 +146,7 @@ class PrivateTraining:
             self._release(step, self._sum(step, drawn))
             self._average.add(step, self._optimizer.own())
             if (step + 1) % every == 0 or step + 1 == sampling.steps:
+                self._check_weights(step + 1)  # what is no number stays none, and would spend the rest for nothing
                 self._save()
             on_step(step + 1, sampling.steps, self.progress.recent_loss(_SHOWN_STEPS))
 
@@ -195,12 +199,14 @@ class PrivateTraining:
     def _save(self) -> None:
         self._session.save(self._engine, self._optimizer, self.progress, self._average)
 
-    def _check_weights(self) -> None:
+    def _check_weights(self, done: int) -> None:
+        """Raises AuditError, in all processes, as all hold the same weights."""
         bad = self._no_numbers()
         if bad is not None:
             raise AuditError(
-                f"the weights of {bad} are no numbers after training, nothing is written; lower learning_rate "
-                f"(now {self._work.spec.learning_rate:g}); the budget of the steps taken is spent"
+                f"the weights of {bad} are no numbers after step {done}, so no further step is taken and nothing is "
+                f"written; lower learning_rate (now {self._work.spec.learning_rate:g}); the budget of the steps taken "
+                "is spent"
             )
 
     def _no_numbers(self) -> str | None:

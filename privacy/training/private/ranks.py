@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -70,21 +70,23 @@ class Ranks:
         dist.broadcast_object_list(held)
         return held[0]
 
-    def check_same(self, parameters: Mapping[str, torch.Tensor]) -> None:
-        """Raise AuditError when the processes hold different weights: their sums would not be of one function."""
+    def check_same(self, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
+        """Raise AuditError, in all processes, when they hold different weights: their sums were not of one function."""
         if self.world == 1:
             return
-        mine = _digest(parameters)
-        if self.agree(mine) != mine:
+        found: list[str] = [""] * self.world
+        dist.all_gather_object(found, _digest(weights))
+        other = next((rank for rank, digest in enumerate(found) if digest != found[0]), None)
+        if other is not None:
             raise AuditError(
-                f"process {self.rank} holds other weights than process 0; give all of them the same checkpoint, "
-                "the same folder for the output, and the same versions"
+                f"process {other} holds other weights than process 0; give all of them the same checkpoint, the same "
+                "folder for the output, and the same versions"
             )
 
 
-def _digest(parameters: Mapping[str, torch.Tensor]) -> str:
+def _digest(weights: Iterable[tuple[str, torch.Tensor]]) -> str:
     digest = hashlib.sha256()
-    for name, value in sorted(parameters.items()):
+    for name, value in weights:
         digest.update(name.encode())
         digest.update(value.detach().float().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()

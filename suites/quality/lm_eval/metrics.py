@@ -168,7 +168,9 @@ def _measured(rows: Rows, named: Named) -> Iterator[Metric]:
             yield named.none(part, **fields)
             continue
         mine = rows.all.iloc[part.at]
-        yield _metric(named, part, note=_asked(mine), **fields)
+        # a row of an error says no task; without a number over all of them each says that some are missing
+        lost = f"; {rows.missing} documents of these tasks failed" if rows.missing and "" not in parts else ""
+        yield _metric(named, part, note=_asked(mine) + lost, **fields)
 
 
 def _metric(named: Named, part: _Part, *, note: str, **fields: Any) -> Metric:

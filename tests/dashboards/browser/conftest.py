@@ -84,7 +84,7 @@ def browser(chromium: str) -> Iterator[Any]:
 
 
 def _wait(url: str, server: subprocess.Popen[bytes]) -> None:
-    for _ in range(600):
+    for _ in range(1800):  # the server loads and reads before it answers
         assert server.poll() is None, "the dashboard ended"
         try:
             urllib.request.urlopen(url).close()

@@ -17,7 +17,7 @@ PAGES = {
     f"audit?audit={BLOCKED}": "robust",
     f"compare?audit={PASSED}&against={BLOCKED}": "sentiment against",
     f"attacks?audit={BLOCKED}&probe=adversarial/deepwordbug": "3 of 3 texts",
-    f"bias?audit={BLOCKED}": "How answers change",
+    f"bias?audit={BLOCKED}": "choose one by name",
     f"quality?audit={BLOCKED}&view=answers": "of which",
     f"probe?audit={BLOCKED}&probe=quality/classification&view=distribution": "median",
     f"rows?audit={BLOCKED}&probe=quality/classification": "300 of 300 rows",

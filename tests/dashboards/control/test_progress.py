@@ -38,6 +38,14 @@ def test_speed_and_what_is_left_follow_from_the_events() -> None:
     assert follower.share() == pytest.approx(500 / 1050)
 
 
+def test_nothing_runs_where_nobody_works_on_it() -> None:
+    follower = Follower()
+    follower.take(running())
+    first, second = follower.lines(START + timedelta(seconds=130), moves=False)
+    assert (first.stage, first.done, first.seconds_left) == (Stage.STOPPED, 500, None)
+    assert second.stage is Stage.WAITING
+
+
 def test_no_speed_is_told_of_the_first_seconds() -> None:
     follower = Follower()
     follower.take(running(until=5.0))

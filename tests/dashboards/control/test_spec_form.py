@@ -94,7 +94,7 @@ def test_a_whole_form_is_a_spec() -> None:
     ],
 )
 def test_what_is_wrong_is_said_where_it_was_typed(typed: dict[str, Any], more: str, field: str, said: str) -> None:
-    fields = {"checkpoint.source": None, "name": "", "seed": None, "limits.minutes": None, CHOSEN: []}
+    fields: dict[str, Any] = {"checkpoint.source": None, "name": "", "seed": None, "limits.minutes": None, CHOSEN: []}
     made = draft({**fields, **typed}, more, SETTINGS)
     assert said in made.errors[field]
     assert all("\n" not in each for each in made.errors.values())

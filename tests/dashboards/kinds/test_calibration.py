@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -64,13 +65,26 @@ def test_the_curve_is_the_suites_and_none_is_better_than_the_best(tmp_path: Path
     assert best["risk"].iloc[-1] == pytest.approx((~found.right).mean())
 
 
+def test_lists_written_as_text_are_read_and_other_text_is_left_out(tmp_path: Path) -> None:
+    rows: dict[str, list[Any]] = {
+        "probabilities": ["[0.25, 0.75]", "[1e-05, 0.99999]", "no list"],
+        "correct": [True, False, True],
+    }
+    view = shown(audit_with(tmp_path, "third/old", rows), "third/old")
+    sql = confidence_sql(view.declared)
+    assert sql is not None
+    found = answers(view.rows, sql)
+    assert found.confidence.tolist() == [0.75, 0.99999]
+    assert found.right.tolist() == [True, False]
+
+
 @pytest.mark.parametrize(
     ("types", "expected"),
     [
         ({"confidence": "double", "correct": "bool"}, ("confidence::DOUBLE", "correct")),
         ({"probabilities": "list<double>", "label": "int64", "predicted": "int64"}, "label = predicted"),
         ({"confidence": "double", "label": "int64", "predicted": "string"}, None),
-        ({"probabilities": "string", "label": "int64", "predicted": "int64"}, None),  # rows of old, lists as text
+        ({"probabilities": "string", "correct": "bool"}, "correct"),
         ({"confidence": "double"}, None),
         ({"label": "int64", "predicted": "int64"}, None),
     ],

@@ -40,6 +40,16 @@ def test_without_its_plugin_rows_and_metrics_still_tell(tmp_path: Path, installe
     assert said.installed is None
 
 
+class Centred(Gap):
+    metrics = (MeanOf("gap", Better.TARGET, "gap", target=0.5),)
+
+
+@pytest.mark.parametrize("installed", [Centred, None])
+def test_the_target_is_the_metrics_own(tmp_path: Path, installed: type[Gap] | None) -> None:
+    (measure,) = declared(audit_with(tmp_path, "third/gap", ROWS, Centred), "third/gap", installed).measures
+    assert measure.target == 0.5
+
+
 def test_texts_are_hidden_in_rows_and_labels_until_they_are_asked_for(tmp_path: Path) -> None:
     folder = audit_with(tmp_path, "third/gap", ROWS, Gap)
     hidden, read = shown(folder, "third/gap", Gap), shown(folder, "third/gap", Gap, readable=True)

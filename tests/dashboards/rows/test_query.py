@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -203,7 +204,12 @@ def test_a_search_is_read_once_for_its_count_its_pages_and_its_neighbours(
     expected = [f"c{index:03}" for index in range(n - 1, -1, -1) if index % 3 == 0]
     searched: list[str] = []
     ask = rows._asked
-    monkeypatch.setattr(rows, "_asked", lambda work: searched.append("asked") or ask(work))
+
+    def asked(work: Any) -> Any:
+        searched.append("asked")
+        return ask(work)
+
+    monkeypatch.setattr(rows, "_asked", asked)
     assert rows.count(wanted) == len(expected)
     assert len(searched) == 1
     assert list(rows.page(wanted, 2, 50)["case_id"]) == expected[50:]

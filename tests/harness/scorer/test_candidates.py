@@ -59,6 +59,26 @@ def test_each_token_position_is_read_once() -> None:
     assert model.counts_of("candidates").tokens - before == len(CONTEXT) + 4 + 4**2 + 4**3
 
 
+def test_requests_after_one_context_are_one_tree_and_keep_their_own_answers() -> None:
+    model, other = scorer("gpt2", "causal_lm"), CONTEXT[:4]
+    model.ask([CandidatesRequest(CONTEXT, NUMBERS[:3])])  # with its check
+    before = model.counts_of("candidates").tokens
+    asked = [
+        (CONTEXT, NUMBERS[:100]),
+        (other, NUMBERS[:64]),
+        (CONTEXT, NUMBERS[64:]),
+        (CONTEXT, ()),
+        (CONTEXT, ((7,),)),
+    ]
+    answers = model.ask([CandidatesRequest(context, candidates) for context, candidates in asked])
+    read = len(CONTEXT) + 4 + 4**2 + 4**3 + len(other) + 1 + 4 + 4**2
+    assert model.counts_of("candidates").tokens - before == read
+    assert answers[3].error is not None
+    for (context, candidates), answer in zip(asked, answers, strict=True):
+        if candidates:
+            np.testing.assert_allclose(answer.totals, one_by_one(model, context, candidates), atol=1e-4)
+
+
 @given(st.lists(st.lists(st.integers(0, 5), min_size=1, max_size=5).map(tuple), min_size=1, max_size=40))
 def test_the_tree_has_each_beginning_once(candidates: list[tuple[int, ...]]) -> None:
     tree = Tree.of(candidates)

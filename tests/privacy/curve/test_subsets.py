@@ -117,7 +117,7 @@ def test_sizes_and_seeds_that_make_no_curve(sizes: list[int], seeds: list[int], 
 
 def test_prompts_and_completions_of_a_subset_are_read_as_such(tmp_path: Path) -> None:
     records = [{"prompt": f"say {at}", "completion": f" then {at}"} for at in range(12)]
-    held_out = write_rows(tmp_path / "held.jsonl", [{"prompt": "say x", "completion": " then x"}])
+    held_out = write_rows(tmp_path / "kept.jsonl", [{"prompt": "say x", "completion": " then x"}])
     fields = {"task": "causal_lm", "completions": "plain", "held_out": str(held_out)}
     curve = make_curve(spec(tmp_path, records, **fields), [4, 12], [0])
     write_subsets(curve.data, curve.output, curve.seeds)

@@ -112,7 +112,7 @@ def test_adapters_on_a_quantised_base_go_on(how: Quantization, other: Quantizati
     assert read_chain(output / LEDGER_NAME).header == before.header
     first, last = (load_file(folder / "model.safetensors") for folder in (base, output))
     frozen, trained = "transformer.h.0.mlp.c_fc.weight", "transformer.h.0.attn.c_attn.weight"
-    layer = torch.nn.Linear(*reversed(first[frozen].shape), bias=False)
+    layer = torch.nn.Linear(first[frozen].shape[1], first[frozen].shape[0], bias=False)
     layer.weight.data = first[frozen]
     stood_for = QuantizedLinear(layer, how).original().weight
     assert not torch.equal(last[frozen], first[frozen])

@@ -10,19 +10,22 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from scipy import stats
 
+from harness.errors import AuditError
 from privacy.clipping import BookKeepingEngine
 from privacy.clipping.rules import Adaptive
 from privacy.noise import SecureNoise
 from privacy.noise.discrete import SIGMA_BITS
 from privacy.sampling import LogicalBatches, PoissonSampling, Shard
+from privacy.training import train
 from privacy.training.private.ranks import Ranks
+from privacy.training.private.session import session_folder
 from privacy.training.private.shared_step import SharedOptimizer
 from tests.privacy.claim_cases import facts, genuine
 from tests.privacy.processes import in_processes
-from tests.privacy.toys import make_base, opinions, write_rows
+from tests.privacy.toys import make_base, make_spec, opinions, write_rows
 
 WORLDS = (1, 2, 4)
 SHAPE = (40, 50)
@@ -117,12 +120,35 @@ def test_other_weights_are_noticed(tmp_path: Path) -> None:
     def check() -> str:
         ranks = Ranks.current()
         try:
-            ranks.check_same({"weight": torch.full((2,), float(ranks.rank))})
+            ranks.check_same([("weight", torch.full((2,), float(ranks.rank)))])
         except Exception as error:
             return str(error)
         return ""
 
-    assert "process 1 holds other weights than process 0" in in_processes(2, tmp_path, check)[1]
+    for said in in_processes(2, tmp_path, check):  # in both: the other one would wait for ever
+        assert "process 1 holds other weights than process 0" in said
+
+
+def test_another_frozen_base_is_noticed_before_a_step_is_spent(tmp_path: Path) -> None:
+    """Adapters and heads begin alike on any base."""
+    folders = [make_base(tmp_path / name, "bert", "classifier", dropout=False) for name in ("one", "two")]
+    weights = load_file(folders[1] / "model.safetensors")
+    weights["bert.embeddings.word_embeddings.weight"] += 0.01
+    save_file(weights, folders[1] / "model.safetensors", metadata={"format": "pt"})
+
+    def trained() -> str:
+        base = folders[Ranks.current().rank]
+        spec = make_spec(tmp_path, base, lora={"rank": 2}, privacy={"epsilon": 8}, output=tmp_path / "out")
+        try:
+            train(spec)
+        except AuditError as error:
+            return str(error)
+        return "trained"
+
+    for said in in_processes(2, tmp_path, trained):
+        assert "process 1 holds other weights than process 0" in said
+    assert not (tmp_path / "out").exists()
+    assert not session_folder(tmp_path / "out").exists()
 
 
 def train_with(processes: int, folder: Path, spec: str) -> None:

@@ -258,6 +258,38 @@ def test_banded_noise_takes_back_what_its_own_shard_had(tmp_path: Path) -> None:
         assert np.corrcoef(shard[1:].ravel(), shard[:-1].ravel())[0, 1] == pytest.approx(-0.5, abs=0.03)
 
 
+def test_a_process_that_owns_nothing_takes_every_step(tmp_path: Path) -> None:
+    """Two weights and three processes."""
+
+    def weights() -> torch.Tensor:
+        ranks, model = Ranks.current(), torch.nn.Linear(2, 1, bias=False)
+        model.weight.data.fill_(0.5)
+        inputs = torch.randn(12, 2, generator=torch.Generator().manual_seed(0))
+        optimizer = StateShardedOptimizer(
+            torch.optim.AdamW(model.parameters(), lr=0.1),
+            ranks=ranks,
+            engine=(engine := BookKeepingEngine(model, max_grad_norm=0.5)),
+            noise_multiplier=0.0,
+            expected_batch_size=8,
+            generator=fresh_torch_generator(),
+        )
+        assert len(optimizer.own()) == (0 if ranks.rank == 2 else 1) or ranks.world == 1
+        for _ in range(3):
+            optimizer.zero_grad(set_to_none=True)
+            mine = inputs[ranks.rank :: ranks.world]
+            with engine.recording(len(mine)):
+                losses = model(mine).square().sum(dim=1)
+            engine.backward(losses)
+            optimizer.step()
+        optimizer.load_whole_state(ranks.agree(optimizer.whole_state()))
+        return model.weight.detach().clone()
+
+    alone = weights()
+    assert not torch.equal(alone, torch.full((1, 2), 0.5))
+    for found in in_processes(3, tmp_path, weights):
+        torch.testing.assert_close(found, alone)
+
+
 @pytest.mark.parametrize("kind", OPTIMIZERS)
 @pytest.mark.parametrize("world", [2, 3])
 def test_a_state_is_that_of_one_process_and_goes_on_in_any_number(tmp_path: Path, kind: str, world: int) -> None:

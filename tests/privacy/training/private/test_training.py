@@ -16,6 +16,7 @@ from harness.errors import AuditError, UsageError
 from privacy.accounting import Mechanism, claim
 from privacy.clipping import per_sample_loss
 from privacy.ledger import LedgerError, read_chain
+from privacy.ledger.state import load_state
 from privacy.sampling import Shard, ShuffledSampling
 from privacy.training import TrainSpec, train
 from privacy.training import run as run_module
@@ -297,11 +298,17 @@ def test_an_edited_ledger_stops_the_run(base: Path, tmp_path: Path) -> None:
     assert "\n" not in str(raised.value)
 
 
-def test_weights_that_are_no_numbers_are_not_written(base: Path, tmp_path: Path) -> None:
-    spec = privately(tmp_path, base, {"noise_multiplier": 1.0}, learning_rate=1e6, weight_decay=1e6)
-    with pytest.raises(AuditError, match="are no numbers after training"):
+def test_weights_that_are_no_numbers_are_not_written_and_spend_no_more(base: Path, tmp_path: Path) -> None:
+    """They are looked at whenever a state would be saved: what lies on disk is the last good one."""
+    spec = privately(tmp_path, base, {"noise_multiplier": 1.0}, learning_rate=1e6, weight_decay=1e6, epochs=40)
+    with pytest.raises(AuditError, match="are no numbers after step 16, so no further step is taken"):
         train(spec)
     assert not spec.output.exists()
+    chain = read_chain(session_folder(spec.output) / LEDGER_NAME)
+    assert chain.spent == 16  # of 160
+    state = load_state(session_folder(spec.output), chain)
+    assert state is not None
+    assert all(value.isfinite().all() for value in state.tensors.values())
 
 
 def test_a_run_that_is_going_on_is_not_replaced(base: Path, tmp_path: Path) -> None:

@@ -100,8 +100,8 @@ def test_shadows_tell_the_members_of_an_overfitted_model(overfitted: Path, tmp_p
     ],
 )
 def test_shadows_are_alike_in_mode_and_privacy(config: Any, claimed: bool, mode: str, alike: bool) -> None:
-    privacy = PrivacyClaim.model_construct() if claimed else None
-    assert trained_alike(TrainingManifest.model_construct(config=config, privacy=privacy), mode) is alike
+    values: dict[str, Any] = {"config": config, "privacy": PrivacyClaim.model_construct(**{}) if claimed else None}
+    assert trained_alike(TrainingManifest.model_construct(**values), mode) is alike
 
 
 def test_online_lira_has_no_value_by_shadows_that_are_not_alike(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def toy_signals(mode: str, seed: int) -> tuple[Floats, Floats, Bools]:
             chosen = taken[torch.randint(len(taken), (16,), generator=draw)]
             loss = torch.nn.functional.cross_entropy(torch.tanh(inputs[chosen] @ first) @ last, labels[chosen])
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         return confidence((torch.tanh(inputs @ first) @ last).detach().numpy(), labels.numpy())
 

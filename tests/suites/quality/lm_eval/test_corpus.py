@@ -43,6 +43,7 @@ def test_every_metric_of_sacrebleu_has_lm_evals_value_and_an_interval_with_its_m
     assert metric.value == pytest.approx(get_aggregation(how)(items))
     assert metric.low is not None
     assert metric.high is not None
+    assert metric.value is not None
     assert metric.low < metric.value < metric.high
     assert (metric.n, metric.level) == (200, 0.95)
     assert str(metric.interval).startswith("Dirichlet bootstrap")

@@ -179,6 +179,7 @@ def test_the_one_task_left_of_several_is_not_all_of_them() -> None:
     rows = [row(at, "a", [("acc", 1.0, 1.0, "", "mean")], tasks=2) for at in range(3)]
     found = measured([*rows, error(9)])
     assert set(found) == {("acc", "a")}
+    assert "1 documents of these tasks failed" in found["acc", "a"].note
 
 
 def test_rows_of_older_versions_have_their_group_still() -> None:

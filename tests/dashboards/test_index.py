@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from dashboards.index import Index, stamp_of
+from harness.record.folder import Status
+from tests.audit_folder import make_audit
+
+
+def test_an_audit_is_read_again_only_when_it_changed_and_forgotten_when_it_is_gone(tmp_path: Path) -> None:
+    first = make_audit(tmp_path, "a")
+    make_audit(tmp_path, "b")
+    index = Index()
+    newest, oldest = index.entries(tmp_path)
+    assert (newest.audit_id, oldest.audit_id) == ("b", "a")
+    again = index.entries(tmp_path)
+    assert (again[0] is newest, again[1] is oldest) == (True, True)
+    first.write_manifest(first.manifest().model_copy(update={"name": "renamed"}))
+    newest_then, oldest_then = index.entries(tmp_path)
+    assert newest_then is newest
+    assert oldest_then.audit is not None
+    assert oldest_then.audit.manifest.name == "renamed"
+    shutil.rmtree(tmp_path / "b")
+    assert [entry.audit_id for entry in index.entries(tmp_path)] == ["a"]
+    assert index.entries(tmp_path / "nowhere") == []
+
+
+def test_a_file_that_comes_or_goes_changes_the_stamp(tmp_path: Path) -> None:
+    folder = make_audit(tmp_path, status=Status.INTERRUPTED)
+    before = stamp_of(folder.path)
+    folder.write_tracking({"uri": "sqlite:///x", "run_id": "1"})
+    after = stamp_of(folder.path)
+    assert before != after
+    (folder.path / "tracking.json").unlink()
+    assert stamp_of(folder.path) == before
