@@ -205,11 +205,11 @@ def test_a_search_is_read_once_for_its_count_its_pages_and_its_neighbours(
     searched: list[str] = []
     ask = rows._asked
 
-    def counted(work: Any) -> Any:
+    def asked(work: Any) -> Any:
         searched.append("asked")
         return ask(work)
 
-    monkeypatch.setattr(rows, "_asked", counted)
+    monkeypatch.setattr(rows, "_asked", asked)
     assert rows.count(wanted) == len(expected)
     assert len(searched) == 1
     assert list(rows.page(wanted, 2, 50)["case_id"]) == expected[50:]
