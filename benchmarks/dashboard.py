@@ -4,7 +4,7 @@ There is no peer that shows an audit's rows; ours is held against the bounds tha
 an empty page of Streamlit costs in the same run (`floor`), which no page made with it can beat. Cold: the first page
 that a server is asked for, by a browser that has cached nothing. Warm: the next ones. Seconds are medians of wall-clock
 by the page's own clock, on a machine whose load stands beside; `processor` counts those of browser and server together,
-which other work on the machine hardly changes.
+which other work on the machine changes less than the clock.
 """
 
 from __future__ import annotations

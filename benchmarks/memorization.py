@@ -1,8 +1,8 @@
 """What the memorization suite saves: one reading for all signals, secrets as a tree, batched samples, cheap shadows.
 
 The GPT of `planted` (a million weights, real news), SmolLM2-135M for exposure, and the classifier of `planted` (MiniLM
-on SST-2). Both sides run in this
-process, in turns, and count processor seconds: they do not swing with what else the machine does.
+on SST-2). Both sides run in this process, in turns, and count processor seconds: they do not swing with what else the
+machine does.
 """
 
 from __future__ import annotations

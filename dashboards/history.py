@@ -12,7 +12,7 @@ from harness.gate.decide import GateResult, Outcome, Verdict
 SIGNS = {Outcome.PASS: "✔", Outcome.BLOCK: "✖", Outcome.INCONCLUSIVE: "?"}
 _TOP, _BOTTOM = 1.0, -2.0
 """What is drawn of margins: a width on either side of what is undecided; what lies beyond is at the edge."""
-_HEIGHT, _STEP, _SIGN = 44, 16, 14
+_HEIGHT, _STEP, _SIGN = 56, 16, 14
 """Pixels: of the drawing, from verdict to verdict, of a sign."""
 
 

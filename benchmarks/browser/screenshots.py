@@ -58,7 +58,8 @@ def pictures(browser: Any, address: str, audits: Sequence[str]) -> Iterator[tupl
         for path in paths:
             _open_telling(tab, f"{address}{path}", audits)
             yield path.strip("/") or "releases", small(tab.screenshot())
-    for name, settings in {"dark": {"color_scheme": "dark"}, "narrow": {"width": _NARROW}}.items():
+    varied: dict[str, dict[str, Any]] = {"dark": {"color_scheme": "dark"}, "narrow": {"width": _NARROW}}
+    for name, settings in varied.items():
         with _tab(browser, **settings) as tab:
             _open(tab, address)
             yield f"releases-{name}", small(tab.screenshot())

@@ -97,7 +97,10 @@ def _metrics(audit: Audit) -> None:
     compared = False
     for index, (suite, mine) in enumerate(by_suite(shown).items()):
         st.subheader(views.plain(suite))
-        for number, data in enumerate(chart_data(mine, audit.verdict, suite)):
+        charts = chart_data(mine, audit.verdict, suite)
+        if not charts:
+            st.text(_("No metric has a value; the table says why."))
+        for number, data in enumerate(charts):
             compared = compared or not data.baselines.empty
             chart = metric_chart(data, legend=index == number == 0)
             st.altair_chart(chart, width="stretch", alt=views.plain(f"{suite}: {data.title}"))

@@ -88,7 +88,7 @@ def _nothing(settings: Settings, audits: int) -> None:
     if audits:
         list_.page_link("screens/audits.py", label=_("All audits"), icon=":material/list:")
     st.caption(_("On the command line:"))
-    st.code(f"assay run spec.yaml --output {shlex.quote(str(settings.output))}", language=None)
+    st.code(f"assay run spec.yaml --output {shlex.quote(str(settings.output))}", language=None, wrap_lines=True)
 
 
 def _stopped(open_: list[Entry]) -> None:
@@ -186,7 +186,7 @@ def _controls(settings: Settings, folder: AuditFolder, process: Process) -> None
         return
     if not actor.may_act:
         st.caption(_("To go on with it:"))
-        st.code(shlex.join(["assay", "resume", str(folder.path)]), language=None)
+        st.code(shlex.join(["assay", "resume", str(folder.path)]), language=None, wrap_lines=True)
         return
     options = settings.access.permissions
     given = st.multiselect(_("Permissions"), options, key="live-permissions") if options else []
@@ -196,7 +196,7 @@ def _controls(settings: Settings, folder: AuditFolder, process: Process) -> None
     elif st.button(_("Resume"), icon=":material/play_arrow:"):
         _do(lambda: resume(actor, settings, name, given), lambda: resumed.update({name: time.time()}))
     st.caption(_("Or in a terminal:"))
-    st.code(shlex.join(["assay", "resume", str(folder.path)]), language=None)
+    st.code(shlex.join(["assay", "resume", str(folder.path)]), language=None, wrap_lines=True)
 
 
 def _said_no(folder: AuditFolder, since: float) -> bool:

@@ -35,7 +35,7 @@ def show() -> None:
     made = _form(settings)
     given = _permissions(settings)
     with st.expander(_("The spec as YAML"), icon=":material/code:"):
-        st.code(made.yaml, language=None)
+        st.code(made.yaml, language=None, wrap_lines=True)
     if made.errors:
         if "" in made.errors:
             st.error(views.plain(made.errors[""]), icon=":material/error:")
@@ -51,7 +51,7 @@ def _refused(settings: Settings, actor: Actor) -> None:
         return
     if not settings.access.key:
         st.text(_("Whoever runs this dashboard can allow it by starting it so:"))
-        st.code("assay dashboard --allow-start", language=None)
+        st.code("assay dashboard --allow-start", language=None, wrap_lines=True)
         return
     st.text(_("Open the address that `assay dashboard` printed, or give the key that stands in it."))
     key = st.text_input(_("Key"), type="password", key="given-key")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -48,7 +49,7 @@ def _probe(spec: TrainSpec, held_out: DataSource) -> ProbeSpec:
         name, data = _PROBES[spec.task]
         return ProbeSpec(name=name, data={data: held_out})
     names = with_columns(held_out).columns
-    given = {"columns": {its: names[ours] for ours, its in COLUMNS.items()}}
+    given: dict[str, Any] = {"columns": {its: names[ours] for ours, its in COLUMNS.items()}}
     if held_out.distinct is not None:
         given["distinct"] = COLUMNS.get(held_out.distinct, held_out.distinct)
     return ProbeSpec(

@@ -16,6 +16,7 @@ from dashboards.kinds.cells import digest
 from dashboards.reveal import LOG
 from dashboards.settings import OUTPUT, TRACKING_URI
 from harness.api.registry import Found, find_probes
+from harness.gate.verdict import Comparison
 from harness.record.folder import Status
 from tests.audit_folder import make_audit
 from tests.dashboards.kinds.shown import BLOCKED, audit_with
@@ -190,3 +191,19 @@ def test_a_view_that_fails_and_one_that_does_not_load_leave_the_page(
     assert "The view breaks failed: ZeroDivisionError" in texts(app)
     assert f"A view cannot be used: gone = {here}:Gone" in texts(app)
     assert "How often and how surely" in texts(app)
+
+
+def test_the_audit_shows_metrics_by_suite_and_leads_to_slices(output: Path) -> None:
+    folder = make_audit(output)
+    app = visit("audit", audit=BLOCKED)
+    assert [each.value for each in app.subheader] == ["quality", "adversarial", "bias", "memorization"]
+    assert "No metric has a value; the table says why." in texts(app)
+    assert "Ring: the baseline's value" not in texts(app)
+    labels = [link.proto.label.replace("\\", "") for link in app.get("page_link")]
+    assert "Slices of quality/classification, with n" in labels
+    verdict = folder.verdict()
+    assert verdict is not None
+    compared = Comparison(metric="quality/classification/accuracy", baseline=0.8)
+    first = verdict.gates[0].model_copy(update={"comparison": compared})
+    folder.write_verdict(verdict.model_copy(update={"gates": (first, *verdict.gates[1:])}))
+    assert "Ring: the baseline's value" in texts(visit("audit", audit=BLOCKED))

@@ -77,11 +77,12 @@ def permutation(x: Floats, y: Floats, *, seed: int = 0, most: int = MOST_EXACT) 
     exact = count <= most
     sums = _all_sums(every, len(x)) if exact else _drawn_sums(every, len(x), most - 1, seed)
     reach = _TIE * float(np.abs(every).sum())
-    hits = int((sums >= x.sum() - reach).sum())
+    hits = int(np.count_nonzero(sums >= x.sum() - reach))
     p = hits / count if exact else (hits + 1) / most
     spread = float(every.std(ddof=1))
-    means = sums / len(x) - (every.sum() - sums) / len(y)
-    null = float(np.abs(means).mean()) / spread if spread > _ROUNDING else math.nan
+    sums -= every.sum() * len(x) / len(every)  # in place: new memory costs more than what is computed
+    away = float(np.abs(sums, out=sums).mean()) * (1 / len(x) + 1 / len(y))  # of the mean of x from that of y
+    null = away / spread if spread > _ROUNDING else math.nan
     return Permutation(p, count if exact else most, exact, null)
 
 
