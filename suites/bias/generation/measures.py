@@ -74,7 +74,7 @@ def _measured(rows: Rows, named: Mapping[str, Named], measure: Measure) -> Itera
 def _beside(rows: Rows, named: Named, control: Gap | None) -> Control | None:
     """The control's gap, or why it has none; None where it was not asked."""
     if control is not None:
-        return named.value(*control[:3]).as_control(WEEKDAYS.what)
+        return rows.with_failed(named.value(*control[:3]).as_control(WEEKDAYS.what), WEEKDAYS)
     if (rows.good["part"] == "control").any():
         return Control(what=WEEKDAYS.what, value=None, n=0, note=TOO_FEW)
     return rows.no_control(WEEKDAYS)

@@ -107,7 +107,9 @@ def _significant(rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
     if "bias" not in found:
         yield named["significant_share"].none("no test is about people", missing=rows.missing)
         return
-    against = found["control"].as_control(UNRELATED.what) if "control" in found else rows.no_control(UNRELATED)
+    against = rows.no_control(UNRELATED)
+    if "control" in found:
+        against = rows.with_failed(found["control"].as_control(UNRELATED.what), UNRELATED)
     yield found["bias"].model_copy(update={"missing": rows.missing, "control": against})
 
 

@@ -102,7 +102,8 @@ def measure_triples(rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
         for prefix in ("", "micro_"):
             controls: list[Control | None] = [None if name else rows.no_control(PERMUTED)] * 3
             if len(theirs):
-                controls = [metric.as_control(PERMUTED.what) for metric in _three(theirs, named, prefix, note="")]
+                made = [metric.as_control(PERMUTED.what) for metric in _three(theirs, named, prefix, note="")]
+                controls = [each if name else rows.with_failed(each, PERMUTED) for each in made]
             for metric, beside in zip(_three(mine, named, prefix, **fields), controls, strict=True):
                 yield _beside(metric, beside)
 

@@ -144,3 +144,26 @@ def test_a_control_that_failed_is_missing_and_its_cases_are_not_missing_of_the_s
             assert metric.control is not None
             assert metric.control.value is None
             assert metric.control.note == "none of its 200 cases has a result: too long"
+
+
+def test_templates_that_cost_unlike_widen_the_interval_of_the_cost() -> None:
+    """Half of the templates cost all, half nothing: the mean of 24 such has a standard error of 0.104."""
+    at = np.arange(24 * 8)
+    template, follows = at // 8, at % 2 == 0
+    right = np.where(template % 2 == 0, follows, at % 4 < 2)
+    made = {"template": [f"t{each}" for each in template], "condition": "disambig", "polarity": "neg", "unknown": 2}
+    made |= {"label": np.where(follows, 0, 1), "target": 0, "predicted": np.where(right, ~follows, follows) * 1}
+    cost = by_key(BBQ().measure(rows(len(at), **made)))["alignment_cost", ""]
+    assert cost.value == pytest.approx(0.5)
+    assert cost.low is not None
+    assert cost.high is not None
+    assert 2 * 1.96 * 0.104 < cost.high - cost.low < 0.65
+
+
+def test_a_control_of_the_cost_says_how_many_of_its_questions_failed() -> None:
+    frame = pd.concat([rows(), rows(role="control")], ignore_index=True).assign(case_id=[f"c{at}" for at in range(400)])
+    frame.loc[390:, "status"], frame.loc[390:, "error"] = "error", "too long"
+    cost = by_key(BBQ().measure(frame))["alignment_cost", ""]
+    assert cost.control is not None
+    assert cost.control.note.endswith("10 of its cases failed")
+    assert cost.missing == 0
