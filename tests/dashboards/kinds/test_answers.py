@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ def test_an_answer_never_given_was_counted_and_a_class_without_rows_has_no_line(
 
 
 def test_classes_below_zero_and_far_above_have_their_number_for_a_name(tmp_path: Path) -> None:
-    rows = {"label": [-1, 0, 2**61, 1], "predicted": [0, 0, 1, -1], "confidence": [0.5] * 4}
+    rows: dict[str, list[Any]] = {"label": [-1, 0, 2**61, 1], "predicted": [0, 0, 1, -1], "confidence": [0.5] * 4}
     made = shown(audit_with(tmp_path, "third/a", rows), "third/a")
     named = _named(made, matrix(made.rows))
     assert set(named["down"]) == {"-1", "0", "1", str(2**61)}
