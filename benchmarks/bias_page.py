@@ -164,7 +164,7 @@ def _masked() -> tuple[str, list[ProbeSpec]]:
         "output": output,
     }
     train(TrainSpec.model_validate(spec), if_missing=True)
-    sentences = _table("bec_pro/BEC-Pro_EN.tsv.gz", columns=_BEC_PRO, shuffle=0, stop=4 * SENTENCES)
+    sentences = _table("bec_pro/BEC-Pro_EN.tsv.gz", columns=_BEC_PRO)  # all: a sample would tear the pairs apart
     return str(output), [*_of_language_models("masked"), ProbeSpec(name="bias/bec_pro", data={"sentences": sentences})]
 
 

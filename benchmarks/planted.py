@@ -28,6 +28,8 @@ PEERS = ("opacus", "dp-accounting")
 EPSILONS = (None, 8, 1)
 FOLDER = SCRATCH / "planted"
 _NEWS_TOKENS = 64
+_NON_MEMBERS = 3000
+"""A rate at 1 % false positives needs 2,000: half of them fix the threshold, the other half are held against it."""
 _GPT_CANARIES = (
     {"kind": "random-tokens", "count": 200, "tokens": 12},
     {"kind": "secret", "count": 20, "pattern": "####", "repetitions": [1, 4, 16]},
@@ -40,14 +42,14 @@ _METRICS = {
         "memorization/epsilon_audit/guesses_right",
         "memorization/extraction/extracted_share",
         "memorization/membership/auc",
-        "memorization/membership/tpr_at_fpr_5pct",
+        "memorization/membership/tpr_at_fpr_1pct",
         "quality/perplexity/token_perplexity",
     ),
     "bert": (
         "memorization/epsilon_audit/epsilon_lower",
         "memorization/epsilon_audit/guesses_right",
         "memorization/membership/auc",
-        "memorization/membership/tpr_at_fpr_5pct",
+        "memorization/membership/tpr_at_fpr_1pct",
         "quality/classification/accuracy",
     ),
 }
@@ -74,9 +76,8 @@ def _audited(kind: str, epsilon: int | None) -> dict[tuple[str, str], Metric]:
     spec = trained(kind, epsilon)
     probes: list[dict[str, Any]] = [
         {"name": "memorization/epsilon_audit"},
-        {"name": "memorization/membership", "params": {"members": 600, "non_members": 600}},
+        {"name": "memorization/membership", "params": {"members": 600, "non_members": _NON_MEMBERS}},
     ]
-    held_out = spec.held_out.model_dump(mode="json") if spec.held_out else None
     if kind == "gpt":
         probes += [
             {"name": "memorization/exposure"},
@@ -84,7 +85,7 @@ def _audited(kind: str, epsilon: int | None) -> dict[tuple[str, str], Metric]:
                 "name": "memorization/extraction",
                 "params": {"prefix_tokens": 16, "suffix_tokens": 16, "window_chars": 260, "per_side": 300},
             },
-            {"name": "quality/perplexity", "data": {"texts": held_out}},
+            {"name": "quality/perplexity", "data": {"texts": _news(5600, 6200)}},
         ]
     else:
         probes += [{"name": "quality/classification", "data": {"examples": {"source": str(sst2("dev"))}}}]
@@ -157,7 +158,7 @@ def _gpt(epsilon: int | None) -> dict[str, Any]:
         "base": str(base_gpt()),
         "task": "causal_lm",
         "data": _news(5000, 5600),
-        "held_out": _news(5600, 6200),
+        "held_out": _news(5600, 5600 + _NON_MEMBERS),
         "epochs": 15,
         "max_tokens": _NEWS_TOKENS,
         "canaries": {"canaries": _GPT_CANARIES},
@@ -172,7 +173,7 @@ def _bert(epsilon: int | None) -> dict[str, Any]:
         "task": "classification",
         "label_names": ("negative", "positive"),
         "data": _sst2(0, 600),
-        "held_out": _sst2(600, 1200),
+        "held_out": _sst2(2400, 2400 + _NON_MEMBERS),
         "epochs": 6,
         "max_tokens": 48,
         "canaries": {"canaries": ({"kind": "mislabelled", "count": 300, "data": _sst2(1200, 2400)},)},

@@ -14,10 +14,10 @@ _TRAININGS = (("without privacy", "#b3261e"), ("epsilon 8", "#3367a8"), ("epsilo
 _DRAWN = (
     ("gpt", "memorization/exposure/found_share of 16 copies", "GPT: secrets planted 16 times found first of 10,000"),
     ("gpt", "memorization/membership/auc", "GPT: membership, AUC"),
-    ("gpt", "memorization/membership/tpr_at_fpr_5pct", "GPT: members told at 5 % false alarms"),
+    ("gpt", "memorization/membership/tpr_at_fpr_1pct", "GPT: members told at 1 % false alarms"),
     ("gpt", "memorization/epsilon_audit/guesses_right", "GPT: canaries guessed rightly"),
     ("bert", "memorization/membership/auc", "BERT: membership, AUC"),
-    ("bert", "memorization/membership/tpr_at_fpr_5pct", "BERT: members told at 5 % false alarms"),
+    ("bert", "memorization/membership/tpr_at_fpr_1pct", "BERT: members told at 1 % false alarms"),
     ("bert", "memorization/epsilon_audit/guesses_right", "BERT: canaries guessed rightly"),
     ("bert", "quality/classification/accuracy", "BERT: accuracy on SST-2"),
 )

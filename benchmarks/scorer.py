@@ -25,7 +25,7 @@ import torch
 from benchmarks import scorer_requests
 from benchmarks.report import Cell
 from benchmarks.scorer_generation import greedy, sampled, seconds
-from benchmarks.scorer_requests import Mix, distinct_positions
+from benchmarks.scorer_requests import Mix, distinct_positions, scored_positions
 from harness.api.scorer import TokenRequest
 from harness.checkpoint import CheckpointSource, LoadedCheckpoint, inspect_checkpoint, load_checkpoint
 from harness.errors import AssayError, UsageError
@@ -87,10 +87,11 @@ def _compare(case: str, loaded: LoadedCheckpoint, mix: Mix, size: Size) -> list[
             _measured(lambda: scorer.ask(requests)),
             *(_measured(partial(peer.loglikelihoods, requests)) for peer in peers),
             _measured(lambda: _read(loaded, floor)),
+            _measured(lambda: _read(loaded, floor, scored_positions(requests))),
         ]
         for _ in range(size.repeats)
     ]
-    ours, *theirs, least = [median(seconds for seconds, _ in way) for way in zip(*rounds, strict=True)]
+    ours, *theirs, least, with_head = [median(seconds for seconds, _ in way) for way in zip(*rounds, strict=True)]
     best = min(range(len(peers)), key=theirs.__getitem__)
     memory = [max(way[at][1] for way in rounds) for at in (0, 1 + best)]
     extra = {"requests": len(requests), "peer_batch": size.batches[best]}
@@ -99,6 +100,7 @@ def _compare(case: str, loaded: LoadedCheckpoint, mix: Mix, size: Size) -> list[
     return [
         Cell(f"{case}: rows/s", rates[0], rates[1], target=mix.target, extra={**extra, "unit": "rows/s"}),
         Cell(positions, ours, least, target=1.25, lower_is_better=True, extra={**extra, "unit": "s"}),
+        Cell(f"{positions}, with its head", ours, with_head, lower_is_better=True, extra={**extra, "unit": "s"}),
         Cell(
             f"{case}: peak memory",
             memory[0],
@@ -170,13 +172,16 @@ class Peer:
         return [loglikelihood for loglikelihood, _ in self._model._loglikelihood_tokens(asked, disable_tqdm=True)]
 
 
-def _read(loaded: LoadedCheckpoint, tokens: int) -> None:
-    """The bare model, without head, on so many tokens in rows of 256."""
+def _read(loaded: LoadedCheckpoint, tokens: int, scored: int = 0) -> None:
+    """The bare model on so many tokens in rows of 256, its head on `scored` of them."""
     width = min(256, loaded.info.max_tokens)
     ids = torch.arange(width)[None] % 100 + 3
+    head = loaded.model.get_output_embeddings()
     with torch.inference_mode():
         for start in range(0, tokens, width):
-            loaded.model.base_model(input_ids=ids[:, : min(width, tokens - start)], use_cache=False)
+            read = loaded.model.base_model(input_ids=ids[:, : min(width, tokens - start)], use_cache=False)
+            if left := min(width, max(0, scored - start)):
+                head(read.last_hidden_state[:, :left])
 
 
 def _measured(work: Callable[[], object]) -> tuple[float, float]:

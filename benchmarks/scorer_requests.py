@@ -49,6 +49,12 @@ def distinct_positions(requests: Sequence[TokenRequest]) -> int:
     return len({read[:end] for read in reads for end in range(1, len(read) + 1)})
 
 
+def scored_positions(requests: Sequence[TokenRequest]) -> int:
+    """Those of them at which a token of a target is scored: what a head must be asked for."""
+    rows = [(len(request.context), request.context + request.target) for request in requests]
+    return len({row[:end] for first, row in rows for end in range(first, len(row))})
+
+
 def generations(scorer: HFScorer, texts: int) -> list[GenerateRequest]:
     """Beginnings of 16 to 121 tokens, to be continued by 4 to 24."""
     documents = islice(_rows("XSum/test.jsonl"), texts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -48,12 +48,26 @@ def read_entry(folder: AuditFolder) -> Entry:
 
 def merge(local: Iterable[Entry], tracked: Iterable[TrackedAudit]) -> list[Entry]:
     """Every audit once, newest first; a readable folder wins over the run, a run over a damaged folder."""
-    entries = {entry.audit_id: entry for entry in local}
+    entries = {entry.audit_id: entry for entry in _each_once(local)}
     for run in tracked:
         known = entries.setdefault(run.audit_id, Entry(run.audit_id, tracked=run))
         if known.damage:
             entries[run.audit_id] = replace(known, tracked=run)
     return sorted(entries.values(), key=lambda entry: entry.audit_id, reverse=True)
+
+
+def _each_once(local: Iterable[Entry]) -> Iterator[Entry]:
+    """Of folders that say they hold one and the same audit the one of its name does; the others are named as copies."""
+    found: dict[str, list[Entry]] = {}
+    for entry in local:
+        found.setdefault(entry.audit_id, []).append(entry)
+    for audit_id, same in found.items():
+        same.sort(key=lambda entry: entry.audit is not None and entry.audit.folder.name != audit_id)
+        yield same[0]
+        for entry in same[1:]:
+            assert entry.audit is not None  # a damaged one goes by its folder's name, of which there is one
+            name = entry.audit.folder.name
+            yield Entry(name, damage=f"{name}: says that it is {audit_id}, which another folder holds; move one away")
 
 
 def open_audit(entry: Entry, uri: str | None) -> Audit:

@@ -11,7 +11,7 @@ import streamlit as st
 from dashboards import comparison
 from dashboards.attacks import attacked
 from dashboards.audits import Audit, Entry, merge, open_audit
-from dashboards.index import Index, stamp_of
+from dashboards.index import Index, Stamp, stamp_of
 from dashboards.kinds import FoundViews, find_views
 from dashboards.rows import PartKey, RowFilter, Rows, column_names, open_rows, parts_key
 from dashboards.settings import Settings
@@ -85,7 +85,7 @@ def is_attack(folder: Path, probe: str) -> bool:
 
 def compared(candidate: Audit, base: Audit) -> list[Comparison]:
     """Every shared metric of two audits, paired by case. Raises UsageError where they measured other data."""
-    stamps = (stamp_of(candidate.folder), stamp_of(base.folder))
+    stamps = (_stamp_with_rows(candidate), _stamp_with_rows(base))
     with st.spinner(_("Comparing…")):
         return _compared(str(candidate.folder), str(base.folder), stamps, candidate, base)
 
@@ -93,7 +93,13 @@ def compared(candidate: Audit, base: Audit) -> list[Comparison]:
 def report(audit: Audit, format: str, level: Level) -> bytes:
     """The report in a format at a level of disclosure. Raises AssayError where the format fails."""
     with st.spinner(_("Writing the report…")):
-        return _report(str(audit.folder), stamp_of(audit.folder), format, level, language(), audit)
+        return _report(str(audit.folder), _stamp_with_rows(audit), format, level, language(), audit)
+
+
+def _stamp_with_rows(audit: Audit) -> tuple[Stamp, tuple[PartKey, ...]]:
+    """What changes when an audit or any of its rows do: a text that was removed must not be told again."""
+    parts = tuple(parts_key(audit.folder, probe.name) for probe in audit.manifest.probes)
+    return stamp_of(audit.folder), parts
 
 
 @st.cache_resource(show_spinner=False)

@@ -28,7 +28,10 @@ def admits(headers: Mapping[str, str]) -> bool:
     host, origin = headers.get("Host"), headers.get("Origin")
     if host is None or _name(f"//{host}") not in allowed_hosts():
         return False
-    return origin is None or urlsplit(origin).netloc.lower() == host.lower()
+    try:
+        return origin is None or urlsplit(origin).netloc.lower() == host.lower()
+    except ValueError:
+        return False
 
 
 def _name(url: str) -> str:

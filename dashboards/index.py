@@ -9,8 +9,8 @@ from dashboards.audits import Entry, read_entry
 from harness.record.folder import audits_in
 
 _FILES = ("manifest.json", "metrics.json", "verdict.json", "tracking.json", "events.jsonl")
-Stamp = tuple[tuple[int, int], ...]
-"""Change time and size of each of an audit's small files."""
+Stamp = tuple[tuple[int, ...], ...]
+"""Times, size and number of each of an audit's small files."""
 
 
 class Index:
@@ -38,9 +38,10 @@ def stamp_of(folder: Path) -> Stamp:
     return tuple(_stamp(f"{folder}/{name}") for name in _FILES)
 
 
-def _stamp(path: str) -> tuple[int, int]:
+def _stamp(path: str) -> tuple[int, ...]:
+    """Unpacking and copying keep a file's time, and sizes may be alike; when it changed nobody sets."""
     try:
         status = os.stat(path)  # noqa: PTH116 - a thousand of them with every page: a Path each costs ten times as much
     except OSError:
-        return 0, 0
-    return status.st_mtime_ns, status.st_size
+        return 0, 0, 0, 0
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size

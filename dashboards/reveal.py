@@ -12,7 +12,7 @@ from dashboards.settings import read_settings
 from harness.base.language import _
 
 LOG = "reveals.jsonl"
-"""In the folder of audits: one line per session, audit and probe whose texts were shown."""
+"""In the folder of audits: one line per session, audit and probe whose texts were shown, or searched while hidden."""
 
 
 def revealed(output: Path, audit: str, probe: str, key: str = "reveal") -> bool:
@@ -27,17 +27,31 @@ def revealed(output: Path, audit: str, probe: str, key: str = "reveal") -> bool:
     )
     if not asked:
         return False
+    return _noted(output, audit, probe)
+
+
+def searched(output: Path, audit: str, probe: str, contains: str, *, readable: bool) -> str:
+    """What hidden texts may be searched for: how many rows hold a text tells of them too, so it is logged as well.
+
+    '' where the log cannot be written.
+    """
+    return contains if not contains or readable or _noted(output, audit, probe, how="search") else ""
+
+
+def _noted(output: Path, audit: str, probe: str, **more: str) -> bool:
+    """Whether it is in the log that somebody saw these texts; each way to see them once per session."""
     noted = st.session_state.setdefault("revealed", set())
-    if (audit, probe) not in noted:
+    seen = (audit, probe, *more.values())
+    if seen not in noted:
         try:
-            note(output, audit, probe, current(read_settings()).name)
+            note(output, audit, probe, current(read_settings()).name, **more)
         except OSError as error:
             st.error(_("Texts stay hidden: {file} cannot be written ({why}).", file=LOG, why=error.strerror))
             return False
-        noted.add((audit, probe))
+        noted.add(seen)
     return True
 
 
-def note(output: Path, audit: str, probe: str, user: str) -> None:
+def note(output: Path, audit: str, probe: str, user: str, **more: str) -> None:
     """Append one line. Raises OSError."""
-    append(output / LOG, {"user": user, "audit": audit, "probe": probe})
+    append(output / LOG, {"user": user, "audit": audit, "probe": probe, **more})

@@ -10,7 +10,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboards.access.roles import Role, load_roles, role_of
+from dashboards.access.roles import Role, load_roles, role_of, vouched_email
 from dashboards.settings import ACCESS_KEY, Settings
 from harness.base.language import _
 from harness.errors import AssayError, UsageError
@@ -72,7 +72,8 @@ def claims() -> dict[str, Any]:
 def _signed_in(roles: Path, claims: Mapping[str, Any]) -> Actor:
     if claims.get("is_logged_in") is not True:
         return Actor("", Role.NONE)
-    name = str(claims.get("email") or claims.get("sub") or "?")
+    subject = claims.get("sub")  # an address that nobody vouches for would put another one's name to what is done
+    name = vouched_email(claims) or (subject if isinstance(subject, str) and subject else "?")
     try:
         return Actor(name, role_of(claims, load_roles(roles)))
     except AssayError as error:

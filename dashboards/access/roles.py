@@ -47,7 +47,7 @@ class Roles(Frozen):
     @field_validator("emails")
     @classmethod
     def _addresses(cls, emails: dict[str, Granted]) -> dict[str, Granted]:
-        folded = {email.strip().casefold(): role for email, role in emails.items()}
+        folded = {_plain_case(email): role for email, role in emails.items()}
         if wrong := [email for email in folded if "@" not in email]:
             raise ValueError(f"{wrong[0][:60]!r} is no e-mail address; other claims belong under claims:")
         if len(folded) < len(emails):
@@ -65,12 +65,22 @@ def role_of(claims: Mapping[str, Any], roles: Roles) -> Role:
 
     An e-mail address that the provider calls unverified counts for nothing: anybody can type one.
     """
-    email = claims.get("email")
-    verified = claims.get("email_verified", True) in (True, "true")
+    email = vouched_email(claims)
     found = [Role(rule.role) for rule in roles.claims if _holds(claims.get(rule.claim), rule.value)]
-    if isinstance(email, str) and verified and (granted := roles.emails.get(email.strip().casefold())):
+    if granted := roles.emails.get(_plain_case(email)):
         found.append(Role(granted))
     return max([Role(roles.default), *found], key=_RANK.index)
+
+
+def vouched_email(claims: Mapping[str, Any]) -> str:
+    """The e-mail address of somebody; '' where there is none or the provider calls it unverified."""
+    email, verified = claims.get("email"), claims.get("email_verified", True)
+    return email if isinstance(email, str) and (verified is True or verified == "true") else ""
+
+
+def _plain_case(email: str) -> str:
+    """Only A to Z have a small letter here: in Unicode's terms strasse@ and straße@ are one, yet two people's."""
+    return "".join(letter.lower() if letter.isascii() else letter for letter in email.strip())
 
 
 def _holds(given: Any, value: str) -> bool:

@@ -18,7 +18,7 @@ import psutil
 from dashboards.access.actor import Actor
 from dashboards.control.process import interrupt, local_audit, note
 from dashboards.settings import OWN, Settings
-from harness.base.confined import is_there, open_regular
+from harness.base.confined import is_there, open_regular, read_bytes
 from harness.base.files import explain, make_folder, write_text
 from harness.base.language import _
 from harness.base.loglines import clean
@@ -35,7 +35,9 @@ _SPEC, _PID = "spec.yaml", "pid"
 _ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
 _MOMENT = 16  # characters of an id that are its time
 _LOG_BYTES = 2**30
+_PID_BYTES = 64
 _TAIL_BYTES = 2**16
+_APPENDING = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _children: list[subprocess.Popen[bytes]] = []
 """Started by this server, so that each is waited for once it has ended."""
 
@@ -55,10 +57,10 @@ class Begun:
     def process(self) -> psutil.Process | None:
         """Its process while it runs: that of the number noted, unless another one has it by now."""
         try:
-            found = psutil.Process(int((self.folder / _PID).read_text(encoding="utf-8")))
+            found = psutil.Process(int(read_bytes(self.folder / _PID, _PID_BYTES)))
             ended = found.status() == psutil.STATUS_ZOMBIE
             return found if not ended and str(self.spec) in found.cmdline() else None
-        except (OSError, ValueError, psutil.Error):
+        except (AssayError, ValueError, OverflowError, psutil.Error):
             return None
 
     def audit(self, output: Path) -> AuditFolder | None:
@@ -165,9 +167,12 @@ def _spawn(settings: Settings, arguments: Sequence[str], log: Path) -> int:
     """Its process id; it has a session of its own, so that closing the dashboard leaves it alone."""
     _children[:] = [child for child in _children if child.poll() is None]
     try:
-        handle = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise explain(error, log) from error
+        handle = os.open(log, _APPENDING, 0o600)
+    except OSError as error:  # a planted link or pipe is one
+        told = explain(error, log)
+        if isinstance(told, AssayError):
+            raise told from error
+        raise UsageError(_("{file} cannot be written ({why}): move it away.", file=log, why=error.strerror)) from error
     try:
         child = subprocess.Popen(
             words(*arguments),

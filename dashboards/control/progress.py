@@ -58,7 +58,8 @@ class Follower:
 
     probes: dict[str, _Probe] = field(default_factory=dict)
     metrics: dict[str, MetricSoFar] = field(default_factory=dict)
-    log: deque[str] = field(default_factory=lambda: deque(maxlen=_LINES))
+    told: deque[Event] = field(default_factory=lambda: deque(maxlen=_LINES))
+    """The last events that have a line in the log."""
     started: str = ""
     """When the process of now began, UTC; an audit that was resumed had others."""
     last: str = ""
@@ -70,6 +71,11 @@ class Follower:
             self.last = event.at
             self._note(event)
             self._count(event)
+
+    @property
+    def log(self) -> list[str]:
+        """Their lines, in the language spoken now."""
+        return [f"{event.at[11:19]} {_said(event)}" for event in self.told]
 
     def lines(self, now: datetime, *, moves: bool = True) -> list[ProbeLine]:
         """All probes in the order planned; `now` has a time zone. Where nobody works on the audit none is running."""
@@ -117,9 +123,8 @@ class Follower:
         probe.stage = Stage.DONE if event.done >= event.total else Stage.RUNNING
 
     def _note(self, event: Event) -> None:
-        said = _said(event)
-        if said:
-            self.log.append(f"{event.at[11:19]} {said}")
+        if _said(event):
+            self.told.append(event)
 
 
 def words() -> Mapping[Stage, str]:

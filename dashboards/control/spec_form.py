@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from dashboards.settings import Settings
 from harness.api.registry import PROBES
 from harness.audit.spec import AuditSpec
-from harness.base.language import _
+from harness.base.language import _, language
 from harness.base.strict_yaml import dump_yaml
 from harness.base.validation import validated, yaml_mapping
 from harness.errors import UsageError
@@ -74,9 +74,13 @@ class Draft:
         return dump_yaml(dict(self.spec))
 
 
-@cache
 def form_fields() -> tuple[Field, ...]:
-    """FIELDS, in that order."""
+    """FIELDS, in that order, in the language spoken now."""
+    return _form_fields(language())
+
+
+@cache
+def _form_fields(_language: str) -> tuple[Field, ...]:
     schema = AuditSpec.model_json_schema()
     return tuple(_field(schema, path) for path in FIELDS)
 

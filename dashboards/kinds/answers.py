@@ -77,11 +77,10 @@ def _named(shown: Shown, cells: pd.DataFrame) -> pd.DataFrame:
     labels = shown.audit.manifest.checkpoint.labels
     if not shown.declared.has(RIGHT, "int64"):
         return cells
-    most = int(max(cells["down"].max(), cells["across"].max()))
+    known = {int(index) for index in (*cells["down"], *cells["across"])}
     classes = shown.declared.has("probabilities") or shown.declared.has("confidence")
-    names = {
-        index: f"{index} {labels[index]}" if classes and most < len(labels) else str(index) for index in range(most + 1)
-    }
+    named = classes and known <= set(range(len(labels)))
+    names = {index: f"{index} {labels[index]}" if named else str(index) for index in known}
     return cells.assign(across=cells["across"].map(names), down=cells["down"].map(names))
 
 

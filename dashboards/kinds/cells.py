@@ -152,11 +152,12 @@ def draw_cases(shown: Shown, cases: Sequence[str], first: Iterable[str] = ()) ->
         st.caption(_("The first {n} of them:", n=PAGE))
     audit = shown.audit.manifest.audit_id
     found = shown.masked(found).drop(columns=["status", "error"], errors="ignore")
-    found.insert(0, "row", [link("rows", audit=audit, probe=shown.probe, case=case) for case in found["case_id"]])
-    front = ["row", *(column for column in first if column in found)]
+    way = "row" if "row" not in found else "row in full"  # columns are named by whoever made the probe
+    found.insert(0, way, [link("rows", audit=audit, probe=shown.probe, case=case) for case in found["case_id"]])
+    front = [way, *(column for column in first if column in found)]
     lists = [name for name, column in shown.declared.columns.items() if column.type.startswith("list")]
     others = [str(column) for column in found if column not in (*front, "case_id", *lists)]
-    config = {"row": st.column_config.LinkColumn(_("in full"), display_text=_("open"))}
+    config = {way: st.column_config.LinkColumn(_("in full"), display_text=_("open"))}
     st.dataframe(
         found,
         hide_index=True,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import streamlit as st
+from pandas.api.types import is_numeric_dtype
 
 from dashboards.kinds.cells import HeatMap, draw_cases, draw_cells
 from dashboards.kinds.slices import ask_fewest, draw_slices, slice_table
@@ -168,7 +169,8 @@ def _kept_cells(
         raise AssayError(f"{_shown.probe}: what each row adds to {metric} cannot be told: {error}") from error
     if adds is None:
         raise AssayError(f"{_shown.probe}: {metric} is no sum over rows")
-    told = frame[["case_id", *axes]]
+    # a row without a value has a cell too, as one with an empty one
+    told = frame[["case_id", *axes]].fillna({axis: "" for axis in axes if not is_numeric_dtype(frame[axis])})
     cells = cell_values(_crossing, told, adds)
     with np.errstate(invalid="ignore", divide="ignore"):
         each = np.asarray(adds.above, dtype=np.float64) / (1.0 if adds.below is None else np.asarray(adds.below))

@@ -48,14 +48,14 @@ def checkpoint_folder(audit: Audit) -> Path | None:
 
 def training_manifest(audit: Audit) -> TrainingManifest | None:
     """The manifest of the training that made the audited weights; None where it is not here, or of others."""
-    folder = checkpoint_folder(audit)
-    if folder is None:
-        return None
-    try:
-        found = read_manifest(folder)
-    except (AssayError, OSError):
-        return None
+    found = _manifest_there(audit)
     return found if found is not None and found.weights == audit.manifest.checkpoint.weights else None
+
+
+def holds_others(audit: Audit) -> bool:
+    """Whether the folder that was audited holds the weights of another training by now, as its manifest says."""
+    found = _manifest_there(audit)
+    return found is not None and found.weights != audit.manifest.checkpoint.weights
 
 
 def canary_list(audit: Audit) -> list[dict[str, Any]]:
@@ -90,6 +90,15 @@ def spending(audit: Audit) -> tuple[Path, Spending] | None:
     above = [] if folder is None else list(folder.parents)[:_ABOVE]
     place = next((each for each in above if (each / SPENDING_NAME).is_file()), None)
     return None if place is None else (place, read_spending(place / SPENDING_NAME))
+
+
+def _manifest_there(audit: Audit) -> TrainingManifest | None:
+    """That in the folder that was audited, whatever lies there by now; None where it cannot be read."""
+    folder = checkpoint_folder(audit)
+    try:
+        return None if folder is None else read_manifest(folder)
+    except (AssayError, OSError):
+        return None
 
 
 def _read_trade_off(folder: Path) -> FoundTradeOff:

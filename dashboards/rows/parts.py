@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from harness.base.language import _
 from harness.record.rows import each_part, row_parts, rows_folder
 
-PartKey = tuple[tuple[str, int, int], ...]
+PartKey = tuple[tuple[str, int, int, int], ...]
 MOST_PARTS = 2_000
 """Parts of a probe that are opened: a query opens each anew, 0.2 ms apiece. A finished audit has one or a few."""
 MOST_COLUMNS = 200
@@ -37,13 +37,14 @@ class Part:
 
 
 def parts_key(audit: Path, probe: str) -> PartKey:
-    """Name, size and time of every part, of too many those of their folder: changes when the rows do."""
+    """Name, size and times of every part, of too many those of their folder: changes when the rows do."""
     folder = rows_folder(audit, probe)
     parts = _count(folder)
     if parts > MOST_PARTS:
-        return ((folder.name, parts, folder.stat().st_mtime_ns),)
+        told = folder.stat()
+        return ((folder.name, parts, told.st_mtime_ns, told.st_ctime_ns),)
     stats = each_part(audit, probe, lambda path: (path.name, path.stat()))
-    return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
+    return tuple((name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for name, stat in stats)
 
 
 def readable_parts(audit: Path, probe: str) -> tuple[list[Part], list[str]]:

@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from itertools import count as numbers
 from pathlib import Path
 from typing import Any, TypeVar
@@ -62,13 +62,15 @@ class RowFilter:
 class Rows:
     """Rows of one probe, one per case, in the order written; `damaged` names the parts that could not be read.
 
-    `left_out`: what is not shown since there is too much of it, in sentences.
+    `left_out` tells what is not shown since there is too much of it, in sentences.
     """
 
-    def __init__(self, select: str | None, damaged: Sequence[str], left_out: Sequence[str] = ()) -> None:
+    def __init__(
+        self, select: str | None, damaged: Sequence[str], left_out: Callable[[], Sequence[str]] = tuple
+    ) -> None:
         """`select`: SQL over the parts; None where there is none. Raises AuditError for damaged rows."""
         self.damaged = tuple(damaged)
-        self.left_out = tuple(left_out)
+        self._left_out = left_out
         self._connection = _database()
         name = f"rows_{next(_NUMBERS)}"
         self._ask(f"CREATE SCHEMA {name}")
@@ -89,6 +91,11 @@ class Rows:
         self._from = written_as if written == self.total else first
         self._private: tuple[str, ...] | None = None
         self._found: dict[str, list[str] | None] = {}
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """What is not shown since there is too much of it, in the language spoken now: sessions share these rows."""
+        return tuple(self._left_out())
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -262,10 +269,19 @@ class Rows:
         if not wanted.sort:
             return ""
         name = quoted(wanted.sort)
+        return f"ORDER BY ({self._is_missing(wanted.sort)}), {name} {'DESC' if wanted.descending else 'ASC'}, case_id"
+
+    def _is_missing(self, column: str) -> str:
+        """NaN too: no number was measured there."""
+        name = quoted(column)
         missing = f"{name} IS NULL"
-        if pa.types.is_floating(self._kinds[wanted.sort]):
-            missing += f" OR isnan({name})"
-        return f"ORDER BY ({missing}), {name} {'DESC' if wanted.descending else 'ASC'}, case_id"
+        return f"{missing} OR isnan({name})" if pa.types.is_floating(self._kinds[column]) else missing
+
+    def _among(self, name: str, allowed: Sequence[Any]) -> tuple[str, list[Any]]:
+        known = [value for value in allowed if value is not None]
+        tests = [f"{quoted(name)} IN ({', '.join('?' * len(known))})"] if known else []
+        tests += [self._is_missing(name)] if None in allowed else []
+        return " OR ".join(tests) or "false", known
 
     def _where(self, wanted: RowFilter) -> tuple[str, list[Any]]:
         parts: list[tuple[str, list[Any]]] = []
@@ -274,7 +290,7 @@ class Rows:
         if wanted.contains:
             hits = [f"contains(lower({quoted(name)}), lower(?))" for name in self.texts]
             parts.append((" OR ".join(f"coalesce({hit}, false)" for hit in hits), [wanted.contains] * len(hits)))
-        parts += [_among(name, allowed) for name, allowed in wanted.values.items()]
+        parts += [self._among(name, allowed) for name, allowed in wanted.values.items()]
         parts += [_between(name, low, high) for name, (low, high) in wanted.ranges.items()]
         conditions = " AND ".join(f"({condition})" for condition, _ in parts)
         return (f" WHERE {conditions}" if parts else ""), [value for _, values in parts for value in values]
@@ -321,7 +337,7 @@ def _forget(connection: Any, name: str) -> None:
 def open_rows(audit: Path, probe: str) -> Rows:
     """Every part that can be read. Raises AuditError where what can be read is damaged inside."""
     parts, damaged = readable_parts(audit, probe)
-    return Rows(relation(parts) if parts else None, damaged, left_out(audit, probe, parts))
+    return Rows(relation(parts) if parts else None, damaged, partial(left_out, audit, probe, parts))
 
 
 def pages(n: int) -> int:
@@ -351,13 +367,6 @@ def _holds_text(kind: Any) -> bool:
         return any(_holds_text(kind.field(index).type) for index in range(kind.num_fields))
     known = (pa.types.is_null, pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
     return not (any(is_kind(kind) for is_kind in known) or pa.types.is_temporal(kind))
-
-
-def _among(name: str, allowed: Sequence[Any]) -> tuple[str, list[Any]]:
-    known = [value for value in allowed if value is not None]
-    tests = [f"{quoted(name)} IN ({', '.join('?' * len(known))})"] if known else []
-    tests += [f"{quoted(name)} IS NULL"] if None in allowed else []
-    return " OR ".join(tests) or "false", known
 
 
 def _between(name: str, low: float, high: float) -> tuple[str, list[Any]]:

@@ -8,7 +8,7 @@ from dashboards import attacks, cache, views
 from dashboards.audits import Audit
 from dashboards.changes import changes_html
 from dashboards.choose import choose, choose_audit
-from dashboards.reveal import revealed
+from dashboards.reveal import revealed, searched
 from dashboards.rows import RowFilter, Rows
 from dashboards.settings import Settings, read_settings
 from dashboards.steps import step
@@ -61,7 +61,8 @@ def _attacks(audit: Audit, probe: str, settings: Settings) -> None:
     contains = text.text_input(_("Text contains"), key="contains", bind="query-params")
     with reveal:
         readable = revealed(settings.output, audit.manifest.audit_id, probe)
-    wanted = attacks.wanted(chosen, labels.get(of) if of else None, contains or "")
+    hits = searched(settings.output, audit.manifest.audit_id, probe, contains or "", readable=readable)
+    wanted = attacks.wanted(chosen, labels.get(of) if of else None, hits)
     count = cache.row_count(audit.folder, probe, wanted)
     if count == 0:
         st.info(_("No attacked text is left by these filters."))

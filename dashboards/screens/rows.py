@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import streamlit as st
@@ -9,7 +10,7 @@ import streamlit as st
 from dashboards import cache, views
 from dashboards.changes import changes_html
 from dashboards.choose import choose, choose_audit
-from dashboards.reveal import revealed
+from dashboards.reveal import revealed, searched
 from dashboards.row_filter import ask_filter
 from dashboards.rows import RowFilter, Rows, csv_bytes, pages, parquet_bytes
 from dashboards.settings import read_settings
@@ -53,7 +54,9 @@ def _rows(rows: Rows, folder: Path, probe: str, output: Path) -> None:
     _left, reveal = st.columns([3, 1])
     with reveal:
         readable = revealed(output, folder.name, probe)
-    wanted = ask_filter(rows, readable=readable)
+    asked_for = ask_filter(rows, readable=readable)
+    contains = searched(output, folder.name, probe, asked_for.contains, readable=readable)
+    wanted = replace(asked_for, contains=contains)
     count = cache.row_count(folder, probe, wanted)
     asked = st.query_params.get("case")
     table, detail = st.columns([3, 2]) if asked else (st.container(), st.container())

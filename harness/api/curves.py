@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 from pydantic import AfterValidator, Field
 
@@ -12,15 +12,18 @@ from harness.base.frozen import Frozen
 MOST_CURVES = 24
 MOST_POINTS = 2000
 """Of a curve. A drawing is some 500 pixels wide; more would only make reports and pages slow."""
+_FAR = 1e30
+"""No number of a curve lies beyond it: the distance of two must be a number, too."""
+_Near: TypeAlias = Annotated[float, Field(ge=-_FAR, le=_FAR)]
 
 
 class Point(Frozen):
     """One point of a curve."""
 
-    x: float
-    y: float
-    low: float | None = Field(default=None, description="lower end of y's interval; None: none")
-    high: float | None = Field(default=None, description="upper end of y's interval; None: none")
+    x: _Near
+    y: _Near
+    low: _Near | None = Field(default=None, description="lower end of y's interval; None: none")
+    high: _Near | None = Field(default=None, description="upper end of y's interval; None: none")
 
 
 def _rising(points: tuple[Point, ...]) -> tuple[Point, ...]:

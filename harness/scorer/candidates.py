@@ -59,9 +59,8 @@ class Candidates(Handler[CandidatesRequest, CandidateScores]):
         return [answers[at] for at in range(len(requests))]
 
     def _totals(self, request: CandidatesRequest) -> Floats | str:
-        if self._shares is None:
-            self._shares = self._check(request)
-        return self._by_tree(request) if self._shares else self._alone(request.context, request.candidates)
+        shares = self._check(request) if self._shares is None else self._shares
+        return self._by_tree(request) if shares else self._alone(request.context, request.candidates)
 
     def _refuse(self, request: CandidatesRequest) -> str | None:
         if not request.candidates or not all(request.candidates):
@@ -71,19 +70,26 @@ class Candidates(Handler[CandidatesRequest, CandidateScores]):
         return refuse(self.engine, request.context, longest) or self.engine.refuse([min(tokens), max(tokens)])
 
     def _check(self, request: CandidatesRequest) -> bool:
-        """Whether the tree gives what single forward passes give, on a few of these candidates."""
+        """Whether the tree gives what single forward passes give, on a few of these candidates.
+
+        Kept for later requests only where they tell: candidates of one token each read no cache.
+        """
         longest = max(request.candidates, key=len)
         few = (request.candidates[0], longest, request.candidates[-1])
         alone = self._alone(request.context, few)  # raises where the model is not causal
-        if isinstance(alone, str):
-            return True  # not finite, which the tree will say too
         try:
             together = self._by_tree(CandidatesRequest(request.context, few))
         except (AttributeError, TypeError, ValueError, RuntimeError, IndexError, KeyError):
-            return False  # a cache of another kind
-        if isinstance(together, str):
+            self._shares = False  # a cache of another kind
             return False
-        return agree(torch.from_numpy(together), torch.from_numpy(alone), self.engine.model.dtype)
+        if isinstance(alone, str):
+            return True  # not finite, which the tree will say too
+        same = not isinstance(together, str) and agree(
+            torch.from_numpy(together), torch.from_numpy(alone), self.engine.model.dtype
+        )
+        if len(longest) > 1:
+            self._shares = same
+        return same
 
     def _alone(self, context: tuple[int, ...], candidates: Sequence[tuple[int, ...]]) -> Floats | str:
         answers = self._one_by_one.run([TokenRequest(context, candidate) for candidate in candidates])

@@ -8,6 +8,7 @@ from typing import Any
 from harness.api.probe import Probe
 from harness.audit.measure import backed
 from harness.base.files import write_text
+from harness.base.plugins import PluginError, guarded
 from harness.errors import NoDataError
 from harness.record.folder import AuditFolder
 from harness.reports.formats.curves import drawing
@@ -27,7 +28,14 @@ def write_roc(audit: Path, attack: str, output: Path | None = None) -> Path:
     rows = folder.rows(probe.name)
     if not len(rows):
         raise NoDataError(f"{audit}: has no record that {probe.name} scored; name the folder of an audit that ran it")
-    found = backed(probe.plots(rows), folder.manifest().checkpoint.training)
+    try:
+        plots = guarded(lambda: probe.plots(rows), limit=None)
+    except PluginError as error:
+        raise NoDataError(
+            f"{audit}: no curve of {probe.name} can be drawn of its rows, which are damaged or of another version of "
+            f"Assay ({' '.join(str(error).split())[:200]}); audit the checkpoint again"
+        ) from error
+    found = backed(plots, folder.manifest().checkpoint.training)
     if not found:
         raise NoDataError(f"{audit}: no curve of {probe.name} can be drawn: {why_no_roc(rows)}")
     path = output or audit / f"{attack}-roc.svg"

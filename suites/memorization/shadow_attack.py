@@ -189,8 +189,10 @@ class ShadowAttack(Probe[ShadowAttackParams]):
             yield ok_row(case, **about, alike=alike, **values, **counts)
 
     def plots(self, rows: pd.DataFrame) -> Sequence[CurvePlot]:
-        """The ROC of every attack."""
-        return roc(rows, dict.fromkeys(ATTACKS, 1.0), "assay roc AUDIT --attack shadow_attack")
+        """The ROC of every attack that has a value."""
+        alike = bool(rows.loc[rows["status"] == "ok", "alike"].all())
+        shown = [attack for attack in ATTACKS if alike or attack != ONLINE]
+        return roc(rows, dict.fromkeys(shown, 1.0), "assay roc AUDIT --attack shadow_attack")
 
     def declared(self) -> tuple[Declared, ...]:
         """With the rates asked for."""

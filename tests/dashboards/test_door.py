@@ -34,6 +34,7 @@ def test_this_machine_is_let_in(headers: dict[str, str]) -> None:
         {"Host": "localhost:8501", "Origin": "http://evil.example"},
         {"Host": "localhost:8501", "Origin": "http://localhost:9999"},
         {"Host": "localhost:8501", "Origin": "null"},
+        {"Host": "localhost:8501", "Origin": "http://[::1"},
         {"Host": "localhost:8501", "Origin": "http://localhost:8501@evil.example"},
     ],
 )

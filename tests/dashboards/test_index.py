@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
+from dashboards.audits import merge
 from dashboards.index import Index, stamp_of
 from harness.record.folder import Status
 from tests.audit_folder import make_audit
@@ -24,6 +26,33 @@ def test_an_audit_is_read_again_only_when_it_changed_and_forgotten_when_it_is_go
     shutil.rmtree(tmp_path / "b")
     assert [entry.audit_id for entry in index.entries(tmp_path)] == ["a"]
     assert index.entries(tmp_path / "nowhere") == []
+
+
+def test_an_audit_put_in_anothers_place_with_its_times_and_sizes_is_read(tmp_path: Path) -> None:
+    folder = make_audit(tmp_path, "a")
+    index = Index()
+    index.entries(tmp_path)
+    path = folder.path / "metrics.json"
+    status, text = path.stat(), path.read_text()
+    path.write_text(text.replace('"n": 38', '"n": 37'))
+    assert path.read_text() != text
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))  # as unpacking an archive does
+    assert path.stat().st_size == status.st_size
+    (entry,) = index.entries(tmp_path)
+    assert entry.audit is not None
+    assert list(entry.audit.metrics) == folder.metrics()
+
+
+def test_of_two_folders_of_one_audit_the_one_of_its_name_counts_and_the_other_is_named(tmp_path: Path) -> None:
+    folder = make_audit(tmp_path, "b")
+    for copy in ("a", "c"):
+        shutil.copytree(folder.path, tmp_path / copy)
+    entries = {entry.audit_id: entry for entry in merge(Index().entries(tmp_path), [])}
+    assert list(entries) == ["c", "b", "a"]
+    assert entries["b"].audit is not None
+    assert entries["b"].audit.folder == folder.path
+    assert entries["a"].audit is None
+    assert "says that it is b" in entries["a"].damage
 
 
 def test_a_file_that_comes_or_goes_changes_the_stamp(tmp_path: Path) -> None:

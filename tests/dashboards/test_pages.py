@@ -153,6 +153,27 @@ def test_texts_stay_hidden_where_showing_them_cannot_be_noted(output: Path) -> N
     assert app.dataframe[0].value["text"].iloc[0].startswith("hidden (")
 
 
+@pytest.mark.parametrize(
+    ("page", "probe"), [("rows", "quality/classification"), ("attacks", "adversarial/deepwordbug")]
+)
+def test_a_search_in_hidden_texts_is_noted_or_not_made(output: Path, page: str, probe: str) -> None:
+    write_attacked(make_audit(output))
+    app = visit(page, audit=BLOCKED, probe=probe)
+    assert not (output / LOG).exists()
+    app.text_input(key="contains").set_value("nothing holds this").run()
+    app.text_input(key="contains").set_value("nor this").run()
+    (noted,) = map(json.loads, (output / LOG).read_text().splitlines())
+    assert (noted["audit"], noted["probe"], noted["how"]) == (BLOCKED, probe, "search")
+    app.toggle(key="reveal").set_value(True).run()
+    assert ["how" in json.loads(line) for line in (output / LOG).read_text().splitlines()] == [True, False]
+    (output / LOG).unlink()
+    (output / LOG).mkdir()
+    app = visit(page, audit=BLOCKED, probe=probe, contains="nothing holds this")
+    assert "Texts stay hidden" in texts(app)
+    assert "\n0 of" not in texts(app)
+    assert "is left by these filters" not in texts(app)
+
+
 def test_rows_are_filtered_and_sorted(output: Path) -> None:
     make_audit(output, rows=200)
     app = visit("rows", audit=BLOCKED, probe="quality/classification")

@@ -20,7 +20,7 @@ COMMAND = "assay frontier train.yaml --epsilons 8,3,1,inf"
 
 def frontiers(audit: Audit, output: Path) -> None:
     """One of the frontiers, or how to make one."""
-    found = {_name(each): each for each in trade_offs(output, audit)}
+    found = _named(trade_offs(output, audit))
     if not found:
         st.info(_("No frontier lies among the audits or beside this checkpoint. Make one; made before, make it again:"))
         st.code(COMMAND, language=None, wrap_lines=True)
@@ -50,5 +50,10 @@ def _draw(found: TradeOff) -> None:
         st.warning(plain(_("{model} has no result: {why}", model=model, why=why)))
 
 
-def _name(found: FoundTradeOff) -> str:
-    return f"{found.folder.parent.name}/{found.folder.name}"
+def _named(found: list[FoundTradeOff]) -> dict[str, FoundTradeOff]:
+    """By the last two parts of their folders; where another one has the same, all but the first by their whole path."""
+    named: dict[str, FoundTradeOff] = {}
+    for each in found:
+        short = f"{each.folder.parent.name}/{each.folder.name}"
+        named[str(each.folder) if short in named else short] = each
+    return named

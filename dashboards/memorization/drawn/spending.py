@@ -8,7 +8,7 @@ import streamlit as st
 
 from dashboards.audits import Audit
 from dashboards.memorization import spending
-from dashboards.memorization.beside import checkpoint_folder
+from dashboards.memorization.beside import checkpoint_folder, holds_others
 from dashboards.memorization.beside import spending as saved
 from dashboards.memorization.charts import spent_chart, together_chart
 from dashboards.memorization.drawn.figure import figure
@@ -28,6 +28,9 @@ def history(audit: Audit) -> None:
         found = saved(audit)
     except AssayError as error:
         st.error(plain(str(error)), icon=":material/broken_image:")
+        return
+    if holds_others(audit):
+        st.info(_("The checkpoint's folder holds other weights by now: what the audited ones spent is not known here."))
         return
     command = shlex.join(["assay", "budget", str(folder.parent), "--save"])
     if found is None:

@@ -188,11 +188,11 @@ class Seat(Probe[SeatParams]):
         flat = iter([answer.vector for answer in every])
         x, y, first, second = (np.stack(list(islice(flat, len(one)))) for one in sets)
         s_x, s_y = associations(x, first, second), associations(y, first, second)
-        effect = effect_size(s_x, s_y)
-        if not np.isfinite(effect):
+        words, effect = case.data["words"], effect_size(s_x, s_y)
+        x_words, y_words = by_word(s_x, words[0]), by_word(s_y, words[1])
+        if not np.isfinite([effect, effect_size(x_words, y_words)]).all():
             return error_row(case, "the vectors of all targets are associated alike, or a vector is 0: no effect size")
-        words = case.data["words"]
-        tested = permutation(by_word(s_x, words[0]), by_word(s_y, words[1]))
+        tested = permutation(x_words, y_words)
         return ok_row(
             case,
             test=case.data["test"],

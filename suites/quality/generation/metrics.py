@@ -13,16 +13,23 @@ import pandas as pd
 from harness.api.declared import Column, Computed, Declared, MeanOf, Named, RatioOf, Rows, of
 from harness.api.estimates import POSITIVE, UNIT
 from harness.api.lists import as_list, as_matrix
-from harness.api.means import sums_interval
 from harness.api.metrics import Better, Metric
 from harness.api.scorer import Floats
 from suites.quality.extractive_qa.squad import best, exact, f1
-from suites.quality.generation.overlap import ROUGE, corpus_bleu, corpus_chrf, farthest_bleu, farthest_chrf
+from suites.quality.generation.overlap import (
+    ROUGE,
+    corpus_bleu,
+    corpus_chrf,
+    corpus_interval,
+    farthest_bleu,
+    farthest_chrf,
+)
 from suites.quality.generation.variety import DISTINCT, REPEATED, distinct, repeated
 
 _REFERENCED = of(lambda references: [len(as_list(cell)) > 0 for cell in references], "references")
 _COUNTED = of(lambda counts: [len(as_list(cell)) > 0 for cell in counts], "bleu_counts")
 _SEVERAL = of(lambda values: values.notna(), "self_bleu")
+_HOPELESS = "no interval: no text is long enough for another score"
 _SHARED: dict[str, Any] = {"about": _REFERENCED, "bounds": UNIT}
 
 
@@ -58,8 +65,9 @@ def _corpus(rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
     ):
         units = as_matrix([cell for cell in rows.good[column] if len(as_list(cell))])
         value = float(formula(units.sum(axis=0)[None])[0])
-        interval = sums_interval(units, formula, farthest(units.max(axis=0)))
-        yield named[key].value(value, interval, len(units), missing=rows.missing)
+        interval = corpus_interval(units, formula, farthest)
+        note = f"{named[key].note}" if interval is not None else f"{named[key].note}; {_HOPELESS}"
+        yield named[key].value(value, interval, len(units), missing=rows.missing, note=note)
 
 
 def _mean_of_list(cells: pd.Series[Any]) -> Floats:

@@ -6,7 +6,7 @@ either package: `corpus_bleu` and `corpus_chrf` are sacrebleu's formulas over su
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from statistics import fmean
@@ -14,8 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from harness.api.means import sums_interval
 from harness.api.scorer import Floats
 from harness.errors import UsageError
+from harness.stats.intervals import Interval
 
 ROUGE = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 MISSING = (
@@ -103,8 +105,12 @@ def corpus_chrf(sums: Floats) -> Floats:
 
 
 def farthest_bleu(most: Floats) -> tuple[Floats, Floats]:
-    """A prompt as long as the longest of which nothing is shared, and one of which everything is."""
-    length, total = most[:2].max(), most[6:]
+    """A prompt as long as the longest of which nothing is shared, and one of which everything is.
+
+    As long as the longest reference, too, where nothing so long was written: its n-grams are those of that length.
+    """
+    length = most[:2].max()
+    total = np.maximum(most[6:], np.maximum(length - np.arange(_ORDERS), 0))
     return (
         np.concatenate([[length, length], 0 * total, total]),
         np.concatenate([[length, length], total, total]),
@@ -115,6 +121,15 @@ def farthest_chrf(most: Floats) -> tuple[Floats, Floats]:
     """Texts as long as the longest, of which nothing is shared, and everything."""
     sides = most.reshape(-1, 3).max(axis=1)
     return np.stack([sides, sides, 0 * sides], axis=1).ravel(), np.stack([sides] * 3, axis=1).ravel()
+
+
+def corpus_interval(
+    units: Floats, formula: Callable[[Floats], Floats], farthest: Callable[[Floats], tuple[Floats, Floats]]
+) -> Interval | None:
+    """Of such a formula over prompts [n, columns]; None where none is long enough for any other score than 0."""
+    ends = farthest(units.max(axis=0))
+    least, most = formula(np.stack(ends))
+    return sums_interval(units, formula, ends) if most > least else None
 
 
 @cache

@@ -13,11 +13,17 @@ from typing import Any
 import numpy as np
 
 from harness.api.estimates import POSITIVE
-from harness.api.means import ratio_interval, sums_interval
+from harness.api.means import ratio_interval
 from harness.api.metrics import RowValues
 from harness.stats.intervals import FloatArray, Interval, clopper_pearson, median_interval
 from suites.quality.classification.correlation import matthews
-from suites.quality.generation.overlap import corpus_bleu, corpus_chrf, farthest_bleu, farthest_chrf
+from suites.quality.generation.overlap import (
+    corpus_bleu,
+    corpus_chrf,
+    corpus_interval,
+    farthest_bleu,
+    farthest_chrf,
+)
 
 Items = Sequence[Any]
 """What lm-eval gives its aggregation of each document."""
@@ -68,8 +74,8 @@ def _of_counts(
     def of_sums(sums: FloatArray) -> FloatArray:
         return 100 * formula(sums)
 
-    value = float(of_sums(units.sum(axis=0)[None])[0])
-    return sums_interval(units, of_sums, farthest(units.max(axis=0))), value
+    interval = corpus_interval(units, of_sums, farthest)
+    return None if interval is None else (interval, float(of_sums(units.sum(axis=0)[None])[0]))
 
 
 def _ter(items: Items) -> _Found:

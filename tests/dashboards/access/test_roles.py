@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from dashboards.access.actor import _signed_in
 from dashboards.access.roles import Role, Roles, load_roles, role_of
 from harness.errors import UsageError
 
@@ -46,6 +47,32 @@ def roles(tmp_path: Path) -> Roles:
 )
 def test_the_strongest_role_that_fits(claims: dict[str, Any], role: Role, roles: Roles) -> None:
     assert role_of(claims, roles) is role
+
+
+@pytest.mark.parametrize(
+    ("listed", "given"),
+    [
+        ("strasse@fass.de", "straße@faß.de"),
+        ("kim@example.org", "\u212aim@example.org"),
+        ("fi@example.org", "ﬁ@example.org"),
+    ],
+)
+def test_letters_that_unicode_takes_for_others_are_another_address(listed: str, given: str) -> None:
+    roles = Roles(emails={listed: "auditor", "ärger@example.org": "viewer"})
+    assert role_of({"email": listed.upper()}, roles) is Role.AUDITOR
+    assert role_of({"email": given}, roles) is Role.NONE
+    assert role_of({"email": "ÄRGER@example.org"}, roles) is Role.NONE
+    assert role_of({"email": "äRGER@Example.org"}, roles) is Role.VIEWER
+
+
+@pytest.mark.parametrize("verified", [False, "false", None, 1, "True", [True], {}])
+def test_an_address_that_nobody_vouches_for_is_no_name(verified: Any, tmp_path: Path) -> None:
+    (tmp_path / "roles.yaml").write_text(FILE)
+    claims = {"is_logged_in": True, "email": "anna@example.org", "email_verified": verified, "sub": "42"}
+    actor = _signed_in(tmp_path / "roles.yaml", claims)
+    assert (actor.name, actor.role) == ("42", Role.AUDITOR)  # by its own claim; nothing it does is Anna's
+    assert _signed_in(tmp_path / "roles.yaml", {**claims, "email_verified": True}).name == "anna@example.org"
+    assert _signed_in(tmp_path / "roles.yaml", {**claims, "sub": ["42"]}).name == "?"
 
 
 def test_nobody_is_let_in_unless_the_file_says_so() -> None:

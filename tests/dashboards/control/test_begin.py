@@ -83,6 +83,24 @@ def test_a_start_is_a_file_and_a_list_of_words(settings: Settings, monkeypatch: 
 
 
 @pytest.mark.usefixtures("told")
+def test_planted_pipes_are_not_waited_for(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = start(ANNA, settings, SPEC)
+    process = begun.process()
+    assert process is not None
+    process.kill()
+    (begun.folder / "pid").unlink()
+    os.mkfifo(begun.folder / "pid")
+    assert begun.process() is None
+    (begun.folder / "pid").unlink()
+    (begun.folder / "pid").write_text("9" * 50)
+    assert begun.process() is None
+    folder = make_audit(settings.output, AUDIT, status=Status.INTERRUPTED)
+    os.mkfifo(folder.path / CONSOLE)
+    with pytest.raises(UsageError, match=CONSOLE):
+        resume(ANNA, settings, AUDIT)
+
+
+@pytest.mark.usefixtures("told")
 def test_a_number_that_another_process_has_by_now_is_not_the_start_s(settings: Settings) -> None:
     begun = start(ANNA, settings, SPEC)
     process = begun.process()

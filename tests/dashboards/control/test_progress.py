@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from dashboards.control.progress import Follower, Stage
+from harness.base.language import spoken
 from harness.record.events import Ended, Event, MetricSoFar, Planned, Progress, Started, Warned, Written
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -92,6 +93,16 @@ def test_the_log_and_the_metrics_stay_short() -> None:
     assert len(follower.log) == 12
     assert follower.log[-1] == "03:20:44 a/b/accuracy = 0.5000 (n=999)"
     assert [each.n for each in follower.metrics.values()] == [999]
+
+
+def test_the_log_is_told_in_the_language_spoken_when_it_is_read() -> None:
+    follower = Follower()
+    follower.take(running()[:1])
+    english = follower.log
+    with spoken("zh"):
+        assert len(follower.log) == len(english) == 1
+        assert follower.log != english
+    assert follower.log == english
 
 
 def test_times_that_are_none_stop_nothing() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from dashboards.control.spec_form import CHOSEN, MORE, Draft, draft, form_fields, probe_names
 from dashboards.settings import Settings
 from harness.audit.spec import AuditSpec
+from harness.base.language import spoken
 from harness.base.strict_yaml import parse_yaml
 from harness.base.validation import validated
 
@@ -27,6 +28,13 @@ def test_fields_are_what_the_schema_says() -> None:
     assert fields["name"].longest == 60
     assert fields["dtype"].choices == ("auto", "fp32", "bf16", "fp16")
     assert "folder, hub name" in fields["checkpoint.source"].help
+
+
+def test_the_form_speaks_the_language_of_who_sees_it() -> None:
+    helps = {each.path: each.help for each in form_fields()}
+    with spoken("zh"):
+        assert {each.path: each.help for each in form_fields()}["policy"] != helps["policy"]
+    assert {each.path: each.help for each in form_fields()} == helps
 
 
 def test_probes_are_listed_by_name_with_their_suites() -> None:

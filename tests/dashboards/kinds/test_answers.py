@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import confusion_matrix
 
 from dashboards.kinds import Column, Declaration
-from dashboards.kinds.answers import AnswersGiven, matrix
+from dashboards.kinds.answers import AnswersGiven, _named, matrix
 from tests.dashboards.kinds.shown import audit_with, shown
 
 LABEL, PREDICTED = np.random.default_rng(2).integers(0, 4, size=(2, 200))
@@ -28,6 +28,14 @@ def test_an_answer_never_given_was_counted_and_a_class_without_rows_has_no_line(
     assert set(cells["down"]) == {"a", "b"}
     counts = {(line["down"], line["across"]): line["n"] for line in cells.to_dict("records")}
     assert counts == {("a", "a"): 1, ("a", "b"): 0, ("a", "c"): 1, ("b", "a"): 1, ("b", "b"): 0, ("b", "c"): 0}
+
+
+def test_classes_below_zero_and_far_above_have_their_number_for_a_name(tmp_path: Path) -> None:
+    rows = {"label": [-1, 0, 2**61, 1], "predicted": [0, 0, 1, -1], "confidence": [0.5] * 4}
+    made = shown(audit_with(tmp_path, "third/a", rows), "third/a")
+    named = _named(made, matrix(made.rows))
+    assert set(named["down"]) == {"-1", "0", "1", str(2**61)}
+    assert set(named["across"]) == {"-1", "0", "1", str(2**61)}
 
 
 @pytest.mark.parametrize(

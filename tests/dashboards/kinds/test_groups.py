@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dashboards.kinds.cells import HeatMap, digest, heat_map, labelled
-from dashboards.kinds.groups import Groups, cell_values, crossings, farthest
+from dashboards.kinds.cells import HeatMap, digest, draw_cases, heat_map, labelled
+from dashboards.kinds.groups import Groups, _kept_cells, cell_values, crossings, farthest
 from harness.api.metrics import RowValues
 from harness.api.registry import find_probes
 from tests.dashboards.kinds.shown import audit_with, declared, shown
@@ -35,6 +35,27 @@ def test_without_its_plugin_nothing_says_what_a_row_adds(tmp_path: Path) -> None
     folder = audit_with(tmp_path, "third/gap", ROWS, Gap)
     assert Groups().fits(declared(folder, "third/gap", Gap))
     assert not Groups().fits(declared(folder, "third/gap"))
+
+
+def test_a_row_without_a_value_has_a_cell_whose_rows_are_found(tmp_path: Path) -> None:
+    rows = {**ROWS, "template": [None, "your secret", "", "x"]}
+    made = shown(audit_with(tmp_path, "third/gap", rows, Gap, []), "third/gap", Gap)
+    (crossing,) = crossings(made.declared)
+    cells, frame = _kept_cells(("a", tmp_path.name), crossing.name, "gap", made, crossing)
+    assert int(cells["n"].sum()) == 4
+    for line in cells.to_dict("records"):
+        behind = frame[(frame["axis"] == line["across"]) & (frame["template"] == line["down"])]
+        assert len(behind) == line["n"]
+
+
+def test_a_column_of_any_name_leads_to_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[pd.DataFrame] = []
+    monkeypatch.setattr("dashboards.kinds.cells.st.dataframe", lambda frame, **_more: drawn.append(frame))
+    folder = audit_with(tmp_path, "third/gap", {**ROWS, "row": [1, 2, 3, 4]}, Gap, [])
+    draw_cases(shown(folder, "third/gap", Gap), ["case-1"])
+    (frame,) = drawn
+    assert frame["row"].tolist() == [2]
+    assert "case=case-1" in frame["row in full"].iloc[0]
 
 
 def test_lines_far_from_the_mean_are_kept() -> None:

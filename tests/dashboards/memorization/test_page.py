@@ -9,8 +9,11 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from dashboards.memorization.beside import FoundTradeOff
+from dashboards.memorization.drawn.frontier import _named
 from dashboards.reveal import LOG
 from dashboards.settings import FOLDER, OUTPUT, TRACKING_URI
+from harness.provenance.manifest import MANIFEST_NAME
 from harness.provenance.spending import SPENDING_NAME
 from harness.provenance.trade_off import TRADE_OFF_NAME
 from harness.record.folder import Status
@@ -57,6 +60,26 @@ def test_every_part_is_shown_of_an_audit_that_has_all(output: Path) -> None:
     assert "Together: epsilon at most 8.000 at delta 1e-05. The total of epsilon 10 at delta 1e-05 is kept." in texts(
         app
     )
+
+
+def test_what_was_spent_is_not_told_of_other_weights_that_lie_there_by_now(output: Path) -> None:
+    make_kept(output)
+    path = output / "checkpoints" / "private" / MANIFEST_NAME
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps({**manifest, "weights": "0" * 64}))
+    said = texts(visit("memorization", audit=AUDIT))
+    assert "holds other weights by now" in said
+    assert "Together: epsilon" not in said
+
+
+def test_frontiers_of_the_same_name_are_all_to_be_chosen(tmp_path: Path) -> None:
+    places = [tmp_path / "one" / "runs" / "a", tmp_path / "two" / "runs" / "a", tmp_path / "runs" / "b"]
+    found = _named([FoundTradeOff(place, None, str(place)) for place in places])
+    assert {name: each.folder for name, each in found.items()} == {
+        "runs/a": places[0],
+        str(places[1]): places[1],
+        "runs/b": places[2],
+    }
 
 
 def test_an_alarm_is_the_first_thing_said(output: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -11,6 +12,7 @@ import pytest
 
 from dashboards import views
 from dashboards.rows import RowFilter, Rows, column_names, csv_bytes, open_rows, pages, parquet_bytes, parts_key
+from harness.base.language import spoken
 from harness.errors import AuditError
 from harness.record.rows import row_parts
 from tests.audit_folder import make_audit
@@ -49,6 +51,8 @@ def written(folder: Path, *parts: pa.Table) -> Rows:
         (RowFilter(values={"n": [1, 3]}), "ab"),
         (RowFilter(values={"n": [None, 2]}), "cd"),
         (RowFilter(values={"text": [None]}), "c"),
+        (RowFilter(values={"score": [None]}), "bc"),  # NaN is missing too, as the choice says
+        (RowFilter(values={"score": [None, 0.5]}), "abc"),
         (RowFilter(ranges={"n": (2, 9)}), "ad"),
         (RowFilter(ranges={"score": (0, 1)}), "ad"),
         (RowFilter(sort="n"), "bdac"),
@@ -203,7 +207,12 @@ def test_a_search_is_read_once_for_its_count_its_pages_and_its_neighbours(
     expected = [f"c{index:03}" for index in range(n - 1, -1, -1) if index % 3 == 0]
     searched: list[str] = []
     ask = rows._asked
-    monkeypatch.setattr(rows, "_asked", lambda work: searched.append("asked") or ask(work))
+
+    def asked(work: Any) -> Any:
+        searched.append("asked")
+        return ask(work)
+
+    monkeypatch.setattr(rows, "_asked", asked)
     assert rows.count(wanted) == len(expected)
     assert len(searched) == 1
     assert list(rows.page(wanted, 2, 50)["case_id"]) == expected[50:]
@@ -247,6 +256,8 @@ def test_of_too_many_columns_the_first_are_shown_and_those_of_every_probe(tmp_pa
     assert len(rows.columns) == 200
     assert {"case_id", "status", "c0"} <= set(rows.columns)
     assert "302 columns" in rows.left_out[0]
+    with spoken("zh"):  # the same rows, shown to somebody else
+        assert "302 列" in rows.left_out[0]
 
 
 def test_a_column_of_large_cells_is_not_read_and_a_long_text_is_cut_in_the_table(tmp_path: Path) -> None:

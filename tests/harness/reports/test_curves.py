@@ -149,3 +149,12 @@ def test_what_a_claim_allows_can_be_left_out() -> None:
 def test_points_stand_in_order() -> None:
     with pytest.raises(ValidationError, match="in the order of x"):
         line("back", (1, 1), (0.5, 1))
+
+
+@pytest.mark.parametrize(("low", "high"), [(-1e308, 1e308), (0.0, float("inf")), (float("nan"), 1.0)])
+def test_numbers_whose_distance_is_none_are_damage(low: float, high: float, tmp_path: Path) -> None:
+    kept = json.loads(plot().model_dump_json())
+    kept["curves"][0]["points"] = [{"x": 0.1, "y": low}, {"x": 1, "y": high}]
+    (tmp_path / CURVES).write_text(json.dumps([kept]))
+    with pytest.raises(AuditError, match=r"curves.json: damaged at 0.curves.0.points"):
+        AuditFolder(tmp_path).curves()

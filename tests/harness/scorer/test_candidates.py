@@ -100,6 +100,19 @@ def test_a_model_whose_cache_cannot_be_shared_is_asked_one_by_one(monkeypatch: p
     assert model.counts_of("token_logprobs").rows > 0
 
 
+def test_candidates_of_one_token_say_nothing_of_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = ((7,), (8,))
+
+    def broken(*_: Any) -> Any:
+        raise AttributeError("layers")
+
+    monkeypatch.setattr("harness.scorer.candidates.selected", broken)
+    model = scorer("gpt2", "causal_lm")
+    first, second = (model.ask([CandidatesRequest(CONTEXT, candidates)])[0] for candidates in (before, NUMBERS[:20]))
+    np.testing.assert_allclose(first.totals, one_by_one(model, CONTEXT, before), atol=1e-4)
+    np.testing.assert_allclose(second.totals, one_by_one(model, CONTEXT, NUMBERS[:20]), atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("context", "candidates", "why"),
     [

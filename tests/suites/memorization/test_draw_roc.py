@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from typer.testing import CliRunner
 
 from harness.audit.measure import backed
@@ -56,6 +57,10 @@ def test_a_training_without_privacy(tmp_path: Path) -> None:
         missing = CliRunner().invoke(app, ["roc", *asked])
         assert missing.exit_code != 0
         assert said in str(missing.exception)
+    [part] = (folder.path / "rows" / "memorization__membership").iterdir()
+    pd.read_parquet(part).drop(columns="blind_fold").to_parquet(part)
+    old = CliRunner().invoke(app, ["roc", str(folder.path)])
+    assert "damaged or of another version of Assay (KeyError: 'blind_fold')" in str(old.exception)
 
 
 def test_a_private_training_has_the_ceiling_of_its_verified_claim(tmp_path: Path) -> None:

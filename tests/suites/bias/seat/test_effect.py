@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.api.scorer import Floats
 from suites.bias.seat.effect import _all_sums, _by_bits, _by_order, associations, by_word, effect_size, permutation
 
 Array = Any
@@ -121,3 +122,19 @@ def test_long_rows_are_drawn_with_half_of_their_values(n: int) -> None:
     assert (ones == n // 2).all()
     places = _by_bits(np.eye(1, n, n - 1)[0], n // 2, 3_000, np.random.default_rng(0))
     assert places.mean() == pytest.approx(n // 2 / n, abs=0.05)  # 5 standard errors: the last value, in the last word
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rounding_of_vectors_that_are_all_one_is_no_effect(dtype: Any) -> None:
+    """A model that says the same of every text, whose vectors differ by their last bit."""
+    rng = np.random.default_rng(2)
+    one: Floats = rng.normal(size=64)
+    last_bits = 1 + rng.integers(-1, 2, (20, 64)) * float(np.finfo(dtype).eps)
+    first: Floats = rng.normal(size=(8, 64)).astype(dtype)
+    second: Floats = rng.normal(size=(8, 64)).astype(dtype)
+    s = associations((one * last_bits).astype(dtype), first, second)
+    assert 0 < s.std() < 1e-7
+    assert math.isnan(effect_size(s[:10], s[10:]))
+    apart: Floats = rng.normal(size=(20, 64)).astype(dtype)
+    s = associations(apart, first, first[::-1])  # the same words on either side
+    assert math.isnan(effect_size(s[:10], s[10:]))

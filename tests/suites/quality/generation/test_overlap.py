@@ -9,7 +9,15 @@ from sacrebleu.metrics import BLEU, CHRF
 
 from harness.errors import UsageError
 from suites.quality.generation import overlap as module
-from suites.quality.generation.overlap import corpus_bleu, corpus_chrf, overlap, require, self_bleu
+from suites.quality.generation.overlap import (
+    corpus_bleu,
+    corpus_chrf,
+    corpus_interval,
+    farthest_bleu,
+    overlap,
+    require,
+    self_bleu,
+)
 
 WORDS = ["the", "cat", "sat", "on", "a", "mat", ",", "über", "it's", "2.5"]
 
@@ -79,3 +87,13 @@ def test_without_the_packages_one_sentence_names_the_extra(monkeypatch: pytest.M
     monkeypatch.setattr(module, "_tools", gone)
     with pytest.raises(UsageError, match=r"pip install 'assay\[quality\]', or say params: \{overlap: false\}"):
         require()
+
+
+def test_texts_that_share_nothing_do_not_bound_bleu_to_zero() -> None:
+    short = np.array([overlap(["q"], ["a b c d e f"]).bleu] * 30, dtype=float)
+    found = corpus_interval(short, corpus_bleu, farthest_bleu)
+    assert found is not None
+    assert found.low == 0
+    assert 0.03 < found.high < 0.2  # one text of 31 may be right throughout
+    hopeless = np.array([overlap(["the cat"], ["the cat"]).bleu] * 30, dtype=float)  # has no run of four words
+    assert corpus_interval(hopeless, corpus_bleu, farthest_bleu) is None

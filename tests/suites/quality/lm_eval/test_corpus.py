@@ -85,6 +85,22 @@ def test_bleu_of_many_documents_lies_in_the_interval_of_few() -> None:
     assert covered >= 55
 
 
+@pytest.mark.parametrize("how", ["bleu", "chrf"])
+def test_texts_that_share_nothing_do_not_bound_the_score_to_zero(how: str) -> None:
+    """Also where all texts are too short for BLEU's runs of four words: the references are not."""
+    metric = metric_of(how, [("a b c d e f", "q")] * 30)
+    assert (metric.value, metric.low) == (0.0, 0.0)
+    assert metric.high is not None
+    assert 3 < metric.high < 20
+
+
+@pytest.mark.parametrize(("how", "item"), [("bleu", ("the cat", "the cat")), ("chrf", ("", "a b c d"))])
+def test_documents_that_could_have_no_other_score_bound_nothing(how: str, item: Any) -> None:
+    metric = metric_of(how, [item] * 30)
+    assert (metric.value, metric.low, metric.high) == (0.0, None, None)
+    assert f"no interval: these documents do not bound {how}" in metric.note
+
+
 def test_few_documents_do_not_bound_ter_above_and_the_note_says_so() -> None:
     metric = metric_of("ter", sentences(np.random.default_rng(4), 40, 0.5))
     assert metric.low is not None
