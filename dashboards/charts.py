@@ -39,6 +39,8 @@ ROW_HEIGHT = 40
 NAME_WIDTH = 330
 """Pixels of the plot on a screen 390 wide."""
 TICKS = 6
+_ARROWS = {"→": 15, "←": -15}
+"""Of an open end, with pixels from the dot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,7 @@ def metric_chart(data: ChartData, *, legend: bool = True) -> Any:
     dots = points.mark_point(size=120, filled=True, opacity=1).encode(
         y=y, x=x, color=colour, shape=shape, tooltip=tooltip
     )
-    layers = [whiskers, dots]
+    layers = [whiskers, *open_ends(data.points, y, COLOURS[UNGATED]), dots]
     if not data.bounds.empty:
         limits = [alt.Tooltip("metric:N", title=_("metric")), alt.Tooltip("rule:N", title=_("rule"))]
         bars = alt.Chart(data.bounds).encode(y=y, x=alt.X("bound:Q", scale=scale), tooltip=limits)
@@ -147,6 +149,25 @@ def metric_chart(data: ChartData, *, legend: bool = True) -> Any:
         rings = alt.Chart(data.baselines).mark_point(size=260, filled=False, strokeWidth=2.5, color=BASELINE, opacity=1)
         layers.append(rings.encode(y=y, x=alt.X("value:Q", scale=scale), tooltip=told))
     return alt.layer(*layers).properties(height=alt.Step(ROW_HEIGHT))
+
+
+def open_ends(table: pd.DataFrame, y: Any, colour: str) -> list[Any]:
+    """An arrow beside the dot where an interval has no end, so that nobody takes the value for its end.
+
+    `table` has `value` and `open`, which `opening` gives.
+    """
+    return [
+        alt.Chart(sides).mark_text(text=arrow, dx=shift, size=16, color=colour).encode(y=y, x="value:Q")
+        for arrow, shift in _ARROWS.items()
+        if len(sides := table[table["open"] == arrow])
+    ]
+
+
+def opening(low: float | None, high: float | None) -> str:
+    """The arrow of an interval with one end; empty for both ends, and where there is no interval."""
+    if (low is None) == (high is None):
+        return ""
+    return "←" if low is None else "→"
 
 
 def difference_chart(data: pd.DataFrame) -> Any:
@@ -202,6 +223,7 @@ def _point(metric: Metric, verdict: Verdict | None) -> dict[str, Any]:
         "high": metric.value if metric.high is None else metric.high,
         "shown": number(metric.value),
         "interval": interval(metric.low, metric.high),
+        "open": opening(metric.low, metric.high),
         "n": metric.n,
         "outcome": _(BADGES[counting[0].effective] if counting else UNGATED),
     }

@@ -73,7 +73,7 @@ def _default(entries: Mapping[str, Entry], fits: Callable[[Audit], bool]) -> str
 def no_audits(settings: Settings) -> None:
     """Say how to come by a first audit."""
     st.info(plain(_("No audits in {folder} yet. Run a first one, then reload this page:", folder=settings.output)))
-    st.code(f"{FIRST_AUDIT} --output {shlex.quote(str(settings.output))}", language="shell")
+    st.code(f"{FIRST_AUDIT} --output {shlex.quote(str(settings.output))}", language=None, wrap_lines=True)
 
 
 def _label(entry: Entry) -> str:

@@ -9,7 +9,7 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from dashboards.charts import ROW_HEIGHT, TICKS, rows_of
+from dashboards.charts import ROW_HEIGHT, TICKS, open_ends, opening, rows_of
 from dashboards.kinds.view import Declaration, Shown, View
 from dashboards.views import plain
 from harness.api.metrics import Metric
@@ -18,7 +18,7 @@ from harness.base.numbers import interval, number
 
 FEWEST = 30
 """Independent observations below which a slice is masked: a share's 95 % interval is then up to 37 points wide."""
-_COLUMNS = ["slice", "value", "low", "high", "n", "shown", "interval", "control", "control_low", "control_high"]
+_COLUMNS = ["slice", "value", "low", "high", "n", "shown", "interval", "open", "control", "control_low", "control_high"]
 _MEASURED, _CONTROL = "#0072B2", "#E69F00"
 
 
@@ -111,6 +111,7 @@ def slice_chart(table: pd.DataFrame, title: str) -> Any:
                 y=y, x="control:Q", tooltip=["slice:N", "control:Q"]
             ),
         ]
+    layers += open_ends(drawn, y, _MEASURED)
     return alt.layer(*layers).properties(height=alt.Step(ROW_HEIGHT + 6))
 
 
@@ -123,6 +124,7 @@ def _line(metric: Metric, fewest: int) -> dict[str, Any]:
     value = metric.value
     low, high = (value if end is None else end for end in (metric.low, metric.high))
     line |= {"value": value, "low": low, "high": high, "shown": number(value)}
+    line["open"] = opening(metric.low, metric.high)
     line["interval"] = interval(metric.low, metric.high)
     if metric.control is not None and metric.control.value is not None:
         control = metric.control

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dashboards.audits import Audit
+from dashboards.settings import read_settings
 from harness.base.confined import read_bytes
 from harness.base.reading import is_folder
 from harness.errors import AssayError, CheckpointError, NoDataError, UsageError
@@ -40,8 +41,8 @@ class FoundTradeOff:
 
 
 def checkpoint_folder(audit: Audit) -> Path | None:
-    """The folder that was audited, where it lies on this machine."""
-    path = Path(audit.manifest.checkpoint.source.split("#")[0])
+    """The folder that was audited, where it lies here; a relative path begins where the dashboard was started."""
+    path = read_settings().folder / audit.manifest.checkpoint.source.split("#")[0]
     return path.absolute() if is_folder(path) else None
 
 

@@ -26,7 +26,7 @@ def show() -> None:
         return
     probes = _attacked(audit)
     if not probes:
-        st.info(_("No probe of this audit attacked texts."))
+        st.info(_("No rows of this audit hold texts before and after an attack."))
         return
     with right:
         probe = choose("attacks", "probe", probes)

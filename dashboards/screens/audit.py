@@ -9,7 +9,7 @@ import streamlit as st
 from dashboards import views
 from dashboards.assemble import page_of
 from dashboards.audits import Audit
-from dashboards.charts import by_suite, chart_data, metric_chart
+from dashboards.charts import by_suite, chart_data, metric_chart, opening
 from dashboards.choose import choose_audit
 from dashboards.settings import read_settings
 from harness.base.language import _, told
@@ -46,7 +46,7 @@ def _verdict(audit: Audit) -> None:
                 )
             )
         )
-        st.code(shlex.join(["assay", "resume", str(audit.folder)]), language="shell")
+        st.code(shlex.join(["assay", "resume", str(audit.folder)]), language=None, wrap_lines=True)
         query = {"audit": manifest.audit_id}
         st.page_link("screens/live.py", label=_("Live"), icon=":material/monitor_heart:", query_params=query)
         for line in views.running(audit.events):
@@ -62,7 +62,7 @@ def _verdict(audit: Audit) -> None:
 def _gates(audit: Audit) -> None:
     st.header(_("Gates"))
     if audit.verdict is None or not audit.verdict.gates:
-        command = f"assay gate {audit.manifest.audit_id} --policy policy.yaml"
+        command = shlex.join(["assay", "gate", str(audit.folder), "--policy", "policy.yaml"])
         st.text(_("No gates were decided; decide with: {command}", command=command))
         return
     if audit.verdict.policy:
@@ -106,6 +106,8 @@ def _metrics(audit: Audit) -> None:
             st.altair_chart(chart, width="stretch", alt=views.plain(f"{suite}: {data.title}"))
         _slices(audit, suite)
     st.caption(_("Dot: value. Line: confidence interval. Black bar: the limit a gate sets."))
+    if any(opening(metric.low, metric.high) for metric in shown if metric.value is not None):
+        st.caption(_("Arrow: the interval has no end on that side."))
     if compared:
         st.caption(_("Ring: the baseline's value, over the cases both have."))
     st.dataframe(
@@ -160,7 +162,7 @@ def _provenance(audit: Audit) -> None:
     with st.expander(_("Provenance")):
         st.table(views.markdown_table((_("what"), _("value")), views.provenance(audit)), border="horizontal")
         st.text(_("To run it again:"))
-        st.code(audit.manifest.command or "assay run spec.yaml", language="shell", wrap_lines=True)
+        st.code(audit.manifest.command or "assay run spec.yaml", language=None, wrap_lines=True)
         st.text(_("Its spec:"))
         st.json(audit.manifest.spec, expanded=1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from itertools import groupby
@@ -35,8 +36,8 @@ def show() -> None:
     lines = board.releases(entries, aliases)
     tracked = board.tracked_releases(entries, lines, aliases)
     if not lines and not tracked:
-        command = "assay gate AUDIT --policy policy.yaml"
-        st.info(_("No audit was decided by a policy yet. Decide one with: {command}", command=command))
+        command = f"assay gate AUDIT --policy policy.yaml --output {shlex.quote(str(settings.output))}"
+        st.info(plain(_("No audit was decided by a policy yet. Decide one with: {command}", command=command)))
         st.page_link("screens/audits.py", label=_("All audits"), icon=":material/list:")
         return
     if lines:

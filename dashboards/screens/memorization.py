@@ -41,16 +41,26 @@ def show() -> None:
     epsilons(audit)
     found = list(_opened(audit))
     drawn = [_section(kind(), audit, found, settings.output) for kind in SECTIONS]
-    if not any(drawn):
-        st.header(_("What it kept of its records"))
-        st.info(
-            _("No probe of this audit looked for canaries, members or texts. Plant canaries, then audit memorization:")
-        )
-        st.code(f"{PLANT}\nassay run --checkpoint checkpoints/private --suite memorization", language="shell")
+    _rest(found, drawn=any(drawn))
     st.header(_("What privacy cost"))
     frontiers(audit, settings.output)
     st.header(_("What was spent"))
     history(audit)
+
+
+def _rest(opened: Sequence[tuple[Declaration, Rows]], *, drawn: bool) -> None:
+    """Name the probes of memorization that no chart here shows; where there are none at all, say what to run."""
+    asked = [declared for declared, _rows in opened if declared.probe.startswith("memorization/")]
+    left = [each.probe for each in asked if not any(kind().fits(each) for kind in SECTIONS)]
+    if drawn and not left:
+        return
+    st.header(_("What it kept of its records"))
+    if left:
+        st.info(views.plain(_("No chart of this page fits the rows of {probes}.", probes=", ".join(left))))
+        st.page_link("screens/probe.py", label=_("Their numbers"), icon=":material/biotech:")
+        return
+    st.info(_("No probe of this audit looked for canaries, members or texts. Plant canaries, then audit memorization:"))
+    st.code(f"{PLANT}\nassay run --checkpoint checkpoints/private --suite memorization", language=None, wrap_lines=True)
 
 
 def _opened(audit: Audit) -> Iterator[tuple[Declaration, Rows]]:

@@ -18,6 +18,9 @@ from dashboards.steps import step
 from harness.base.language import _, told
 from harness.errors import AssayError
 
+_LINE = 35
+"""Pixels of a line of the table, which has room for as many as there are."""
+
 
 def show() -> None:
     """Draw the page."""
@@ -84,7 +87,7 @@ def _page(rows: Rows, wanted: RowFilter, count: int, folder: Path, probe: str, r
         column_order=_columns(rows),
         column_config={name: st.column_config.Column(help=views.plain(told(what))) for name, what in meanings.items()},
         placeholder=_("missing"),
-        height=560,
+        height=min(560, _LINE * (len(shown) + 1) + 20),
         key=f"rows-{probe}-{hash(repr(wanted))}-{page}",
         alt=views.plain(_("Rows of {probe}", probe=probe)),
     )

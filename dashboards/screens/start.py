@@ -53,7 +53,7 @@ def _refused(settings: Settings, actor: Actor) -> None:
         st.text(_("Whoever runs this dashboard can allow it by starting it so:"))
         st.code("assay dashboard --allow-start", language=None, wrap_lines=True)
         return
-    st.text(_("Open the address that `assay dashboard` printed, or give the key that stands in it."))
+    st.text(_("Open the address that assay dashboard printed, or give the key that stands in it."))
     key = st.text_input(_("Key"), type="password", key="given-key")
     if key:
         give_key(key)

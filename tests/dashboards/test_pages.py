@@ -282,7 +282,9 @@ def test_attacks_opens_the_newest_audit_that_has_some(output: Path) -> None:
     assert app.query_params["audit"] == "20260103T000000Z-newest-0001"
     app.query_params.clear()
     assert "3 of 3 texts" in texts(app.switch_page("screens/attacks.py").run())
-    assert "No probe of this audit attacked texts." in texts(visit("attacks", audit="20260103T000000Z-newest-0001"))
+    assert "No rows of this audit hold texts before and after an attack." in texts(
+        visit("attacks", audit="20260103T000000Z-newest-0001")
+    )
 
 
 def test_an_unreachable_mlflow_is_a_warning(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:

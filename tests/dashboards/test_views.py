@@ -276,6 +276,18 @@ def test_a_chart_of_one_exact_number_has_room_around_it() -> None:
     assert metric_chart(data).to_dict()["layer"][0]["encoding"]["x"]["scale"]["domain"] == [-1.0, 1.0]
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "arrows"), [(8.9, None, ["→"]), (None, 80.0, ["←"]), (8.9, 80.0, []), (None, None, [])]
+)
+def test_an_interval_without_an_end_has_an_arrow_there(
+    low: float | None, high: float | None, arrows: list[str]
+) -> None:
+    one = Metric(key="q/p/perplexity", value=74.8, low=low, high=high, n=12, better=Better.LOWER)
+    (data,) = chart_data([one], None)
+    marks = [layer["mark"] for layer in metric_chart(data).to_dict()["layer"]]
+    assert [mark["text"] for mark in marks if mark["type"] == "text"] == arrows
+
+
 def test_an_unfinished_audit_says_how_far_it_is(audit: Audit) -> None:
     folder = AuditFolder(audit.folder)
     folder.write_manifest(audit.manifest.model_copy(update={"status": Status.RUNNING}))

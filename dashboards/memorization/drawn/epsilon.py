@@ -46,4 +46,4 @@ def _how_to_plant(audit: Audit) -> None:
         st.info(plain(_("No canary tested it: {why}.", why=why)))
     else:
         st.info(_("No canary tested it. Plant some when you train, and audit with memorization/epsilon_audit:"))
-    st.code(PLANT, language="shell")
+    st.code(PLANT, language=None, wrap_lines=True)

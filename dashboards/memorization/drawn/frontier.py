@@ -23,7 +23,7 @@ def frontiers(audit: Audit, output: Path) -> None:
     found = _named(trade_offs(output, audit))
     if not found:
         st.info(_("No frontier lies among the audits or beside this checkpoint. Make one; made before, make it again:"))
-        st.code(COMMAND, language="shell")
+        st.code(COMMAND, language=None, wrap_lines=True)
         return
     asked = st.query_params.get("frontier")
     if asked is not None and asked not in found:

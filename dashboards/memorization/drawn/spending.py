@@ -35,14 +35,14 @@ def history(audit: Audit) -> None:
     command = shlex.join(["assay", "budget", str(folder.parent), "--save"])
     if found is None:
         st.info(_("The history of what was spent is not saved. Have it written beside the checkpoints:"))
-        st.code(command, language="shell")
+        st.code(command, language=None, wrap_lines=True)
         return
     root, record = found
     name = spending.name_below(root, folder)
     group = spending.group_of(record, name)
     if group is None:
         st.info(plain(_("The history of {when} does not know this checkpoint. Write it anew:", when=record.written)))
-        st.code(command, language="shell")
+        st.code(command, language=None, wrap_lines=True)
         return
     _draw(group, record, name)
 

@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from dashboards.memorization.beside import FoundTradeOff
 from dashboards.memorization.drawn.frontier import _named
 from dashboards.reveal import LOG
-from dashboards.settings import OUTPUT, TRACKING_URI
+from dashboards.settings import FOLDER, OUTPUT, TRACKING_URI
 from harness.provenance.manifest import MANIFEST_NAME
 from harness.provenance.spending import SPENDING_NAME
 from harness.provenance.trade_off import TRADE_OFF_NAME
@@ -103,6 +103,36 @@ def test_an_audit_of_other_things_says_what_to_run(output: Path) -> None:
     assert "assay train train.yaml --privacy epsilon=8 --canaries canaries.yaml" in said
     assert "assay frontier train.yaml" in said
     assert "does not lie on this machine" in said
+
+
+def test_a_probe_of_memorization_that_no_chart_fits_is_named_not_denied(output: Path) -> None:
+    folder = make_audit(output, AUDIT)
+    manifest = folder.manifest()
+    renamed = [each.model_copy(update={"name": f"memorization/pii{i}"}) for i, each in enumerate(manifest.probes)]
+    for old, new in zip(manifest.probes, renamed, strict=True):
+        place = folder.path / "rows" / old.name.replace("/", "__")
+        if place.is_dir():
+            place.rename(place.with_name(new.name.replace("/", "__")))
+    folder.write_manifest(manifest.model_copy(update={"probes": tuple(renamed)}))
+    said = texts(visit("memorization", audit=AUDIT))
+    assert "No chart of this page fits the rows of memorization/pii0" in said
+    assert "No probe of this audit looked" not in said
+
+
+def test_a_relative_checkpoint_is_found_below_the_folder_of_the_start(
+    output: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_kept(output)
+    manifest = folder.manifest()
+    record = manifest.checkpoint.model_copy(update={"source": "./checkpoints/private"})
+    folder.write_manifest(manifest.model_copy(update={"checkpoint": record}))
+    monkeypatch.setenv(FOLDER, str(output))
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    monkeypatch.chdir(empty)  # as the launcher does
+    said = texts(visit("memorization", audit=AUDIT))
+    assert "Together: epsilon at most 8.000 at delta 1e-05." in said
+    assert "does not lie on this machine" not in said
 
 
 def test_texts_of_canaries_are_read_on_demand_and_that_is_noted(output: Path) -> None:
