@@ -12,14 +12,15 @@ HOLD = """
 import signal, sys, time
 from pathlib import Path
 from harness.record.lock import writing
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever starts the tests may have it ignored
 if "ignore" in sys.argv:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     def end(*_):
         raise KeyboardInterrupt
     signal.signal(signal.SIGTERM, end)
 with writing(Path(sys.argv[1])):
-    print("held", flush=True)
     try:
+        print("held", flush=True)
         time.sleep(60)
     except KeyboardInterrupt:
         print("interrupted", flush=True)
