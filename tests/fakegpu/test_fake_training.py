@@ -28,9 +28,10 @@ EXACT = {"noise_multiplier": 0.0, "max_grad_norm": 1.0, "sampling": "shuffle"}
 """Nothing at random: the same steps on either device."""
 PARTS = 4
 """Micro-batches of a step."""
-PRIVATE = {"book-keeping": (5, 3), "one-sample": (4, 2), "opacus-hooks": (4, 3)}
-"""Engine -> waits of a step, and further ones of each micro-batch: the model's own look at its mask, how many samples
-have no finite gradient, and what the engine asks (samples that must be formed; which are to be left out)."""
+PRIVATE = {"book-keeping": (5, 3), "one-sample": (5, 2), "opacus-hooks": (5, 3)}
+"""Engine -> waits of a step, one of them whether the weights are numbers where a state is saved, and further ones of
+each micro-batch: the model's own look at its mask, how many samples have no finite gradient, and what the engine asks
+(samples that must be formed; which are to be left out)."""
 PLAIN = (1, 1)
 """The loss, and the model's own look at its mask."""
 SAVING = "privacy/ledger/state.py"

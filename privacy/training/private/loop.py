@@ -210,5 +210,8 @@ class PrivateTraining:
             )
 
     def _no_numbers(self) -> str | None:
-        """A trained parameter that is not finite throughout."""
-        return next((name for name, value in self._engine.trained.items() if not value.isfinite().all()), None)
+        """A trained parameter that is not finite throughout; the host waits for the device once."""
+        finite = {name: value.isfinite().all() for name, value in self._engine.trained.items()}
+        if not finite or bool(torch.stack(list(finite.values())).all()):
+            return None
+        return next(name for name, value in finite.items() if not value)
