@@ -189,8 +189,12 @@ def test_an_interrupt_while_garbage_is_collected_is_heard_nevertheless(
         time.sleep(60)
         return 0
 
-    with pytest.raises(SystemExit) as ended:
-        main(entry)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # tests run in the background ignore Ctrl-C
+    try:
+        with pytest.raises(SystemExit) as ended:
+            main(entry)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert ended.value.code == Exit.INTERRUPTED
     assert "interrupted" in capsys.readouterr().err
 
