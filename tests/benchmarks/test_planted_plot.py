@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
+import pytest
+
+from benchmarks import planted_plot
 from benchmarks.planted_plot import TARGET, drawing
 
 CASE = "bert, epsilon 8: membership/auc"
@@ -18,9 +22,8 @@ def test_each_value_stands_at_its_place_with_its_interval() -> None:
     assert group.findtext(f"{space}title") == f"{CASE}: 0.5 [0.25, 0.75]"
 
 
-def test_the_committed_plot_is_that_of_the_committed_results() -> None:
-    from benchmarks import planted_plot
-
-    before = TARGET.read_text(encoding="utf-8")
+def test_the_committed_plot_is_that_of_the_committed_results(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    drawn = tmp_path / "planted.svg"
+    monkeypatch.setattr("benchmarks.planted_plot.TARGET", drawn)
     planted_plot.main()
-    assert TARGET.read_text(encoding="utf-8") == before
+    assert drawn.read_text(encoding="utf-8") == TARGET.read_text(encoding="utf-8")
