@@ -42,7 +42,10 @@ def test_what_was_planted_often_is_found_and_the_rest_is_not(
     assert (often["rank"] == 1).all()
     assert metrics["found_share"].value is not None
     assert metrics["found_share"].value > 0.5
-    assert metrics["control_found_share"].value == 0
+    # of 20 that were not planted one in 50 runs has one that is likelier than its 999 others by chance, one in 5,000 two
+    control = metrics["control_found_share"]
+    assert control.value is not None
+    assert control.value * control.n < 1.5
     # ranks of what was not planted are uniform: the mean of 20 or so lies near 1.44 bits, their deviation is 1.44 too
     assert rows[~rows["planted"]]["exposure"].mean() < 1.44 + 4 * 1.44 / math.sqrt((~rows["planted"]).sum())
 
