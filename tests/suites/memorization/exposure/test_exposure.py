@@ -42,7 +42,7 @@ def test_what_was_planted_often_is_found_and_the_rest_is_not(
     assert (often["rank"] == 1).all()
     assert metrics["found_share"].value is not None
     assert metrics["found_share"].value > 0.5
-    # of 20 that were not planted one in 50 runs has one that is likelier than its 999 others by chance, one in 5,000 two
+    # by chance one in 50 runs has one, of 20 not planted, that is likelier than its 999 others; one in 5,000 has two
     control = metrics["control_found_share"]
     assert control.value is not None
     assert control.value * control.n < 1.5
