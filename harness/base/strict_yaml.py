@@ -85,6 +85,17 @@ for _tag, _pattern, _first in _RESOLVERS:
     _Dumper.add_implicit_resolver(_tag, _compiled, list(_first.replace("\0", "")))
 
 
+_BREAKS = re.compile("[\r\x85\u2028\u2029]")
+"""What ends a line in YAML beside a line feed, and is read back as one unless it is written as an escape."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if _BREAKS.search(text) else None)
+
+
+_Dumper.add_representer(str, _text)
+
+
 def parse_yaml(text: str) -> Any:
     """What a YAML text says: mappings, lists, text, numbers, booleans and None. Raises YamlError."""
     node = compose_yaml(text)

@@ -84,7 +84,24 @@ def test_keys_are_text_as_written() -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["on", "1e5", "010", "1:30", "2026-01-01", "~", "true", "1_0", ".inf", "<<", "", "5e-1"]
+    "word",
+    [
+        "on",
+        "1e5",
+        "010",
+        "1:30",
+        "2026-01-01",
+        "~",
+        "true",
+        "1_0",
+        ".inf",
+        "<<",
+        "",
+        "5e-1",
+        "0\x850",
+        "a\u2028b",
+        "a\r\nb",
+    ],
 )
 def test_what_is_written_is_read_as_the_same_text(word: str) -> None:
     written = dump_yaml({"k": [word], word or "empty": 1})
