@@ -3,11 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from dashboards.address import link, name_language
-from dashboards.settings import OUTPUT, TRACKING_URI
 from harness.base.language import PAGES, language, speak, spoken
 from tests.audit_folder import make_audit
 from tests.catalogues.collect import read
@@ -27,14 +25,8 @@ ENGLISH = {str(message.id) for message in read(PAGES, "zh") if message.id and me
 
 
 @pytest.fixture(autouse=True)
-def audits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def audits(output: Path) -> Path:
     """Two audits, one of them with attacked texts."""
-    output = tmp_path / "audits"
-    monkeypatch.setenv(OUTPUT, str(output))
-    monkeypatch.delenv(TRACKING_URI, raising=False)
-    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
-    st.cache_data.clear()
-    st.cache_resource.clear()
     write_attacked(make_audit(output))
     make_audit(output, "20260103T000000Z-good-0001", passes=True)
     return output

@@ -7,12 +7,11 @@ import os
 from pathlib import Path
 
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from dashboards.access.noted import ACTIONS
 from dashboards.control import begin
-from dashboards.settings import KEY, OUTPUT, PERMISSIONS, ROLES, TRACKING_URI
+from dashboards.settings import KEY, PERMISSIONS
 from harness.api.metrics import Better, Metric
 from harness.record.events import EventLog
 from harness.record.folder import Status
@@ -25,14 +24,8 @@ SECRET = "k" * 43
 
 
 @pytest.fixture(autouse=True)
-def output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(OUTPUT, str(tmp_path / "audits"))
-    for name in (TRACKING_URI, KEY, ROLES, PERMISSIONS):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
-    st.cache_data.clear()
-    st.cache_resource.clear()
-    return tmp_path / "audits"
+def _environment(output: Path) -> None:
+    """Every test has its own folder of audits."""
 
 
 def labels(app: AppTest) -> list[str]:

@@ -5,11 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from dashboards.reveal import LOG
-from dashboards.settings import OUTPUT, TRACKING_URI
+from dashboards.settings import TRACKING_URI
 from harness.base.stores import default_uri
 from harness.errors import AuditError
 from harness.gate.verdict import Comparison, Flips
@@ -23,17 +22,8 @@ BLOCKED = "20260102T030405Z-sentiment-ab12"
 
 
 @pytest.fixture(autouse=True)
-def _environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(OUTPUT, str(tmp_path / "audits"))
-    monkeypatch.delenv(TRACKING_URI, raising=False)
-    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
-    st.cache_data.clear()
-    st.cache_resource.clear()
-
-
-@pytest.fixture
-def output(tmp_path: Path) -> Path:
-    return tmp_path / "audits"
+def _environment(output: Path) -> None:
+    """Every test has its own folder of audits."""
 
 
 def visit(page: str = "", /, **query: str) -> AppTest:

@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from dashboards.kinds import find_views
 from dashboards.kinds.cells import digest
 from dashboards.reveal import LOG
-from dashboards.settings import OUTPUT, TRACKING_URI
 from harness.api.registry import Found, find_probes
 from harness.gate.verdict import Comparison
 from harness.record.folder import Status
@@ -25,17 +23,8 @@ from tests.dashboards.test_pages import tables, texts, visit
 
 
 @pytest.fixture(autouse=True)
-def _environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(OUTPUT, str(tmp_path / "audits"))
-    monkeypatch.delenv(TRACKING_URI, raising=False)
-    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
-    st.cache_data.clear()
-    st.cache_resource.clear()
-
-
-@pytest.fixture
-def output(tmp_path: Path) -> Path:
-    return tmp_path / "audits"
+def _environment(output: Path) -> None:
+    """Every test has its own folder of audits."""
 
 
 @pytest.fixture

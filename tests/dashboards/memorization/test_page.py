@@ -6,13 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from dashboards.memorization.beside import FoundTradeOff
 from dashboards.memorization.drawn.frontier import _named
 from dashboards.reveal import LOG
-from dashboards.settings import FOLDER, OUTPUT, TRACKING_URI
+from dashboards.settings import FOLDER
 from harness.provenance.manifest import MANIFEST_NAME
 from harness.provenance.spending import SPENDING_NAME
 from harness.provenance.trade_off import TRADE_OFF_NAME
@@ -25,17 +24,8 @@ COINS = "private.coins.json"
 
 
 @pytest.fixture(autouse=True)
-def _environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(OUTPUT, str(tmp_path / "audits"))
-    monkeypatch.delenv(TRACKING_URI, raising=False)
-    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
-    st.cache_data.clear()
-    st.cache_resource.clear()
-
-
-@pytest.fixture
-def output(tmp_path: Path) -> Path:
-    return tmp_path / "audits"
+def _environment(output: Path) -> None:
+    """Every test has its own folder of audits."""
 
 
 def headers(app: AppTest) -> list[str]:
