@@ -20,6 +20,7 @@ from harness.scorer.embed import Embeddings
 from harness.scorer.generate import GreedyDecoder
 from harness.scorer.gradients import InputGradients
 from harness.scorer.handler import Handler
+from harness.scorer.in_place import TokensAsRead
 from harness.scorer.likeliest import MaskedTokens, NextTokens
 from harness.scorer.masked import MaskedScores, MaskedSpans
 from harness.scorer.outputs import FollowsOrNot, MultiLabel, Regression
@@ -51,6 +52,7 @@ OWN: tuple[AnyHandler, ...] = (
     Sampler,
     SpanFinder,
     Tagger,
+    TokensAsRead,
 )
 _OWN_TYPES = {asked: handler for handler in OWN for asked in handler.asked}
 
