@@ -167,6 +167,12 @@ _READ = Kept(_Columns.bytes)
 """Kept beside what is made of them, since probes that read other columns of one file, under other rules, share it."""
 
 
+def forget() -> None:
+    """Everything that was read of files."""
+    _KEPT.clear()
+    _READ.clear()
+
+
 def _whole(source: DataSource, known: Mapping[str, bool], lists: frozenset[str]) -> _Whole:
     """What a source holds, whatever its slice and shuffle. Raises DataError.
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from harness.data import datasets, kept
-from harness.data.datasets import Dataset, DataSource, frame_digest, load_dataset
+from harness.data.datasets import Dataset, DataSource, forget, frame_digest, load_dataset
 from harness.data.kept import Kept, file_key
 from harness.data.schemas import LabelledTexts, Texts
 from harness.data.tables import Table, read_table
@@ -33,12 +33,6 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     monkeypatch.setattr(datasets, "_KEPT", Kept(datasets._Whole.bytes))
     monkeypatch.setattr(datasets, "_READ", Kept(datasets._Columns.bytes))
     return seen
-
-
-def forget() -> None:
-    """What was read."""
-    datasets._KEPT.clear()
-    datasets._READ.clear()
 
 
 def written(path: Path, texts: list[str], label: str = "pos") -> DataSource:
