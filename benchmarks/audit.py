@@ -4,8 +4,8 @@ The peer is the model class called on padded batches, as somebody would write wh
 loads the same files with nothing checked, the distinct texts (or token rows) that the audit asked about are tokenised,
 sorted by length, padded and read, in the scorer's own batch sizes, which are the fastest known. Everything else that an
 audit does is over this floor. Probes are those that only ask: attacks search, and have a benchmark of their own. One
-process, one lane, in turns; both have their imports behind them, and the audit ran once before on a few cases. What that
-one read of data files is forgotten.
+process, one lane, in turns; both have their imports behind them, and the audit ran once before on a few cases.
+What that one read of data files is forgotten.
 
 Seconds are the processor's, of all processes, which other work on the machine stretches less than those of a clock: the
 confined process that reads a checkpoint first is started for each audit, ends with it, and counts with what it forks.
