@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from dashboards.audits import Audit
-from dashboards import views
+from dashboards.view_models import views
 from harness.api.case import Case
 from harness.api.needs import Need, any_of
 from harness.api.probe import Input, Plan, RowDict

@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
-from dashboards import cache, views
+from dashboards import cache
 from dashboards.audits import Audit
 from dashboards.charts import chart_data, metric_chart
-from dashboards.choose import choose, choose_audit
 from dashboards.kinds import Shown, View, declaration, draw, fitting
-from dashboards.reveal import revealed
 from dashboards.settings import Settings, read_settings
+from dashboards.view_models import views
+from dashboards.widgets.choose import choose, choose_audit
+from dashboards.widgets.reveal import revealed
 from harness.base.language import _, told
 from harness.errors import AssayError
 from harness.record.folder import Status

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dashboards.comparison import BETTER, NOT_COMPARED, UNCLEAR, WORSE, chart_frame, flipped, found, table
+from dashboards.view_models.comparison import BETTER, NOT_COMPARED, UNCLEAR, WORSE, chart_frame, flipped, found, table
 from harness.gate.verdict import Comparison, Flips
 
 

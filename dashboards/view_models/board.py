@@ -12,8 +12,8 @@ from datetime import date
 import pandas as pd
 
 from dashboards.audits import Audit, Entry
-from dashboards.history import SIGNS
-from dashboards.views import COUNTED, badge
+from dashboards.view_models.history import SIGNS
+from dashboards.view_models.views import COUNTED, badge
 from harness.base.language import _, day
 from harness.gate.decide import GateResult, Outcome, Verdict
 from harness.gate.verdict import WaiverState

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dashboards.door import HOSTS, admits
+from dashboards.server.door import HOSTS, admits
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from dashboards.history import SIGNS, history_html, margin
+from dashboards.view_models.history import SIGNS, history_html, margin
 from harness.gate.decide import GateResult, Outcome, Verdict
 from harness.gate.policy import Gate
 from harness.gate.verdict import Comparison

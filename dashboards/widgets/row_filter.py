@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from dashboards.rows import SHORT, RowFilter, Rows
-from dashboards.views import plain
+from dashboards.view_models.views import plain
 from harness.base.language import _
 from harness.base.numbers import MISSING
 

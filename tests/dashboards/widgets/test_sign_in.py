@@ -10,12 +10,12 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from dashboards.reveal import LOG
 from dashboards.settings import KEY, OUTPUT, PERMISSIONS, ROLES, TRACKING_URI
+from dashboards.widgets.reveal import LOG
 from tests.audit_folder import make_audit
 from tests.dashboards.test_pages import texts, visit
 
-APP = Path(__file__).parents[2] / "dashboards" / "app.py"
+APP = Path(__file__).parents[3] / "dashboards" / "app.py"
 AUDIT = "20260102T030405Z-sentiment-ab12"
 ANNA = {"is_logged_in": True, "email": "anna@example.org", "email_verified": True, "sub": "1"}
 BEN = {"is_logged_in": True, "email": "ben@example.org", "sub": "2"}

@@ -10,7 +10,7 @@ import streamlit as st
 from dashboards import cache
 from dashboards.audits import Audit, Entry
 from dashboards.settings import Settings
-from dashboards.views import badge, plain
+from dashboards.view_models.views import badge, plain
 from harness.base.language import _, marked
 from harness.errors import AssayError
 

@@ -11,7 +11,7 @@ import tomllib
 from pathlib import Path
 
 from dashboards.access.roles import load_roles
-from dashboards.door import LOCAL, allowed_hosts
+from dashboards.server.door import LOCAL, allowed_hosts
 from dashboards.settings import ACCESS_KEY, FOLDER, KEY, OUTPUT, PERMISSIONS, ROLES, TRACKING_URI, Access
 from harness.base.regular import read_bounded
 from harness.base.stores import absolute_uri
@@ -20,7 +20,7 @@ from harness.data.pypi import cache_home
 from harness.errors import UsageError
 from harness.tracking.session import SETTINGS
 
-APP = Path(__file__).absolute().parent / "app.py"
+APP = Path(__file__).absolute().parents[1] / "app.py"
 ADDRESS = "127.0.0.1"
 """Only this machine can reach the server: rows may hold private text."""
 _AUTH = ("redirect_uri", "cookie_secret", "client_id", "client_secret", "server_metadata_url")
@@ -122,7 +122,7 @@ def command(port: int, sign_in: Path | None = None) -> list[str]:
     }
     flags = [part for name, value in options.items() for part in (f"--{name}", value)]
     hosts = [part for name in allowed_hosts() for part in ("--server.allowedHosts", name)]
-    return [sys.executable, "-P", "-m", "dashboards.serve", "run", str(APP), *flags, *hosts]
+    return [sys.executable, "-P", "-m", "dashboards.server.serve", "run", str(APP), *flags, *hosts]
 
 
 def environment(output: Path, tracking_uri: str | None, access: Access | None = None) -> dict[str, str]:

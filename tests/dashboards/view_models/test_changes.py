@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from dashboards.changes import changes_html
+from dashboards.view_models.changes import changes_html
 
 
 def row(**columns: object) -> dict[str, object]:

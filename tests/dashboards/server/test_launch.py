@@ -14,18 +14,18 @@ from pathlib import Path
 
 import pytest
 
-from dashboards import launch as module
-from dashboards.door import HOSTS
-from dashboards.launch import APP, check_access, command, entrance, environment, launch
+from dashboards.server import launch as module
+from dashboards.server.door import HOSTS
+from dashboards.server.launch import APP, check_access, command, entrance, environment, launch
 from dashboards.settings import Access, Settings, read_settings
 from harness.errors import UsageError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_the_server_is_private_quiet_and_local() -> None:
     words = command(8599)
-    assert words[:5] == [sys.executable, "-P", "-m", "dashboards.serve", "run"]
+    assert words[:5] == [sys.executable, "-P", "-m", "dashboards.server.serve", "run"]
     assert Path(words[5]) == APP
     options = dict(zip(words[6::2], words[7::2], strict=True))
     assert options["--server.port"] == "8599"
@@ -141,7 +141,7 @@ from collections.abc import Iterator
 from contextlib import closing, nullcontext
 from itertools import pairwise
 from pathlib import Path
-from dashboards import launch as module
+from dashboards.server import launch as module
 server = "import os, sys, time; print(os.getpid(), flush=True); time.sleep(60)"
 module.command = lambda *_: [sys.executable, "-c", server]
 sys.exit(module.launch(Path({str(tmp_path)!r}), None, 8599))
@@ -170,7 +170,9 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
         number = int(free.getsockname()[1])
-    code = f"from pathlib import Path\nfrom dashboards.launch import launch\nlaunch(Path('audits'), None, {number})"
+    code = (
+        f"from pathlib import Path\nfrom dashboards.server.launch import launch\nlaunch(Path('audits'), None, {number})"
+    )
     variables = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(model.parent)}
     started = subprocess.Popen(
         [sys.executable, "-P", "-c", code],

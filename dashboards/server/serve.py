@@ -1,4 +1,4 @@
-"""The process of the server: `python -m dashboards.serve run app.py --options`, as `streamlit` itself is called.
+"""The process of the server: `python -m dashboards.server.serve run app.py --options`, as `streamlit` itself is called.
 
 What the pages need is loaded, and the audits are read, before the first visitor asks for anything.
 """

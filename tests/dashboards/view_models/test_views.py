@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from dashboards import views
 from dashboards.audits import Audit, Entry, merge, open_audit, read_entry
 from dashboards.charts import SHARES, by_suite, chart_data, metric_chart
+from dashboards.view_models import views
 from harness.api.metrics import Better, Control, Metric, missing_metric
 from harness.errors import AssayError
 from harness.gate.decide import Policy, Verdict, decide

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from dashboards.changes import COLUMNS
 from dashboards.rows import RowFilter
+from dashboards.view_models.changes import COLUMNS
 from harness.base import numbers
 from harness.base.language import _
 

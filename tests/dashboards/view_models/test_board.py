@@ -5,7 +5,7 @@ from datetime import date
 from pathlib import Path
 
 from dashboards.audits import Audit, Entry, read_entry
-from dashboards.board import counted, grid, releases, tracked_releases
+from dashboards.view_models.board import counted, grid, releases, tracked_releases
 from harness.gate.decide import Policy, decide
 from harness.record.folder import Status
 from harness.tracking.fetch import TrackedAudit

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import streamlit as st
 
 from dashboards.access.actor import Actor
-from dashboards.views import plain
+from dashboards.view_models.views import plain
 from harness.base.language import _
 
 
