@@ -13,9 +13,9 @@ from harness.api.needs import Need
 from harness.api.requests.likeliest import TokensInPlace, TokensInPlaceRequest
 from harness.scorer.answers import NON_FINITE
 from harness.scorer.forward.engine import Side
+from harness.scorer.forward.positions import Ints
 from harness.scorer.handler import Handler, Parts
 from harness.scorer.likelihood.likeliest import highest
-from harness.scorer.forward.positions import Ints
 
 
 class TokensAsRead(Handler[TokensInPlaceRequest, TokensInPlace]):
