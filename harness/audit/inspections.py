@@ -1,8 +1,8 @@
 """What inspecting a checkpoint found, kept on disk, so that the next plan loads no library of models.
 
-For a dry run alone: an audit, whose verdict stands on it, inspects each time. What is kept is found again by the bytes of
-all files that an inspection may read and by whatever else it hangs on. It lies in the cache, in a folder that only its
-owner can enter, as JSON with a digest of its own; what is damaged is found out anew.
+For a dry run alone: an audit, whose verdict stands on it, inspects each time. What is kept is found again by the bytes
+of all files that an inspection may read and by whatever else it hangs on. It lies in the cache, in a folder that only
+its owner can enter, as JSON with a digest of its own; what is damaged is found out anew.
 """
 
 from __future__ import annotations
