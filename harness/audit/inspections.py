@@ -14,6 +14,7 @@ import platform
 import stat
 from contextlib import suppress
 from dataclasses import asdict
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -80,6 +81,7 @@ def _key(contents: Contents, source: CheckpointSource, permissions: Permissions)
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
+@cache
 def _version(package: str) -> str | None:
     try:
         return version(package)
