@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import BinaryIO
 
 from harness.api.checkpoint import CheckpointSource
 from harness.api.permissions import Permissions
@@ -18,6 +19,7 @@ from harness.checkpoint.tensors import MAX_FILE_BYTES
 from harness.data.kept import FileKey, file_key
 
 _READ = (*SAFE_FILES, *CODE_FILES, "*.gguf", "bpe.codes")
+_BLOCK = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class Contents:
         total = hashlib.sha256(json.dumps(self.places).encode())
         for file in self.read:
             with open_regular(file, MAX_FILE_BYTES, allowed_in(file.parent)) as handle:
-                total.update(hashlib.file_digest(handle, "sha256").digest())
+                total.update(_sha256(handle))
         return total.hexdigest()
 
 
@@ -58,3 +60,10 @@ def contents_of(path: Path, source: CheckpointSource, permissions: Permissions) 
     patterns = (*_READ, *(PICKLE_FILES if permissions.pickle else ()))
     read = [file for file in files if any(fnmatch(file.name, each) for each in patterns) and not file.is_dir()]
     return Contents(tuple(map(str, files)), tuple(read))
+
+
+def _sha256(handle: BinaryIO) -> bytes:
+    digest = hashlib.sha256()
+    while block := handle.read(_BLOCK):
+        digest.update(block)
+    return digest.digest()
