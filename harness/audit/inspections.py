@@ -13,7 +13,7 @@ import os
 import platform
 import stat
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -30,6 +30,7 @@ from harness.checkpoint.findings import Findings, described
 from harness.checkpoint.inspect import examine
 from harness.checkpoint.isolated.client import VARIABLE
 from harness.checkpoint.resolve import resolve
+from harness.data.kept import FileKey
 from harness.data.pypi import cache_home
 from harness.errors import AssayError
 from harness.record.prepared import KeptOnDisk
@@ -47,24 +48,45 @@ def kept_inspection(source: CheckpointSource, permissions: Permissions = NOTHING
     Raises CheckpointError as that does: what is refused is not kept. Nor is what shipped code may have a say in.
     """
     path, folder = resolve(source, permissions), cache_home().absolute() / FOLDER
-    try:
-        contents = contents_of(path, source, permissions)
-        usable = not permissions.remote_code and not contents.around(folder) and _is_own(folder)
-        state = contents.state() if usable else None
-        key = "" if state is None else _key(contents, source, permissions)
-    except (AssayError, OSError):  # the inspection says what is wrong
-        key, state = "", None
-    known = _read(folder, key) if key else None
+    before = _seen(path, source, permissions, folder)
+    key = None if before is None else _key(before.contents, source, permissions)
+    known = None if key is None else _read(folder, key)
     if known is not None:
         return described(known, source, path, permissions)
     found, staged = examine(path, source, permissions)
-    if key and contents.state() == state:  # else the files changed meanwhile
+    if key is not None and _seen(path, source, permissions, folder) == before:  # else files changed meanwhile
         _write(folder, key, found)
     return described(found, source, path, permissions, staged)
 
 
-def _key(contents: Contents, source: CheckpointSource, permissions: Permissions) -> str:
-    """sha256 over everything that what is found hangs on, Assay's own code that finds it included."""
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The files of a checkpoint at one moment."""
+
+    contents: Contents
+    state: tuple[FileKey, ...]
+
+
+def _seen(path: Path, source: CheckpointSource, permissions: Permissions, folder: Path) -> _Seen | None:
+    """None where nothing may be kept in `folder`; what is wrong with the files is for the inspection to say."""
+    try:
+        contents = contents_of(path, source, permissions)
+        usable = not permissions.remote_code and not contents.around(folder) and _is_own(folder)
+        state = contents.state() if usable else None
+    except (AssayError, OSError):
+        return None
+    return None if state is None else _Seen(contents, state)
+
+
+def _key(contents: Contents, source: CheckpointSource, permissions: Permissions) -> str | None:
+    """sha256 over everything that what is found hangs on, Assay's own code that finds it included.
+
+    None where a file cannot be read, or is a link to elsewhere.
+    """
+    try:
+        digest = contents.digest()
+    except (AssayError, OSError):
+        return None
     own = hashlib.sha256()
     for file in sorted(Path(checkpoint.__file__).parent.rglob("*.py")):
         own.update(file.read_bytes())
@@ -76,7 +98,7 @@ def _key(contents: Contents, source: CheckpointSource, permissions: Permissions)
         "settings": [os.environ.get(VARIABLE, ""), factor()],
         "permissions": asdict(permissions),
         "source": source.model_dump(),
-        "contents": contents.digest(),
+        "contents": digest,
     }
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 

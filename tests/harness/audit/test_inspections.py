@@ -87,7 +87,7 @@ def test_other_files_are_inspected_anew(bert: Path, examined: list[Path]) -> Non
 
 def test_a_file_more_may_change_which_are_read_and_so_means_anew(bert: Path, examined: list[Path]) -> None:
     kept(bert)
-    (bert / "pytorch_model.bin").write_bytes(b"")
+    one_more(bert)
     kept(bert)
     assert len(examined) == 2
 
@@ -158,14 +158,30 @@ def test_a_file_that_changed_only_just_now_is_not_kept(
     assert len(examined) == 2
 
 
-def test_a_file_that_changes_meanwhile_is_not_kept(bert: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def one_more(folder: Path) -> None:
+    (folder / "pytorch_model.bin").write_bytes(b"")
+
+
+@pytest.mark.parametrize("change", [changed, one_more])
+def test_what_is_found_of_files_that_change_meanwhile_is_not_kept(
+    bert: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, change: Callable[[Path], None]
+) -> None:
     def meanwhile(path: Path, source: CheckpointSource, permissions: Permissions) -> object:
         found = examine(path, source, permissions)
-        changed(path)
+        change(path)
         return found
 
     monkeypatch.setattr(inspections, "examine", meanwhile)
     kept(bert)
+    assert files(tmp_path / "cache") == []
+
+
+def test_a_link_to_elsewhere_is_not_followed(bert: Path, examined: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "secret.txt").write_text("secret")
+    (bert / "more.txt").symlink_to(tmp_path / "secret.txt")
+    for _ in range(2):
+        kept(bert)
+    assert len(examined) == 2
     assert files(tmp_path / "cache") == []
 
 
