@@ -16,6 +16,7 @@ from harness.record.folder import AuditFolder
 from harness.reports import write_reports
 from tests.harness.reports.inputs import compared
 
+POLICY = Path(__file__).parents[3] / "examples" / "first_audit" / "gpt-policy.yaml"
 TEXT = "a text that a row holds, by ada@example.org"
 
 
@@ -179,7 +180,9 @@ def test_undecided_gates_fail_in_junit_as_asked_or_as_the_spec_says(
     assert (code, "--undecided green: choose one of skipped, failure" in err) == (2, True)
 
 
-@pytest.mark.parametrize("words", [["show"], ["gate"], ["report", "--format", "json,junit,html"]])
+@pytest.mark.parametrize(
+    "words", [["show"], ["gate", "--policy", str(POLICY)], ["report", "--format", "json,junit,html"]]
+)
 def test_reading_an_audit_loads_no_library_of_models(folder: Path, words: list[str]) -> None:
     code = (
         "import sys; from harness.cli import main\n"
