@@ -54,6 +54,7 @@ def cell(truth: Truth, n: int) -> Cell:
         "false pass of max, false block of min": _short(below),
         "coverage": _short(1 - above - below),
         "undecided": _short(undecided),
+        **({"beyond": True} if truth.beyond else {}),
         "replicates": replicates or "exact",
         "standard error": _short(math.sqrt(worst * (1 - worst) / replicates)) if replicates else 0.0,
     }

@@ -84,5 +84,6 @@ def test_an_interval_holds_its_value_and_stays_within_two() -> None:
 @pytest.mark.parametrize("words", [2, 8])
 def test_too_few_words_or_no_spread_of_them_give_none(words: int) -> None:
     spread = 1.0 if words == 2 else 0.0
-    x, y = 1 + spread * np.arange(words), spread * np.arange(words)
+    steps = np.arange(words, dtype=np.float64)
+    x, y = 1 + spread * steps, spread * steps
     assert effect_interval((x, y), (names(words), names(words))) is None
