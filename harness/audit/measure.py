@@ -69,7 +69,7 @@ def missing_metrics(probe: Probe[Any], why: str) -> list[Metric]:
 
 
 def _with_unrun(rows: pd.DataFrame, planned: PlannedProbe) -> pd.DataFrame:
-    """Rows, and one of an error for each case that has none: it knows its role, so that a control's is not a score's."""
+    """Rows, and one of an error for each case that has none, which knows its role: a control's is not the score's."""
     done, probe = set(rows["case_id"]), planned.probe
     left = [case for case in planned.cases if case.id not in done]
     if not left:
