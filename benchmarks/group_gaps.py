@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.report import Cell
 from harness.api.scorer import Floats
@@ -64,10 +65,10 @@ def cells(world: Groups, runs: int) -> list[Cell]:
     ]
 
 
-def ours(hits: Floats, records: int) -> Ends:
+def ours(hits: NDArray[np.int64], records: int) -> Ends:
     """As the probe gives it."""
     level, estimates = level_for(len(hits)), {}
-    for group, count in enumerate(hits.astype(int)):
+    for group, count in enumerate(hits):
         made = share_estimate(np.arange(records) < count, level, 1)
         assert made is not None
         estimates[str(group)] = made
