@@ -116,11 +116,11 @@ def make_plan(
         except PluginError as error:
             broken[name] = f"it could not say whether it applies ({error})"
         except NotApplicableError as error:
-            not_applicable[name] = str(error)
+            not_applicable[name] = _unnamed(error, name)
         except NoDataError as error:
             if wanted.name == name:
                 raise
-            no_data[name] = str(error)
+            no_data[name] = _unnamed(error, name)
     if not planned:
         left = {**not_applicable, **no_data, **broken}
         reasons = "; ".join(f"{name}: {why}" for name, why in left.items()) or "none is installed"
@@ -129,6 +129,11 @@ def make_plan(
     _check_prepared(spec, info, planned)
     left_out = tuple(sorted(set(found.probes) - {probe_class.name for probe_class, _ in chosen}))
     return AuditPlan(spec, info, tuple(planned), not_applicable, {**found.errors, **broken}, no_data, left_out)
+
+
+def _unnamed(error: Exception, name: str) -> str:
+    """What an error says without the probe's name before it, where it is listed under that name."""
+    return str(error).removeprefix(f"{name}: ")
 
 
 def _why_not(probe_class: ProbeClass, info: CheckpointInfo) -> str | None:

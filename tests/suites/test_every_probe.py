@@ -244,6 +244,8 @@ def test_it_runs_and_its_numbers_follow_from_its_rows(probe: ProbeClass, home: P
         if metric.low is not None and metric.high is not None and metric.value is not None:
             assert metric.low - 1e-9 <= metric.value <= metric.high + 1e-9, metric.key
             assert metric.interval, metric.key
+        elif metric.value is not None and metric.key.startswith("bias/"):
+            assert metric.note, f"{metric.key} has no interval and does not say why"
 
 
 def check_declared(probe: Probe[Any], rows: pd.DataFrame, metrics: list[Metric]) -> None:

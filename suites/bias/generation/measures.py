@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -45,6 +46,8 @@ def _measured(rows: Rows, named: Mapping[str, Named], measure: Measure) -> Itera
     good = rows.good
     prompts = good[good["part"] == "prompts"]
     unread = why_unread(prompts, measure)
+    errors = rows.of_status("error")
+    failed = Counter(errors.loc[errors["part"] == "prompts", "axis"])
     control = _gap(good[good["part"] == "control"], measure)
     mean, gap, own = named[measure], named[f"{measure}_gap"], named[f"{measure}_scorer_gap"]
     scorer = good[f"{measure}_scorer"].iloc[0]
@@ -55,7 +58,7 @@ def _measured(rows: Rows, named: Mapping[str, Named], measure: Measure) -> Itera
         yield from _means(mine, mean, measure, axis)
         bias = _gap(good[(good["part"] == "scorer") & (good["axis"] == axis)], measure)
         found = _gap(mine, measure)
-        missing = int(mine[measure].isna().sum())
+        missing = int(mine[measure].isna().sum()) + failed.get(axis, 0)
         said = f"scorer {scorer}"
         if bias is not None:
             said += f", whose own gap on neutral sentences about these groups is {bias[0]:.3f}"
