@@ -4,8 +4,8 @@ A folder of checkpoints has one file of keys beside them, for its owner's eyes o
 drawn when it is first needed, and those of the checkpoints elsewhere that something here was trained from, so that
 their digests can be compared too. It is never part of a checkpoint's folder, which may be published.
 
-Under a key of which one digit is wrong all digests differ, and records that were read would look new. So the id of a key
-is a digest that it alone makes; ids of older versions were drawn at random and cannot tell.
+Under a key of which one digit is wrong all digests differ, and records that were read would look new. So the id of a
+key is a digest that it alone makes; ids of older versions were drawn at random and cannot tell.
 """
 
 from __future__ import annotations
