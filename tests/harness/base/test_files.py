@@ -11,8 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from harness.api.checkpoint import CheckpointSource
+from harness.api.permissions import Permissions
 from harness.base.files import explain, write_bytes
-from harness.errors import AuditError, UsageError
+from harness.checkpoint.stage import stage
+from harness.errors import AuditError, CheckpointError, UsageError
+from tests.tiny import make_checkpoint
 
 
 @contextmanager
@@ -35,6 +39,17 @@ def test_a_limit_on_the_size_of_files_is_a_sentence(tmp_path: Path) -> None:
     ):
         write_bytes(path, bytes(2000))
     assert (path.read_bytes(), list(tmp_path.iterdir())) == (b"old", [path])
+
+
+def test_a_checkpoint_that_cannot_be_copied_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its settings are written anew first: that error had no place, and the sentence was `File too large`."""
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    base = make_checkpoint(tmp_path / "base", "bert", "classifier")
+    with (
+        files_of_at_most(100),
+        pytest.raises(CheckpointError, match=r"base.*: cannot be copied to be checked .File too"),
+    ):
+        stage(base, CheckpointSource(source=str(base)), Permissions())
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
