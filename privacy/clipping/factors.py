@@ -76,10 +76,10 @@ def inner(one: Factors, other: Factors, grams: GramCache | None = None) -> Inner
 
 def squares_of_one_position(factors: Factors) -> Tensor:
     """Squared norms [samples] of gradients of a single position each: |l|^2 |r|^2, where nothing can cancel."""
-    squares = torch.linalg.vector_norm(wide(factors.right), dim=2).square()
+    squares: Tensor = torch.linalg.vector_norm(wide(factors.right), dim=2).square().squeeze(1)
     if factors.left.is_floating_point():
-        squares = squares * torch.linalg.vector_norm(wide(factors.left), dim=2).square()
-    return squares.squeeze(1)
+        squares = squares * torch.linalg.vector_norm(wide(factors.left), dim=2).square().squeeze(1)
+    return squares
 
 
 def _between(magnitudes: Tensor, one: Tensor, other: Tensor, gram: Tensor) -> Tensor:
