@@ -150,6 +150,12 @@ def test_the_sentence_says_what_the_claim_rests_on() -> None:
     ]
 
 
+def test_without_noise_the_sentence_names_nobody_that_is_protected() -> None:
+    first, second = claim_sentence(claim(epsilon=math.inf, noise_multiplier=0.0, outside=(), note=None)).split("\n")[:2]
+    assert first == "no privacy guarantee: the noise is zero"
+    assert "noisy" not in second
+
+
 def test_the_second_opinion_on_users_goes_by_its_own_name() -> None:
     """PLD beside PLD would read as the same number twice."""
     users = claim(accountant="pld", second_accountant="pld", second_opinion=9.8, unit="all records of one author")
