@@ -16,12 +16,17 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from privacy.ledger import LedgerError, read_chain
+from privacy.clipping import BookKeepingEngine
+from privacy.ledger import Ledger, LedgerError, load_state, read_chain, save_state
 from privacy.ledger.state import STATE_NAME, SavedState
 from privacy.training import train
 from privacy.training.private.fits import check_fits
+from privacy.training.private.ranks import Ranks
 from privacy.training.private.session import LEDGER_NAME, session_folder
+from privacy.training.private.sharding import StateShardedOptimizer
+from privacy.training.private.shared_step import SharedOptimizer
 from tests.privacy.claim_cases import genuine
+from tests.privacy.ledger_cases import make_header
 from tests.privacy.toys import make_base, make_spec
 
 
@@ -140,6 +145,50 @@ def test_a_momentum_that_is_no_number_is_named() -> None:
     moments(state)["momentum_buffer"].fill_(math.inf)
     with pytest.raises(LedgerError, match="momentum_buffer of weight holds what is no number"):
         fits("momentum", state, averaged)
+
+
+@pytest.mark.parametrize("kind", [SharedOptimizer, StateShardedOptimizer])
+@pytest.mark.parametrize("momentum", [None, 0.9])
+def test_what_the_optimizers_of_a_run_save_fits_theirs_when_it_goes_on(
+    kind: type[SharedOptimizer], momentum: float | None, tmp_path: Path
+) -> None:
+    """Written and read again, by an optimizer of whole weights and by one of pieces."""
+
+    def made() -> tuple[BookKeepingEngine, SharedOptimizer]:
+        torch.manual_seed(0)
+        engine = BookKeepingEngine(torch.nn.Linear(3, 2), max_grad_norm=0.1)
+        value, bias = engine.trained.values()
+        groups = [{"params": [value], "weight_decay": 0.1}, {"params": [bias], "weight_decay": 0.0}]
+        adamw = momentum is None
+        inner = torch.optim.AdamW(groups) if adamw else torch.optim.SGD(groups, lr=0.1, momentum=momentum)
+        options = {"ranks": Ranks(), "engine": engine, "noise_multiplier": 1.0, "expected_batch_size": 4}
+        return engine, kind(inner, **options)
+
+    engine, optimizer = made()
+    with Ledger.create(tmp_path / LEDGER_NAME, make_header()) as ledger:
+        ledger.spend(0)
+        with engine.recording(0):
+            engine.backward(torch.zeros(0))
+        optimizer.step()
+        extra: dict[str, Any] = {"max_grad_norm": 0.1, "steps": [{"step": 0}], "averaged": 0}
+        whole, trained = optimizer.whole_state(), dict(engine.trained)
+        save_state(
+            tmp_path,
+            1,
+            tensors=trained,
+            optimizer_state=whole,
+            extra=extra,
+            ledger_head=ledger.head,
+            ledger_spent=ledger.spent,
+        )
+    state = load_state(tmp_path, read_chain(tmp_path / LEDGER_NAME))
+    assert state is not None
+    assert len(state.optimizer_state["state"]) == 2
+    again, other = made()
+    check_fits(tmp_path, state, {}, again.trained, other.groups(), other.whole_state(), 0.1)
+    other.load_whole_state(state.optimizer_state)
+    for place, kept in other.whole_state()["state"].items():
+        assert all(torch.equal(value, whole["state"][place][key]) for key, value in kept.items() if value is not None)
 
 
 def crash_at(step: int) -> Any:
