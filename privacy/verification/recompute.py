@@ -16,8 +16,7 @@ from privacy.accounting import AccountantName, AccountingError, Mechanism, claim
 from privacy.verification.errors import NotVerifiableError
 
 _WAIT = 30
-"""Times as long on the clock as on the processor, whose limit binds in any case: on a busy machine nothing is wrong with
-a claim."""
+"""Times as long on the clock as on the processor, whose limit binds anyway: a busy machine tells nothing of a claim."""
 
 
 @dataclass(frozen=True, slots=True)

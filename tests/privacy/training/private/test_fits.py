@@ -148,9 +148,9 @@ def test_a_momentum_that_is_no_number_is_named() -> None:
 
 
 @pytest.mark.parametrize("kind", [SharedOptimizer, StateShardedOptimizer])
-@pytest.mark.parametrize("momentum", [None, 0.9])
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_what_the_optimizers_of_a_run_save_fits_theirs_when_it_goes_on(
-    kind: type[SharedOptimizer], momentum: float | None, tmp_path: Path
+    kind: type[SharedOptimizer], momentum: float, tmp_path: Path
 ) -> None:
     """Written and read again, by an optimizer of whole weights and by one of pieces."""
 
@@ -159,10 +159,10 @@ def test_what_the_optimizers_of_a_run_save_fits_theirs_when_it_goes_on(
         engine = BookKeepingEngine(torch.nn.Linear(3, 2), max_grad_norm=0.1)
         value, bias = engine.trained.values()
         groups = [{"params": [value], "weight_decay": 0.1}, {"params": [bias], "weight_decay": 0.0}]
-        adamw = momentum is None
-        inner = torch.optim.AdamW(groups) if adamw else torch.optim.SGD(groups, lr=0.1, momentum=momentum)
-        options = {"ranks": Ranks(), "engine": engine, "noise_multiplier": 1.0, "expected_batch_size": 4}
-        return engine, kind(inner, **options)
+        inner: torch.optim.Optimizer = torch.optim.AdamW(groups)
+        if momentum:
+            inner = torch.optim.SGD(groups, lr=0.1, momentum=momentum)
+        return engine, kind(inner, ranks=Ranks(), engine=engine, noise_multiplier=1.0, expected_batch_size=4)
 
     engine, optimizer = made()
     with Ledger.create(tmp_path / LEDGER_NAME, make_header()) as ledger:
