@@ -126,8 +126,10 @@ def claim_sentence(claim: PrivacyClaim) -> str:
         f"noise multiplier {claim.noise_multiplier:.4g}{kind}, {claim.clipping} clipping to {claim.max_grad_norm:g}",
     ]
     if claim.steps_lost:
-        was = "step was" if claim.steps == 1 else "steps were"
-        lines.append(f"{claim.steps_lost} of {claim.steps} {was} lost in crashes; their budget counts as spent")
+        steps = "step" if claim.steps == 1 else "steps"
+        verb, whose = ("was", "its") if claim.steps_lost == 1 else ("were", "their")
+        lost = f"{claim.steps_lost} of {claim.steps} {steps} {verb} lost in crashes"
+        lines.append(f"{lost}; {whose} budget counts as spent")
     facts = claim.unprivatised
     if facts is not None and facts.non_finite:
         lines.append(f"{facts.non_finite} of {facts.drawn} records drawn had no finite gradient and contributed zero")
