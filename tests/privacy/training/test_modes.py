@@ -72,6 +72,18 @@ def test_last_layers_leave_the_first_and_the_embeddings(kind: str, last: str, tm
     assert any(name.startswith(("classifier", "score")) for name in found)
 
 
+def test_the_last_layer_under_mean_pooling_is_the_one_below_what_averages(tmp_path: Path) -> None:
+    base = make_base(tmp_path / "base", "bert", "base")
+    layers = {name.split(".")[2] for name in load_file(base / "model.safetensors") if name.startswith("encoder.layer.")}
+    spec = make_spec(tmp_path, base, mode="last-layers", pooling="mean", label_names=("negative", "positive"))
+    train(spec)
+    before, after = load_file(base / "model.safetensors"), load_file(spec.output / "model.safetensors")
+    found = {name for name in before if not torch.equal(before[name], after[f"bert.{name}"])}
+    last = f"encoder.layer.{len(layers) - 1}."
+    assert f"{last}output.dense.weight" in found
+    assert all(name.startswith((last, "pooler.")) for name in found)
+
+
 def test_more_last_layers_than_there_are(tmp_path: Path) -> None:
     base = make_base(tmp_path / "base", "bert", "classifier")
     with pytest.raises(UsageError, match=r"last_layers: 99 are more than the \d+ that the model has"):
