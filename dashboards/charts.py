@@ -10,8 +10,8 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from dashboards.comparison import BETTER, UNCLEAR, WORSE
-from dashboards.views import BADGES, gates_of, name
+from dashboards.view_models.comparison import BETTER, UNCLEAR, WORSE
+from dashboards.view_models.views import BADGES, gates_of, name
 from harness.api.metrics import Metric
 from harness.base.language import _, marked, told
 from harness.base.numbers import interval, number

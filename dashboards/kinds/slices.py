@@ -11,7 +11,7 @@ import streamlit as st
 
 from dashboards.charts import ROW_HEIGHT, TICKS, open_ends, opening, rows_of
 from dashboards.kinds.view import Declaration, Shown, View
-from dashboards.views import plain
+from dashboards.view_models.views import plain
 from harness.api.metrics import Metric
 from harness.base.language import _, told
 from harness.base.numbers import interval, number

@@ -6,12 +6,12 @@ import shlex
 
 import streamlit as st
 
-from dashboards import views
-from dashboards.assemble import page_of
 from dashboards.audits import Audit
 from dashboards.charts import by_suite, chart_data, metric_chart, opening
-from dashboards.choose import choose_audit
 from dashboards.settings import read_settings
+from dashboards.view_models import views
+from dashboards.widgets.assemble import page_of
+from dashboards.widgets.choose import choose_audit
 from harness.base.language import _, told
 from harness.gate.decide import Outcome
 from harness.record.folder import Status
