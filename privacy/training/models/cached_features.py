@@ -173,6 +173,7 @@ def _path(job: Job, head: str, length: int | None) -> Path:
     base = job.base.fingerprint.digest if job.base is not None else ""
     about = [_VERSION, base, job.data.members.digest, job.limit, job.spec.pooling, head, torch.__version__]
     about += [] if length is None else [length]
+    about += [] if job.spec.pooling_layer is None else ["layer", job.spec.pooling_layer]
     name = hashlib.sha256(json.dumps(about).encode()).hexdigest()
     return cache_home().absolute() / "features" / f"{name}.safetensors"
 

@@ -21,7 +21,14 @@ from privacy.training.data.load import TrainingData
 from privacy.training.models.fresh import make_fresh
 from privacy.training.models.heads import needs_language_head
 from privacy.training.models.lora import merged
-from privacy.training.models.mean_pooling import average_last, averaging_names, check_averaged, dense_names
+from privacy.training.models.mean_pooling import (
+    average_last,
+    averaging_names,
+    check_averaged,
+    dense_names,
+    is_read,
+    layers_read,
+)
 from privacy.training.models.modes import choose_trained
 from privacy.training.models.next_sentence import has_sentence_head
 from privacy.training.models.quantization import base_layers, quantize, restored
@@ -126,7 +133,7 @@ def _from_base(spec: TrainSpec, base: CheckpointInfo, labels: tuple[str, ...]) -
         model, more = _with_sentence_head(loaded)
         new |= more
     elif spec.task == "classification" and not _classifies(base, labels):
-        model, new = _with_classifier(loaded, labels, mean=spec.pooling == "mean")
+        model, new = _with_classifier(loaded, labels, spec)
     elif spec.pooling == "mean":
         raise UsageError(
             f"pooling: {base.source.source} has a head for these classes, which reads what it reads; leave it out"
@@ -139,19 +146,22 @@ def _classifies(base: CheckpointInfo, labels: tuple[str, ...]) -> bool:
     return Need.SEQUENCE_CLASSIFIER in base.offers and base.labels == labels
 
 
-def _with_classifier(loaded: LoadedCheckpoint, labels: tuple[str, ...], *, mean: bool) -> tuple[Any, set[str]]:
+def _with_classifier(loaded: LoadedCheckpoint, labels: tuple[str, ...], spec: TrainSpec) -> tuple[Any, set[str]]:
     """A sequence classifier on a copy of the trunk, and its new parameters: the head, and a pooler if there is none.
 
-    `mean`: with one more layer, which averages over the tokens.
+    For mean pooling with one more layer, which averages over the tokens, on those up to `spec.pooling_layer`.
     """
-    config = deepcopy(loaded.model.config)
+    config, mean = deepcopy(loaded.model.config), spec.pooling == "mean"
     _name_classes(config, labels)
+    trained = loaded.model.base_model.state_dict()
     if mean:
         check_averaged(config.model_type)
-        config.num_hidden_layers += 1
+        kept = layers_read(spec.pooling_layer, config.num_hidden_layers)
+        config.num_hidden_layers = kept + 1
+        trained = {name: value for name, value in trained.items() if is_read(name, kept)}
     model = _random(config, _CLASSES["classification"])
     averaging = averaging_names(model) if mean else set()
-    result = model.base_model.load_state_dict(loaded.model.base_model.state_dict(), strict=False)
+    result = model.base_model.load_state_dict(trained, strict=False)
     known = {name.removeprefix(f"{model.base_model_prefix}.") for name in averaging}
     strays = [
         name

@@ -35,6 +35,19 @@ def check_averaged(model_type: str) -> None:
         )
 
 
+def layers_read(wanted: int | None, there: int) -> int:
+    """How many layers of the base lie below the one that averages. Raises UsageError for more than there are."""
+    if wanted is not None and wanted > there:
+        raise UsageError(f"pooling_layer: {wanted} is more than the {there} layers that the base has")
+    return wanted or there
+
+
+def is_read(name: str, layers: int) -> bool:
+    """Whether a parameter of the trunk is below the layer that averages, or no layer's."""
+    parts = name.split(".")
+    return parts[:2] != ["encoder", "layer"] or int(parts[2]) < layers
+
+
 def averaging_names(model: Any) -> set[str]:
     """Parameters of the last layer, which averages."""
     prefix = f"{model.base_model_prefix}.encoder.layer.{model.config.num_hidden_layers - 1}."

@@ -29,7 +29,7 @@ def choose_trained(model: Any, spec: TrainSpec, new: Collection[str], frozen: Co
     if spec.lora is not None:
         model = adapt(model, spec.lora, [name for name in new if name not in frozen], without=frozen)
     elif spec.mode != "full":
-        _keep(model, _CHOICES[spec.mode](model, spec) | set(new))
+        _keep(model, _CHOICES[spec.mode](model, spec, frozen) | set(new))
     if frozen:
         for name, parameter in model.named_parameters():
             if name in frozen:
@@ -42,13 +42,13 @@ def _keep(model: Any, names: Collection[str]) -> None:
         parameter.requires_grad_(name in names)
 
 
-def _head(model: Any, spec: TrainSpec) -> set[str]:
+def _head(model: Any, spec: TrainSpec, frozen: Collection[str]) -> set[str]:
     """The layer that gives the class scores; what lies between it and the trunk stays as it is."""
     name, layer = last_linear(model)
     return {f"{name}.{part}" for part, _ in layer.named_parameters()}
 
 
-def _biases(model: Any, spec: TrainSpec) -> set[str]:
+def _biases(model: Any, spec: TrainSpec, frozen: Collection[str]) -> set[str]:
     """Ben Zaken et al. 2022 (arXiv 2106.10199), with the head; under privacy Bu et al. 2022 (arXiv 2210.00036)."""
     trunk = _trunk(model)
     found = {name for name, _ in model.named_parameters() if name.endswith("bias") or name.endswith("beta")}
@@ -59,9 +59,9 @@ def _biases(model: Any, spec: TrainSpec) -> set[str]:
     return found | _outside(model)
 
 
-def _last_layers(model: Any, spec: TrainSpec) -> set[str]:
-    """The last layers of the trunk, its pooler and closing norm, and the head."""
-    inside = _inside(model)
+def _last_layers(model: Any, spec: TrainSpec, frozen: Collection[str]) -> set[str]:
+    """The last layers of the trunk that may be trained, its pooler and closing norm, and the head."""
+    inside = [name for name in _inside(model) if name not in frozen]  # one that only averages is no layer to train
     numbers = [_number(name) for name in inside]
     layers = sorted({number for number in numbers if number is not None})
     if spec.last_layers > len(layers):

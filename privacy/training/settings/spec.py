@@ -25,6 +25,7 @@ _LATER = (
     "mode",
     "last_layers",
     "pooling",
+    "pooling_layer",
     "optimizer",
     "momentum",
     "schedule",
@@ -73,6 +74,9 @@ class TrainSpec(Frozen):
     last_layers: int = Field(default=1, ge=1, description="mode last-layers: how many, counted from the last")
     pooling: Literal["own", "mean"] = Field(
         default="own", description="mean: a new head reads the mean over the tokens, by one more layer that averages"
+    )
+    pooling_layer: int | None = Field(
+        default=None, ge=1, description="pooling mean: the layer of the base that is read; those above are left out"
     )
     epochs: int = Field(default=3, ge=1, description="passes over the training records")
     batch_size: int = Field(default=16, ge=1, description="records per optimizer step")
@@ -163,6 +167,8 @@ class TrainSpec(Frozen):
             )
         if self.pooling == "mean" and self.task != "classification":
             raise ValueError(f"pooling belongs to classification, not to {self.task}")
+        if self.pooling_layer is not None and self.pooling != "mean":
+            raise ValueError("pooling_layer says which layer pooling: mean reads; give both or leave it out")
         if self.fresh is not None and (self.mode != "full" or self.pooling == "mean"):
             raise ValueError("a fresh model is trained in full and pools as its architecture does")
         if self.averaging != "none" and self.privacy is None:

@@ -72,6 +72,18 @@ def test_last_layers_leave_the_first_and_the_embeddings(kind: str, last: str, tm
     assert any(name.startswith(("classifier", "score")) for name in found)
 
 
+def test_the_last_layer_under_mean_pooling_is_the_one_below_what_averages(tmp_path: Path) -> None:
+    base = make_base(tmp_path / "base", "bert", "base")
+    layers = {name.split(".")[2] for name in load_file(base / "model.safetensors") if name.startswith("encoder.layer.")}
+    spec = make_spec(tmp_path, base, mode="last-layers", pooling="mean", label_names=("negative", "positive"))
+    train(spec)
+    before, after = load_file(base / "model.safetensors"), load_file(spec.output / "model.safetensors")
+    found = {name for name in before if not torch.equal(before[name], after[f"bert.{name}"])}
+    last = f"encoder.layer.{len(layers) - 1}."
+    assert f"{last}output.dense.weight" in found
+    assert all(name.startswith((last, "pooler.")) for name in found)
+
+
 def test_more_last_layers_than_there_are(tmp_path: Path) -> None:
     base = make_base(tmp_path / "base", "bert", "classifier")
     with pytest.raises(UsageError, match=r"last_layers: 99 are more than the \d+ that the model has"):
@@ -91,6 +103,7 @@ def test_bitfit_needs_biases(tmp_path: Path) -> None:
         ({"mode": "head", "lora": {"rank": 2}}, "with mode head leave the lora section out"),
         ({"mode": "head", "task": "causal_lm"}, "mode head trains the head of a classifier|and the task is causal_lm"),
         ({"pooling": "mean", "task": "causal_lm"}, "pooling belongs to classification"),
+        ({"pooling_layer": 1}, "pooling_layer says which layer pooling: mean reads"),
         ({"learning_rate": 1e38}, "less than or equal to 1000000"),  # a step of Adam would end in a traceback
         ({"averaging": "last"}, "averaging is for private training"),
     ],
@@ -100,18 +113,21 @@ def test_settings_that_do_not_go_together(fields: dict[str, Any], what: str, tmp
         make_spec(tmp_path, tmp_path, **fields)
 
 
-@pytest.mark.parametrize("kind", ["bert", "roberta"])
-def test_mean_pooling_is_the_mean_over_tokens_in_an_ordinary_checkpoint(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "layer"), [("bert", None), ("roberta", None), ("bert", 1), ("roberta", 1)])
+def test_mean_pooling_is_the_mean_over_tokens_in_an_ordinary_checkpoint(
+    kind: str, layer: int | None, tmp_path: Path
+) -> None:
     """Against the mean, its norm and its tanh worked out from the trunk's states, for texts of several lengths."""
     base = make_base(tmp_path / "base", kind, "base")
-    spec = make_spec(tmp_path, base, mode="head", pooling="mean", label_names=("negative", "positive"))
+    labels = ("negative", "positive")
+    spec = make_spec(tmp_path, base, mode="head", pooling="mean", pooling_layer=layer, label_names=labels)
     train(spec)
     found = loaded(spec.output)
     texts = ["good film", "the worst story of a doctor and a nurse", "day"]
     batch = found.tokenizer(texts, padding=True, return_tensors="pt")
     trunk = loaded(base).model
     with torch.no_grad():
-        states = trunk(**batch).last_hidden_state.double()
+        states = trunk(**batch, output_hidden_states=True).hidden_states[layer or -1].double()
         mask = batch["attention_mask"][..., None]
         mean = (states * mask).sum(1) / mask.sum(1)
         normed = torch.nn.functional.layer_norm(mean, mean.shape[-1:])
@@ -119,7 +135,17 @@ def test_mean_pooling_is_the_mean_over_tokens_in_an_ordinary_checkpoint(kind: st
         head = found.model.classifier if kind == "bert" else found.model.classifier.out_proj
         expected = read @ head.weight.double().T + head.bias.double()
         assert torch.allclose(found.model(**batch).logits.double(), expected, atol=2e-2 * expected.abs().max().item())
-    assert found.model.config.num_hidden_layers == trunk.config.num_hidden_layers + 1
+    assert found.model.config.num_hidden_layers == (layer or trunk.config.num_hidden_layers) + 1
+
+
+def test_pooling_layers_have_their_own_features_and_must_be_there(cache: Path, tmp_path: Path) -> None:
+    base = make_base(tmp_path / "base", "bert", "base")
+    fields = {"mode": "head", "pooling": "mean", "label_names": ("negative", "positive")}
+    for layer in (None, 1):
+        train(spec_in(tmp_path / str(layer), base, pooling_layer=layer, **fields))
+    assert len(list((cache / "features").iterdir())) == 2
+    with pytest.raises(UsageError, match=r"pooling_layer: 99 is more than the \d+ layers that the base has"):
+        train(spec_in(tmp_path / "b", base, pooling_layer=99, **fields))
 
 
 def test_the_averaging_layer_stays_what_it_is_in_full_training(tmp_path: Path) -> None:
@@ -379,7 +405,10 @@ def test_a_frontier_leaves_open_what_its_spec_leaves_open(tmp_path: Path) -> Non
 
 def test_settings_of_before_have_the_digest_of_before(tmp_path: Path) -> None:
     plain = bare(tmp_path).canonical()
-    assert not {"mode", "last_layers", "pooling", "optimizer", "momentum", "schedule", "averaging"} & plain.keys()
+    assert (
+        not {"mode", "last_layers", "pooling", "pooling_layer", "optimizer", "momentum", "schedule", "averaging"}
+        & plain.keys()
+    )
     assert "mode" not in bare(tmp_path, lora={"rank": 4}).canonical()
     assert bare(tmp_path, mode="head").canonical()["mode"] == "head"
 
