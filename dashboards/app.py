@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from dashboards import whiskers
 from dashboards.access.actor import current, take_key
 from dashboards.access.roles import Role
 from dashboards.door import admits
@@ -23,7 +24,7 @@ speak_chosen()
 if not admits(st.context.headers.to_dict()):
     st.error(_("This dashboard is asked for by a name it does not answer to. Open it as http://localhost."))
     st.stop()
-st.html(f"<style>{STYLE}{SWITCH_STYLE}</style>")
+st.html(f"<style>{STYLE}{SWITCH_STYLE}{whiskers.STYLE}</style>")
 switch()
 settings = read_settings()
 take_key()

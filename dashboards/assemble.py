@@ -67,7 +67,7 @@ def _numbers(audit: Audit, probe: str) -> None:
         st.info(_("No number of this probe yet."))
         return
     for index, data in enumerate(chart_data(mine, audit.verdict, probe)):
-        st.altair_chart(metric_chart(data, legend=index == 0), width="stretch", alt=views.plain(data.title))
+        st.html(metric_chart(data, label=": ".join((probe, _(data.title))), legend=index == 0))
     with st.expander(_("Its numbers as a table")):
         st.dataframe(views.titled(views.metric_table(mine, audit.verdict)), hide_index=True, alt=views.plain(probe))
 
