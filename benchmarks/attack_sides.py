@@ -15,8 +15,8 @@ import torch
 from harness.api.case import Case
 from harness.api.scorer import TextRequest
 from harness.checkpoint import CheckpointSource, LoadedCheckpoint, inspect_checkpoint, load_checkpoint
+from harness.scorer.forward.lanes import ONE_LANE, Lanes
 from harness.scorer.hf import HFScorer
-from harness.scorer.lanes import ONE_LANE, Lanes
 from suites.adversarial.attacks.result import OUTCOMES, attacked
 from suites.adversarial.cases import case_seed
 from suites.adversarial.pooled.asking import handlers

@@ -40,12 +40,12 @@ from harness.errors import AssayError, UsageError
 from harness.executors import local
 from harness.record.folder import AuditFolder
 from harness.record.rows import RowStore
-from harness.scorer import texts as tokenising
-from harness.scorer.batching import TokenBudget, run_batches
+from harness.scorer.forward.batching import TokenBudget, run_batches
+from harness.scorer.forward.memory import default_budget, default_padding
+from harness.scorer.forward.pooled import PooledVectors
+from harness.scorer.forward.positions import NeededPositions
 from harness.scorer.hf import HFScorer
-from harness.scorer.memory import default_budget, default_padding
-from harness.scorer.pooled import PooledVectors
-from harness.scorer.positions import NeededPositions
+from harness.scorer.tokenization import texts as tokenising
 
 PEERS = ("transformers",)
 TARGET = 1.15

@@ -22,13 +22,13 @@ from benchmarks.browser.audits import AUDITS, LARGE, PROBE, RARE, ROWS, many_aud
 from benchmarks.browser.server import processor, serving
 from benchmarks.browser.tab import Tab, chromium
 from benchmarks.report import Cell
-from dashboards import launch
+from dashboards.server import launch
 
 PEERS = ("streamlit", "duckdb", "playwright")
 WAIT, MEMORY = 1.0, 1000.0
 """Bounds: seconds of any page and any answer, megabytes of the server whatever is opened."""
 COLD, WARM = 2, 5
-PRELOADED = "dashboards.serve"
+PRELOADED = "dashboards.server.serve"
 """Module that the dashboard is served by; an empty page is served by Streamlit alone."""
 EMPTY = "import streamlit as st\nst.set_page_config(layout='wide')\nst.title('Empty')\n"
 

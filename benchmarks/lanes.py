@@ -17,7 +17,7 @@ from benchmarks.scorer import SMOLLM2
 from benchmarks.timing import alternate
 from harness.api.scorer import EmbedRequest, TextRequest, TokenRequest
 from harness.checkpoint import CheckpointSource, inspect_checkpoint, load_checkpoint
-from harness.scorer import engine
+from harness.scorer.forward import engine
 from harness.scorer.hf import HFScorer
 
 PEERS = ("torch",)

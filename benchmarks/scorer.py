@@ -29,8 +29,8 @@ from benchmarks.scorer_requests import Mix, distinct_positions, scored_positions
 from harness.api.scorer import TokenRequest
 from harness.checkpoint import CheckpointSource, LoadedCheckpoint, inspect_checkpoint, load_checkpoint
 from harness.errors import AssayError, UsageError
+from harness.scorer.cache.store import AnswerStore
 from harness.scorer.hf import HFScorer
-from harness.scorer.store import AnswerStore
 
 PEERS = ("lm_eval",)
 SMOLLM2 = (

@@ -15,7 +15,7 @@ from harness.api.requests.sampling import SampleRequest
 from harness.api.scorer import GenerateRequest
 from harness.checkpoint import LoadedCheckpoint
 from harness.errors import AssayError
-from harness.scorer.decoding import stop_tokens
+from harness.scorer.generation.decoding import stop_tokens
 from harness.scorer.hf import HFScorer
 
 BATCHES = (1, 4, 16)

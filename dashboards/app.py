@@ -7,10 +7,10 @@ import streamlit as st
 from dashboards import whiskers
 from dashboards.access.actor import current, take_key
 from dashboards.access.roles import Role
-from dashboards.door import admits
-from dashboards.languages import SWITCH_STYLE, speak_chosen, switch
+from dashboards.server.door import admits
 from dashboards.settings import read_settings
-from dashboards.sign_in import sign_in, signed_in_line
+from dashboards.widgets.languages import SWITCH_STYLE, speak_chosen, switch
+from dashboards.widgets.sign_in import sign_in, signed_in_line
 from harness.base.language import _
 
 STYLE = """

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboards import comparison
-from dashboards.attacks import attacked
 from dashboards.audits import Audit, Entry, merge, open_audit
 from dashboards.index import Index, Stamp, stamp_of
 from dashboards.kinds import FoundViews, find_views
 from dashboards.rows import PartKey, RowFilter, Rows, column_names, open_rows, parts_key
 from dashboards.settings import Settings
-from dashboards.views import as_report
+from dashboards.view_models import comparison
+from dashboards.view_models.attacks import attacked
+from dashboards.view_models.views import as_report
 from harness.api import columns
 from harness.api.registry import ProbeClass, find_probes
 from harness.base.language import _, language

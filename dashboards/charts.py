@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from dashboards.comparison import BETTER, UNCLEAR, WORSE
-from dashboards.views import BADGES, gates_of, name
+from dashboards.view_models.comparison import BETTER, UNCLEAR, WORSE
+from dashboards.view_models.views import BADGES, gates_of, name
 from dashboards.whiskers import Axis, Dot, Key, Line, axis_of, whiskers_html
 from harness.api.metrics import Metric
 from harness.base.language import _, marked, told

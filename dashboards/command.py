@@ -41,7 +41,7 @@ def dashboard(
     Everybody who reaches it may look; nobody may start or stop audits unless --allow-start or --roles says so. The last
     four options are what an audit started from its pages may be allowed.
     """
-    from dashboards.launch import check_access, entrance, launch
+    from dashboards.server.launch import check_access, entrance, launch
     from dashboards.settings import Access
     from harness.base.stores import store_of_environment
 

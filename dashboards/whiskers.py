@@ -99,8 +99,10 @@ class Key:
 
 
 def axis_of(title: str, lines: Iterable[Line], *, zero: bool = False) -> Axis:
-    """An axis a little longer than everything on the lines, which must hold something."""
+    """An axis a little longer than everything on the lines; from 0 to 1 where they hold nothing."""
     drawn = [value for line in lines for value in (*line.limits, *_values(line.dots))] + [0.0] * zero
+    if not drawn:
+        return Axis(title, 0.0, 1.0, zero)
     room = _ROOM * (max(drawn) - min(drawn)) or 0.5 * abs(drawn[0]) or 1.0
     return Axis(title, min(drawn) - room, max(drawn) + room, zero)
 

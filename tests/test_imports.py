@@ -40,7 +40,7 @@ def test_no_room_reaches_over_another_and_there_is_no_circle() -> None:
     ("file", "line", "contract"),
     [
         ("harness/api/case.py", "import suites.words", "the four rooms"),
-        ("dashboards/door.py", "import privacy.accounting", "a dashboard shows"),
+        ("dashboards/server/door.py", "import privacy.accounting", "a dashboard shows"),
         ("harness/gate/policy.py", "import harness.cli.console", "the rooms of the harness"),
         ("harness/stats/paired.py", "if TYPE_CHECKING:\n    import harness.data.pypi", "the rooms of the harness"),
         ("harness/checkpoint/files.py", "def f() -> None:\n    import harness.checkpoint.load", "no circle"),

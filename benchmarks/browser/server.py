@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from dashboards.launch import command, environment
+from dashboards.server.launch import command, environment
 from harness.base.surroundings import python_environment
 
 ROOT = Path(__file__).resolve().parents[2]

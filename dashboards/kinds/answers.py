@@ -10,7 +10,7 @@ import streamlit as st
 from dashboards.kinds.cells import HeatMap, draw_cases, draw_cells
 from dashboards.kinds.view import Declaration, Shown, View
 from dashboards.rows import CHOICES, RowFilter, Rows
-from dashboards.views import plain
+from dashboards.view_models.views import plain
 from harness.base.language import _
 
 RIGHT, GIVEN = "label", "predicted"

@@ -13,7 +13,7 @@ import streamlit as st
 from dashboards.charts import TICKS
 from dashboards.kinds.view import Declaration, Shown, View
 from dashboards.rows import Rows
-from dashboards.views import plain
+from dashboards.view_models.views import plain
 from harness.base.language import _
 from harness.base.numbers import interval, percent
 from harness.stats.confidence import BoolArray, equal_mass, risk_coverage

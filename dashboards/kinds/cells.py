@@ -14,7 +14,7 @@ import streamlit as st
 from dashboards.address import link
 from dashboards.kinds.view import Shown
 from dashboards.rows import PAGE
-from dashboards.views import plain
+from dashboards.view_models.views import plain
 from harness.base.language import _
 from harness.base.numbers import number
 

@@ -11,7 +11,7 @@ import streamlit as st
 
 from dashboards.kinds.view import Column, Declaration, Shown, View
 from dashboards.rows import Rows, quoted
-from dashboards.views import plain
+from dashboards.view_models.views import plain
 from harness.base.language import _
 from harness.base.numbers import number
 

@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboards.kinds.view import Declaration, Shown, View
-from dashboards.views import plain
+from dashboards.view_models.views import plain
 from harness.base.language import _
 from harness.base.numbers import number
 from harness.record.folder import WorkRecord

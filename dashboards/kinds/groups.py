@@ -14,7 +14,7 @@ from dashboards.kinds.cells import HeatMap, draw_cases, draw_cells
 from dashboards.kinds.slices import ask_fewest, draw_slices, slice_table
 from dashboards.kinds.view import Declaration, Measure, Shown, View
 from dashboards.rows import SHORT
-from dashboards.views import plain
+from dashboards.view_models.views import plain
 from harness.base.language import _
 from harness.base.plugins import PluginError, guarded
 from harness.errors import AssayError

@@ -12,7 +12,7 @@ import streamlit as st
 
 from dashboards.kinds.view import Declaration, Shown, View
 from dashboards.rows import RowFilter, Rows
-from dashboards.views import plain
+from dashboards.view_models.views import plain
 from harness.api.estimates import estimate
 from harness.api.metrics import Better, RowValues
 from harness.base.language import _

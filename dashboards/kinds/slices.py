@@ -10,7 +10,7 @@ import streamlit as st
 
 from dashboards.charts import opening
 from dashboards.kinds.view import Declaration, Shown, View
-from dashboards.views import plain
+from dashboards.view_models.views import plain
 from dashboards.whiskers import Dot, Line, axis_of, whiskers_html
 from harness.api.metrics import Metric
 from harness.base.language import _, told

@@ -11,7 +11,7 @@ import pandas as pd
 
 from dashboards.audits import Audit
 from dashboards.rows import Rows
-from dashboards.views import mask
+from dashboards.view_models.views import mask
 from harness.api.metrics import Better, Metric
 from harness.api.probe import Probe
 from harness.base.language import _, language

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboards import attacks, cache, views
+from dashboards import cache
 from dashboards.audits import Audit
-from dashboards.changes import changes_html
-from dashboards.choose import choose, choose_audit
-from dashboards.reveal import revealed, searched
 from dashboards.rows import RowFilter, Rows
 from dashboards.settings import Settings, read_settings
-from dashboards.steps import step
+from dashboards.view_models import attacks, views
+from dashboards.view_models.changes import changes_html
+from dashboards.widgets.choose import choose, choose_audit
+from dashboards.widgets.reveal import revealed, searched
+from dashboards.widgets.steps import step
 from harness.base.language import _
 from harness.errors import AssayError
 

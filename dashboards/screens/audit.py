@@ -6,12 +6,12 @@ import shlex
 
 import streamlit as st
 
-from dashboards import views
-from dashboards.assemble import page_of
 from dashboards.audits import Audit
 from dashboards.charts import by_suite, chart_data, metric_chart, opening
-from dashboards.choose import choose_audit
 from dashboards.settings import read_settings
+from dashboards.view_models import views
+from dashboards.widgets.assemble import page_of
+from dashboards.widgets.choose import choose_audit
 from harness.base.language import _, told
 from harness.gate.decide import Outcome
 from harness.record.folder import Status
@@ -158,7 +158,10 @@ def _probes(audit: Audit) -> None:
 
 
 def _provenance(audit: Audit) -> None:
-    with st.expander(_("Provenance")):
+    drawer = st.expander(_("Provenance"), on_change="rerun", key="provenance")
+    if not drawer.open:  # what is drawn in a closed one loads two megabytes of scripts for code and JSON
+        return
+    with drawer:
         st.table(views.markdown_table((_("what"), _("value")), views.provenance(audit)), border="horizontal")
         st.text(_("To run it again:"))
         st.code(audit.manifest.command or "assay run spec.yaml", language=None, wrap_lines=True)

@@ -8,9 +8,9 @@ import streamlit as st
 from dashboards import cache
 from dashboards.audits import Entry
 from dashboards.charts import COLOURS
-from dashboards.choose import no_audits
 from dashboards.settings import read_settings
-from dashboards.views import BADGES, audit_table, badge, plain, titled
+from dashboards.view_models.views import BADGES, audit_table, badge, plain, titled
+from dashboards.widgets.choose import no_audits
 from harness.base.language import _
 from harness.gate.decide import Outcome
 

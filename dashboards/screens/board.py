@@ -9,12 +9,13 @@ from itertools import groupby
 
 import streamlit as st
 
-from dashboards import board, cache
-from dashboards.board import Release, TrackedRelease
-from dashboards.choose import no_audits
-from dashboards.history import history_html, meaning
+from dashboards import cache
 from dashboards.settings import read_settings
-from dashboards.views import counts_text, plain, tinted
+from dashboards.view_models import board
+from dashboards.view_models.board import Release, TrackedRelease
+from dashboards.view_models.history import history_html, meaning
+from dashboards.view_models.views import counts_text, plain, tinted
+from dashboards.widgets.choose import no_audits
 from harness.base.language import _, day
 from harness.reports.content.recorded import retold
 

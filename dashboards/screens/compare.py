@@ -7,12 +7,13 @@ from itertools import groupby
 
 import streamlit as st
 
-from dashboards import cache, comparison, views
+from dashboards import cache
 from dashboards.audits import Audit, Entry
 from dashboards.charts import difference_chart
-from dashboards.choose import choose_audit
-from dashboards.reveal import revealed
 from dashboards.settings import Settings, read_settings
+from dashboards.view_models import comparison, views
+from dashboards.widgets.choose import choose_audit
+from dashboards.widgets.reveal import revealed
 from harness.base.language import _
 from harness.errors import AssayError
 from harness.gate.verdict import Comparison, Flips

@@ -11,13 +11,14 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from dashboards import cache, views
+from dashboards import cache
 from dashboards.access.actor import current
 from dashboards.audits import Audit, Entry
 from dashboards.control.begin import CONSOLE, Begun, call_off, find_start, last_lines, resume, start_of
 from dashboards.control.process import Process, Standing, process_of, stop
 from dashboards.control.progress import Follower, ProbeLine, Stage, words
 from dashboards.settings import Settings, read_settings
+from dashboards.view_models import views
 from harness.base import numbers
 from harness.base.language import _, language, speak
 from harness.errors import AssayError

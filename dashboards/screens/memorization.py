@@ -7,9 +7,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboards import cache, views
+from dashboards import cache
 from dashboards.audits import Audit
-from dashboards.choose import choose_audit
 from dashboards.kinds import Declaration, Shown, View, declaration, draw
 from dashboards.memorization.drawn.canaries import Canaries
 from dashboards.memorization.drawn.epsilon import PLANT, epsilons
@@ -18,9 +17,11 @@ from dashboards.memorization.drawn.extraction import Extraction
 from dashboards.memorization.drawn.frontier import frontiers
 from dashboards.memorization.drawn.roc import Roc
 from dashboards.memorization.drawn.spending import history
-from dashboards.reveal import revealed
 from dashboards.rows import Rows
 from dashboards.settings import read_settings
+from dashboards.view_models import views
+from dashboards.widgets.choose import choose_audit
+from dashboards.widgets.reveal import revealed
 from harness.base.language import _
 from harness.errors import AssayError
 from harness.record.folder import Status

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboards.assemble import show_probes
+from dashboards.widgets.assemble import show_probes
 from harness.base.language import _
 
 show_probes("probe", lambda probe: True, _("This audit has no probes."))

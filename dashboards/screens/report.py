@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboards import cache, views
-from dashboards.choose import choose_audit
-from dashboards.reveal import revealed
+from dashboards import cache
 from dashboards.settings import read_settings
+from dashboards.view_models import views
+from dashboards.widgets.choose import choose_audit
+from dashboards.widgets.reveal import revealed
 from harness.base.language import _, marked
 from harness.errors import AssayError
 from harness.reports.content.api import Level

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboards import cache, views
-from dashboards.changes import changes_html
-from dashboards.choose import choose, choose_audit
-from dashboards.reveal import revealed, searched
-from dashboards.row_filter import ask_filter
+from dashboards import cache
 from dashboards.rows import RowFilter, Rows, csv_bytes, pages, parquet_bytes
 from dashboards.settings import read_settings
-from dashboards.steps import step
+from dashboards.view_models import views
+from dashboards.view_models.changes import changes_html
+from dashboards.widgets.choose import choose, choose_audit
+from dashboards.widgets.reveal import revealed, searched
+from dashboards.widgets.row_filter import ask_filter
+from dashboards.widgets.steps import step
 from harness.base.language import _, told
 from harness.errors import AssayError
 

@@ -9,12 +9,12 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboards import views
 from dashboards.access.actor import Actor, current, give_key
 from dashboards.control.begin import start
 from dashboards.control.planning import plan
 from dashboards.control.spec_form import CHOSEN, DATA, MORE, Draft, Field, draft, form_fields, probe_names
 from dashboards.settings import Settings, read_settings
+from dashboards.view_models import views
 from harness.audit.plan_summary import PlanSummary
 from harness.base import numbers
 from harness.base.language import _

@@ -161,9 +161,9 @@ class OtherModels:
 
     def _scorer(self, planned: PlannedModel) -> Scorer:
         if planned.key not in self._scorers:
+            from harness.scorer.cache.kept import KEPT_BYTES
+            from harness.scorer.cache.store import store_for
             from harness.scorer.hf import HFScorer
-            from harness.scorer.kept import KEPT_BYTES
-            from harness.scorer.store import store_for
 
             loaded = load_checkpoint(planned.info, device=planned.device, dtype=planned.dtype)
             store = store_for(self._cache, loaded)

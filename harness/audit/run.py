@@ -345,9 +345,9 @@ def _over(deadline: float | None) -> bool:
 
 
 def _load_scorer(plan: AuditPlan, folder: AuditFolder) -> Scorer:
+    from harness.scorer.cache.kept import KEPT_BYTES
+    from harness.scorer.cache.store import store_for
     from harness.scorer.hf import HFScorer
-    from harness.scorer.kept import KEPT_BYTES
-    from harness.scorer.store import store_for
 
     loaded = load_checkpoint(plan.info, device=plan.spec.device, dtype=plan.spec.dtype)
     manifest = folder.manifest()

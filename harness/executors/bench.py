@@ -104,8 +104,8 @@ def installed_probe(found: Found, job: Job) -> Probe[Any]:
 
 def _load(wanted: JobModel, permissions: Permissions) -> Scorer:
     from harness.checkpoint import inspect_checkpoint, load_checkpoint
+    from harness.scorer.cache.kept import KEPT_BYTES
     from harness.scorer.hf import HFScorer
-    from harness.scorer.kept import KEPT_BYTES
 
     info = inspect_checkpoint(wanted.source, permissions)
     if info.fingerprint.digest != wanted.fingerprint:

@@ -8,23 +8,23 @@ from typing import Any
 
 from harness.base.plugins import Installed, installed
 from harness.errors import UsageError
-from harness.scorer.beams import BeamSearch
-from harness.scorer.candidates import Candidates
-from harness.scorer.causal import CausalScores
-from harness.scorer.chances import Chances
 from harness.scorer.chat.render import ChatTemplate
-from harness.scorer.choices import Choices
-from harness.scorer.classes import Classes
-from harness.scorer.distributions import CausalDistributions, MaskedDistributions
-from harness.scorer.embed import Embeddings
-from harness.scorer.generate import GreedyDecoder
-from harness.scorer.gradients import InputGradients
+from harness.scorer.generation.beams import BeamSearch
+from harness.scorer.generation.generate import GreedyDecoder
+from harness.scorer.generation.sample import Sampler
 from harness.scorer.handler import Handler
-from harness.scorer.likeliest import MaskedTokens, NextTokens
-from harness.scorer.masked import MaskedScores, MaskedSpans
-from harness.scorer.outputs import FollowsOrNot, MultiLabel, Regression
-from harness.scorer.sample import Sampler
-from harness.scorer.spans import SpanFinder, Tagger
+from harness.scorer.heads.choices import Choices
+from harness.scorer.heads.classes import Classes
+from harness.scorer.heads.embed import Embeddings
+from harness.scorer.heads.gradients import InputGradients
+from harness.scorer.heads.outputs import FollowsOrNot, MultiLabel, Regression
+from harness.scorer.heads.spans import SpanFinder, Tagger
+from harness.scorer.likelihood.candidates import Candidates
+from harness.scorer.likelihood.causal import CausalScores
+from harness.scorer.likelihood.chances import Chances
+from harness.scorer.likelihood.distributions import CausalDistributions, MaskedDistributions
+from harness.scorer.likelihood.likeliest import MaskedTokens, NextTokens
+from harness.scorer.likelihood.masked import MaskedScores, MaskedSpans
 
 GROUP = "assay.requests"
 AnyHandler = type[Handler[Any, Any]]

@@ -9,10 +9,10 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from harness.api.needs import Need
 from harness.api.scorer import Request
-from harness.scorer.branches import Branches
-from harness.scorer.engine import Engine
-from harness.scorer.pooled import PooledVectors, class_logits, mean_states, poolable
-from harness.scorer.positions import NeededPositions
+from harness.scorer.forward.engine import Engine
+from harness.scorer.forward.pooled import PooledVectors, class_logits, mean_states, poolable
+from harness.scorer.forward.positions import NeededPositions
+from harness.scorer.prefixes.branches import Branches
 
 R = TypeVar("R", bound=Request[Any])
 A = TypeVar("A")

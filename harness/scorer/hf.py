@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from harness.api.scorer import A, Counts, Floats32, InputRequest, Request, TextRequest
 from harness.errors import NotApplicableError, UsageError
 from harness.scorer.abilities import AnyHandler, handler_of
-from harness.scorer.engine import Engine
-from harness.scorer.gradients import InputGradients
+from harness.scorer.cache.kept import KeptAnswers
+from harness.scorer.cache.store import AnswerStore
+from harness.scorer.forward.engine import Engine
 from harness.scorer.handler import Handler, Parts
-from harness.scorer.kept import KeptAnswers
-from harness.scorer.store import AnswerStore
-from harness.scorer.texts import special_ids, to_input, tokenise
+from harness.scorer.heads.gradients import InputGradients
+from harness.scorer.tokenization.texts import special_ids, to_input, tokenise
 
 if TYPE_CHECKING:
     from harness.checkpoint import CheckpointInfo, LoadedCheckpoint

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from harness.checkpoint.hardware import pick_device
 from harness.errors import UsageError
-from harness.scorer.texts import reads_segments
+from harness.scorer.tokenization.texts import reads_segments
 from privacy.sampling import fresh_torch_generator
 from privacy.training.data.batches import Collator, LogicalBatch, padding_values, plan_batches
 from privacy.training.data.completions import encode_completions

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboards.reveal import LOG
 from dashboards.settings import TRACKING_URI
+from dashboards.widgets.reveal import LOG
 from harness.base.stores import default_uri
 from harness.errors import AuditError
 from harness.gate.verdict import Comparison, Flips
@@ -305,7 +305,7 @@ def test_an_audit_stays_chosen_from_page_to_page(output: Path) -> None:
 
 def test_a_stranger_sees_nothing(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_audit(output)
-    monkeypatch.setattr("dashboards.door.admits", lambda _headers: False)
+    monkeypatch.setattr("dashboards.server.door.admits", lambda _headers: False)
     app = visit()
     assert "does not answer to" in texts(app)
     assert not app.title
@@ -355,7 +355,7 @@ def test_two_audits_are_compared_by_the_cases_of_both(output: Path, monkeypatch:
         n=38,
         flips=Flips(worse=1, better=0, worse_ids=(case,)),
     )
-    monkeypatch.setattr("dashboards.comparison.compared", lambda *_: [worse])
+    monkeypatch.setattr("dashboards.view_models.comparison.compared", lambda *_: [worse])
     app = visit("compare", audit="20260103T000000Z-good-0001", against=BLOCKED)
     assert app.dataframe[0].value["found"].tolist() == ["✖ worse"]
     assert app.dataframe[1].value["case_id"].tolist() == [case]
@@ -369,7 +369,7 @@ def test_rows_that_cannot_be_read_leave_the_comparison(output: Path, monkeypatch
     make_audit(output, "20260103T000000Z-good-0001", passes=True)
     flips = Flips(worse=1, better=0, worse_ids=("a",))
     worse = Comparison(metric="quality/classification/accuracy", baseline=0.9, candidate=0.8, flips=flips)
-    monkeypatch.setattr("dashboards.comparison.compared", lambda *_: [worse])
+    monkeypatch.setattr("dashboards.view_models.comparison.compared", lambda *_: [worse])
 
     def damaged(*_: object) -> None:
         raise AuditError("these rows cannot be read: torn")

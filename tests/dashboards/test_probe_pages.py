@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboards.kinds import find_views
 from dashboards.kinds.cells import digest
-from dashboards.reveal import LOG
+from dashboards.widgets.reveal import LOG
 from harness.api.registry import Found, find_probes
 from harness.gate.verdict import Comparison
 from harness.record.folder import Status

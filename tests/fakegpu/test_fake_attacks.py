@@ -80,7 +80,7 @@ def test_rows_of_the_cpu_and_few_waits(kind: type[AttackProbe], monkeypatch: pyt
 
 
 def test_a_read_for_each_answer_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    from harness.scorer.pooled import PooledVectors
+    from harness.scorer.forward.pooled import PooledVectors
 
     def forward(self: PooledVectors, chosen: Any, side: Any) -> Any:
         vectors = self._vectors(self.inputs(chosen, side)).double()

@@ -40,8 +40,8 @@ from harness.api.scorer import (
     TokenRequest,
 )
 from harness.checkpoint import load_checkpoint
-from harness.scorer import engine
 from harness.scorer.abilities import OWN
+from harness.scorer.forward import engine
 from harness.scorer.hf import HFScorer
 from tests.fakegpu import Counts, fake_cuda
 from tests.scoring import load, random_ids

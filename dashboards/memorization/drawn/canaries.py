@@ -13,7 +13,7 @@ from dashboards.memorization.beside import canary_list
 from dashboards.memorization.drawn.exposure import GOOD
 from dashboards.memorization.drawn.figure import headed
 from dashboards.memorization.shapes import CANARIES, EXPOSURE, has
-from dashboards.views import plain
+from dashboards.view_models.views import plain
 from harness.base.language import _
 from harness.errors import AssayError
 from harness.record.folder import Status

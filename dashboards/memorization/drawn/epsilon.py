@@ -10,7 +10,7 @@ from dashboards.memorization.charts import epsilon_chart
 from dashboards.memorization.drawn.figure import figure
 from dashboards.memorization.shapes import CANARIES, has
 from dashboards.rows import column_names
-from dashboards.views import plain
+from dashboards.view_models.views import plain
 from harness.base.language import _
 from harness.provenance.claim import training_line
 

@@ -14,7 +14,7 @@ from dashboards.memorization.drawn.figure import chosen, figure
 from dashboards.memorization.shapes import EXTRACTION, has
 from dashboards.rows import Rows
 from dashboards.settings import read_settings
-from dashboards.views import plain
+from dashboards.view_models.views import plain
 from harness.base.language import _
 
 _P = ("0.1", "0.5", "0.9")

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboards.views import plain
+from dashboards.view_models.views import plain
 from harness.base.language import _
 
 

@@ -11,7 +11,7 @@ from dashboards.memorization import frontier
 from dashboards.memorization.beside import FoundTradeOff, trade_offs
 from dashboards.memorization.charts import frontier_chart
 from dashboards.memorization.drawn.figure import chosen, figure
-from dashboards.views import plain
+from dashboards.view_models.views import plain
 from harness.base.language import _
 from harness.provenance.trade_off import TradeOff
 

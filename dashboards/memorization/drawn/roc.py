@@ -12,7 +12,7 @@ from dashboards.memorization.drawn.exposure import GOOD
 from dashboards.memorization.drawn.figure import figure
 from dashboards.memorization.shapes import tells_members
 from dashboards.rows import Rows
-from dashboards.views import plain
+from dashboards.view_models.views import plain
 from harness.base.language import _
 from harness.base.numbers import percent
 from harness.record.folder import AuditFolder

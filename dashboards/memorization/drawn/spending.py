@@ -12,7 +12,7 @@ from dashboards.memorization.beside import checkpoint_folder, holds_others
 from dashboards.memorization.beside import spending as saved
 from dashboards.memorization.charts import spent_chart, together_chart
 from dashboards.memorization.drawn.figure import figure
-from dashboards.views import plain
+from dashboards.view_models.views import plain
 from harness.base.language import _
 from harness.errors import AssayError
 from harness.provenance.spending import SharedRecords, Spending

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.api.scorer import TextRequest
 from harness.errors import DataError
-from harness.scorer.texts import tokenise
+from harness.scorer.tokenization.texts import tokenise
 
 Features = dict[str, list[int]]
 

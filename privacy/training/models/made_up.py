@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from harness.scorer.texts import reads_segments, special_ids
+from harness.scorer.tokenization.texts import reads_segments, special_ids
 from privacy.training.data.tokens import Features, encode_documents, encode_records
 from privacy.training.models.objective import with_classes
 from privacy.training.settings.spec import Task

@@ -9,7 +9,7 @@ import torch
 
 from harness.api.progress import OnStep
 from harness.errors import AuditError, UsageError
-from harness.scorer.memory import is_out_of_memory
+from harness.scorer.forward.memory import is_out_of_memory
 from privacy.clipping import Adaptive, ClippingEngine, make_engine
 from privacy.noise import BandedNoise, GeneratorNoise, NoiseSource, SecureNoise, SecureUniforms
 from privacy.sampling import LogicalBatches, Shard, Uniforms, fresh_generator, fresh_torch_generator, micro_batches

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from dashboards.launch import command, environment
+from dashboards.server.launch import command, environment
 from dashboards.settings import Access
 from tests.audit_folder import make_audit
 from tests.dashboards.attacked import write_attacked

@@ -10,8 +10,8 @@ from streamlit.testing.v1 import AppTest
 
 from dashboards.memorization.beside import FoundTradeOff
 from dashboards.memorization.drawn.frontier import _named
-from dashboards.reveal import LOG
 from dashboards.settings import FOLDER
+from dashboards.widgets.reveal import LOG
 from harness.provenance.manifest import MANIFEST_NAME
 from harness.provenance.spending import SPENDING_NAME
 from harness.provenance.trade_off import TRADE_OFF_NAME

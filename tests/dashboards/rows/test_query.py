@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dashboards import views
 from dashboards.rows import RowFilter, Rows, column_names, csv_bytes, open_rows, pages, parquet_bytes, parts_key
+from dashboards.view_models import views
 from harness.base.language import spoken
 from harness.errors import AuditError
 from harness.record.rows import row_parts

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from dashboards import views
 from dashboards.audits import Audit
+from dashboards.view_models import views
 from harness.api.case import Case
 from harness.api.needs import Need, any_of
 from harness.api.probe import Input, Plan, RowDict
@@ -29,7 +29,7 @@ from harness.errors import DataError, NoDataError, NotApplicableError, UsageErro
 from harness.record.folder import AuditManifest
 from harness.reports.formats import comment, html, markdown
 from harness.reports.formats.terminal import print_report
-from harness.scorer.causal import CausalScores
+from harness.scorer.likelihood.causal import CausalScores
 from tests.harness.api.toy import Toy
 from tests.harness.reports.inputs import by_hand
 from tests.tiny import make_checkpoint

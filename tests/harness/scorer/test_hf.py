@@ -5,8 +5,8 @@ import pytest
 
 from harness.api.scorer import EmbedRequest, GenerateRequest, MaskedRequest, TextRequest, TokenRequest
 from harness.errors import UsageError
+from harness.scorer.forward.memory import default_budget, default_padding
 from harness.scorer.hf import HFScorer
-from harness.scorer.memory import default_budget, default_padding
 from tests.scoring import load, random_ids, scorer
 from tests.tiny import DECODERS, MAX_TOKENS, heads_of
 

@@ -1,0 +1,1 @@
+"""The web server: its launcher, its process, and who is let in."""

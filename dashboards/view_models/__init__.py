@@ -1,0 +1,1 @@
+"""What pages show, as plain tables, texts and drawings; pure, and tested without Streamlit."""

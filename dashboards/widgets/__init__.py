@@ -1,0 +1,1 @@
+"""Parts that pages share, drawn with Streamlit: what is chosen, asked or switched."""

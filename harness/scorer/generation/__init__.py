@@ -1,0 +1,1 @@
+"""Requests for new tokens: greedy, by beams, sampled."""

@@ -1,0 +1,1 @@
+"""Texts to token rows, cut to the model's length, with characters where somebody asks."""
