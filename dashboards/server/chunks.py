@@ -36,7 +36,7 @@ _ELEMENTS = {
 
 
 def early_script(page: str) -> str:
-    """JavaScript that has the browser fetch the scripts of a page; names of files from Streamlit's build stand in it."""
+    """JavaScript that has the browser fetch a page's scripts; names of files of Streamlit's build stand in it."""
     return (
         f"for (const name of {json.dumps(chunks(page))}) {{ const link = document.createElement('link'); "
         "link.rel = 'modulepreload'; link.crossOrigin = ''; "
