@@ -30,8 +30,9 @@ PARTS = 100_000
 """Of an audit that goes on: what a run of two months would leave if its parts were never made one."""
 PARTED = "20270102T000000Z-parted-0002"
 """Id of the audit that has them."""
-_OPENED = 2_000
-"""Parts with rows of their own, as many as the dashboard opens; the others are copies of the last."""
+_OPENED, _IN_PART = 2_000, 4
+"""Parts with rows of their own, as many as the dashboard opens; the others are copies of the last. Rows of each."""
+PARTED_ROWS = _OPENED * _IN_PART
 _LINKS = 20_000
 """Names of one file: file systems allow 65,000."""
 _PART = 8192
@@ -88,7 +89,7 @@ def many_rows(output: Path, rows: int = ROWS) -> str:
 
 
 def many_parts(output: Path, parts: int = PARTS) -> None:
-    """Write one audit whose rows lie in so many parts of four rows."""
+    """Write one audit whose rows lie in so many small parts."""
     from tests.audit_folder import make_audit
 
     folder = make_audit(output, PARTED, rows=40)
@@ -97,7 +98,7 @@ def many_parts(output: Path, parts: int = PARTS) -> None:
         part.unlink()
     store, chance = RowStore(folder.path, PROBE, Row), random.Random(2)
     for number in range(min(parts, _OPENED)):
-        store.append(_rows(4 * number, 4 * number + 4, chance))
+        store.append(_rows(_IN_PART * number, _IN_PART * (number + 1), chance))
     source = row_parts(folder.path, PROBE)[-1]
     for number in range(_OPENED, parts):
         name = place / f"part-{number:06}.parquet"
