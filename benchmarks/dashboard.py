@@ -91,17 +91,17 @@ def _pages(ids: list[str], swapped: str, kept: str) -> dict[str, Page]:
         f"board of {AUDITS} audits": Page("", "Releases", "blocked"),
         f"table of {AUDITS} audits": Page("audits", "Audits", counted),
         "audit by deep link": Page(f"audit?audit={ids[7]}", "A gate decides on the interval", "Provenance"),
-        "compare of two audits": Page(f"compare?audit={ids[7]}&against={ids[8]}", "Compare", "worse than the other"),
+        "compare of two audits": Page(f"compare?audit={ids[7]}&against={ids[8]}", " against ", "worse than the other"),
         "attacks": Page(f"attacks?audit={swapped}&probe=adversarial/deepwordbug", "of 3 texts", "case case-0"),
         "bias": Page(f"bias?audit={swapped}&probe={gap}", "It cannot tell", "choose one by name"),
         "quality": Page(f"quality?audit={ids[7]}", "It cannot tell", "Show texts"),
-        "memorization": Page(f"memorization?audit={kept}", "Memorization", "What was spent"),
+        "memorization": Page(f"memorization?audit={kept}", "Claimed and audited epsilon", "What was spent"),
         f"rows page of {ROWS:,}": Page(_rows(), "Sort by", all_rows),
         f"rows page of {ROWS:,} by deep link with filters": Page(filtered, "Sort by", f"100 of {ROWS:,} rows"),
         f"rows page of {PARTS:,} parts": Page(parts, "Sort by", f"{PARTED_ROWS:,} of {PARTED_ROWS:,} rows"),
         "live": Page("live", "No audit is running", "No audit is running"),
         "start": Page("start", "Here you may look at audits", "Here you may look at audits"),
-        "report": Page(f"report?audit={ids[7]}", "Report", "Download"),
+        "report": Page(f"report?audit={ids[7]}", "Download", "Download"),
     }
 
 
