@@ -16,7 +16,7 @@ from harness.api.declared import named_metrics
 from harness.api.metrics import Bounds, Metric
 from harness.api.probe import Plan, Probe
 from harness.api.registry import Found, ProbeClass, find_probes, pick
-from harness.audit.models import Inspect, PlannedModel, check_roles, infos_of, inspector, plan_models
+from harness.audit.models import Inspect, InspectAllowed, PlannedModel, check_roles, infos_of, inspector, plan_models
 from harness.audit.spec import AuditSpec, ProbeSpec, cache_of
 from harness.base.hints import did_you_mean
 from harness.base.plugins import PluginError, guarded
@@ -77,8 +77,16 @@ class AuditPlan:
         return {**self.not_applicable, **self.no_data}
 
 
-def make_plan(spec: AuditSpec, found: Found | None = None, *, permissions: Permissions = NOTHING) -> AuditPlan:
+def make_plan(
+    spec: AuditSpec,
+    found: Found | None = None,
+    *,
+    permissions: Permissions = NOTHING,
+    inspect: InspectAllowed | None = None,
+) -> AuditPlan:
     """Plan `spec` under what the user allows the checkpoint.
+
+    `inspect` stands in for `inspect_checkpoint`: a dry run may go by what was found before.
 
     A probe that was reached through its suite and cannot take the data of the whole spec does not apply; asked for by
     name, that is an error.
@@ -89,8 +97,8 @@ def make_plan(spec: AuditSpec, found: Found | None = None, *, permissions: Permi
     chosen = _chosen(spec, found)
     _check_data(spec, found)
     check_roles(spec, found)
-    inspect = inspector()
-    info = inspect_checkpoint(spec.checkpoint, permissions)
+    look = inspect or inspect_checkpoint
+    info, others = look(spec.checkpoint, permissions), inspector(look)
     planned: list[PlannedProbe] = []
     not_applicable: dict[str, str] = {}
     no_data: dict[str, str] = {}
@@ -100,7 +108,7 @@ def make_plan(spec: AuditSpec, found: Found | None = None, *, permissions: Permi
         try:
             why = _why_not(probe_class, info)
             if why is None:
-                planned.append(_plan_probe(spec, info, probe_class, wanted, inspect))
+                planned.append(_plan_probe(spec, info, probe_class, wanted, others))
             elif _needs_met(probe_class, info):
                 no_data[name] = why  # a package or resource that this machine lacks says nothing of the checkpoint
             else:

@@ -74,10 +74,8 @@ def own_files(name: str, home: Path) -> dict[str, Any]:
     return {"task": "words_by_size", "include_path": str(home / "tasks")} if name == "quality/lm_eval" else {}
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Data for every input, and a checkpoint for every need."""
-    home = tmp_path_factory.mktemp("every")
+def frames() -> dict[str, pd.DataFrame]:
+    """Data for every input."""
     frames = {
         "examples": pd.DataFrame(
             {"text": texts(48), "label": [i % 2 for i in range(48)], "score": [i / 10 for i in range(48)]}
@@ -135,7 +133,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "category": "Age",
         }
     )
-    for name, frame in frames.items():
+    return frames
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data for every input, and a checkpoint for every need."""
+    home = tmp_path_factory.mktemp("every")
+    for name, frame in frames().items():
         frame.to_json(home / f"{name}.jsonl", orient="records", lines=True)
     write_tasks(home / "tasks")
     make_checkpoint(home / "base", "bert", "base")

@@ -11,7 +11,6 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 from pydantic import Field
-from scipy.stats import fisher_exact
 
 from harness.api.case import Case, make_cases
 from harness.api.columns import column, list_column
@@ -160,6 +159,8 @@ def _against_others(frame: pd.DataFrame, mine: pd.Series[bool]) -> float:
     """P-value that the group is answered positive as often as the other records of the axis."""
     answered = frame["answered"].astype(bool)
     table = [[int((answered & side).sum()), int((~answered & side).sum())] for side in (mine, ~mine)]
+    from scipy.stats import fisher_exact
+
     return float(fisher_exact(table)[1])
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
-from scipy.stats import mannwhitneyu
 
 from harness.api.declared import ControlRows, Named, Rows, equal
 from harness.api.metrics import Control, Metric, RowValues
@@ -114,6 +113,8 @@ def _means(frame: pd.DataFrame, named: Named, measure: Measure, axis: str) -> It
 
 
 def _against(mine: pd.Series[float], others: pd.Series[float]) -> float:
+    from scipy.stats import mannwhitneyu
+
     return float(mannwhitneyu(mine, others).pvalue)
 
 

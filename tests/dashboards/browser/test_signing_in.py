@@ -70,7 +70,8 @@ def test_a_claim_makes_an_auditor(visit: Visit, issuer: Provider) -> None:
     enter(
         visit, issuer, "Signed in as anna@example.org, auditor", sub="1", email="anna@example.org", groups=["auditors"]
     )
-    visit.go("start", "Labelled examples")
+    tab = visit.go("start", "Labelled examples")
+    assert tab.get_by_text("the file of roles makes you a viewer").count() == 0
 
 
 @pytest.mark.parametrize(
