@@ -45,8 +45,8 @@ PRELOADED = "dashboards.server.serve"
 EMPTY = "import streamlit as st\nst.set_page_config(layout='wide')\nst.title('Empty')\n"
 
 
-_OTHERS = 4
-"""Audits beside those: one of a million rows, one of many parts, one of each page that those have nothing for."""
+_OTHERS = 6
+"""Audits beside those: of a million rows, of many parts, and of what the pages that those have nothing for show."""
 
 
 def run() -> list[Cell]:
@@ -56,13 +56,13 @@ def run() -> list[Cell]:
         ids = many_audits(output)
         many_rows(output)
         many_parts(output)
-        pages = _pages(ids, *_found_out(output))
+        pages = _pages(ids, _found_out(output))
         floor = Floor(Path(scratch), browser)
         return [*_cold(output, pages, browser, floor), *_warm(output, pages, browser, floor)]
 
 
-def _found_out(output: Path) -> tuple[str, str]:
-    """Write an audit of attacks and of swapped groups, and one of what a training kept; their ids."""
+def _found_out(output: Path) -> dict[str, str]:
+    """Write an audit of attacks and of swapped groups, one of what a training kept, and two that measured the same."""
     from tests.audit_folder import make_audit
     from tests.dashboards.attacked import write_attacked
     from tests.dashboards.memorization.kept import make_kept
@@ -71,7 +71,9 @@ def _found_out(output: Path) -> tuple[str, str]:
     swapped = make_audit(output, rows=300)
     write_attacked(swapped)
     write_swapped(swapped)
-    return swapped.path.name, make_kept(output).path.name
+    two = [make_audit(output, f"20260105T00000{place}Z-sentiment-000{place}", rows=300) for place in (1, 2)]
+    made = {"swapped": swapped, "kept": make_kept(output), "one": two[0], "other": two[1]}
+    return {name: folder.path.name for name, folder in made.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ class Page:
     said: str
 
 
-def _pages(ids: list[str], swapped: str, kept: str) -> dict[str, Page]:
+def _pages(ids: list[str], made: dict[str, str]) -> dict[str, Page]:
     filtered = _rows(status="ok", contains=RARE[-1], by="correct", sort="probability")
     counted, all_rows = f"{AUDITS + _OTHERS} of {AUDITS + _OTHERS} audits", f"{ROWS:,} of {ROWS:,} rows"
     gap, parts = "bias/counterfactual", _rows(audit=PARTED)
@@ -91,11 +93,13 @@ def _pages(ids: list[str], swapped: str, kept: str) -> dict[str, Page]:
         f"board of {AUDITS} audits": Page("", "Releases", "blocked"),
         f"table of {AUDITS} audits": Page("audits", "Audits", counted),
         "audit by deep link": Page(f"audit?audit={ids[7]}", "A gate decides on the interval", "Provenance"),
-        "compare of two audits": Page(f"compare?audit={ids[7]}&against={ids[8]}", " against ", "worse than the other"),
-        "attacks": Page(f"attacks?audit={swapped}&probe=adversarial/deepwordbug", "of 3 texts", "case case-0"),
-        "bias": Page(f"bias?audit={swapped}&probe={gap}", "It cannot tell", "choose one by name"),
+        "compare of two audits": Page(
+            f"compare?audit={made['one']}&against={made['other']}", " against ", "worse than the other"
+        ),
+        "attacks": Page(f"attacks?audit={made['swapped']}&probe=adversarial/deepwordbug", "of 3 texts", "case case-0"),
+        "bias": Page(f"bias?audit={made['swapped']}&probe={gap}", "It cannot tell", "choose one by name"),
         "quality": Page(f"quality?audit={ids[7]}", "It cannot tell", "Show texts"),
-        "memorization": Page(f"memorization?audit={kept}", "Claimed and audited epsilon", "What was spent"),
+        "memorization": Page(f"memorization?audit={made['kept']}", "Claimed and audited epsilon", "What was spent"),
         f"rows page of {ROWS:,}": Page(_rows(), "Sort by", all_rows),
         f"rows page of {ROWS:,} by deep link with filters": Page(filtered, "Sort by", f"100 of {ROWS:,} rows"),
         f"rows page of {PARTS:,} parts": Page(parts, "Sort by", f"{PARTED_ROWS:,} of {PARTED_ROWS:,} rows"),

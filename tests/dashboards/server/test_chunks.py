@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dashboards.server import chunks
 from dashboards.server.chunks import early_script, needed
 
-BUILD = {
+BUILD: dict[str, dict[str, Any]] = {
     "index.html": {"file": "static/js/index.1.js", "imports": ["_react.js"]},
     "_react.js": {"file": "static/js/react.2.js"},
     "lib/Table/Table.tsx": {"file": "static/js/Table.3.js", "imports": ["_react.js", "_arrow.js"]},
@@ -23,7 +25,7 @@ def test_an_element_needs_its_file_and_all_that_this_imports_each_once() -> None
 
 
 def test_every_element_that_is_named_is_in_the_build_that_is_installed() -> None:
-    manifest = chunks.json.loads(chunks._MANIFEST.read_text())
+    manifest = json.loads(chunks._MANIFEST.read_text())
     named = {element for elements in chunks._ELEMENTS.values() for element in elements}
     assert [element for element in named if not needed(manifest, [element])] == []
     assert all((chunks._MANIFEST.parent / "static" / "js" / file).is_file() for file in chunks.chunks("rows"))
