@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
+from dashboards import whiskers
 from dashboards.access.actor import current, take_key
 from dashboards.access.roles import Role
+from dashboards.server.chunks import early_script
 from dashboards.server.door import admits
 from dashboards.settings import read_settings
 from dashboards.widgets.languages import SWITCH_STYLE, speak_chosen, switch
@@ -23,8 +25,8 @@ speak_chosen()
 if not admits(st.context.headers.to_dict()):
     st.error(_("This dashboard is asked for by a name it does not answer to. Open it as http://localhost."))
     st.stop()
-st.html(f"<style>{STYLE}{SWITCH_STYLE}</style>")
-switch()
+st.html(f"<style>{STYLE}{SWITCH_STYLE}{whiskers.STYLE}</style>")
+bar = switch()
 settings = read_settings()
 take_key()
 actor = current(settings)
@@ -53,6 +55,7 @@ page = st.navigation(
     position="top",
 )
 st.set_page_config(page_title=f"{page.title} · Assay")
+bar.html(f"<script>{early_script(page.url_path)}</script>", unsafe_allow_javascript=True)
 page.run()
 if settings.access.roles is not None:
     signed_in_line(actor)

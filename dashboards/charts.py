@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import altair as alt
 import pandas as pd
 
 from dashboards.view_models.comparison import BETTER, UNCLEAR, WORSE
 from dashboards.view_models.views import BADGES, gates_of, name
+from dashboards.whiskers import Axis, Dot, Key, Line, axis_of, whiskers_html
 from harness.api.metrics import Metric
 from harness.base.language import _, marked, told
 from harness.base.numbers import interval, number
@@ -31,16 +31,10 @@ FOUND = {
     BETTER: COLOURS[BADGES[Outcome.PASS]],
     UNCLEAR: COLOURS[UNGATED],
 }
-SHAPES = ["circle", "cross", "diamond", "circle"]
+SHAPES = dict(zip(COLOURS, ("circle", "cross", "diamond", "circle"), strict=True))
+_FOUND_SHAPES = {WORSE: "cross", BETTER: "circle", UNCLEAR: "diamond"}
 SHARES = marked("between 0 and 1")
 BASELINE = "#CC79A7"
-ROW_HEIGHT = 40
-"""Pixels: a name, and below it a dot."""
-NAME_WIDTH = 330
-"""Pixels of the plot on a screen 390 wide."""
-TICKS = 6
-_ARROWS = {"→": 15, "←": -15}
-"""Of an open end, with pixels from the dot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,79 +82,27 @@ def by_suite(metrics: Iterable[Metric]) -> dict[str, list[Metric]]:
     return found
 
 
-def rows_of(table: pd.DataFrame, column: str) -> Any:
-    """The vertical axis of a chart with a row for each name, in the order they come.
+def metric_chart(data: ChartData, *, label: str, legend: bool = True) -> str:
+    """HTML: a line per metric with whisker (interval), dot (value), bar (a gate's limit), ring (the baseline's value).
 
-    Each name stands above its row, in the plot: beside it names would leave a narrow screen no room. They are labels of
-    an axis, which take the colour of the page's theme.
+    `label` is read to who does not see it.
     """
-    axis = alt.Axis(
-        domain=False,
-        ticks=False,
-        labelAlign="left",
-        labelBaseline="bottom",
-        labelPadding=-2,
-        labelOffset=-7,
-        labelLimit=NAME_WIDTH,
-        labelOverlap=False,
-        minExtent=0,
-        maxExtent=0,
-        zindex=1,
-    )
-    return alt.Y(f"{column}:N", sort=list(dict.fromkeys(table[column])), title=None, axis=axis)
+    lines = [_metric_line(point, data) for point in data.points.to_dict("records")]
+    axis = Axis(_(SHARES), 0.0, 1.0) if data.title == SHARES else axis_of(_(data.title), lines)
+    keys = [Key(_(word), colour, SHAPES[word]) for word, colour in COLOURS.items()] if legend else []
+    return whiskers_html(lines, axis, label=label, keys=keys, title=_("gate"))
 
 
-def metric_chart(data: ChartData, *, legend: bool = True) -> Any:
-    """A row per metric: whisker (interval), dot (value), bar (a gate's limit), ring (the baseline's value)."""
-    y = rows_of(data.points, "metric")
-    scale = alt.Scale(domain=_domain(data), nice=False)
-    key = alt.Legend(orient="top", columns=2, titleOrient="left", symbolLimit=0) if legend else None
-    x = alt.X("value:Q", title=_(data.title), scale=scale, axis=alt.Axis(tickCount=TICKS))
-    domain = [_(word) for word in COLOURS]
-    colour = alt.Color(
-        "outcome:N", title=_("gate"), scale=alt.Scale(domain=domain, range=list(COLOURS.values())), legend=key
-    )
-    shape = alt.Shape("outcome:N", title=_("gate"), scale=alt.Scale(domain=domain, range=SHAPES), legend=key)
-    tooltip = [
-        alt.Tooltip("metric:N", title=_("metric")),
-        alt.Tooltip("shown:N", title=_("value")),
-        alt.Tooltip("interval:N", title=_("interval")),
-        alt.Tooltip("n:N", title=_("n")),
-        alt.Tooltip("outcome:N", title=_("outcome")),
-    ]
-    points = alt.Chart(data.points)
-    whiskers = points.mark_rule(strokeWidth=2).encode(y=y, x=alt.X("low:Q", scale=scale), x2="high:Q", color=colour)
-    dots = points.mark_point(size=120, filled=True, opacity=1).encode(
-        y=y, x=x, color=colour, shape=shape, tooltip=tooltip
-    )
-    layers = [whiskers, *open_ends(data.points, y, COLOURS[UNGATED]), dots]
-    if not data.bounds.empty:
-        limits = [alt.Tooltip("metric:N", title=_("metric")), alt.Tooltip("rule:N", title=_("rule"))]
-        bars = alt.Chart(data.bounds).encode(y=y, x=alt.X("bound:Q", scale=scale), tooltip=limits)
-        layers[:0] = [
-            bars.mark_tick(color="white", thickness=6, size=20),
-            bars.mark_tick(color="black", thickness=3, size=18),
-        ]
-    if not data.baselines.empty:
-        told = [
-            alt.Tooltip("metric:N", title=_("metric")),
-            alt.Tooltip("shown:N", title=_("baseline, over the cases both have")),
-        ]
-        rings = alt.Chart(data.baselines).mark_point(size=260, filled=False, strokeWidth=2.5, color=BASELINE, opacity=1)
-        layers.append(rings.encode(y=y, x=alt.X("value:Q", scale=scale), tooltip=told))
-    return alt.layer(*layers).properties(height=alt.Step(ROW_HEIGHT))
-
-
-def open_ends(table: pd.DataFrame, y: Any, colour: str) -> list[Any]:
-    """An arrow beside the dot where an interval has no end, so that nobody takes the value for its end.
-
-    `table` has `value` and `open`, which `opening` gives.
-    """
-    return [
-        alt.Chart(sides).mark_text(text=arrow, dx=shift, size=16, color=colour).encode(y=y, x="value:Q")
-        for arrow, shift in _ARROWS.items()
-        if len(sides := table[table["open"] == arrow])
-    ]
+def _metric_line(point: Mapping[Hashable, Any], data: ChartData) -> Line:
+    word = {_(each): each for each in COLOURS}[point["outcome"]]
+    limits = data.bounds[data.bounds["metric"] == point["metric"]]
+    rings = data.baselines[data.baselines["metric"] == point["metric"]]
+    dots = [Dot(point["value"], COLOURS[word], SHAPES[word], point["low"], point["high"], point["open"])]
+    dots += [Dot(value, BASELINE, "ring") for value in rings["value"]]
+    more = [" ".join((_("n"), str(point["n"]))), point["outcome"], *limits["rule"]]
+    more += [": ".join((_("baseline, over the cases both have"), shown)) for shown in rings["shown"]]
+    said = f"{point['shown']} {point['interval']}".strip()
+    return Line(point["metric"], said, tuple(dots), tuple(limits["bound"]), "\n".join(more))
 
 
 def opening(low: float | None, high: float | None) -> str:
@@ -170,41 +112,20 @@ def opening(low: float | None, high: float | None) -> str:
     return "←" if low is None else "→"
 
 
-def difference_chart(data: pd.DataFrame) -> Any:
-    """A row per metric: how much worse than the other audit, with its interval, about a line where nothing differs."""
-    y = rows_of(data, "metric")
-    domain = [_(word) for word in FOUND]
-    colour = alt.Color("found:N", scale=alt.Scale(domain=domain, range=list(FOUND.values())), legend=None)
-    shape = alt.Shape("found:N", scale=alt.Scale(domain=domain, range=["cross", "circle", "diamond"]), legend=None)
-    tooltip = [
-        alt.Tooltip("metric:N", title=_("metric")),
-        alt.Tooltip("worse by:N", title=_("worse by")),
-        alt.Tooltip("low:N", title=_("low")),
-        alt.Tooltip("high:N", title=_("high")),
-        alt.Tooltip("found:N", title=_("found")),
+def difference_chart(data: pd.DataFrame, *, label: str) -> str:
+    """HTML: a line per metric, how much worse than the other audit, with its interval, about where nothing differs."""
+    words = {_(word): word for word in FOUND}
+    lines = [
+        Line(
+            each["metric"],
+            f"{number(each['worse by'])} {interval(each['low'], each['high'])}".strip(),
+            (Dot(each["worse by"], FOUND[word], _FOUND_SHAPES[word], each["low"], each["high"]),),
+            more=each["found"],
+        )
+        for each in data.to_dict("records")
+        for word in [words[each["found"]]]
     ]
-    drawn = alt.Chart(data)
-    whiskers = drawn.mark_rule(strokeWidth=2).encode(
-        y=y, x=alt.X("low:Q", title=_("worse by")), x2="high:Q", color=colour
-    )
-    dots = drawn.mark_point(size=120, filled=True, opacity=1).encode(
-        y=y, x=alt.X("worse by:Q"), color=colour, shape=shape, tooltip=tooltip
-    )
-    nothing = alt.Chart(pd.DataFrame({"x": [0.0]})).mark_rule(strokeDash=[4, 4]).encode(x="x:Q")
-    return alt.layer(nothing, whiskers, dots).properties(height=alt.Step(ROW_HEIGHT))
-
-
-def _drawn(data: ChartData) -> list[Any]:
-    return [*data.points["low"], *data.points["high"], *data.bounds["bound"], *data.baselines["value"]]
-
-
-def _domain(data: ChartData) -> list[float]:
-    """Ends of the axis: 0 and 1 for shares, else a little beyond everything drawn."""
-    if data.title == SHARES:
-        return [0.0, 1.0]
-    drawn = [float(value) for value in _drawn(data)]
-    room = 0.05 * (max(drawn) - min(drawn)) or 0.5 * abs(drawn[0]) or 1.0
-    return [min(drawn) - room, max(drawn) + room]
+    return whiskers_html(lines, axis_of(_("worse by"), lines, zero=True), label=label)
 
 
 def _axis(metric: Metric) -> str:

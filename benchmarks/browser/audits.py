@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,7 +14,7 @@ from harness.api.metrics import Better, Metric
 from harness.api.probe import ProbeRow, RowDict
 from harness.gate.decide import Policy, decide
 from harness.record.folder import AuditFolder
-from harness.record.rows import RowStore, compact
+from harness.record.rows import RowStore, compact, row_parts, rows_folder
 from harness.stats.intervals import clopper_pearson
 
 AUDITS = 200
@@ -25,6 +26,15 @@ LARGE = "20270101T000000Z-large-0001"
 PROBE = "quality/classification"
 RARE = tuple(f"ornithopter{letter}" for letter in "abcdefghij")
 """Words of a hundred rows each: a search that was asked before is no search."""
+PARTS = 100_000
+"""Of an audit that goes on: what a run of two months would leave if its parts were never made one."""
+PARTED = "20270102T000000Z-parted-0002"
+"""Id of the audit that has them."""
+_OPENED, _IN_PART = 2_000, 4
+"""Parts with rows of their own, as many as the dashboard opens; the others are copies of the last. Rows of each."""
+PARTED_ROWS = _OPENED * _IN_PART
+_LINKS = 20_000
+"""Names of one file: file systems allow 65,000."""
 _PART = 8192
 _METRICS = ("accuracy", "macro_f1", "ece", "brier", "nll")
 _SLICES = ("", *(f"length {index}" for index in range(9)))
@@ -76,6 +86,27 @@ def many_rows(output: Path, rows: int = ROWS) -> str:
         part.unlink()
     _write_rows(folder, rows)
     return folder.path.name
+
+
+def many_parts(output: Path, parts: int = PARTS) -> None:
+    """Write one audit whose rows lie in so many small parts."""
+    from tests.audit_folder import make_audit
+
+    folder = make_audit(output, PARTED, rows=40)
+    place = rows_folder(folder.path, PROBE)
+    for part in place.iterdir():
+        part.unlink()
+    store, chance = RowStore(folder.path, PROBE, Row), random.Random(2)
+    for number in range(min(parts, _OPENED)):
+        store.append(_rows(_IN_PART * number, _IN_PART * (number + 1), chance))
+    source = row_parts(folder.path, PROBE)[-1]
+    for number in range(_OPENED, parts):
+        name = place / f"part-{number:06}.parquet"
+        if number % _LINKS == 0:
+            shutil.copyfile(source, name)
+            source = name
+        else:
+            name.hardlink_to(source)
 
 
 def _write_rows(folder: AuditFolder, rows: int) -> None:

@@ -22,7 +22,8 @@ new MutationObserver(changes => {
 """
 _SAYS = """([said, whole]) => {
   const app = document.querySelector('[data-testid=stApp]');
-  if (!app || !app.textContent.includes(said)) return 0;
+  const page = app && app.querySelector('[data-testid=stMainBlockContainer]');  // without the menu, which names pages
+  if (!page || !page.textContent.includes(said)) return 0;
   if (whole && !window.ran) return 0;
   if (whole && app.dataset.testScriptState !== 'notRunning') return 0;
   if (whole && app.querySelector('[data-testid=stSkeleton]')) return 0;
@@ -51,10 +52,13 @@ class Tab:
         self.page = context.new_page()
         self.page.add_init_script(_CLOCK)
 
-    def opened(self, url: str, said: str, *, whole: bool = True) -> float:
-        """Seconds from asking for an address until the page says `said`, and, if `whole`, nothing more comes."""
+    def opened(self, url: str, first: str, said: str) -> tuple[float, float]:
+        """Seconds from asking for an address until the page says `first`, and until it says `said` and nothing comes.
+
+        The menu, which has the names of all pages, counts for neither.
+        """
         self.page.goto(url, wait_until="commit")
-        return self._waited(said, whole)
+        return self._waited(first, False), self._waited(said, True)
 
     def asked(self, said: str) -> float:
         """Seconds from the last Enter until the page says `said` and nothing more comes."""

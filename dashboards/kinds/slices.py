@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
-import altair as alt
 import pandas as pd
 import streamlit as st
 
-from dashboards.charts import ROW_HEIGHT, TICKS, open_ends, opening, rows_of
+from dashboards.charts import opening
 from dashboards.kinds.view import Declaration, Shown, View
 from dashboards.view_models.views import plain
+from dashboards.whiskers import Dot, Line, axis_of, whiskers_html
 from harness.api.metrics import Metric
 from harness.base.language import _, told
 from harness.base.numbers import interval, number
@@ -75,7 +75,7 @@ def ask_fewest(shown: Shown, place: Any) -> int:
 def draw_slices(table: pd.DataFrame, title: str) -> None:
     """Dot and whisker per slice, beside it the control's as a ring; then the numbers."""
     if table["value"].notna().any():
-        st.altair_chart(slice_chart(table, title), width="stretch", alt=plain(_("{metric} by slice", metric=title)))
+        st.html(slice_chart(table, title))
         if table["control"].notna().any():
             st.caption(_("Dot: the slice. Ring: its control, where nothing should be found. Lines: 95 % intervals."))
     columns = ["slice", "shown", "interval", "n"]
@@ -86,33 +86,25 @@ def draw_slices(table: pd.DataFrame, title: str) -> None:
     st.dataframe(said.rename(columns=named), hide_index=True, alt=plain(_("{metric} by slice", metric=title)))
 
 
-def slice_chart(table: pd.DataFrame, title: str) -> Any:
-    """A row per slice; masked ones are left out, the table has them."""
+def slice_chart(table: pd.DataFrame, title: str) -> str:
+    """HTML: a line per slice; masked ones are left out, the table has them."""
     drawn = table[table["value"].notna()]
-    y = rows_of(drawn, "slice")
-    tooltip = [alt.Tooltip(f"{column}:N") for column in ("slice", "shown", "interval", "n")]
-    points = alt.Chart(drawn)
-    axis, scale = alt.Axis(tickCount=TICKS), alt.Scale(zero=False)
-    x = alt.X("value:Q", title=title, axis=axis, scale=scale)
-    layers = [
-        points.mark_rule(strokeWidth=2, color=_MEASURED).encode(
-            y=y, x=alt.X("low:Q", title=title, axis=axis), x2="high:Q"
-        ),
-        points.mark_point(size=110, filled=True, opacity=1, color=_MEASURED).encode(y=y, x=x, tooltip=tooltip),
+    lines = [
+        Line(
+            each["slice"],
+            f"{each['shown']} {each['interval']}".strip(),
+            (*_controls(each), Dot(each["value"], _MEASURED, "circle", each["low"], each["high"], each["open"])),
+            more=" ".join((_("n"), str(each["n"]))),
+        )
+        for each in drawn.to_dict("records")
     ]
-    controls = drawn[drawn["control"].notna()]
-    if len(controls):
-        beside = alt.Chart(controls)
-        layers += [
-            beside.mark_rule(strokeWidth=2, strokeDash=[3, 3], color=_CONTROL, yOffset=8).encode(
-                y=y, x="control_low:Q", x2="control_high:Q"
-            ),
-            beside.mark_point(size=90, filled=False, strokeWidth=2, color=_CONTROL, yOffset=8).encode(
-                y=y, x="control:Q", tooltip=["slice:N", "control:Q"]
-            ),
-        ]
-    layers += open_ends(drawn, y, _MEASURED)
-    return alt.layer(*layers).properties(height=alt.Step(ROW_HEIGHT + 6))
+    return whiskers_html(lines, axis_of(title, lines), label=_("{metric} by slice", metric=title))
+
+
+def _controls(line: Mapping[Hashable, Any]) -> list[Dot]:
+    if pd.isna(line["control"]):
+        return []
+    return [Dot(line["control"], _CONTROL, "below", line["control_low"], line["control_high"])]
 
 
 def _line(metric: Metric, fewest: int) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import duckdb
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -35,6 +36,8 @@ CUT = "… (cut)"
 """End of a text that was longer."""
 _LOOKED_AT = 2_000
 """Rows in which texts that are no labels show themselves, in one question for all columns."""
+_DIGESTED = 10_000_000
+"""Rows whose digests are held at once while it is seen whether a case was written twice: 160 MB."""
 _BATCH = 10_000
 _FOUND = 100_000
 """Cases of a text search that are kept (2 MB of ids): a search that finds more fills its pages without reading all."""
@@ -80,8 +83,8 @@ class Rows:
         schema = self._table(f"SELECT * FROM {written_as} LIMIT 0").schema
         self.columns = tuple(item.name for item in schema)
         self._kinds = {item.name: item.type for item in schema}
-        (self.total,) = self._one(f"SELECT count(DISTINCT case_id) FROM {written_as}")
         (written,) = self._one(f"SELECT count(*) FROM {written_as}")
+        self.total = written if self._each_once(written_as, written) else self._cases(written_as)
         if written != self.total:  # a killed audit wrote some cases twice: the first row of each counts
             self._ask(
                 f"CREATE VIEW {first} AS SELECT * EXCLUDE (place) "
@@ -91,6 +94,17 @@ class Rows:
         self._from = written_as if written == self.total else first
         self._private: tuple[str, ...] | None = None
         self._found: dict[str, list[str] | None] = {}
+
+    def _each_once(self, written_as: str, written: int) -> bool:
+        """Whether no case was written twice, where that is seen by digests of 8 bytes: a third of a count's work."""
+        if written > _DIGESTED:
+            return False
+        digests = np.sort(self._table(f"SELECT hash(case_id) FROM {written_as}").column(0).to_numpy())
+        return bool((digests[1:] != digests[:-1]).all())
+
+    def _cases(self, written_as: str) -> int:
+        (cases,) = self._one(f"SELECT count(DISTINCT case_id) FROM {written_as}")
+        return int(cases)
 
     @property
     def left_out(self) -> tuple[str, ...]:

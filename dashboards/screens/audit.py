@@ -102,8 +102,7 @@ def _metrics(audit: Audit) -> None:
             st.text(_("No metric has a value; the table says why."))
         for number, data in enumerate(charts):
             compared = compared or not data.baselines.empty
-            chart = metric_chart(data, legend=index == number == 0)
-            st.altair_chart(chart, width="stretch", alt=views.plain(f"{suite}: {data.title}"))
+            st.html(metric_chart(data, label=": ".join((suite, _(data.title))), legend=index == number == 0))
         _slices(audit, suite)
     st.caption(_("Dot: value. Line: confidence interval. Black bar: the limit a gate sets."))
     if any(opening(metric.low, metric.high) for metric in shown if metric.value is not None):
@@ -159,7 +158,10 @@ def _probes(audit: Audit) -> None:
 
 
 def _provenance(audit: Audit) -> None:
-    with st.expander(_("Provenance")):
+    drawer = st.expander(_("Provenance"), on_change="rerun", key="provenance")
+    if not drawer.open:  # what is drawn in a closed one loads two megabytes of scripts for code and JSON
+        return
+    with drawer:
         st.table(views.markdown_table((_("what"), _("value")), views.provenance(audit)), border="horizontal")
         st.text(_("To run it again:"))
         st.code(audit.manifest.command or "assay run spec.yaml", language=None, wrap_lines=True)

@@ -60,8 +60,9 @@ def _against(audit: Audit, entry: Entry, settings: Settings) -> None:
         st.info(_("The two have no headline metric in common."))
         return
     data = comparison.chart_frame(compared)
-    for _probe, group in groupby(data["metric"].sort_values(), key=lambda name: name.rpartition("/")[0]):
-        st.altair_chart(difference_chart(data[data["metric"].isin(list(group))]), width="stretch")
+    for probe, group in groupby(data["metric"].sort_values(), key=lambda name: name.rpartition("/")[0]):
+        label = ": ".join((probe, _("worse by")))
+        st.html(difference_chart(data[data["metric"].isin(list(group))], label=label))
     st.caption(_("Right of the line: worse than the other audit. Line: confidence interval of the paired difference."))
     st.dataframe(views.titled(comparison.table(compared)), hide_index=True, alt=_("Paired differences by metric"))
     try:

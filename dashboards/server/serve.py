@@ -11,6 +11,7 @@ import pkgutil
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
+from threading import Thread
 
 import dashboards
 
@@ -23,6 +24,7 @@ _DRAWN_WITH = ("pandas.io.formats.style", "streamlit.elements.arrow", "streamlit
 def main() -> None:
     """Load, then serve; ends as Streamlit does."""
     preload()
+    Thread(target=open_newest, daemon=True).start()  # however large they are, the server answers meanwhile
     from streamlit.web.cli import main as streamlit
 
     streamlit(prog_name="streamlit")
@@ -42,6 +44,15 @@ def preload() -> None:
     logging.disable(logging.NOTSET)
     gc.collect()
     gc.freeze()  # Streamlit collects garbage after every run of a page: half a second among the objects of all modules
+
+
+def open_newest() -> None:
+    """Open the rows of the newest audit; what fails here is said on their page."""
+    from dashboards import cache
+    from dashboards.settings import read_settings
+
+    with suppress(Exception):
+        cache.open_newest(read_settings())
 
 
 def _warm() -> None:

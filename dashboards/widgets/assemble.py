@@ -68,9 +68,10 @@ def _numbers(audit: Audit, probe: str) -> None:
         st.info(_("No number of this probe yet."))
         return
     for index, data in enumerate(chart_data(mine, audit.verdict, probe)):
-        st.altair_chart(metric_chart(data, legend=index == 0), width="stretch", alt=views.plain(data.title))
-    with st.expander(_("Its numbers as a table")):
-        st.dataframe(views.titled(views.metric_table(mine, audit.verdict)), hide_index=True, alt=views.plain(probe))
+        st.html(metric_chart(data, label=": ".join((probe, _(data.title))), legend=index == 0))
+    table = st.expander(_("Its numbers as a table"), on_change="rerun", key=f"numbers-{probe}")
+    if table.open:
+        table.dataframe(views.titled(views.metric_table(mine, audit.verdict)), hide_index=True, alt=views.plain(probe))
 
 
 def _views(page: str, audit: Audit, probe: str, settings: Settings) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from dashboards.address import LANGUAGE, name_language
 from harness.base.language import LANGUAGES, language, preferred, speak
@@ -25,10 +26,11 @@ def speak_chosen() -> None:
         st.query_params[LANGUAGE] = chosen
 
 
-def switch() -> None:
-    """Draw the switch; it works from the next run on."""
+def switch() -> DeltaGenerator:
+    """Draw the switch; it works from the next run on. Its container, where what takes no room has its place."""
     st.session_state[_KEY] = language()
-    with st.container(key="language"):
+    bar = st.container(key="language")
+    with bar:
         st.segmented_control(
             "Language · 语言",
             list(LANGUAGES),
@@ -41,6 +43,7 @@ def switch() -> None:
         # screen readers, and browsers that offer to translate, go by it; nothing but a code of ours is in this script
         script = f"<script>document.documentElement.lang = {language()!r}</script>"
         st.html(script, unsafe_allow_javascript=True)
+    return bar
 
 
 def _choose() -> None:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dashboards.rows import RowFilter, Rows, column_names, csv_bytes, open_rows, pages, parquet_bytes, parts_key
+from dashboards.rows import RowFilter, Rows, column_names, csv_bytes, open_rows, pages, parquet_bytes, parts_key, query
 from dashboards.view_models import views
 from harness.base.language import spoken
 from harness.errors import AuditError
@@ -154,6 +154,11 @@ def test_the_key_changes_with_the_parts_and_repeats_are_shown_once(tmp_path: Pat
     rows = open_rows(folder.path, "adversarial/deepwordbug")
     assert rows.total == rows.count(RowFilter()) == 40
     assert list(rows.page(RowFilter(), 1)["queries"]) == list(range(10, 50))
+
+
+def test_more_rows_than_are_digested_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(query, "_DIGESTED", 1)
+    assert written(tmp_path, pa.table({"case_id": ["a", "b", "a"], "n": [1, 2, 3]})).total == 2
 
 
 def test_damaged_parts_are_named_and_the_rest_is_read(tmp_path: Path) -> None:

@@ -28,10 +28,12 @@ def test_preloading_reads_the_audits_and_says_nothing_and_no_model_is_loaded(tmp
     (tmp_path / "damaged" / "manifest.json").write_text("{", encoding="utf-8")
     code = (
         f"import os, sys, gc; os.environ['ASSAY_OUTPUT'] = {str(tmp_path)!r}\n"
-        "from dashboards.server.serve import preload; preload()\n"
+        "from dashboards.server.serve import open_newest, preload; preload()\n"
         "from dashboards import cache\n"
-        "print(len(cache._INDEX._known), gc.get_freeze_count() > 0, 'altair' in sys.modules, 'torch' in sys.modules)"
+        "from dashboards.rows import query\n"
+        "print(len(cache._INDEX._known), gc.get_freeze_count() > 0, 'altair' in sys.modules, 'torch' in sys.modules)\n"
+        "open_newest(); print(next(query._NUMBERS))"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT.parent, check=True)
-    assert ran.stdout.split() == ["2", "True", "True", "False"]
+    assert ran.stdout.split() == ["2", "True", "True", "False", "1"]
     assert ran.stderr == ""

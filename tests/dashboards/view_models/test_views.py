@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import date
+from html import escape
 from pathlib import Path
 
 import pandas as pd
@@ -112,7 +114,7 @@ def test_a_chart_has_the_baselines_value_and_names_short_of_what_all_share() -> 
     assert data.baselines.to_dict("records") == [{"metric": "p/a", "value": 0.0, "shown": "0"}]
     assert list(data.points["metric"]) == ["p/a", "p/b"]
     assert set(data.bounds["metric"]) == {"p/a"}
-    assert [layer["mark"]["type"] for layer in metric_chart(data).to_dict()["layer"]][-1] == "point"
+    assert metric_chart(data, label="").count('class="ring"') == 1
     assert {suite: len(mine) for suite, mine in by_suite([*metrics, metric("t/p/a", 1.0)]).items()} == {"s": 2, "t": 1}
 
 
@@ -261,19 +263,21 @@ def test_shares_get_one_axis_and_other_units_their_own(audit: Audit) -> None:
 
 
 def test_charts_draw_intervals_and_limits(audit: Audit) -> None:
-    shares, nats, _ = (metric_chart(data).to_dict() for data in chart_data(audit.metrics, audit.verdict))
-    assert [layer["mark"]["type"] for layer in shares["layer"]] == ["tick", "tick", "rule", "point"]
-    assert [layer["mark"]["type"] for layer in nats["layer"]] == ["rule", "point"]
-    low, high = nats["layer"][0]["encoding"]["x"]["scale"]["domain"]
-    assert low < 0.36
-    assert high > 0.47
+    data = chart_data(audit.metrics, audit.verdict)
+    shares, nats, _ = (metric_chart(each, label="") for each in data)
+    assert [drawn.count('class="limit"') for drawn in (shares, nats)] == [len(data[0].bounds), 0]
+    assert [drawn.count('class="whisker') for drawn in (shares, nats)] == [len(each.points) for each in data[:2]]
+    assert escape(data[0].bounds["rule"][0]) in shares
+    assert re.findall(r'class="axis">.*?>([\d.]+)<', shares) == ["0"]
 
 
 def test_a_chart_of_one_exact_number_has_room_around_it() -> None:
     exact = Metric(key="s/p/m", value=0.0, n=5, unit="nats", better=Better.LOWER)
     missing = missing_metric("s/p/gone", "no rows", better=Better.LOWER)
     (data,) = chart_data([exact, missing], None)
-    assert metric_chart(data).to_dict()["layer"][0]["encoding"]["x"]["scale"]["domain"] == [-1.0, 1.0]
+    drawn = metric_chart(data, label="")
+    assert 'class="dot circle" style="left:50.00%' in drawn
+    assert [">-1<" in drawn, ">1<" in drawn] == [True, True]
 
 
 @pytest.mark.parametrize(
@@ -284,8 +288,7 @@ def test_an_interval_without_an_end_has_an_arrow_there(
 ) -> None:
     one = Metric(key="q/p/perplexity", value=74.8, low=low, high=high, n=12, better=Better.LOWER)
     (data,) = chart_data([one], None)
-    marks = [layer["mark"] for layer in metric_chart(data).to_dict()["layer"]]
-    assert [mark["text"] for mark in marks if mark["type"] == "text"] == arrows
+    assert re.findall(r'class="open"[^>]*>(.)<', metric_chart(data, label="")) == arrows
 
 
 def test_an_unfinished_audit_says_how_far_it_is(audit: Audit) -> None:
