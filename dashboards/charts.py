@@ -12,20 +12,20 @@ import pandas as pd
 
 from dashboards.view_models.comparison import BETTER, UNCLEAR, WORSE
 from dashboards.view_models.views import BADGES, gates_of, name
-from harness.api.metrics import Metric
+from harness.api.metrics import PROVEN, Metric
+from harness.base import colours
 from harness.base.language import _, marked, told
-from harness.base.numbers import interval, number
+from harness.base.numbers import interval, number, padded
 from harness.gate.decide import Outcome, Verdict
 from harness.reports.content.recorded import retold
 
 UNGATED = marked("no gate")
 COLOURS = {
-    BADGES[Outcome.PASS]: "#009E73",
-    BADGES[Outcome.BLOCK]: "#D55E00",
-    BADGES[Outcome.INCONCLUSIVE]: "#E69F00",
-    UNGATED: "#7F7F7F",
+    BADGES[Outcome.PASS]: colours.GREEN,
+    BADGES[Outcome.BLOCK]: colours.VERMILION,
+    BADGES[Outcome.INCONCLUSIVE]: colours.ORANGE,
+    UNGATED: colours.GREY,
 }
-"""Told apart with any colour vision (Okabe and Ito 2008); shapes repeat what they say."""
 FOUND = {
     WORSE: COLOURS[BADGES[Outcome.BLOCK]],
     BETTER: COLOURS[BADGES[Outcome.PASS]],
@@ -33,7 +33,7 @@ FOUND = {
 }
 SHAPES = ["circle", "cross", "diamond", "circle"]
 SHARES = marked("between 0 and 1")
-BASELINE = "#CC79A7"
+BASELINE = colours.PURPLE
 ROW_HEIGHT = 40
 """Pixels: a name, and below it a dot."""
 NAME_WIDTH = 330
@@ -203,15 +203,23 @@ def _domain(data: ChartData) -> list[float]:
     if data.title == SHARES:
         return [0.0, 1.0]
     drawn = [float(value) for value in _drawn(data)]
-    room = 0.05 * (max(drawn) - min(drawn)) or 0.5 * abs(drawn[0]) or 1.0
-    return [min(drawn) - room, max(drawn) + room]
+    if not any(drawn):
+        return [0.0, 1.0]
+    return list(padded(min(drawn), max(drawn), 0.05))
 
 
 def _axis(metric: Metric) -> str:
     numbers_ = [value for value in (metric.value, metric.low, metric.high) if value is not None]
-    if metric.unit in ("", "rate") and all(0 <= value <= 1 for value in numbers_):
+    if metric.unit in ("", "rate") and not _counted(metric) and all(0 <= value <= 1 for value in numbers_):
         return SHARES
     return told(metric.unit) or name(metric)
+
+
+def _counted(metric: Metric) -> bool:
+    """Whether it has no unit and is a number of things: no share, even where it is 0 or 1."""
+    if metric.unit:
+        return False
+    return metric.interval == PROVEN if metric.bounds is None else metric.bounds[1] > 1
 
 
 def _point(metric: Metric, verdict: Verdict | None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 from dashboards.audits import Audit, Entry, merge, open_audit, read_entry
 from dashboards.charts import SHARES, by_suite, chart_data, metric_chart
 from dashboards.view_models import views
-from harness.api.metrics import Better, Control, Metric, missing_metric
+from harness.api.metrics import PROVEN, Better, Control, Metric, missing_metric
 from harness.errors import AssayError
 from harness.gate.decide import Policy, Verdict, decide
 from harness.gate.verdict import BaselineRecord, Comparison
@@ -269,11 +269,31 @@ def test_charts_draw_intervals_and_limits(audit: Audit) -> None:
     assert high > 0.47
 
 
-def test_a_chart_of_one_exact_number_has_room_around_it() -> None:
+def test_a_chart_of_one_exact_number_has_room_beside_it() -> None:
     exact = Metric(key="s/p/m", value=0.0, n=5, unit="nats", better=Better.LOWER)
     missing = missing_metric("s/p/gone", "no rows", better=Better.LOWER)
     (data,) = chart_data([exact, missing], None)
-    assert metric_chart(data).to_dict()["layer"][0]["encoding"]["x"]["scale"]["domain"] == [-1.0, 1.0]
+    assert metric_chart(data).to_dict()["layer"][0]["encoding"]["x"]["scale"]["domain"] == [0.0, 1.0]
+
+
+def test_what_cannot_be_negative_has_no_axis_below_nothing() -> None:
+    one = Metric(key="q/p/perplexity", value=80.0, low=9.0, high=950.0, n=5, better=Better.LOWER)
+    (data,) = chart_data([one], None)
+    low, high = metric_chart(data).to_dict()["layer"][0]["encoding"]["x"]["scale"]["domain"]
+    assert low == 0.0
+    assert high > 950.0
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 3.0])
+@pytest.mark.parametrize("unit", ["findings", ""])
+def test_a_count_shares_no_axis_with_shares(value: float, unit: str) -> None:
+    """An audit of before has no unit there."""
+    ends = {"low": value, "high": value, "interval": PROVEN, "better": Better.LOWER}
+    found = Metric(key="scan/checkpoint/findings", value=value, n=9, unit=unit, **ends)
+    bounded = Metric(key="s/p/words", value=value, n=9, better=Better.LOWER, bounds=(0.0, 100.0))
+    share = Metric(key="s/p/rate", value=0.5, n=9, better=Better.LOWER, bounds=(0.0, 1.0))
+    titles = [data.title for data in chart_data([found, bounded, share], None)]
+    assert titles == [SHARES, unit or found.key, bounded.key]
 
 
 @pytest.mark.parametrize(
