@@ -9,6 +9,7 @@ import streamlit as st
 from dashboards import cache
 from dashboards.audits import Audit
 from dashboards.charts import chart_data, metric_chart
+from dashboards.folder_key import folder_key
 from dashboards.kinds import Shown, View, declaration, draw, fitting
 from dashboards.settings import Settings, read_settings
 from dashboards.view_models import views
@@ -68,7 +69,7 @@ def _numbers(audit: Audit, probe: str) -> None:
         st.info(_("No number of this probe yet."))
         return
     for index, data in enumerate(chart_data(mine, audit.verdict, probe)):
-        st.altair_chart(metric_chart(data, legend=index == 0), width="stretch", alt=views.plain(data.title))
+        st.altair_chart(metric_chart(data, legend=index == 0), width="stretch", alt=views.plain(_(data.title)))
     with st.expander(_("Its numbers as a table")):
         st.dataframe(views.titled(views.metric_table(mine, audit.verdict)), hide_index=True, alt=views.plain(probe))
 
@@ -91,7 +92,8 @@ def _views(page: str, audit: Audit, probe: str, settings: Settings) -> None:
     with reveal:
         readable = revealed(settings.output, audit.manifest.audit_id, probe)
     if view is not None:
-        draw(view, Shown(audit, declared, rows, readable, st.query_params, cache.rows_key(audit.folder, probe)))
+        key = cache.rows_key(audit.folder, probe)
+        draw(view, Shown(audit, declared, rows, readable, st.query_params, key, folder_key(settings.output)))
     for why in [*(f"{point}: {reason}" for point, reason in found.errors.items()), *failed]:
         st.caption(views.plain(_("A view cannot be used: {why}", why=why)))
 

@@ -50,10 +50,30 @@ def test_the_control_stands_beside_its_slice() -> None:
     assert table[["control", "control_low", "control_high"]].iloc[0].tolist() == [0.1, 0.05, 0.2]
     assert table["control"].notna().sum() == 1
     drawn = slice_chart(table, "rate").to_dict()
-    assert len(drawn["layer"]) == 5  # the last: an arrow, where an interval has no end
+    assert len(drawn["layer"]) == 6  # the last: what is masked, and an arrow, where an interval has no end
     (data, controls) = (drawn["datasets"][layer["data"]["name"]] for layer in (drawn["layer"][0], drawn["layer"][2]))
     assert [line["slice"] for line in data] == ["all rows", "a"]
     assert [line["control"] for line in controls] == [0.1]
+
+
+def test_a_masked_slice_says_so_in_words_in_its_row_of_the_chart() -> None:
+    drawn = slice_chart(slice_table(METRICS, "rate"), "rate").to_dict()
+    (words,) = (layer for layer in drawn["layer"] if layer["encoding"].get("text", {}).get("field") == "drawn")
+    (line,) = drawn["datasets"][words["data"]["name"]]
+    assert line["slice"] == "b"
+    assert line["drawn"] == "▨ masked: n = 29 is under 30"
+    assert line["value"] is None
+    assert words["encoding"]["y"]["sort"] == ["all rows", "a", "b"]
+
+
+def test_a_control_over_few_is_masked_as_a_slice_is() -> None:
+    few = CONTROL.model_copy(update={"n": FEWEST - 1})
+    metrics = [metric("", 0.5, 20, control=few), metric("a", 0.25, FEWEST, control=few)]
+    table = slice_table(metrics, "rate").set_index("slice")
+    assert table.loc["a", ["control", "control_low", "control_high"]].isna().all()
+    assert table.loc["a", "control_shown"] == "masked: n is under 30"
+    assert table.loc["all rows", "control"] == 0.1  # all rows are never masked
+    assert table.loc["all rows", "control_shown"] == "0.1000 [0.0500, 0.2000]"
 
 
 @pytest.mark.parametrize("sliced", [True, False])
