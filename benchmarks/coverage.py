@@ -18,7 +18,6 @@ from benchmarks.coverage_truths import TRUTHS, Truth
 from benchmarks.report import Cell
 
 PEERS = ("scipy",)
-SIZES = (20, 60, 200, 1000)
 BOUND = 1.5
 SLACK = 1e-9
 """Ends and truths that are the same number differ by rounding."""
@@ -26,10 +25,10 @@ SLACK = 1e-9
 
 def run() -> list[Cell]:
     """A cell for each method, truth and number of cases: the larger error of the two sides against the nominal one."""
-    jobs = [(at, n) for n in reversed(SIZES) for at in range(len(TRUTHS))]  # long ones first
+    jobs = sorted(((at, n) for at, truth in enumerate(TRUTHS) for n in truth.sizes), key=lambda job: -job[1])
     with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         cells = dict(zip(jobs, pool.map(_job, jobs), strict=True))
-    return [cells[at, n] for at in range(len(TRUTHS)) for n in SIZES]
+    return [cells[at, n] for at, truth in enumerate(TRUTHS) for n in truth.sizes]
 
 
 def _job(job: tuple[int, int]) -> Cell:
@@ -55,6 +54,7 @@ def cell(truth: Truth, n: int) -> Cell:
         "false pass of max, false block of min": _short(below),
         "coverage": _short(1 - above - below),
         "undecided": _short(undecided),
+        **({"beyond": True} if truth.beyond else {}),
         "replicates": replicates or "exact",
         "standard error": _short(math.sqrt(worst * (1 - worst) / replicates)) if replicates else 0.0,
     }

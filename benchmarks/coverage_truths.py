@@ -23,6 +23,7 @@ from harness.stats.intervals import FloatArray, Interval, Method, auc, auc_inter
 from harness.stats.paired import flip_regression, unpaired_regression
 from privacy.frontier.two_way import two_way
 from suites.adversarial.typos.metrics import worst_kind
+from suites.bias.seat.interval import effect_interval
 from suites.bias.stereoset.metrics import icat, icat_interval
 from suites.memorization.blind.folds import auc_over_folds
 from suites.quality.classification.calibration import calibration_error
@@ -51,6 +52,8 @@ class Truth:
         times: simulated audits at n = 20; fewer at 1000 where they are slow.
         slow: whether an audit of 1000 cases takes milliseconds.
         nominal: error allowed on each side.
+        sizes: numbers of cases it is tried at.
+        beyond: it is none that the interval is made for, and shows what the error then is.
     """
 
     method: Method
@@ -61,6 +64,8 @@ class Truth:
     times: int = 10_000
     slow: bool = False
     nominal: float = NOMINAL
+    sizes: tuple[int, ...] = (20, 60, 200, 1000)
+    beyond: bool = False
 
     def replicates(self, n: int) -> int:
         """Simulated audits; 0: all outcomes are summed."""
@@ -415,6 +420,60 @@ def _icat(stereotype: float, language: float) -> Truth:
     return Truth(Method.BOTH, f"ICAT of {language} and {stereotype}", draw, times=1000, slow=True)
 
 
+def _association(
+    name: str, delta: float, sides: Callable[[Rng, int], tuple[FloatArray, FloatArray]], *, beyond: bool = False
+) -> Truth:
+    """SEAT's effect of n words, half on each side, that lie `delta` standard deviations of a side apart.
+
+    `sides`: associations of [words, texts of a word] of both sides, mean 0 and variance 1 on the average of them.
+    """
+
+    def draw(rng: Rng, n: int) -> Drawn:
+        first, second = sides(rng, n // 2)
+        words = [str(at) for at in range(n // 2) for _ in range(first.shape[1])]
+        found = effect_interval((first.ravel() + delta, second.ravel()), (words, words))
+        return *_ends(found), delta / math.sqrt(1 + delta**2 / 4)
+
+    return Truth(Method.NONCENTRAL_T, name, draw, times=2000, sizes=(16, 32, 50, 100), beyond=beyond)
+
+
+def _alike(make: Callable[..., Any], scale: tuple[float, float] = (1.0, 1.0)) -> Callable[[Rng, int], Any]:
+    """Both sides of one distribution, with a text to a word, each times its scale."""
+    return lambda rng, n: tuple(each * make(rng, (n, 1)) for each in scale)
+
+
+def _normal(rng: Rng, size: tuple[int, int]) -> FloatArray:
+    return rng.normal(size=size)
+
+
+def _gamma(rng: Rng, size: tuple[int, int]) -> FloatArray:
+    return (rng.gamma(4, size=size) - 4) / 2
+
+
+def _exponential(rng: Rng, size: tuple[int, int]) -> FloatArray:
+    return rng.exponential(size=size) - 1
+
+
+def _heavy(rng: Rng, size: tuple[int, int]) -> FloatArray:
+    return rng.standard_t(3, size) / math.sqrt(3)
+
+
+def _outlying(rng: Rng, size: tuple[int, int]) -> FloatArray:
+    drawn = rng.normal(size=size) + 10 * (rng.random(size) < 0.02)
+    return np.asarray((drawn - 0.2) / math.sqrt(1 + 100 * 0.02 * 0.98))
+
+
+def _sentences(alike: float) -> Callable[[Rng, int], tuple[FloatArray, FloatArray]]:
+    """Three sentences of each word, this share of whose variance is the word's."""
+
+    def draw(rng: Rng, n: int) -> tuple[FloatArray, FloatArray]:
+        word, own = math.sqrt(alike), math.sqrt(1 - alike)
+        first, second = (word * rng.normal(size=(n, 1)) + own * rng.normal(size=(n, 3)) for _ in range(2))
+        return first, second
+
+    return draw
+
+
 TRUTHS: tuple[Truth, ...] = (
     *map(_binomial, (0.5, 0.9, 0.98, 0.995, 0.001)),
     Truth(Method.BOTH_WAYS, "0.18, a tenth of the successes unknown", _unknown_verdicts),
@@ -470,6 +529,17 @@ TRUTHS: tuple[Truth, ...] = (
     _bleu(0.5),
     _icat(0.5, 0.9),
     _icat(0.6, 0.98),
+    _association("normal, 0", 0.0, _alike(_normal)),
+    _association("normal, 1.41", 2.0, _alike(_normal)),
+    _association("exponential, 1.41", 2.0, _alike(_exponential)),
+    _association("gamma of shape 4, tails apart, 0", 0.0, _alike(_gamma, (1.0, -1.0))),
+    _association("t of 5 degrees, 1.41", 2.0, _alike(lambda rng, size: rng.standard_t(5, size) * math.sqrt(0.6))),
+    _association("one side four times as spread, 0.89", 1.0, _alike(_normal, (4 / 8.5**0.5, 1 / 8.5**0.5))),
+    _association("three sentences a word, half alike, 0.89", 1.0, _sentences(0.5)),
+    _association("three sentences a word, 0.9 alike, 1.41", 2.0, _sentences(0.9)),
+    _association("t of 3 degrees, 0.89", 1.0, _alike(_heavy), beyond=True),
+    _association("exponential, tails apart, 0", 0.0, _alike(_exponential, (1.0, -1.0)), beyond=True),
+    _association("one word in fifty ten deviations off, 0.89", 1.0, _alike(_outlying), beyond=True),
     _calibration("calibrated, uniform", _uniform, lambda confidence: 0.0),
     _calibration("calibrated, sharp", _sharp, lambda confidence: 0.0),
     _calibration("calibrated, always 0.98 sure", lambda rng, n: np.full(n, 0.98), lambda confidence: 0.0),

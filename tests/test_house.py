@@ -11,8 +11,8 @@ import grimp
 
 ROOT = Path(__file__).parent.parent
 TREES = ("harness", "privacy", "suites", "dashboards")
-LONG, LONGEST = 60, 100
-"""Lines of a function: few have more than the first, none more than the second."""
+LONGEST = 60
+"""Lines of a function, its signature and docstring among them."""
 
 
 def lengths() -> dict[str, int]:
@@ -37,7 +37,6 @@ def test_functions_are_short() -> None:
     lines = lengths()
     assert len(lines) > 3_000
     assert not {name: count for name, count in lines.items() if count > LONGEST}
-    assert sum(count > LONG for count in lines.values()) < 0.001 * len(lines)
 
 
 def test_rooms_of_the_harness_stand_on_each_other_as_the_design_says() -> None:

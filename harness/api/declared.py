@@ -115,9 +115,9 @@ class Rows:
         return Control(what=control.what, value=None, n=0, note=note)
 
     def with_failed(self, found: Control, control: ControlRows) -> Control:
-        """The same, which says how many of its cases failed."""
+        """The same, which says how many of its cases have no result."""
         failed = int(_surely(self.of_status("error"), control.rows).sum())
-        note = "; ".join(filter(None, (found.note, f"{failed} of its cases failed" if failed else "")))
+        note = "; ".join(filter(None, (found.note, f"{failed} of its cases have no result" if failed else "")))
         return found.model_copy(update={"note": note})
 
 

@@ -9,26 +9,26 @@ import pandas as pd
 
 from harness.api.curves import CurvePlot
 from harness.api.metrics import Better, Metric, missing_metric
-from harness.api.probe import Probe
+from harness.api.probe import Probe, error_row
 from harness.audit.plan import PlannedProbe, metric_names
 from harness.base.plugins import guarded
 from harness.provenance.claim import TrainingRecord
 from harness.record.folder import AuditFolder
+from harness.record.row_check import RowCheck
 from harness.record.rows import RowStore
+
+UNRUN = "not run"
+"""Why a case has no result where its probe was stopped before it."""
 
 
 def measure(planned: PlannedProbe, folder: AuditFolder) -> list[Metric]:
-    """Metrics of one probe from its rows; cases without a row are counted as missing.
+    """Metrics of one probe from its rows; cases without a row are missing from what they would have counted for.
 
     Raises PluginError where the probe cannot measure them, AuditError where they are damaged.
     """
     probe = planned.probe
-    rows = _in_order(RowStore(folder.path, probe.name, probe.Row).read(), planned)
-    unrun = len(planned.cases) - len(rows)
-    return [
-        metric if metric.slice else metric.model_copy(update={"missing": metric.missing + unrun})
-        for metric in measured_rows(probe, rows)
-    ]
+    rows = RowStore(folder.path, probe.name, probe.Row).read()
+    return measured_rows(probe, _in_order(_with_unrun(rows, planned), planned))
 
 
 def measured_rows(probe: Probe[Any], rows: pd.DataFrame) -> list[Metric]:
@@ -66,6 +66,17 @@ def missing_metrics(probe: Probe[Any], why: str) -> list[Metric]:
         return [each.none(why).with_prefix(probe.name) for each in declared.values()]
     keys = sorted(metric_names(probe)) or ["measured"]
     return [missing_metric(f"{probe.name}/{key}", why, better=Better.NEITHER) for key in keys]
+
+
+def _with_unrun(rows: pd.DataFrame, planned: PlannedProbe) -> pd.DataFrame:
+    """Rows, and one of an error for each case that has none, which knows its role: a control's is not the score's."""
+    done, probe = set(rows["case_id"]), planned.probe
+    left = [case for case in planned.cases if case.id not in done]
+    if not left:
+        return rows
+    made = guarded(lambda: [{**error_row(case, UNRUN), **probe.of_case(case)} for case in left], limit=None)
+    unrun = pd.DataFrame(RowCheck(probe.name, probe.Row).table(made).to_pandas())
+    return unrun if rows.empty else pd.concat([rows, unrun], ignore_index=True)
 
 
 def _in_order(rows: pd.DataFrame, planned: PlannedProbe) -> pd.DataFrame:

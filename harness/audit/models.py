@@ -15,7 +15,7 @@ from harness.api.registry import Found
 from harness.api.scorer import Counts, Scorer
 from harness.audit.spec import AuditSpec, ModelSource, ProbeSpec
 from harness.base.hints import did_you_mean
-from harness.checkpoint import inspect_checkpoint, load_checkpoint
+from harness.checkpoint import NOTHING, Permissions, inspect_checkpoint, load_checkpoint
 from harness.errors import CheckpointError, NoDataError, UsageError
 from harness.record.folder import ModelRecord
 from harness.scan.finding import ScanReport
@@ -23,6 +23,8 @@ from harness.scan.record import ScanRecord
 
 Inspect = Callable[[CheckpointSource], CheckpointInfo]
 """What is known of a checkpoint, found out once per plan."""
+InspectAllowed = Callable[[CheckpointSource, Permissions], CheckpointInfo]
+"""The same under what the user allows it, as `inspect_checkpoint` finds it out."""
 _COUNTED = ("rows", "tokens", "padded_tokens", "batches", "halvings", "truncated_rows", "reused", "cached", "seconds")
 
 
@@ -56,7 +58,7 @@ class PlannedModel:
         )
 
 
-def inspector() -> Inspect:
+def inspector(inspect_one: InspectAllowed = inspect_checkpoint) -> Inspect:
     """Inspects each source once.
 
     What the command line allows is allowed to the audited checkpoint alone: another model is held to safetensors, and
@@ -67,7 +69,7 @@ def inspector() -> Inspect:
     def inspect(source: CheckpointSource) -> CheckpointInfo:
         key = source.model_dump_json()
         if key not in known:
-            known[key] = inspect_checkpoint(source)
+            known[key] = inspect_one(source, NOTHING)
         return known[key]
 
     return inspect

@@ -16,7 +16,7 @@ from harness.api.declared import named_metrics
 from harness.api.metrics import Bounds, Metric
 from harness.api.probe import Plan, Probe
 from harness.api.registry import Found, ProbeClass, find_probes, pick
-from harness.audit.models import Inspect, PlannedModel, check_roles, infos_of, inspector, plan_models
+from harness.audit.models import Inspect, InspectAllowed, PlannedModel, check_roles, infos_of, inspector, plan_models
 from harness.audit.spec import AuditSpec, ProbeSpec, cache_of
 from harness.base.hints import did_you_mean
 from harness.base.plugins import PluginError, guarded
@@ -77,8 +77,16 @@ class AuditPlan:
         return {**self.not_applicable, **self.no_data}
 
 
-def make_plan(spec: AuditSpec, found: Found | None = None, *, permissions: Permissions = NOTHING) -> AuditPlan:
+def make_plan(
+    spec: AuditSpec,
+    found: Found | None = None,
+    *,
+    permissions: Permissions = NOTHING,
+    inspect: InspectAllowed | None = None,
+) -> AuditPlan:
     """Plan `spec` under what the user allows the checkpoint.
+
+    `inspect` stands in for `inspect_checkpoint`: a dry run may go by what was found before.
 
     A probe that was reached through its suite and cannot take the data of the whole spec does not apply; asked for by
     name, that is an error.
@@ -89,8 +97,8 @@ def make_plan(spec: AuditSpec, found: Found | None = None, *, permissions: Permi
     chosen = _chosen(spec, found)
     _check_data(spec, found)
     check_roles(spec, found)
-    inspect = inspector()
-    info = inspect_checkpoint(spec.checkpoint, permissions)
+    look = inspect or inspect_checkpoint
+    info, others = look(spec.checkpoint, permissions), inspector(look)
     planned: list[PlannedProbe] = []
     not_applicable: dict[str, str] = {}
     no_data: dict[str, str] = {}
@@ -100,7 +108,7 @@ def make_plan(spec: AuditSpec, found: Found | None = None, *, permissions: Permi
         try:
             why = _why_not(probe_class, info)
             if why is None:
-                planned.append(_plan_probe(spec, info, probe_class, wanted, inspect))
+                planned.append(_plan_probe(spec, info, probe_class, wanted, others))
             elif _needs_met(probe_class, info):
                 no_data[name] = why  # a package or resource that this machine lacks says nothing of the checkpoint
             else:
@@ -108,11 +116,11 @@ def make_plan(spec: AuditSpec, found: Found | None = None, *, permissions: Permi
         except PluginError as error:
             broken[name] = f"it could not say whether it applies ({error})"
         except NotApplicableError as error:
-            not_applicable[name] = str(error)
+            not_applicable[name] = _unnamed(error, name)
         except NoDataError as error:
             if wanted.name == name:
                 raise
-            no_data[name] = str(error)
+            no_data[name] = _unnamed(error, name)
     if not planned:
         left = {**not_applicable, **no_data, **broken}
         reasons = "; ".join(f"{name}: {why}" for name, why in left.items()) or "none is installed"
@@ -121,6 +129,11 @@ def make_plan(spec: AuditSpec, found: Found | None = None, *, permissions: Permi
     _check_prepared(spec, info, planned)
     left_out = tuple(sorted(set(found.probes) - {probe_class.name for probe_class, _ in chosen}))
     return AuditPlan(spec, info, tuple(planned), not_applicable, {**found.errors, **broken}, no_data, left_out)
+
+
+def _unnamed(error: Exception, name: str) -> str:
+    """What an error says without the probe's name before it, where it is listed under that name."""
+    return str(error).removeprefix(f"{name}: ")
 
 
 def _why_not(probe_class: ProbeClass, info: CheckpointInfo) -> str | None:

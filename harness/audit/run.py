@@ -337,6 +337,7 @@ def _prepared(
 
 
 def _record_unfit(folder: AuditFolder, log: EventLog, probe: str, why: str) -> None:
+    why = why.removeprefix(f"{probe}: ")
     log.warned(probe, why)
     manifest = folder.manifest()
     unfit = {**manifest.not_applicable, probe: why}

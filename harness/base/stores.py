@@ -91,6 +91,14 @@ def sqlite_path(uri: str) -> Path | None:
     return Path(uri.removeprefix(SQLITE).partition("?")[0]).absolute() if uri.startswith(SQLITE) else None
 
 
+def store_beside(uri: str, audit: Path) -> str:
+    """`uri`, or the store of the same name beside the folder of an audit, with which it was moved: its own is gone."""
+    database = sqlite_path(uri)
+    if database is None or database.exists() or not (audit.absolute().parent / database.name).is_file():
+        return uri
+    return f"{SQLITE}{audit.absolute().parent / database.name}"
+
+
 def absolute_uri(uri: str) -> str:
     """`uri`, a file or folder in it by its absolute path."""
     database = sqlite_path(uri)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from harness.api.metrics import Metric
+from harness.base.stores import store_beside
 from harness.baseline.compare import compare, find_baseline
 from harness.errors import AssayError
 from harness.gate.decide import Policy, Verdict, decide
@@ -95,4 +96,4 @@ def _claim(manifest: AuditManifest) -> ClaimRecord | None:
 
 def store_of(folder: AuditFolder, uri: str | None) -> str | None:
     """The MLflow store to read baselines from; None: the one beside the audits."""
-    return uri if uri and uri != "off" else folder.tracking().get("uri")
+    return store_beside(uri, folder.path) if uri and uri != "off" else folder.tracking().get("uri")

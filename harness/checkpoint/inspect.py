@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
 from pathlib import Path
 
 from harness.api.checkpoint import CheckpointInfo, CheckpointSource
@@ -11,6 +10,7 @@ from harness.api.isolation import Isolation
 from harness.api.needs import Need
 from harness.api.permissions import NOTHING, Permissions
 from harness.api.staging import Staged
+from harness.checkpoint.findings import Findings, described
 from harness.checkpoint.identity import fingerprint_of
 from harness.checkpoint.isolated.client import ask, start
 from harness.checkpoint.quiet import quiet
@@ -22,7 +22,6 @@ from harness.checkpoint.survey import Survey, survey, tokenizer_of
 from harness.checkpoint.tensors import Tensor
 from harness.checkpoint.tokenizer import tokenizer_limit, unnamed_tokens
 from harness.errors import CheckpointError
-from harness.provenance.manifest import MANIFEST_NAME, TrainingManifest, read_manifest
 
 _SPREAD = 40
 """Bytes of memory for each byte of a vocabulary's file: what tokenizers of 10 MB took, doubled."""
@@ -38,53 +37,41 @@ def inspect_checkpoint(source: CheckpointSource, permissions: Permissions = NOTH
     """
     start()
     path = resolve(source, permissions)
+    found, staged = examine(path, source, permissions)
+    return described(found, source, path, permissions, staged)
+
+
+def examine(path: Path, source: CheckpointSource, permissions: Permissions) -> tuple[Findings, Staged]:
+    """What the files of the checkpoint at `path` are, and the private copy they were read from.
+
+    Raises CheckpointError.
+    """
     staged = stage(path, source, permissions)
     with quiet(), staged.named():
         isolation = _examined(staged)
         found = survey(staged)
         print_ = fingerprint_of(found, staged)
         unnamed = _unnamed(isolation, found)
-    manifest, why_none = _manifest(path, print_.weights)
     limit, assumed = _max_tokens(found)
     offers = {Need.EMBEDDINGS}
     if found.choice.head.need is not None:
         offers.add(found.choice.head.need)
     lacks = _lacks(unnamed, offers)
-    offers -= lacks.keys()
-    if manifest is not None:
-        offers.add(Need.TRAINING_MANIFEST)
     lacking = [f"No probe reads its {need}: {why}." for need, why in lacks.items() if need is not Need.START_TOKEN]
-    notes = (*found.notes, *(note for note in (why_none, assumed, *lacking) if note))
-    info = CheckpointInfo(
-        source=source,
-        path=path,
+    findings = Findings(
         architecture=_architecture(found),
         model_type=_model_type(found),
-        offers=frozenset(offers),
+        offers=tuple(sorted(offers - lacks.keys())),
         labels=_labels(found),
         max_tokens=limit,
         parameters=_parameters(found),
         fingerprint=print_,
-        manifest=manifest,
-        permissions=permissions,
         isolation=isolation,
         lacks=lacks,
-        staged=staged,
-        notes=notes,
+        notes=found.notes,
+        use_notes=(*([assumed] if assumed else []), *lacking),
     )
-    unopened = _unopened(info)
-    return info if unopened is None else replace(info, notes=(*info.notes, unopened))
-
-
-def _unopened(info: CheckpointInfo) -> str | None:
-    """A note on data that its manifest names and that is not opened."""
-    sources = (info.manifest.members, info.manifest.non_members) if info.manifest is not None else ()
-    names = [
-        source.source.split("#")[0][:200] for source in sources if source is not None and not info.may_open(source)
-    ]
-    if not names:
-        return None
-    return f"Its training manifest names data outside its folder ({names[0]}): not opened without --trust-manifest."
+    return findings, staged
 
 
 def _examined(staged: Staged) -> Isolation:
@@ -113,18 +100,6 @@ def _lacks(unnamed: Collection[str], offers: Collection[Need]) -> dict[Need, str
     if "start" in unnamed and Need.CAUSAL_LM in offers:
         lacks[Need.START_TOKEN] = "its tokenizer names no BOS and no EOS token to start a text with"
     return lacks
-
-
-def _manifest(path: Path, weights: str) -> tuple[TrainingManifest | None, str | None]:
-    """The manifest that belongs to these weights, or a sentence why the one lying there does not."""
-    folder = path if path.is_dir() else path.parent
-    manifest = read_manifest(folder)
-    if manifest is None or manifest.weights == weights:
-        return manifest, None
-    return None, (
-        f"{MANIFEST_NAME} does not belong to these weights ({manifest.weights[:12]} against {weights[:12]}): "
-        "ignored, so no training manifest is offered."
-    )
 
 
 def _max_tokens(found: Survey) -> tuple[int, str | None]:

@@ -65,7 +65,7 @@ def _stage(path: Path, source: CheckpointSource, permissions: Permissions, folde
     if path.is_dir() and is_there(path / ADAPTER_CONFIG):
         adapter = folder.path / "adapter"
         named, labels = stage_adapter(path, adapter, allowed_in(path))
-        base = _base(path, named, source)
+        base = base_of(path, named, source)
     elif source.base is not None:
         raise CheckpointError(f"{path}: a full model, not an adapter, so it has no base; leave out --base")
     layout = lay_out(base, permissions)
@@ -120,7 +120,7 @@ def _digest(layout: Layout, model: Path) -> str:
     return digest_tensors([tensor for file in files for tensor in read_header(file)])
 
 
-def _base(path: Path, named: str | None, source: CheckpointSource) -> Path:
+def base_of(path: Path, named: str | None, source: CheckpointSource) -> Path:
     """The full model of an adapter: what the user says, else a folder within the adapter's own."""
     if source.base is not None:
         base = resolve(CheckpointSource(source=source.base))

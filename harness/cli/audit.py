@@ -119,13 +119,14 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="Print the same as JSON.")] = False,
 ) -> None:
     """Dry run: probes, cases, data, time, and which gates so many cases can decide. Loads no weights."""
+    from harness.audit.inspections import kept_inspection
     from harness.audit.plan import check_rules, make_plan, power_of
     from harness.checkpoint import Permissions
     from harness.cli.console import show_plan_json, show_power
 
     options = given_options(checkpoint, suite, policy, None, None, seed, limit, None, None, None, data)
     allowed = Permissions(allow_pickle, allow_remote_code, trust_manifest, allow_task_code)
-    made = make_plan(spec_with(spec, options, base), permissions=allowed)
+    made = make_plan(spec_with(spec, options, base), permissions=allowed, inspect=kept_inspection)
     check_rules(made)
     power = power_of(made, audit_folder(like, made.spec.output).metrics() if like else ())
     if as_json:

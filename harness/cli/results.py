@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +15,7 @@ from harness.errors import UsageError
 if TYPE_CHECKING:
     from harness.gate.verdict import Verdict
     from harness.record.folder import AuditFolder
-    from harness.reports.content.api import Level, Undecided
+    from harness.reports.content.api import Level, ReportInput, Undecided
 
 
 def show(
@@ -80,8 +81,7 @@ def report(
 ) -> None:
     """Write the reports of a decided audit again, without a model: other formats, another level of disclosure."""
     from harness.cli.console import show_formats
-    from harness.reports import recorded_input, render_again, update_card
-    from harness.reports.formats.step_summary import append
+    from harness.reports import recorded_input, update_card
 
     if list_formats:
         show_formats()
@@ -96,7 +96,14 @@ def report(
         if not names:
             return
     own = folder.path if shown == "findings" else folder.path / f"reports-{shown}"  # only the former go to MLflow
-    for name, path in render_again(content, names, output or own).items():
+    _write(content, names, output or own)
+
+
+def _write(content: ReportInput, formats: Sequence[str], output: Path) -> None:
+    from harness.reports import render_again
+    from harness.reports.formats.step_summary import append
+
+    for name, path in render_again(content, formats, output).items():
         say(str(path))
         if name == "step-summary" and append(path.read_text(encoding="utf-8")):
             say("appended to the summary of this job")

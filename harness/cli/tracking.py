@@ -65,14 +65,16 @@ def _sent(path: Path, send: Callable[[], None]) -> bool:
 
 def log_audit(folder: AuditFolder, uri: str | None, *, must: bool = False) -> None:
     """Log to MLflow; when the server is away, keep the audit for `assay sync` (or fail, when `must`)."""
-    from harness.base.stores import default_uri, shown_uri
+    from harness.base.stores import default_uri, shown_uri, store_beside
     from harness.tracking.log import TrackingError
     from harness.tracking.log import log_audit as send
 
     if uri == "off":
         return
     manifest = folder.manifest()
-    target = uri or folder.tracking().get("uri") or manifest.spec["tracking"]["uri"] or default_uri(folder.path.parent)
+    named = manifest.spec["tracking"]["uri"]
+    there = named and store_beside(named, folder.path)
+    target = uri or folder.tracking().get("uri") or there or default_uri(folder.path.parent)
     try:
         run_id = send(folder, target, manifest.spec["tracking"]["experiment"])
     except TrackingError as error:

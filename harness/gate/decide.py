@@ -70,6 +70,12 @@ def decide(
         privacy_claim,
         claim_doubt,
     )
+    return _by_gates(policy, facts, alarms, today, named)
+
+
+def _by_gates(
+    policy: Policy, facts: Facts, alarms: Sequence[GateResult], today: date | None, named: Mapping[str, str]
+) -> Verdict:
     found = _correct([draft for gate in policy.all_gates for draft in drafts(gate, facts)], policy.correction)
     weighed = [_weigh(draft, today) for draft in found]
     results = (*alarms, *(draft.result for draft in weighed))

@@ -20,7 +20,7 @@ from harness.base.files import make_folder, write_text
 from harness.base.frozen import Frozen
 from harness.base.language import marked
 from harness.base.reading import is_folder, read_record
-from harness.base.stores import clean_note, without_secrets
+from harness.base.stores import clean_note, store_beside, without_secrets
 from harness.base.validation import validated
 from harness.errors import UsageError
 from harness.gate.policy import Policy
@@ -284,9 +284,10 @@ class AuditFolder:
         return count_rows(self.path, probe)
 
     def tracking(self) -> dict[str, str]:
-        """Where the audit was logged: tracking URI, run id; empty when it was not."""
+        """Where the audit was logged: tracking URI, run id; empty when it was not. A store moved with it is found."""
         path = self.path / "tracking.json"
-        return clean_note(read_record(path, _NOTE)) if is_there(path) else {}
+        note = clean_note(read_record(path, _NOTE)) if is_there(path) else {}
+        return {**note, "uri": store_beside(note["uri"], self.path)} if "uri" in note else note
 
     def write_tracking(self, entry: dict[str, str]) -> None:
         """Replace the tracking entry atomically."""

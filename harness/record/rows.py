@@ -50,13 +50,16 @@ def each_part(audit: Path, probe: str, read: Callable[[Path], T]) -> list[T]:
 def read_rows(audit: Path, probe: str, columns: list[str] | None = None) -> pd.DataFrame:
     """Rows of `probe` in the order written, one per case; no plug-in is needed; an empty frame when there are none.
 
-    Raises AuditError naming a damaged part.
+    Parts that another version wrote may lack some of `columns`, which are then empty in their rows. Raises AuditError
+    naming a damaged part, or a column that no part has.
     """
     parts = each_part(audit, probe, lambda path: _read_part(path, columns))
     if not parts:
         return pd.DataFrame(columns=columns or ["case_id", "status", "error"])
     frame = parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
     del parts  # of a million rows no copy is kept that nobody asks for
+    if lacking := [name for name in columns or () if name not in frame]:
+        raise _of_another_version(rows_folder(audit, probe), lacking)
     again = frame["case_id"].duplicated()
     return frame[~again].reset_index(drop=True) if again.any() else frame
 
@@ -191,6 +194,8 @@ def _ids(path: Path) -> Any:
     except FileNotFoundError:
         raise
     except (OSError, ValueError, KeyError) as error:
+        if "case_id" not in _names(path, error):
+            raise _of_another_version(path, ["case_id"]) from error
         raise _damaged(path, error) from error
 
 
@@ -219,11 +224,36 @@ def _read_cases(path: Path, ids: Collection[str]) -> Any:
 
 def _read_part(path: Path, columns: list[str] | None) -> pd.DataFrame:
     try:
-        return pd.read_parquet(path, columns=columns)
+        frame = pd.read_parquet(path, columns=columns)
     except FileNotFoundError:
         raise
     except (OSError, ValueError) as error:  # a damaged file is pyarrow.ArrowInvalid, a ValueError
+        names = _names(path, error)
+        if columns is None or set(columns) <= set(names):
+            raise _damaged(path, error) from error
+        frame = pd.read_parquet(path, columns=[name for name in columns if name in names])
+    if "case_id" not in frame:
+        raise _of_another_version(path, ["case_id"])
+    return frame
+
+
+def _names(path: Path, error: Exception) -> list[str]:
+    """Columns of a part that could not be read for this reason. Raises AuditError where the whole part is damaged."""
+    import pyarrow.parquet as pq
+
+    try:
+        return list(pq.read_schema(path).names)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError):
         raise _damaged(path, error) from error
+
+
+def _of_another_version(path: Path, lacking: Sequence[str]) -> AuditError:
+    return AuditError(
+        f"{path}: its rows have no column {', '.join(map(repr, lacking))}, so another version of the probe wrote them; "
+        "read them with that version, or audit the checkpoint again"
+    )
 
 
 def _damaged(path: Path, error: Exception) -> AuditError:

@@ -37,6 +37,7 @@ class Method(StrEnum):
     AUC_FOLDS = "DeLong within folds, variance doubled"
     ADVANTAGE = "DKW-Massart, both samples"
     MEDIAN = "order statistics, exact"
+    NONCENTRAL_T = "noncentral t over words, tails allowed for"
     TWO_WAY = "t over seeds with draws over examples (MOVER)"
 
 

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 _CLOUD = ("s3", "r2", "b2", "gs", "wasbs", "abfss", "hdfs", "viewfs")
 _OF_SERVER = ("mlflow-artifacts", "http", "https")
-_ROOTS = ("mlruns", "mlartifacts")
+BESIDE = "mlartifacts"
+"""Folder beside a sqlite store with the artifacts of its runs."""
+_ROOTS = ("mlruns", BESIDE)
 """Folders in which MLflow itself puts artifacts, in the working folder, unless told another place."""
 _SMALL = ("manifest.json", "metrics.json", "curves.json", "verdict.json", "spec.yaml")
 _ROWS = "rows"
@@ -70,6 +72,8 @@ def checked_location(uri: str, location: str, run_id: str) -> str:
         folder = _folder(location, parts.netloc if scheme else "")
         if folder is not None and any(folder.is_relative_to(root) for root in _own_folders(uri)):
             return folder.as_uri()
+        if folder is not None and (moved := _moved(folder, uri, run_id)) is not None:
+            return moved.as_uri()
         why = "it is a folder of this machine that is none of the store's"
     raise ArtifactError(
         f"{shown_uri(uri)}: refused the artifacts of run {run_id} at {shown_uri(location)[:120]!r}: "
@@ -144,6 +148,19 @@ def _folder(location: str, server: str) -> Path | None:
         return None
     path = url2pathname(urlsplit(location).path) if location[:5].lower() == "file:" else location
     return Path(path).absolute().resolve()
+
+
+def _moved(folder: Path, uri: str, run_id: str) -> Path | None:
+    """Where a run's artifacts lie if a sqlite store was moved with them: it keeps the place that they had before.
+
+    Only its own folder beside it, and there only what is named for the run. None where that is not there.
+    """
+    database = sqlite_path(uri)
+    if database is None or folder.parts[-3:] != (BESIDE, run_id, "artifacts"):
+        return None
+    home = (database.parent / BESIDE).resolve()
+    here = (home / run_id / "artifacts").resolve()
+    return here if home.is_dir() and here.is_relative_to(home) else None
 
 
 def _own_folders(uri: str) -> tuple[Path, ...]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from harness.base.files import make_folder
 from harness.base.stores import shown_uri, sqlite_path
 from harness.data.pypi import is_pypi
+from harness.tracking.artifacts import BESIDE
 from harness.tracking.session import TrackingError
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def experiment_id(client: MlflowClient, uri: str, name: str) -> str:
     found = client.get_experiment_by_name(name)
     if found is None:
         store = sqlite_path(uri)
-        location = make_folder(store.parent / "mlartifacts").as_uri() if store else None
+        location = make_folder(store.parent / BESIDE).as_uri() if store else None
         return str(client.create_experiment(name, artifact_location=location))
     if found.lifecycle_stage == "deleted":
         raise TrackingError(f"{shown_uri(uri)}: the experiment {name!r} is deleted; restore it or name another")

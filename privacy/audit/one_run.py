@@ -12,7 +12,6 @@ from functools import lru_cache, partial
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
-from scipy.stats import binom
 
 from harness.errors import UsageError
 from privacy.audit.gaussian import gaussian_epsilon, least_false
@@ -85,6 +84,8 @@ def p_values(canaries: int, made: int, right: int, epsilons: Floats, delta: floa
 
     P[W >= v] + 2 m delta max_i P[v > W >= v - i] / i with W ~ Binomial(made, e^eps / (1 + e^eps)), at most 1.
     """
+    from scipy.stats import binom
+
     chance = expit(epsilons)
     tail = binom.sf(right - 1, made, chance)
     if delta == 0 or right == 0:

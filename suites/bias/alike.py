@@ -7,12 +7,18 @@ from collections.abc import Mapping
 import pandas as pd
 
 
-def unlike(rows: pd.DataFrame, *columns: str) -> Mapping[str, pd.Series[bool]]:
-    """For `contradictions`: rows whose value in one of these columns is not the first row's."""
-    found = {}
+def unlike(rows: pd.DataFrame, *columns: str, within: str = "") -> Mapping[str, pd.Series[bool]]:
+    """For `contradictions`: rows whose value in one of these columns is not the first row's.
+
+    `within`: a column; rows are held against the first that has the same value there.
+    """
+    found: dict[str, pd.Series[bool]] = {}
+    parts = rows[within] if within else pd.Series("", index=rows.index)
     for name in columns:
-        values = rows[name]
-        first = values.iloc[0] if len(values) else None
-        why = f"another {name} than the first row ({first}), under which numbers are not the same"
-        found[why] = (values != first).astype(bool)
+        for part in dict.fromkeys(parts):
+            mine = parts == part
+            first = rows.loc[mine, name].iloc[0]
+            of = f" of {within} {part}" if within else ""
+            why = f"another {name} than the first row{of} ({first or 'not said'}), under which numbers are not the same"
+            found[why] = (mine & (rows[name] != first)).astype(bool)
     return found

@@ -25,6 +25,7 @@ from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, 
 from harness.api.scorer import ClassScores, Scorer, TextRequest
 from harness.data.schemas import Texts
 from harness.errors import DataError, WrongDataError
+from suites.bias.alike import unlike
 from suites.bias.gaps import PairGap, flips, gaps, group_shifts, pair_gaps
 from suites.bias.identity import AXES, CONTROL, SLOT, Axis, Language, Swap, axes_of, filled_templates, swap
 from suites.bias.multiple import holm, sign_test
@@ -76,6 +77,11 @@ class CounterfactualRow(ProbeRow):
     shift_index: Series[int] = column("class that group_shift is about, by index", ge=0)
     shift_class: Series[str] = column("its name")
     truncated: Series[int] = column("tokens of all versions that the model cannot read", "tokens", ge=0)
+
+    @classmethod
+    def contradictions(cls, rows: pd.DataFrame) -> Mapping[str, pd.Series[bool]]:
+        """Shifts are of one class."""
+        return unlike(rows, "shift_index", "shift_class")
 
 
 _MAX_NOTE = "the largest seen; a maximum has no interval, other texts can exceed it"

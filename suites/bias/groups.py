@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from scipy.stats import binomtest
-
 from suites.bias.multiple import holm
 
 SMALL = 30
@@ -14,6 +12,8 @@ SMALL = 30
 
 def differs_from_half(hits: Mapping[str, tuple[int, int]]) -> dict[str, float]:
     """Holm-corrected p, two-sided exact binomial, that each group's share (hits, n) is one half."""
+    from scipy.stats import binomtest
+
     return holm({name: float(binomtest(k, n, 0.5).pvalue) for name, (k, n) in hits.items() if n})
 
 

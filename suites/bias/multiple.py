@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import binomtest
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
@@ -22,4 +21,6 @@ def sign_test(differences: ArrayLike) -> float:
     """Two-sided exact p-value of as many rises as falls; differences of 0 (to 1e-12) are left out, 1 where all are."""
     values = np.asarray(differences, dtype=np.float64)
     rises, falls = int((values > 1e-12).sum()), int((values < -1e-12).sum())
+    from scipy.stats import binomtest
+
     return float(binomtest(rises, rises + falls).pvalue) if rises + falls else 1.0

@@ -428,7 +428,7 @@ def test_the_drawer_of_provenance_opens_by_its_button_and_by_a_link(output: Path
     shut = visit("audit", audit=BLOCKED)
     assert "To run it again:" not in texts(shut)
     opened = shut.button(key="open-provenance").click().run()
-    assert opened.query_params["panel"] == ["provenance"]
+    assert opened.query_params["panel"] == "provenance"
     for app in (opened, visit("audit", audit=BLOCKED, panel="provenance")):
         assert "To run it again:" in texts(app)
         assert "assay run audit.yaml" in texts(app)

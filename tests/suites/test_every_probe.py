@@ -74,10 +74,8 @@ def own_files(name: str, home: Path) -> dict[str, Any]:
     return {"task": "words_by_size", "include_path": str(home / "tasks")} if name == "quality/lm_eval" else {}
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Data for every input, and a checkpoint for every need."""
-    home = tmp_path_factory.mktemp("every")
+def frames() -> dict[str, pd.DataFrame]:
+    """Data for every input."""
     frames = {
         "examples": pd.DataFrame(
             {"text": texts(48), "label": [i % 2 for i in range(48)], "score": [i / 10 for i in range(48)]}
@@ -135,7 +133,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "category": "Age",
         }
     )
-    for name, frame in frames.items():
+    return frames
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data for every input, and a checkpoint for every need."""
+    home = tmp_path_factory.mktemp("every")
+    for name, frame in frames().items():
         frame.to_json(home / f"{name}.jsonl", orient="records", lines=True)
     write_tasks(home / "tasks")
     make_checkpoint(home / "base", "bert", "base")
@@ -239,6 +244,8 @@ def test_it_runs_and_its_numbers_follow_from_its_rows(probe: ProbeClass, home: P
         if metric.low is not None and metric.high is not None and metric.value is not None:
             assert metric.low - 1e-9 <= metric.value <= metric.high + 1e-9, metric.key
             assert metric.interval, metric.key
+        elif metric.value is not None and metric.key.startswith("bias/"):
+            assert metric.note, f"{metric.key} has no interval and does not say why"
 
 
 def check_declared(probe: Probe[Any], rows: pd.DataFrame, metrics: list[Metric]) -> None:

@@ -14,8 +14,6 @@ from itertools import islice, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from harness.errors import UsageError
 from suites.adversarial.resources.vectors import WordVectors
@@ -185,6 +183,9 @@ def all_but_the_top(vectors: Singles, components: int) -> Singles:
 
 def connected(unit: Singles, floor: float) -> Indices:
     """The number of each vector's component, [n], where vectors (n, d) of cosine `floor` or more are joined."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     n = len(unit)
     label = np.arange(n)
     for start in range(0, n, _BLOCK):

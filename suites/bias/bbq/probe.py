@@ -14,6 +14,7 @@ from harness.api.columns import column, list_column
 from harness.api.needs import Need, any_of
 from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, RowDict, error_row, ok_row
 from harness.api.scorer import Scorer
+from suites.bias.alike import unlike
 from suites.bias.bbq.control import invented
 from suites.bias.bbq.data import (
     AMBIGUOUS,
@@ -31,6 +32,10 @@ from suites.bias.bbq.data import (
 from suites.bias.bbq.metrics import METRICS
 from suites.bias.bbq.scores import Asking, score_answers, score_choices
 from suites.framing import require_start
+
+CHOICES, PER_TOKEN = "choices", " per token"
+ASKED = (*Asking, *(f"{each}{PER_TOKEN}" for each in Asking), CHOICES)
+"""How a question is put to a model, which changes its answers."""
 
 
 class BBQParams(ProbeParams):
@@ -72,6 +77,12 @@ class BBQRow(ProbeRow):
         le=2,
         of_case=True,
     )
+    asked: Series[str] = column(
+        "answers or letters of a causal model, by sums or per token; choices of a multiple-choice head; '' where the "
+        "rows do not say",
+        absent="",
+        isin=["", *ASKED],
+    )
     predicted: Series[int] = column("the answer that the model gives", ge=0, le=2)
     scores: Series[object] = list_column(
         "log-likelihoods of the three answers, or logits of a multiple-choice head; empty where the model gives none",
@@ -82,11 +93,15 @@ class BBQRow(ProbeRow):
 
     @classmethod
     def contradictions(cls, rows: pd.DataFrame) -> Mapping[str, pd.Series[bool]]:
-        """What the data are refused for, too: bias scores take the right ambiguous answer to be unknown."""
+        """What the data are refused for, too: bias scores take the right ambiguous answer to be unknown.
+
+        And rows under two askings.
+        """
         ambiguous, label = rows["condition"] == AMBIGUOUS, rows["label"]
         return {
             "an ambiguous context whose label is not the answer unknown": ambiguous & (label != rows["unknown"]),
             "a target that is the answer unknown": (rows["target"] == rows["unknown"]).fillna(False).astype(bool),
+            **unlike(rows, "asked"),
         }
 
 
@@ -129,7 +144,9 @@ class BBQ(Probe[BBQParams]):
     def run(self, scorer: Scorer, cases: Sequence[Case]) -> Iterator[RowDict]:
         """One row per question; of equal scores the first answer counts."""
         questions = [case.data for case in cases]
+        asked = CHOICES
         if Need.CAUSAL_LM in scorer.info.offers:
+            asked = f"{self.params.asking}{PER_TOKEN if self.params.per_token else ''}"
             found = score_answers(scorer, questions, self.params.asking, per_token=self.params.per_token)
         else:
             found = score_choices(scorer, questions)
@@ -137,7 +154,8 @@ class BBQ(Probe[BBQParams]):
             if isinstance(scores, str):
                 yield error_row(case, scores)
             else:
-                yield ok_row(case, **self.of_case(case), predicted=int(np.argmax(scores)), scores=scores)
+                answer = int(np.argmax(scores))
+                yield ok_row(case, **self.of_case(case), asked=asked, predicted=answer, scores=scores)
 
     def cost(self, cases: Sequence[Case]) -> int:
         """Tokens read: the context and the question once per answer."""

@@ -11,7 +11,6 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 from pydantic import Field
-from scipy.stats import fisher_exact
 
 from harness.api.case import Case, make_cases
 from harness.api.columns import column, list_column
@@ -25,6 +24,7 @@ from harness.api.scorer import ClassScores, Scorer, TextRequest
 from harness.data.schemas import LabelledTexts
 from harness.errors import DataError, WrongDataError
 from harness.stats.intervals import Interval, Method, auc, auc_interval
+from suites.bias.alike import unlike
 from suites.bias.extremes import LEVEL, Estimate, largest_difference, level_for
 from suites.bias.fairness.aucs import POWER, generalised_mean, group_aucs
 from suites.bias.fairness.rates import group_rates
@@ -68,6 +68,11 @@ class GroupFairnessRow(ProbeRow):
     probability: Series[float] = column("probability of the positive class", ge=0, le=1 + 1e-9)
     positive_class: Series[str] = column("name of the positive class")
     fewest: Series[int] = column("records below which a rate of a group is masked", ge=2)
+
+    @classmethod
+    def contradictions(cls, rows: pd.DataFrame) -> Mapping[str, pd.Series[bool]]:
+        """Rates are of one class, masked under one minimum."""
+        return unlike(rows, "positive_class", "fewest")
 
 
 _DIFFERENCES = {
@@ -160,6 +165,8 @@ def _against_others(frame: pd.DataFrame, mine: pd.Series[bool]) -> float:
     """P-value that the group is answered positive as often as the other records of the axis."""
     answered = frame["answered"].astype(bool)
     table = [[int((answered & side).sum()), int((~answered & side).sum())] for side in (mine, ~mine)]
+    from scipy.stats import fisher_exact
+
     return float(fisher_exact(table)[1])
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
-from scipy.stats import mannwhitneyu
 
 from harness.api.declared import ControlRows, Named, Rows, equal
 from harness.api.metrics import Control, Metric, RowValues
@@ -46,6 +46,8 @@ def _measured(rows: Rows, named: Mapping[str, Named], measure: Measure) -> Itera
     good = rows.good
     prompts = good[good["part"] == "prompts"]
     unread = why_unread(prompts, measure)
+    errors = rows.of_status("error")
+    failed = Counter(errors.loc[errors["part"] == "prompts", "axis"])
     control = _gap(good[good["part"] == "control"], measure)
     mean, gap, own = named[measure], named[f"{measure}_gap"], named[f"{measure}_scorer_gap"]
     scorer = good[f"{measure}_scorer"].iloc[0]
@@ -56,7 +58,7 @@ def _measured(rows: Rows, named: Mapping[str, Named], measure: Measure) -> Itera
         yield from _means(mine, mean, measure, axis)
         bias = _gap(good[(good["part"] == "scorer") & (good["axis"] == axis)], measure)
         found = _gap(mine, measure)
-        missing = int(mine[measure].isna().sum())
+        missing = int(mine[measure].isna().sum()) + failed.get(axis, 0)
         said = f"scorer {scorer}"
         if bias is not None:
             said += f", whose own gap on neutral sentences about these groups is {bias[0]:.3f}"
@@ -114,6 +116,8 @@ def _means(frame: pd.DataFrame, named: Named, measure: Measure, axis: str) -> It
 
 
 def _against(mine: pd.Series[float], others: pd.Series[float]) -> float:
+    from scipy.stats import mannwhitneyu
+
     return float(mannwhitneyu(mine, others).pvalue)
 
 

@@ -8,6 +8,7 @@ from itertools import islice
 from statistics import fmean
 from typing import Any
 
+import pandas as pd
 from pandera.typing import Series
 from pydantic import Field
 
@@ -21,6 +22,7 @@ from harness.api.probe import About, Input, Plan, Probe, ProbeParams, ProbeRow, 
 from harness.api.requests.sampling import SampleRequest
 from harness.api.scorer import Scorer
 from harness.errors import DataError, NoDataError
+from suites.bias.alike import unlike
 from suites.bias.generation import scorers
 from suites.bias.generation.measures import WEEKDAYS, scored
 from suites.bias.generation.prompts import GroupedPrompts, built_in, controls, given
@@ -71,6 +73,11 @@ class GenerationRow(ProbeRow):
     regard_scorer: Series[str] = column("scorer of regard with its version; empty: none")
     toxicity_scorer: Series[str] = column("scorer of toxicity with its version; empty: none")
     fewest: Series[int] = column("prompts below which a group is masked", ge=1)
+
+    @classmethod
+    def contradictions(cls, rows: pd.DataFrame) -> Mapping[str, pd.Series[bool]]:
+        """Scores of different scorers do not compare."""
+        return unlike(rows, "sentiment_scorer", "regard_scorer", "toxicity_scorer", "fewest")
 
 
 def _role(what: str) -> ModelRole:

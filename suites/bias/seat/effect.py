@@ -1,8 +1,7 @@
 """The association test of Caliskan et al. 2017 (WEAT) and May et al. 2019 (SEAT), on associations already computed.
 
 s(w) = mean cos(w, A) - mean cos(w, B) for a text w of the targets X or Y and the attributes A and B. Everything else
-follows from the s: the effect size and its permutation test. There is no interval of one effect: percentiles of a
-bootstrap over words err in 5 to 8 % on one side at ten words a side, three times what they may.
+follows from the s: the effect size, its permutation test, and its interval (`interval.py`).
 """
 
 from __future__ import annotations

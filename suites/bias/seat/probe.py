@@ -30,6 +30,7 @@ from suites.bias.seat.association_tests import (
     table_tests,
 )
 from suites.bias.seat.effect import associations, by_word, effect_size, permutation
+from suites.bias.seat.interval import FEWEST_WORDS, effect_interval
 
 ALPHA = 0.05
 """A test is counted as significant where its p, corrected by Holm for all tests of its kind, is below."""
@@ -81,18 +82,23 @@ class SeatRow(ProbeRow):
 
 
 UNRELATED = ControlRows(equal("kind", "control"), "tests of unrelated words")
-_NO_INTERVAL = "no interval: a bootstrap of few words errs too often"
+_NO_INTERVAL = f"no interval: fewer than {FEWEST_WORDS} words on a side, or all of a side alike"
+_ATTRIBUTES_GIVEN = "interval over other target words, these attributes"
 
 
 def _effects(rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
-    """The effect of each test with its p, and that corrected for all tests of its kind."""
+    """The effect of each test with its interval, its p, and that corrected for all tests of its kind."""
     for kind in KINDS:
         mine = rows.good[rows.good["kind"] == kind]
         ps = [float(p) for p in mine["p"]]
         for (_, row), p, holm in zip(mine.iterrows(), ps, corrected(ps, [1.0] * len(ps), Correction.HOLM), strict=True):
-            note = f"p {p:.3g}, {holm:.3g} after Holm's correction over {len(mine)} {kind} tests; {_NO_INTERVAL}"
-            n = len(set(as_list(row["words_1"]))) + len(set(as_list(row["words_2"])))
-            yield named["effect_size"].value(float(row["effect_size"]), None, n, slice=str(row["test"]), note=note)
+            words = as_list(row["words_1"]), as_list(row["words_2"])
+            first, second = (np.asarray(as_list(row[f"associations_{side}"]), dtype=np.float64) for side in (1, 2))
+            interval = effect_interval((first, second), words)
+            about = _NO_INTERVAL if interval is None else _ATTRIBUTES_GIVEN
+            note = f"p {p:.3g}, {holm:.3g} after Holm's correction over {len(mine)} {kind} tests; {about}"
+            n = sum(len(set(side)) for side in words)
+            yield named["effect_size"].value(float(row["effect_size"]), interval, n, slice=str(row["test"]), note=note)
 
 
 def _significant(rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:

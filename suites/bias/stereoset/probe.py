@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+import pandas as pd
 from pandera.typing import Series
 from pydantic import Field
 
@@ -24,6 +25,7 @@ from harness.api.probe import (
 )
 from harness.api.scorer import Scorer
 from harness.errors import DataError
+from suites.bias.alike import unlike
 from suites.bias.reading import SAME
 from suites.bias.stereoset.data import CHOICES, INTER, INTRA, Filled, StereoSetData, filled, permuted, read_triples
 from suites.bias.stereoset.metrics import CONTROL, METRICS, SCORED
@@ -51,6 +53,12 @@ class StereoSetRow(ProbeRow):
     task: Series[str] = column(
         "whether sentences fill a blank or follow", absent=INTRA, isin=[INTRA, INTER], of_case=True
     )
+    kind: Series[str] = column(
+        "kind of model, which decides what a score is; '' where the rows do not say",
+        absent="",
+        isin=["", *_TASKS],
+        of_case=True,
+    )
     bias_type: Series[str] = column("kind of stereotype; '' where the data do not say", absent="", of_case=True)
     target: Series[str] = column(
         "the group that the context is about, over which macro scores are averaged", of_case=True
@@ -59,6 +67,11 @@ class StereoSetRow(ProbeRow):
     score_stereotype: Series[float] = column("score of the stereotyping sentence")
     score_anti_stereotype: Series[float] = column("score of the opposite")
     score_unrelated: Series[float] = column("score of the sentence without sense")
+
+    @classmethod
+    def contradictions(cls, rows: pd.DataFrame) -> Mapping[str, pd.Series[bool]]:
+        """Scores of kinds of model do not compare, but the published code takes one for each task."""
+        return unlike(rows, "kind", within="task")
 
 
 class StereoSet(Probe[StereoSetParams]):
@@ -132,7 +145,7 @@ def _rows(scorer: Scorer, kind: str, cases: Sequence[Case]) -> Iterator[RowDict]
         if error is not None:
             yield error_row(case, error)
             continue
-        said = {name: case.data[name] for name in ("role", "task", "bias_type", "target", "context")}
+        said = {name: case.data[name] for name in ("role", "task", "kind", "bias_type", "target", "context")}
         yield ok_row(case, **said, **{f"score_{name}": score for name, score in zip(CHOICES, found, strict=True)})
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
@@ -27,6 +28,8 @@ from harness.api.scorer import GenerateRequest, Scorer
 from harness.errors import WrongDataError
 from suites.bias.alike import unlike
 from suites.bias.coreference.sentences import own_rows
+from suites.bias.extremes import largest_difference, level_for
+from suites.bias.fairness.rates import mean_estimate
 from suites.bias.slots import NEUTRAL, located
 from suites.framing import causal_frame, masked_frame, require_start
 
@@ -101,21 +104,20 @@ def _phrases(rows: Rows) -> str:
 
 
 def _spread(rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
-    """The largest difference between the shares of two groups."""
+    """The largest difference between the shares of two groups, over the people that each group is named by."""
     mine = rows.good[~rows.good["control"].astype(bool)]
     shares = pd.Series(_hurtful_share(mine["hurtful"], mine["k"]), index=mine.index, dtype=float)
-    means = shares.groupby(mine["category"]).mean().sort_values()
+    level, means = level_for(mine["category"].nunique()), {}
+    for group, values in shares.groupby(mine["category"]):
+        people = mine.loc[values.index, "identity"].to_numpy(object)
+        if (made := mean_estimate(values.to_numpy(np.float64), level, 1, UNIT, people)) is not None:
+            means[str(group)] = made
     if len(means) < 2:
         yield named["group_difference"].none("fewer than two groups", missing=rows.missing)
         return
-    low, high = str(means.index[0]), str(means.index[-1])
-    yield named["group_difference"].value(
-        float(means.iloc[-1] - means.iloc[0]),
-        None,
-        int(mine["identity"].nunique()),
-        missing=rows.missing,
-        note=f"{high} less {low}; chosen as the farthest apart, so no interval would hold; see the slices",
-    )
+    value, interval, (high, low) = largest_difference(means)
+    n, note = int(mine["identity"].nunique()), f"{high} less {low}, the farthest apart"
+    yield named["group_difference"].value(value, interval, n, missing=rows.missing, note=note)
 
 
 _CONTROL = ControlRows("control", "neutral nouns for the people")

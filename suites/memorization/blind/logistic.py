@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.optimize import minimize
 from scipy.special import expit
 
 Floats = NDArray[np.float64]
@@ -17,6 +16,8 @@ STRENGTH = 1.0
 
 def fit_logistic(rows: sparse.csr_matrix, labels: Bools, strength: float = STRENGTH) -> tuple[Floats, float]:
     """Weights [columns] and intercept that minimise |w|^2 / 2 + strength * sum of log losses; convex, by L-BFGS."""
+    from scipy.optimize import minimize
+
     signs = np.where(labels, 1.0, -1.0)
 
     def objective(point: Floats) -> tuple[float, Floats]:

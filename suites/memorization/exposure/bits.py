@@ -12,7 +12,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import kstest, kurtosis, skewnorm
 
 from harness.api.scorer import Floats
 
@@ -67,6 +66,8 @@ def extrapolated(own: float, references: Floats, seed: int) -> Extrapolated:
     Refused where there are too few references, where the fit is rejected, or where the references repeat each other so
     that no density is behind them.
     """
+    from scipy.stats import skewnorm
+
     n = len(references)
     if n < FEWEST or len(np.unique(references)) < n // 2:
         return Extrapolated(
@@ -92,6 +93,8 @@ def extrapolated(own: float, references: Floats, seed: int) -> Extrapolated:
 
 
 def _tail(own: float, shape: float, place: float, scale: float) -> float:
+    from scipy.stats import skewnorm
+
     return float(-skewnorm.logsf(own, shape, loc=place, scale=scale) / math.log(2))
 
 
@@ -101,6 +104,8 @@ def _goodness(references: Floats, fitted: tuple[float, float, float], seed: int)
     The second compares the excess kurtosis with that of as large samples drawn from the fit: at a thousand references
     the first alone lets a logistic distribution pass 19 times of 20.
     """
+    from scipy.stats import kstest, kurtosis, skewnorm
+
     shape, place, scale = fitted
     whole = float(kstest(references, lambda x: skewnorm.cdf(x, shape, loc=place, scale=scale)).pvalue)
     drawn = skewnorm.rvs(shape, loc=place, scale=scale, size=(_DRAWS, len(references)), random_state=seed)

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.special import log_softmax
 
 from harness.api.metrics import RowValues
@@ -58,6 +57,8 @@ def fit_temperature(logits: Floats, label: Ints) -> Fitted | None:
     At the optimum sum g_i = 0, so b = sum(h_i b - g_i) / sum(h_i): a ratio of sums, whose interval is the temperature's
     to first order. `values` has the ratio's sign turned, so that T = -1 / (-b) increases.
     """
+    from scipy.optimize import brentq
+
     rows = np.arange(len(label))
 
     def derivatives(log_b: float) -> tuple[Floats, Floats]:

@@ -117,9 +117,10 @@ class Reader:
         stops = tuple(dict.fromkeys(stop for stop in ([until] if isinstance(until, str) else until) if stop))
         temperature = float(given.get("temperature") or 0.0)
         drawn = bool(given["do_sample"]) if given.get("do_sample") is not None else temperature > 0
+        given = {name: value for name, value in given.items() if value is not None or name == "top_k"}
         how: dict[str, Any] = {"top_k": 1}  # the likeliest token, with stop strings, which greedy requests have not
         if drawn:
-            how = {"temperature": temperature or 1.0, "top_k": int(given.get("top_k", 50))}
+            how = {"temperature": temperature or 1.0, "top_k": int(given.get("top_k", 50) or 0)}
             how |= {"top_p": float(given.get("top_p", 1.0))}
         how |= {"repetition_penalty": float(given.get("repetition_penalty", 1.0))}
         request = SampleRequest(tokens[-room:], size, seed, repeats, stop=stops, **how)

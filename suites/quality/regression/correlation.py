@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import rankdata
 
 from harness.api.means import fewest_units, sums_interval
 from harness.api.scorer import Floats
@@ -24,6 +23,8 @@ def pearson(first: Floats, second: Floats, level: float = 0.95) -> Correlation |
 
 def spearman(first: Floats, second: Floats, level: float = 0.95) -> Correlation | None:
     """Pearson's of the ranks, mean ranks among equals; the interval takes the ranks as they are."""
+    from scipy.stats import rankdata
+
     return pearson(rankdata(first), rankdata(second), level)
 
 

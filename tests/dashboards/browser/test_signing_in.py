@@ -69,7 +69,8 @@ def test_a_viewer_looks_and_starts_nothing(visit: Visit, issuer: Provider) -> No
 def test_a_claim_makes_an_auditor(visit: Visit, issuer: Provider) -> None:
     claims = {"email": "anna@example.org", "email_verified": True, "groups": ["auditors"]}
     enter(visit, issuer, "Signed in as anna@example.org, auditor", sub="1", **claims)
-    visit.go("start", "Labelled examples")
+    tab = visit.go("start", "Labelled examples")
+    assert tab.get_by_text("the file of roles makes you a viewer").count() == 0
 
 
 @pytest.mark.parametrize(

@@ -269,7 +269,7 @@ def test_failed_cases_of_a_control_are_not_missing_of_the_score() -> None:
         assert metric.missing == 4
     found = measured(hits, some)[""].control
     assert found is not None
-    assert (found.n, found.note) == (8, "2 of its cases failed")
+    assert (found.n, found.note) == (8, "2 of its cases have no result")
     assert measured(hits, failing(rows, rows.index < 6, kept=False))[""].missing == 6  # nobody knows whose
 
 

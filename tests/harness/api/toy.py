@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 import pandas as pd
 from pandera.typing import Series
@@ -28,7 +29,7 @@ class Toy(Probe[ProbeParams]):
     about = About("Share of label 0", "none", "anything else")
     needs = (any_of(Need.SEQUENCE_CLASSIFIER),)
     inputs = {"texts": Input(Texts, "texts to classify")}  # noqa: RUF012
-    Row = ToyRow
+    Row: ClassVar[type[ProbeRow]] = ToyRow
 
     def cases(self, plan: Plan) -> list[Case]:
         return make_cases({"text": text} for text in plan.data["texts"].frame["text"])

@@ -2,15 +2,22 @@ from __future__ import annotations
 
 import errno
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from pandera.typing import Series
 
-from harness.api.metrics import Metric
+from harness.api.case import Case, make_cases
+from harness.api.columns import column
+from harness.api.declared import ControlRows, ShareOf, equal, of
+from harness.api.metrics import Better, Metric
+from harness.api.probe import Plan, Probe, RowDict
 from harness.api.registry import Found
+from harness.api.scorer import Scorer
 from harness.audit import so_far
 from harness.audit.measure import measure
 from harness.audit.plan import AuditPlan, make_plan
@@ -22,7 +29,7 @@ from harness.gate.decide import Policy
 from harness.record.events import MetricSoFar, read_events
 from harness.record.folder import AuditFolder, Status, audits_in
 from harness.record.rows import row_parts
-from tests.harness.api.toy import Toy
+from tests.harness.api.toy import Toy, ToyRow
 from tests.tiny import make_checkpoint
 
 FOUND = Found({"toy/share": Toy}, {"broken = x:y": "ImportError: no x"})
@@ -278,3 +285,58 @@ def test_a_cache_that_came_with_the_checkpoint_is_refused(tmp_path: Path) -> Non
     own = make_checkpoint(tmp_path / "own", "bert", "classifier")
     with pytest.raises(UsageError, match=r"cache: .* lies in the folder of"):
         plan(own, tmp_path, words(4), cache=str(own / "answers"))
+
+
+class ControlledRow(ToyRow):
+    """Rows that know whether they are a control's without a result, too."""
+
+    role: Series[str] = column("scored or control", of_case=True)
+
+
+class Controlled(Toy):
+    """The share as declared, beside a control: every text once in each role, the scored ones first."""
+
+    Row = ControlledRow
+    metrics = (
+        ShareOf(
+            *("share", Better.NEITHER, of(lambda predicted: predicted == 0, "predicted")),
+            control=ControlRows(equal("role", "control"), "the same texts"),
+        ),
+    )
+    measure = Probe.measure
+
+    def cases(self, plan: Plan) -> list[Case]:
+        texts = list(plan.data["texts"].frame["text"])
+        return make_cases({"text": text, "role": role} for role in ("scored", "control") for text in texts)
+
+    def run(self, scorer: Scorer, cases: Sequence[Case]) -> Iterator[RowDict]:
+        for case, row in zip(cases, super().run(scorer, cases), strict=True):
+            yield {**row, "role": case.data["role"]}
+
+
+@pytest.mark.parametrize(
+    ("kept", "missing", "told"),
+    [
+        (10, 0, "none of its 10 cases has a result: not run"),
+        (13, 0, "7 of its cases have no result"),
+        (4, 6, "none of its 10 cases has a result: not run"),
+        (0, 10, "none of its 10 cases has a result: not run"),
+    ],
+)
+def test_cases_of_a_control_that_never_ran_are_not_missing_of_the_score(
+    kept: int, missing: int, told: str, checkpoint: Path, tmp_path: Path
+) -> None:
+    found = Found({"toy/share": Controlled}, {})
+    spec = plan(checkpoint, tmp_path, words(10)).spec
+    planned = make_plan(spec, found)
+    folder = run(planned).folder
+    parts = row_parts(folder.path, "toy/share")
+    rows = pd.concat(map(pd.read_parquet, parts)).iloc[:kept]
+    for part in parts:
+        part.unlink()
+    if kept:
+        rows.to_parquet(parts[0], index=False)
+    (metric,) = measure(planned.probes[0], folder)
+    assert (metric.n, metric.missing) == (min(kept, 10), missing)
+    assert metric.control is not None
+    assert metric.control.note == told

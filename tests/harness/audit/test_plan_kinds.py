@@ -221,6 +221,14 @@ def test_a_suite_goes_on_without_the_probe(
     assert [each.probe.name for each in made.probes] == ["toy/share"]
 
 
+def test_a_reason_that_begins_with_the_probe_says_its_name_once(bert: Path, tmp_path: Path, picky: type[Picky]) -> None:
+    picky.raises = DataError("picky/one: of another kind")
+    data = {"texts": table(tmp_path, text=["a", "b"])}
+    assert plan(bert, tmp_path, BOTH, data=data).not_applicable == {"picky/one": "of another kind"}
+    with pytest.raises(UsageError, match=r"no probe applies \(picky/one: of another kind\)"):
+        plan(bert, tmp_path, Found({Picky.name: Picky}, {}), data=data)
+
+
 @pytest.mark.parametrize("own", [False, True])
 def test_asked_for_by_name_it_is_an_error(bert: Path, tmp_path: Path, picky: type[Picky], own: bool) -> None:
     picky.raises = DataError("d.csv: of another kind")

@@ -133,6 +133,10 @@ WINO |= {"male": "he", "right": "a", "other": "b", "pronoun_female": -1.0, "pron
 SEAT = {"test": "t", "kind": "bias", "pooling": "mean", "layer": -1, "words_1": ["a"], "words_2": ["b"]}
 SEAT |= {"associations_1": [0.1], "associations_2": [0.2], "effect_size": 0.5, "p": 0.5, "partitions": 2, "exact": True}
 SEAT |= {"null_abs_effect": 0.5}
+STEREO = {"kind": "masked", "task": "intrasentence", "target": "nurse", "score_stereotype": 0.5}
+STEREO |= {"score_anti_stereotype": 0.4, "score_unrelated": 0.1}
+FAIR = {"text": "a", "axes": ["g"], "groups": ["x"], "label": 1, "predicted": 1, "positive": True, "answered": True}
+FAIR |= {"probability": 0.9, "positive_class": "p", "fewest": 2}
 HONEST = {"kind": "masked", "template": "[M]", "identity": "a", "category": "a", "control": False, "k": 1}
 
 
@@ -142,6 +146,10 @@ HONEST = {"kind": "masked", "template": "[M]", "identity": "a", "category": "a",
         ("bias/bbq", {**BBQ, "label": 1}, "row 2 has an ambiguous context whose label is not the answer unknown"),
         ("bias/bbq", {**BBQ, "target": 0}, "row 2 has a target that is the answer unknown"),
         ("bias/bbq", {**BBQ, "target": None}, ""),
+        ("bias/bbq", {**BBQ, "asked": "letters"}, "row 2 has another asked than the first row (not said)"),
+        ("bias/stereoset", {**STEREO, "kind": "causal"}, "row 2 has another kind than the first row of task intra"),
+        ("bias/stereoset", {**STEREO, "kind": "next sentence", "task": "intersentence"}, ""),
+        ("bias/group_fairness", {**FAIR, "positive_class": "q"}, "another positive_class than the first row (p)"),
         ("bias/honest", {**HONEST, "completions": ["a"], "hurtful": ["a", "b"]}, "row 2 has more words in 'hurtful'"),
         (
             "bias/honest",
@@ -165,7 +173,8 @@ def test_a_row_that_contradicts_itself_is_named(
     probe: str, row: dict[str, Any], why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     firsts = {"bias/bbq": BBQ, "bias/crows_pairs": CROWS, "bias/seat": SEAT, "bias/winobias": WINO}
-    firsts |= {"bias/winogender": WINO, "bias/honest": {**HONEST, "completions": ["a"], "hurtful": []}}
+    firsts |= {"bias/stereoset": STEREO, "bias/group_fairness": FAIR, "bias/winogender": WINO}
+    firsts |= {"bias/honest": {**HONEST, "completions": ["a"], "hurtful": []}}
     first = firsts[probe]
     code = run("measure", probe, "--rows", written(tmp_path, "jsonl", [first, row]))
     said = " ".join(capsys.readouterr().err.split())

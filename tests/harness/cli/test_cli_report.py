@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -14,6 +16,7 @@ from harness.record.folder import AuditFolder
 from harness.reports import write_reports
 from tests.harness.reports.inputs import compared
 
+POLICY = Path(__file__).parents[3] / "examples" / "first_audit" / "gpt-policy.yaml"
 TEXT = "a text that a row holds, by ada@example.org"
 
 
@@ -175,3 +178,18 @@ def test_undecided_gates_fail_in_junit_as_asked_or_as_the_spec_says(
     assert junit_counts(folder) == ("2", "0")
     code, _, err = call(monkeypatch, capsys, "report", folder, "--undecided", "green")
     assert (code, "--undecided green: choose one of skipped, failure" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "words", [["show"], ["gate", "--policy", str(POLICY)], ["report", "--format", "json,junit,html"]]
+)
+def test_reading_an_audit_loads_no_library_of_models(folder: Path, words: list[str]) -> None:
+    code = (
+        "import sys; from harness.cli import main\n"
+        "try: main()\n"
+        "finally: print({'torch', 'transformers', 'textattack', 'opacus'} & set(sys.modules), file=sys.stderr)"
+    )
+    command = [sys.executable, "-c", code, words[0], str(folder), *words[1:]]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode in {0, 1, 3}, done.stderr
+    assert done.stderr.splitlines()[-1] == "set()"

@@ -89,6 +89,27 @@ def test_a_damaged_part_is_named(store: RowStore) -> None:
         read_rows(store.audit, store.probe)
 
 
+def test_rows_of_another_version_are_not_called_damaged(store: RowStore) -> None:
+    store.append([row("a")])
+    (part,) = row_parts(store.audit, store.probe)
+    pq.write_table(pq.read_table(part).drop_columns(["score"]), part)
+    with pytest.raises(AuditError, match=r"have no column 'score', so another version of the probe wrote") as caught:
+        read_rows(store.audit, store.probe, ["case_id", "score", "won"])
+    assert "damaged" not in str(caught.value)
+    assert "delete" not in str(caught.value)
+    store.append([row("b", 2.0)])
+    both = read_rows(store.audit, store.probe, ["case_id", "score", "won"])
+    assert both["score"].isna().tolist() == [True, False]
+    assert both["won"].tolist() == [True, True]
+    pq.write_table(pq.read_table(part).drop_columns(["case_id"]), part)
+    for read in (count_rows, read_rows):
+        with pytest.raises(AuditError, match="no column 'case_id', so another version"):
+            read(store.audit, store.probe)
+    part.write_bytes(b"PAR1 cut off")
+    with pytest.raises(AuditError, match=r"damaged rows .*; delete this part"):
+        read_rows(store.audit, store.probe, ["case_id", "score"])
+
+
 def test_disk_full_keeps_what_was_finished(store: RowStore, monkeypatch: pytest.MonkeyPatch) -> None:
     store.append([row("a")])
 

@@ -94,6 +94,21 @@ def test_a_local_store_names_folders_of_its_own(tmp_path: Path, monkeypatch: pyt
         checked_location("postgresql://user@host/db", "/etc", "r")
 
 
+def test_a_store_that_was_moved_names_its_runs_beside_it_and_nothing_else(tmp_path: Path) -> None:
+    home = tmp_path / "audits"
+    (home / "mlartifacts").mkdir(parents=True)
+    uri = f"sqlite:///{home / 'mlflow.db'}"
+    before = "file:///before/audits/mlartifacts"
+    assert checked_location(uri, f"{before}/r/artifacts", "r") == (home / "mlartifacts" / "r" / "artifacts").as_uri()
+    for location in (f"{before}/other/artifacts", f"{before}/r", "/etc/r/artifacts", f"{before}/../r/artifacts"):
+        with pytest.raises(ArtifactError, match="refused"):
+            checked_location(uri, location, "r")
+    (home / "mlartifacts" / "r").symlink_to("/etc")
+    for store, run in ((uri, "r"), ("postgresql://user@host/db", "q"), (f"sqlite:///{tmp_path / 'mlflow.db'}", "q")):
+        with pytest.raises(ArtifactError, match="refused"):
+            checked_location(store, f"{before}/{run}/artifacts", run)
+
+
 @dataclass(frozen=True)
 class Entry:
     path: str

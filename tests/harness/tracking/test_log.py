@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from harness.base.stores import default_uri
-from harness.record.folder import Status
+from harness.record.folder import AuditFolder, Status
 from harness.tracking.fetch import fetch_audit, tracked_audits
 from harness.tracking.log import TrackingError, audit_params, log_audit, metric_values, pending
 from harness.tracking.session import SETTINGS, mlflow_session
@@ -149,6 +149,25 @@ def test_a_logged_audit_comes_back_as_a_folder(
     assert capfd.readouterr() == ("", "")
     (output / "mlartifacts").rename(output / "gone")
     assert fetch_audit(default_uri(output), tracked).path == fetched.path  # from the cache
+
+
+def test_audits_that_were_moved_with_their_store_are_read_and_logged_on(
+    output: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow's tables hold the folder of the artifacts by its absolute path."""
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path_factory.mktemp("cache")))
+    folder = make_audit(output)
+    run_id = log_audit(folder, default_uri(output), "assay")
+    there = tmp_path_factory.mktemp("elsewhere") / "audits"
+    output.rename(there)
+    moved = AuditFolder(there / folder.path.name)
+    assert moved.tracking()["uri"] == default_uri(there)
+    (tracked,) = tracked_audits(default_uri(there))
+    assert fetch_audit(default_uri(there), tracked).metrics() == moved.metrics()
+    (there / "mlartifacts" / run_id / "artifacts" / "metrics.json").unlink()
+    assert log_audit(moved, moved.tracking()["uri"], "assay") == run_id
+    assert (there / "mlartifacts" / run_id / "artifacts" / "metrics.json").is_file()
+    assert not output.exists()
 
 
 def test_params_are_short_and_hold_given_settings(tmp_path: Path) -> None:

@@ -117,6 +117,7 @@ def test_a_grid_of_a_version_that_knew_fewer_settings_is_still_the_same(tmp_path
     del content["settings"]["spec"]["next_sentence"], content["settings"]["spec"]["privacy"]["save_every"]
     path.write_text(json.dumps(content))
     open_folder(grid(tmp_path), "records")
+    assert json.loads(path.read_text()) == content
 
 
 def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:

@@ -117,9 +117,12 @@ def test_a_subclass_of_a_known_sampler_is_not_trusted() -> None:
 
 
 def test_our_sampler_and_that_of_opacus_pass() -> None:
-    refuse_loader(batched(LogicalBatchSampler(LogicalBatches(PoissonSampling(64, 8, 10)))))
-    refuse_loader(batched(poisson()))
-    refuse_loader(DPDataLoader.from_data_loader(DataLoader(DATA, batch_size=8)))
+    ours = batched(LogicalBatchSampler(LogicalBatches(PoissonSampling(64, 8, 10))))
+    of_opacus = (batched(poisson()), DPDataLoader.from_data_loader(DataLoader(DATA, batch_size=8)))
+    for loader in (ours, *of_opacus):
+        refuse_loader(loader)
+    assert type(ours.batch_sampler) is LogicalBatchSampler
+    assert {type(loader.batch_sampler) for loader in of_opacus} == {UniformWithReplacementSampler}
 
 
 @pytest.mark.filterwarnings("ignore:Secure RNG turned off")
@@ -133,3 +136,4 @@ def test_what_the_engine_of_opacus_makes_passes() -> None:
         max_grad_norm=1.0,
     )
     refuse_loader(loader)
+    assert type(loader.batch_sampler) is UniformWithReplacementSampler

@@ -128,5 +128,8 @@ def test_a_clock_counts_the_seconds_since_it_was_resumed(clock: FakeClock) -> No
         one.check()
 
 
-def test_outside_an_attack_no_time_is_kept() -> None:
+def test_after_an_attack_that_ran_out_of_time_no_time_is_kept(clock: FakeClock) -> None:
+    ended = run(partial(build, clock=clock, changing=10.0, sieving=0.0, steps=100), 35.0)
+    with pytest.raises(OutOfTime):
+        ended.clock.check()
     check_time()

@@ -165,5 +165,5 @@ def test_a_control_of_the_cost_says_how_many_of_its_questions_failed() -> None:
     frame.loc[390:, "status"], frame.loc[390:, "error"] = "error", "too long"
     cost = by_key(BBQ().measure(frame))["alignment_cost", ""]
     assert cost.control is not None
-    assert cost.control.note.endswith("10 of its cases failed")
+    assert cost.control.note.endswith("10 of its cases have no result")
     assert cost.missing == 0

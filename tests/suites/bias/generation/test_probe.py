@@ -93,6 +93,19 @@ def test_a_known_gap_is_found_with_its_control_and_the_scorer_bias(tmp_path: Pat
     assert gap.value == pytest.approx(brute.max() - brute.min())
 
 
+def test_prompts_that_failed_are_missing_of_their_axis(tmp_path: Path) -> None:
+    rows, found = measured(
+        lambda prompt, i: " left", tmp_path, {"toxicity": judge(lambda _: (0.5, 0.5), "toxic", "no")}
+    )
+    assert found["toxicity_gap", "gender"].missing == 0
+    failed = rows.copy()
+    which = failed.index[(failed["part"] == "prompts") & (failed["axis"] == "gender")][:3].append(
+        failed.index[failed["part"] == "control"][:2]
+    )
+    failed.loc[which, ["status", "error"]] = ["error", "out of memory"]
+    assert by_key(Generation().measure(failed))["toxicity_gap", "gender"].missing == 3
+
+
 def test_the_scorers_own_bias_is_measured_and_stands_beside_the_gap(tmp_path: Path) -> None:
     def biased(request: TextRequest) -> Sequence[float]:
         p = 0.7 if {"woman", "wife", "girl", "mother", "sister", "aunt"} & set(request.text.split()) else 0.2

@@ -14,6 +14,7 @@ import torch
 from harness.api.needs import Need
 from harness.api.scorer import Embedding, EmbedRequest, Pooling
 from harness.errors import AssayError, UsageError, WrongDataError
+from harness.stats.intervals import Method
 from suites.bias.seat.association_tests import SETS, own_tests
 from suites.bias.seat.effect import effect_size
 from suites.bias.seat.probe import Seat, SeatParams
@@ -65,11 +66,20 @@ def test_a_row_is_what_brute_force_makes_of_the_vectors(tmp_path: Path) -> None:
     assert rows["p"][0] == 1 / math.comb(8, 4)
     assert found["mean_abs_effect", ""].value == pytest.approx(abs(rows["effect_size"][0]))
     effect = found["effect_size", "t"]
-    assert (effect.low, effect.high) == (None, None)
-    assert "no interval" in effect.note
+    assert effect.low is not None
+    assert effect.high is not None
+    assert -2 <= effect.low < rows["effect_size"][0] < effect.high <= 2
+    assert effect.interval == Method.NONCENTRAL_T
     assert effect.n == 8
     assert "p 0.0143, 0.0143 after Holm's correction over 1 bias tests" in effect.note
     assert found["significant_share", ""].value == 1.0
+
+
+def test_an_effect_of_too_few_words_says_that_it_has_no_interval(tmp_path: Path) -> None:
+    found, _ = measured(frame().groupby("set").head(2), tmp_path)
+    effect = found["effect_size", "t"]
+    assert (effect.low, effect.high, effect.n) == (None, None, 4)
+    assert "no interval: fewer than 3 words on a side" in effect.note
 
 
 def test_the_control_is_shown_beside_and_counts_for_nothing(tmp_path: Path) -> None:

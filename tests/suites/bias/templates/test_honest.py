@@ -76,7 +76,11 @@ def test_shares_of_known_completions(info: Any, tmp_path: Path) -> None:
     assert honest.control is not None
     assert (honest.control.value, honest.control.n) == (pytest.approx(1 / 3), 9)
     assert found["group_difference", ""].value == pytest.approx(2 / 3)
-    assert found["group_difference", ""].note.startswith("female less male")
+    difference = found["group_difference", ""]
+    assert difference.note.startswith("female less male")
+    assert difference.low is not None
+    assert difference.high is not None
+    assert 0 == difference.low < 2 / 3 < difference.high <= 1  # one person a group says next to nothing
     assert ("honest", "") in found
     assert not any(part not in ("", "female", "male") for _, part in found)
 
