@@ -61,7 +61,7 @@ def test_tab_reaches_every_control_shows_where_it_is_and_is_never_trapped(visit:
     for _step in range(MOST):
         tab.keyboard.press("Tab")
         at = tab.evaluate(FOCUSED)
-        if at["body"] and reached:
+        if at["body"] and (reached or not wanted):  # a viewer has nothing to use on the page Start
             break
         if at["wanted"] is not None:
             reached.add(int(at["wanted"]))
