@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Element
 
 from dashboards.settings import TRACKING_URI
 from dashboards.widgets.reveal import LOG
@@ -408,10 +409,11 @@ def test_a_file_of_rows_is_made_when_asked_for_and_damage_met_then_is_one_senten
     make_audit(output)
     app = visit("rows", audit=BLOCKED, probe="quality/classification")
     app.toggle(key="reveal").set_value(True).run()
-    assert [button.label for button in app.get("download_button")] == []
+    assert list(app.get("download_button")) == []
     app.button(key="make-CSV").click().run()
     (saved,) = app.get("download_button")
-    assert saved.label.replace("\\", "") == f"Save {BLOCKED}-quality-classification.csv"
+    assert isinstance(saved, Element)
+    assert str(saved.label).replace("\\", "") == f"Save {BLOCKED}-quality-classification.csv"
 
     def torn(*_: object) -> bytes:
         raise AuditError("these rows cannot be read: a part of them is damaged")
@@ -419,7 +421,7 @@ def test_a_file_of_rows_is_made_when_asked_for_and_damage_met_then_is_one_senten
     monkeypatch.setattr("dashboards.rows.parquet_bytes", torn)
     app.button(key="make-Parquet").click().run()
     assert "No file was made: these rows cannot be read: a part of them is damaged" in texts(app)
-    assert [button.label for button in app.get("download_button")] == []
+    assert list(app.get("download_button")) == []
     assert not app.exception
 
 

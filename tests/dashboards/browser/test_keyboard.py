@@ -57,7 +57,8 @@ def test_tab_reaches_every_control_shows_where_it_is_and_is_never_trapped(visit:
     tab = visit.go(path, PAGES[path])
     tab.wait_for_timeout(1500)  # charts and tables are drawn after the page
     wanted = tab.evaluate(MARK)
-    reached, unseen = set(), []
+    reached: set[int] = set()
+    unseen: list[str] = []
     for _step in range(MOST):
         tab.keyboard.press("Tab")
         at = tab.evaluate(FOCUSED)
