@@ -27,6 +27,7 @@ from benchmarks.data import data_file
 from benchmarks.report import RESULTS, Cell, write
 from harness.api.case import Case, make_cases
 from harness.checkpoint import LoadedCheckpoint
+from suites.adversarial.attacks.models import masked_lm as masked_lm_of
 from suites.adversarial.pooled.make import Setup
 from suites.adversarial.recipes import INPUT_REDUCTION, RECIPES, UNTARGETED, Recipe
 from suites.adversarial.recipes.parts import Encode, sentence_encoder
@@ -96,8 +97,10 @@ def _place(cell: Cell) -> tuple[bool, int]:
 def _agreement(recipe: Recipe, loaded: LoadedCheckpoint) -> Cell:
     cases = short(TEXTS) if recipe.name == "clare" else mr(TEXTS)
     goal = INPUT_REDUCTION if recipe.reduces else UNTARGETED
-    setup = Setup(recipe.build, goal, loaded.info, None if recipe.name in WHOLE else BUDGET)
-    mine, _ = ours(setup, loaded, sentence_encoder, cases)
+    proposes = masked_lm_of(recipe, {}, loaded.device)
+    info = None if proposes is None else proposes.info
+    setup = Setup(recipe.build, goal, loaded.info, None if recipe.name in WHOLE else BUDGET, masked_lm=info)
+    mine, _ = ours(setup, loaded, sentence_encoder, cases, masked_lm=proposes)
     encoder = remembering if recipe.name in LAST else sentence_encoder
     theirs = textattacks(setup, loaded, encoder, cases, padded=False)
     differ = {case.id for case in cases if mine.outcomes[case.id] != theirs.outcomes[case.id]}

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from harness.api.case import Case
-from harness.api.scorer import TextRequest
+from harness.api.scorer import Scorer, TextRequest
 from harness.checkpoint import CheckpointSource, LoadedCheckpoint, inspect_checkpoint, load_checkpoint
 from harness.scorer.forward.lanes import ONE_LANE, Lanes
 from harness.scorer.hf import HFScorer
@@ -81,9 +81,17 @@ class Recorder(HFScorer):
 
 
 def ours(
-    setup: Setup, loaded: LoadedCheckpoint, encoder: Callable[[], Any], cases: Sequence[Case], workers: int = 0
+    setup: Setup,
+    loaded: LoadedCheckpoint,
+    encoder: Callable[[], Any],
+    cases: Sequence[Case],
+    workers: int = 0,
+    masked_lm: Scorer | None = None,
 ) -> tuple[Run, Asked]:
-    """The pooled engine, and what the models were asked. Building is not timed, worker processes' start is."""
+    """The pooled engine, and what the models were asked. Building is not timed, worker processes' start is.
+
+    `masked_lm` answers what the setup's is asked.
+    """
     scorer = Recorder(loaded)
     scorer.asked = Asked()
     scorer.ask([TextRequest("warm up")] * 4)
@@ -94,7 +102,7 @@ def ours(
         scorer.asked.encoder += texts
         return stock_encode(texts)
 
-    broker = Broker(handlers(scorer, lambda: encode))
+    broker = Broker(handlers(scorer, lambda: encode, masked_lm))
     attacks = make_attacks(setup, min(64, len(cases))) if workers == 0 else []
     jobs = [(case, case_seed(0, case.id)) for case in cases]
     make = partial(make_attacks, setup) if workers else lambda _: attacks

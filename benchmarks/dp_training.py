@@ -29,7 +29,7 @@ _GPU_TIME = {"full": 1.25, **dict.fromkeys(_PARTS, 1.15)}
 _GPU_MEMORY = {"full": 1.15, **dict.fromkeys(_PARTS, 1.05)}
 _AGREEMENT = 1e-3
 LIMITS = {
-    "cached head, T=1, B=2048: time": "a step is one small matrix product: what is left is Python's calls",
+    "cached head, T=1, B=2048: time": "features are read a third time, for their norms; the rest is Python's calls",
     "cached head, T=1, B=2048: peak memory": "a few megabytes, less than what importing and hooks move by chance",
     "ordinary time": "Gram products, which grow with positions squared, or forming gradients where that is smaller",
     "ordinary memory": "output gradients of all layers are kept until the clipping weights are known",

@@ -115,9 +115,7 @@ def copy_regular(
                     written += out.write(block[written:count])
                 left -= count
         except OSError as error:
-            full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-            way_out = "; free some space, or set ASSAY_CACHE to a folder that has it" if full else ""
-            raise CheckpointError(f"{source}: cannot be copied to be checked ({_why(error)}){way_out}") from error
+            raise cannot_copy(source, error) from error
     if left and go_on():
         raise CheckpointError(f"{source}: became shorter while it was read; audit a copy nobody writes to")
 
@@ -144,6 +142,13 @@ def _kind(mode: int) -> str:
         (stat.S_ISBLK, "a device"),
     )
     return next((name for test, name in kinds if test(mode)), "something else")
+
+
+def cannot_copy(source: Path, error: OSError) -> CheckpointError:
+    """What is said where a copy, or what is written anew beside it, cannot be written."""
+    full = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+    way_out = "; free some space, or set ASSAY_CACHE to a folder that has it" if full else ""
+    return CheckpointError(f"{source}: cannot be copied to be checked ({_why(error)}){way_out}")
 
 
 def _why(error: BaseException) -> str:

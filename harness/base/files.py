@@ -18,7 +18,11 @@ _REFUSALS = {
     errno.EEXIST: "a file stands where a folder is needed",
 }
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
-_FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
+_FULL = {
+    errno.ENOSPC: "the disk is full; free some space",
+    errno.EDQUOT: "the disk quota is used up; free some space",
+    errno.EFBIG: "is larger than a file may be here; raise the limit (ulimit -f) or choose another disk",
+}
 
 
 def write_atomic(path: Path, write: Callable[[Path], None], *, private: bool = False) -> None:
@@ -78,17 +82,17 @@ def make_folder(path: Path, *, shared: bool = False) -> Path:
 
 
 def explain(error: Exception, path: Path) -> Exception:
-    """The sentence a user should read for an operating-system error; the error itself when there is none."""
+    """The sentence a user should read for an operating-system error, or where it happened; another error itself."""
     if not isinstance(error, OSError):
         return error
     if error.errno in _FULL:
         return AuditError(
-            f"{path}: {_FULL[error.errno]}; free some space; an audit goes on with `assay resume`, a training with the "
-            "same command, nothing is lost"
+            f"{path}: {_FULL[error.errno]}; an audit goes on with `assay resume`, a training with the same command, "
+            "nothing is lost"
         )
     if error.errno in _REFUSALS:
         return UsageError(f"{path}: {_REFUSALS[error.errno]}; choose a folder you can write")
-    return error
+    return error if error.filename is not None else OSError(error.errno, error.strerror or str(error), str(path))
 
 
 def _create(path: Path, mode: int) -> None:

@@ -69,6 +69,9 @@ def plain(text: object) -> str:
     What is too long to be read is cut, and says so.
     """
     whole = str(text)
-    kept = (" " if unicodedata.category(char) in ("Cc", "Cn", "Cs", "Zl", "Zp") else char for char in whole[:LONGEST])
-    shown = " ".join("".join(char for char in kept if char not in _DIRECTIONAL).split())
+    kept = whole[:LONGEST]
+    if not (kept.isascii() and kept.isprintable()):  # which most texts are; a report has thousands
+        spaced = (" " if unicodedata.category(char) in ("Cc", "Cn", "Cs", "Zl", "Zp") else char for char in kept)
+        kept = "".join(char for char in spaced if char not in _DIRECTIONAL)
+    shown = " ".join(kept.split())
     return f"{shown}… ({len(whole) - LONGEST:,} characters left out)" if len(whole) > LONGEST else shown

@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from functools import lru_cache
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from types import FrameType
 from typing import Any, Generic, TypeVar
 
@@ -127,7 +128,13 @@ def guarded(call: Callable[[], T], limit: int | None = SECONDS) -> T:
 
 def _of_others(point: EntryPoint) -> bool:
     """Whether another distribution than Assay's own brings it; one made up by a test brings none."""
-    return point.dist is not None and point.dist.name.lower() != _OWN
+    return point.dist is not None and _name_of(point.dist) != _OWN
+
+
+@lru_cache(maxsize=64)
+def _name_of(distribution: Distribution) -> str:
+    """Lower-cased; asked, it reads and parses all its metadata, and one distribution brings many entry points."""
+    return distribution.name.lower()
 
 
 def _rehearse(point: EntryPoint) -> None:

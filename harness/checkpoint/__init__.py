@@ -4,7 +4,7 @@ from harness.api.checkpoint import CheckpointInfo, CheckpointSource, Fingerprint
 from harness.api.permissions import NOTHING, Permissions
 from harness.checkpoint.inspect import inspect_checkpoint
 from harness.checkpoint.isolated.client import start as start_isolation
-from harness.checkpoint.load import load_checkpoint, staged_bytes
+from harness.checkpoint.load import load_checkpoint, load_tokenizer, staged_bytes
 
 __all__ = [
     "NOTHING",
@@ -15,6 +15,7 @@ __all__ = [
     "Permissions",
     "inspect_checkpoint",
     "load_checkpoint",
+    "load_tokenizer",
     "staged_bytes",
     "start_isolation",
 ]

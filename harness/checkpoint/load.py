@@ -82,6 +82,13 @@ def staged_bytes(info: CheckpointInfo) -> Staged:
     return staged
 
 
+def load_tokenizer(info: CheckpointInfo) -> Any:
+    """The tokenizer alone (transformers.PreTrainedTokenizerBase), of the bytes inspected. Raises CheckpointError."""
+    staged = staged_bytes(info)
+    with quiet(), staged.named():
+        return tokenizer_of(survey(staged))
+
+
 def _try_first(info: CheckpointInfo, staged: Staged, found: Survey, dtype: str, device: str) -> None:
     """A load and one forward pass in the confined process, as the audit will do it where that is on the CPU."""
     numbers = sum(tensor.size for tensor in found.tensors) or sum(file.stat().st_size for file in found.layout.files)

@@ -35,12 +35,41 @@ def build_empty(config: Any, head: Head, where: str, *, numbers: int, tensors: i
 
     auto = getattr(transformers, head.auto_class)
     try:
-        with quiet(), torch.random.fork_rng(devices=[]), torch.device("meta"), _limited(where, numbers, tensors):
+        with (
+            quiet(),
+            torch.random.fork_rng(devices=[]),
+            torch.device("meta"),
+            undrawn(),
+            _limited(where, numbers, tensors),
+        ):
             return auto.from_config(config)
     except CheckpointError:
         raise
     except Exception as error:  # constructors raise whatever their arithmetic on wrong values raises
         raise CheckpointError(f"{where}: its config describes no model that can be built ({reason(error)})") from error
+
+
+_DRAWN = "normal_", "uniform_", "kaiming_uniform_"
+"""Functions of torch.nn.init, and methods of tensors, that all others draw their random numbers by."""
+
+
+@contextmanager
+def undrawn() -> Iterator[None]:
+    """Initial weights are not drawn: where there is no memory to fill, torch takes the long way to fill none."""
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    homes = (torch.Tensor, torch.nn.init)
+    drawn = {getattr(home, name) for home in homes for name in _DRAWN if hasattr(home, name)}
+
+    class Undrawn(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if func in drawn:
+                return args[0] if args else kwargs["tensor"]
+            return func(*args, **(kwargs or {}))
+
+    with Undrawn():
+        yield
 
 
 def check_shapes(model: Any, tensors: Sequence[Tensor], where: str) -> None:

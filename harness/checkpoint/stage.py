@@ -14,7 +14,7 @@ from typing import Any
 from harness.api.checkpoint import CheckpointSource
 from harness.api.permissions import Permissions
 from harness.api.staging import PrivateFolder, Staged
-from harness.base.confined import copy_regular, is_there, open_regular
+from harness.base.confined import cannot_copy, copy_regular, is_there, open_regular
 from harness.checkpoint.adapter_files import stage_adapter
 from harness.checkpoint.architectures import TEXT_MODELS, is_text_model
 from harness.checkpoint.config import check_counts, refuse_remote_code, why_unknown
@@ -54,8 +54,10 @@ def stage(path: Path, source: CheckpointSource, permissions: Permissions) -> Sta
     folder = PrivateFolder()
     try:
         return _stage(path, source, permissions, folder)
-    except BaseException:
+    except BaseException as error:
         folder.close()
+        if isinstance(error, OSError) and error.filename is None:  # of a file that is written anew
+            raise cannot_copy(path, error) from error
         raise
 
 

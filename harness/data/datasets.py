@@ -148,6 +148,31 @@ class _Whole:
 _KEPT = Kept(_Whole.bytes)
 
 
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """Columns of a source as text, under the data's own names; `names` are all it has. Not to be changed."""
+
+    names: tuple[str, ...]
+    frame: pd.DataFrame
+
+    def serve(self, wanted: Collection[str]) -> bool:
+        """Whether all that are wanted are here, as far as the source has them."""
+        return all(name in self.frame for name in wanted if name in self.names)
+
+    def bytes(self) -> int:
+        return int(self.frame.memory_usage(deep=True).sum())
+
+
+_READ = Kept(_Columns.bytes)
+"""Kept beside what is made of them, since probes that read other columns of one file, under other rules, share it."""
+
+
+def forget() -> None:
+    """Everything that was read of files."""
+    _KEPT.clear()
+    _READ.clear()
+
+
 def _whole(source: DataSource, known: Mapping[str, bool], lists: frozenset[str]) -> _Whole:
     """What a source holds, whatever its slice and shuffle. Raises DataError.
 
@@ -161,8 +186,11 @@ def _whole(source: DataSource, known: Mapping[str, bool], lists: frozenset[str])
 
     def read() -> _Whole:
         wanted, listed = frozenset(given.values()), frozenset(given[name] for name in lists if name in given)
-        table = _read_hub(source, wanted, listed) if path is None else _read_file(path, source, wanted, listed)
-        frame = _frame(table, source, known, given)
+        if path is None:
+            columns = _columns(_read_hub(source, wanted, listed))
+        else:
+            columns = _read_columns(path, source, wanted, listed)
+        frame = _frame(columns, source, known, given)
         seen = frozenset(map(str, frame["label"].dropna().unique())) if "label" in frame else frozenset()
         return _Whole(_without_repeats(frame, source), seen)
 
@@ -170,6 +198,25 @@ def _whole(source: DataSource, known: Mapping[str, bool], lists: frozenset[str])
         return read()
     used = source.model_dump_json(exclude={"shuffle", "start", "stop", "label_map"})
     return _KEPT.get(path, (used, tuple(known.items()), lists), read)
+
+
+def _read_columns(path: Path, source: DataSource, wanted: frozenset[str], listed: frozenset[str]) -> _Columns:
+    """The wanted columns of a file, and some that others wanted or may want."""
+    if (source.format or _format(path)) == "csv":  # of which no column more can be refused
+        wanted |= frozenset(source.columns.values())
+    used = source.model_dump_json(include={"config", "split", "revision", "format"})
+    return _READ.get(
+        path,
+        (used, listed),
+        lambda: _columns(_read_file(path, source, wanted, listed)),
+        lambda found: found.serve(wanted),
+    )
+
+
+def _columns(table: Table) -> _Columns:
+    return _Columns(
+        table.names, pd.DataFrame({name: pd.Series(each, dtype="str") for name, each in table.columns.items()})
+    )
 
 
 def _without_repeats(frame: pd.DataFrame, source: DataSource) -> pd.DataFrame:
@@ -285,7 +332,7 @@ def _given_names(source: DataSource, known: Sequence[str]) -> dict[str, str]:
     return {**plain, **{wanted: name for wanted, name in source.columns.items() if wanted in known}}
 
 
-def _frame(table: Table, source: DataSource, known: Mapping[str, bool], given: Mapping[str, str]) -> pd.DataFrame:
+def _frame(table: _Columns, source: DataSource, known: Mapping[str, bool], given: Mapping[str, str]) -> pd.DataFrame:
     """The columns of the schema under its names, as text. Raises DataError where one is missing."""
     for wanted, name in source.columns.items():
         if name not in table.names:
@@ -298,7 +345,8 @@ def _frame(table: Table, source: DataSource, known: Mapping[str, bool], given: M
             f"{source.source}: missing column {absent[0]!r}; it has {list(table.names)}; "
             f"map one with columns: {{{absent[0]}: <its name>}}"
         )
-    return pd.DataFrame({wanted: pd.Series(table.columns.get(name, []), dtype="str") for wanted, name in here.items()})
+    nothing = pd.Series([], dtype="str")
+    return pd.DataFrame({wanted: table.frame.get(name, nothing) for wanted, name in here.items()})
 
 
 def _check_label_map(source: DataSource, seen: Collection[str]) -> None:

@@ -50,16 +50,18 @@ class Kept(Generic[T]):
         self._found: OrderedDict[Hashable, tuple[T, int]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, path: Path, use: Hashable, read: Callable[[], T]) -> T:
-        """What `read` made of the file at `path` for this use, or makes now."""
+    def get(self, path: Path, use: Hashable, read: Callable[[], T], serves: Callable[[T], bool] = lambda _: True) -> T:
+        """What `read` made of the file at `path` for this use, or makes now, as what is kept `serves` no more."""
         before = file_key(path)
         if before is None:
             return read()
         key = before, use
         with self._lock:
             if key in self._found:
-                self._found.move_to_end(key)
-                return self._found[key][0]
+                if serves(self._found[key][0]):
+                    self._found.move_to_end(key)
+                    return self._found[key][0]
+                self._bytes -= self._found.pop(key)[1]
         made = read()
         if file_key(path) == before:  # else it changed while it was read
             self._keep(key, made)

@@ -11,9 +11,9 @@ from harness.base.language import _
 from harness.provenance.claim_check import UNCHECKED, ClaimCheck
 from harness.provenance.manifest import PrivacyClaim, TrainingManifest
 
-_ROUNDED = 1e12
 _PLAIN_NOISE = "Gaussian"
 """Kind of noise that goes without saying."""
+_ROUNDED = 1e12
 """Numbers beyond this have no three decimals in double precision; a thousand times the largest is infinite."""
 
 
@@ -114,18 +114,22 @@ def claim_sentence(claim: PrivacyClaim) -> str:
         opinions = _opinions(claim.accountant, [(claim.second_accountant, claim.second_opinion), ("rdp", rdp)])
         bound = (
             f"epsilon <= {rounded_up(claim.epsilon)} ({claim.accountant.upper()}{opinions}) at delta {claim.delta:.3g}"
+            f", for {claim.unit}; neighbours: {claim.neighbours}"
         )
+    release = "noisy release" if claim.noise_multiplier else "release"
     cap = f", at most {claim.max_batch} records a step" if claim.max_batch is not None else ""
     over = f" over {claim.bands} steps" if claim.bands is not None else ""
     kind = f" ({claim.noise}{over})" if claim.noise != _PLAIN_NOISE else ""
     lines = [
-        f"{bound}, for {claim.unit}; neighbours: {claim.neighbours}",
-        f"{_sampled(claim)}{cap}, {claim.compositions} noisy release{'' if claim.compositions == 1 else 's'}, "
+        bound,
+        f"{_sampled(claim)}{cap}, {claim.compositions} {release}{'' if claim.compositions == 1 else 's'}, "
         f"noise multiplier {claim.noise_multiplier:.4g}{kind}, {claim.clipping} clipping to {claim.max_grad_norm:g}",
     ]
     if claim.steps_lost:
-        was = "step was" if claim.steps == 1 else "steps were"
-        lines.append(f"{claim.steps_lost} of {claim.steps} {was} lost in crashes; their budget counts as spent")
+        steps = "step" if claim.steps == 1 else "steps"
+        verb, whose = ("was", "its") if claim.steps_lost == 1 else ("were", "their")
+        lost = f"{claim.steps_lost} of {claim.steps} {steps} {verb} lost in crashes"
+        lines.append(f"{lost}; {whose} budget counts as spent")
     facts = claim.unprivatised
     if facts is not None and facts.non_finite:
         lines.append(f"{facts.non_finite} of {facts.drawn} records drawn had no finite gradient and contributed zero")

@@ -3,6 +3,9 @@
 A folder of checkpoints has one file of keys beside them, for its owner's eyes only. It holds the folder's own key,
 drawn when it is first needed, and those of the checkpoints elsewhere that something here was trained from, so that
 their digests can be compared too. It is never part of a checkpoint's folder, which may be published.
+
+Under a key of which one digit is wrong all digests differ, and records that were read would look new. So the id of a
+key is a digest that it alone makes; ids of older versions were drawn at random and cannot tell.
 """
 
 from __future__ import annotations
@@ -23,7 +26,9 @@ from harness.base.lock import alone
 from harness.errors import NoDataError, UsageError
 
 KEYS_NAME = "assay_keys.json"
-_ID_BYTES, _KEY_BYTES = 8, 32
+_KEY_BYTES = 32
+_ID_DIGITS = 32
+"""Of an id that its key makes; older ones have 16."""
 _MOST_BYTES = 2**20
 """Of the file: some ten thousand keys."""
 
@@ -31,7 +36,7 @@ _MOST_BYTES = 2**20
 class Keys(Frozen):
     """The keys of one folder."""
 
-    own: str = Field(description="id of the key that digests made here have; drawn at random, tells nothing of it")
+    own: str = Field(description="id of the key that digests made here have; tells nothing of it")
     keys: dict[str, str] = Field(description="key by id, hexadecimal")
 
     def find(self, key_id: str) -> bytes | None:
@@ -43,6 +48,11 @@ class Keys(Frozen):
     def own_key(self) -> bytes:
         """The folder's own key."""
         return bytes.fromhex(self.keys[self.own])
+
+
+def id_of(key: bytes) -> str:
+    """The id that a key makes, 32 hexadecimal digits."""
+    return hmac.new(key, b"assay: id of this key", sha256).hexdigest()[:_ID_DIGITS]
 
 
 def keyed(digest: str, key: bytes) -> str:
@@ -60,6 +70,8 @@ def read_keys(folder: Path) -> Keys | None:
         found = Keys.model_validate_json(content)
         if found.find(found.own) is None or not all(map(found.find, found.keys)):
             raise ValueError("its own key is missing, or one is empty")
+        if any(len(name) == _ID_DIGITS and id_of(bytes.fromhex(key)) != name for name, key in found.keys.items()):
+            raise ValueError("a key is not the one that its id was made of")
         return found
     except (ValidationError, ValueError) as error:
         raise UsageError(
@@ -102,8 +114,8 @@ def same_digest(recorded: str, key_id: str | None, plain: str, folder: Path) -> 
 def _own_keys(folder: Path) -> Keys:
     there = read_keys(folder)
     if there is None:
-        own = secrets.token_hex(_ID_BYTES)
-        there = Keys(own=own, keys={own: secrets.token_hex(_KEY_BYTES)})
+        key = secrets.token_bytes(_KEY_BYTES)
+        there = Keys(own=id_of(key), keys={id_of(key): key.hex()})
         _write(folder, there)
     return there
 

@@ -23,6 +23,7 @@ from harness.scorer.likelihood.candidates import Candidates
 from harness.scorer.likelihood.causal import CausalScores
 from harness.scorer.likelihood.chances import Chances
 from harness.scorer.likelihood.distributions import CausalDistributions, MaskedDistributions
+from harness.scorer.likelihood.in_place import TokensAsRead
 from harness.scorer.likelihood.likeliest import MaskedTokens, NextTokens
 from harness.scorer.likelihood.masked import MaskedScores, MaskedSpans
 
@@ -51,6 +52,7 @@ OWN: tuple[AnyHandler, ...] = (
     Sampler,
     SpanFinder,
     Tagger,
+    TokensAsRead,
 )
 _OWN_TYPES = {asked: handler for handler in OWN for asked in handler.asked}
 

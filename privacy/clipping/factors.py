@@ -74,6 +74,14 @@ def inner(one: Factors, other: Factors, grams: GramCache | None = None) -> Inner
     return Inner((left * right).sum(dim=(1, 2)), mass)
 
 
+def squares_of_one_position(factors: Factors) -> Tensor:
+    """Squared norms [samples] of gradients of a single position each: |l|^2 |r|^2, where nothing can cancel."""
+    squares: Tensor = torch.linalg.vector_norm(wide(factors.right), dim=2).square().squeeze(1)
+    if factors.left.is_floating_point():
+        squares = squares * torch.linalg.vector_norm(wide(factors.left), dim=2).square().squeeze(1)
+    return squares
+
+
 def _between(magnitudes: Tensor, one: Tensor, other: Tensor, gram: Tensor) -> Tensor:
     """sum_ts |one_t| M_ts |other_s| [samples]; `gram`: of one with other."""
     if one is other:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from privacy.clipping.factors import Factors, GramCache, add_weighted, inner, instantiate
+from privacy.clipping.factors import Factors, GramCache, add_weighted, inner, instantiate, squares_of_one_position
 from privacy.clipping.precision import is_lost, squared_norms
 
 
@@ -51,6 +51,9 @@ class ParameterGradient:
         self._formed = gradient if self._formed is None else self._formed + gradient
 
     def _add_factors(self, factors: Factors, grams: GramCache) -> None:
+        if self.positions == 1:
+            self._squares, self._factors = squares_of_one_position(factors), [factors]
+            return
         with_itself = inner(factors, factors, grams)
         squares, mass = with_itself.value, with_itself.mass
         for earlier in self._factors:

@@ -18,6 +18,9 @@ Clipping = Literal["flat", "per-layer", "automatic", "adaptive"]
 
 _STABILITY = 0.01
 """gamma of automatic clipping, as in the paper."""
+LEAST_NORM = 1e-30
+"""Clipping norm, and deviation of the noise, from which float32 holds either to all its digits: numbers below 1e-38 are
+whole multiples of 1e-45, so that a share is no longer clipped to the norm, nor noise Gaussian."""
 
 
 class ClippingRule(Protocol):
@@ -35,6 +38,10 @@ def rule_of(clipping: Clipping, max_grad_norm: float) -> ClippingRule:
     """The rule of that name. Raises ClippingError for an unknown name or a norm that is not positive."""
     if not (max_grad_norm > 0 and math.isfinite(max_grad_norm)):
         raise ClippingError(f"max_grad_norm is {max_grad_norm}; it must be a positive number")
+    if max_grad_norm < LEAST_NORM:
+        raise ClippingError(
+            f"max_grad_norm is {max_grad_norm:g}, too small for 32-bit numbers; give {LEAST_NORM:g} or more"
+        )
     rules = {"flat": Flat, "per-layer": PerLayer, "automatic": Automatic, "adaptive": Adaptive}
     if clipping not in rules:
         raise ClippingError(f"clipping {clipping!r} is unknown; choose from {', '.join(rules)}")
@@ -108,7 +115,8 @@ class Adaptive(Flat):
     def move(self, count: float, expected_batch_size: float) -> None:
         """Move the norm after a logical step by its noisy centred count."""
         share = count / expected_batch_size + 0.5  # one sample moves the centred count by 1/2
-        self.max_grad_norm *= math.exp(-self.rate * (min(1.0, max(0.0, share)) - self.quantile))
+        moved = self.max_grad_norm * math.exp(-self.rate * (min(1.0, max(0.0, share)) - self.quantile))
+        self.max_grad_norm = max(LEAST_NORM, moved)
 
     def gradient_noise(self, noise_multiplier: float) -> float:
         """Noise multiplier of the gradients, (sigma^-2 - (2 sigma_b)^-2)^-1/2, that leaves sigma for both releases."""

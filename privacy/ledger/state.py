@@ -1,11 +1,13 @@
 """The state of a private run between two logical steps: whole or not at all, and tied to its ledger.
 
 It holds no state of a random generator: a process that goes on draws anew, so that no noise is ever used twice.
-Steps that were spent after the state was saved stay spent; the run goes on at step `ledger.spent`.
+Steps that were spent after the state was saved stay spent; the run goes on at step `ledger.spent`. It carries a sha256
+of its own content: a file that was edited since is refused.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -24,6 +26,7 @@ from privacy.ledger.flatten import flatten, unflatten
 
 STATE_NAME = "state.safetensors"
 _PARAMETERS, _OPTIMIZER = "parameters", "optimizer"
+_DIGEST = "sha256"
 _GO_ON = "put back the file that belongs to the ledger, or start a new run in another folder and count what was spent"
 
 Extra = float | int | str | list[Any]
@@ -77,7 +80,9 @@ def save_state(
     path = make_folder(folder) / STATE_NAME
     for left in folder.glob(f".{STATE_NAME}.*.tmp"):  # of a process killed while saving; the ledger lets in one only
         left.unlink()
-    write_atomic(path, lambda scratch: save_file(content, scratch, {"state": json.dumps(asdict(about))}))
+    said = json.dumps(asdict(about))
+    facts = {"state": said, _DIGEST: _digest(said, content)}
+    write_atomic(path, lambda scratch: save_file(content, scratch, facts))
 
 
 def load_state(folder: Path, ledger: Chain) -> SavedState | None:
@@ -88,13 +93,13 @@ def load_state(folder: Path, ledger: Chain) -> SavedState | None:
     path = folder / STATE_NAME
     if not path.is_file():
         return None
-    about, flat = _read(path)
+    about, flat, optimizer = _read(path)
     _check(path, about, ledger)
     prefix = f"{_PARAMETERS}/"
     return SavedState(
         step=about.step,
         tensors={name.removeprefix(prefix): value for name, value in flat.items() if name.startswith(prefix)},
-        optimizer_state=unflatten(about.optimizer, flat),
+        optimizer_state=optimizer,
         extra=about.extra,
         ledger_head=about.ledger_head,
         ledger_spent=about.ledger_spent,
@@ -113,15 +118,33 @@ def _apart(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return content
 
 
-def _read(path: Path) -> tuple[_About, dict[str, torch.Tensor]]:
+def _read(path: Path) -> tuple[_About, dict[str, torch.Tensor], Any]:
+    """What is said, all tensors, and the optimizer's state."""
     try:
         with safe_open(path, framework="pt") as file:
-            about = _About(**json.loads(file.metadata()["state"]))
-            return about, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+            facts = file.metadata()
+            about = _About(**json.loads(facts["state"]))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
+        if not (type(about.step) is type(about.ledger_spent) is int and isinstance(about.extra, dict)):
+            raise TypeError(about)
+        optimizer = unflatten(about.optimizer, tensors)
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise LedgerError(f"{path}: no saved state of a private run, or a damaged one; {_GO_ON}") from error
     except OSError as error:
         raise explain(error, path) from error
+    if _DIGEST in facts and facts[_DIGEST] != _digest(facts["state"], tensors):  # older states have none
+        raise LedgerError(f"{path}: was changed since it was saved; {_GO_ON}")
+    return about, tensors, optimizer
+
+
+def _digest(said: str, tensors: Mapping[str, torch.Tensor]) -> str:
+    """Of what is said and of every tensor: name, kind, shape and bytes."""
+    digest = hashlib.sha256(said.encode())
+    for name in sorted(tensors):
+        value = tensors[name]
+        digest.update(f"\n{name} {value.dtype} {list(value.shape)}\n".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _check(path: Path, about: _About, ledger: Chain) -> None:

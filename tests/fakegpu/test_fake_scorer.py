@@ -25,7 +25,7 @@ from harness.api.requests.heads import (
     RegressionRequest,
     TagRequest,
 )
-from harness.api.requests.likeliest import MaskedTokensRequest, NextTokensRequest
+from harness.api.requests.likeliest import MaskedTokensRequest, NextTokensRequest, TokensInPlaceRequest
 from harness.api.requests.masked_spans import MaskedSpanRequest
 from harness.api.requests.sampling import SampleRequest
 from harness.api.scorer import (
@@ -80,6 +80,7 @@ EVERY: dict[str, Asked] = {
     "sample": Asked([SampleRequest(START + ids, WRITTEN, seed=3) for ids in IDS], CAUSAL, 4 * WRITTEN + 4),
     "next tokens": Asked([NextTokensRequest(START + ids, 4) for ids in IDS], CAUSAL, 6),
     "masked tokens": Asked([MaskedTokensRequest(ids, 1, 4) for ids in IDS], MASKED, 6),
+    "tokens in place": Asked([TokensInPlaceRequest(ids, (0, 2), 4) for ids in IDS], MASKED, 3),
     "masked": Asked([MaskedRequest(ids, tuple(range(1, len(ids) - 1))) for ids in IDS], MASKED, 3),
     "masked span": Asked([MaskedSpanRequest(ids, 1, 3, way) for ids in IDS for way in (True, False)], MASKED, 3),
     "masked distribution": Asked([MaskedDistributionRequest(ids, (1, 2)) for ids in IDS], MASKED, 6),

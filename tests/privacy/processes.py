@@ -35,7 +35,7 @@ def _attempt(world: int, store: Path, function: Callable[[], Any]) -> list[Any]:
     for process in started:
         process.start()
     for process in started:
-        process.join(timeout=120)
+        process.join(timeout=600)  # a loaded machine is no hang
     alive = [process for process in started if process.is_alive()]
     for process in alive:
         process.kill()

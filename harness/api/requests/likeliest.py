@@ -1,10 +1,13 @@
-"""The tokens that a language model holds likeliest at one place."""
+"""The tokens that a language model holds likeliest at one place, or at several of a text."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.api.scorer import Floats, Request
+import numpy as np
+import numpy.typing as npt
+
+from harness.api.scorer import Floats, Floats32, Request
 
 MOST = 50
 """Tokens that can be asked for at one place."""
@@ -43,4 +46,25 @@ class LikelyTokens:
 
     tokens: tuple[int, ...]
     logprobs: Floats
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokensInPlaceRequest(Request["TokensInPlace"]):
+    """The `count` likeliest tokens (all there are, at most) at each of `positions` of `tokens`; needs a masked LM.
+
+    Nothing is hidden but where `tokens` holds the mask token itself: elsewhere the model reads what it is asked about.
+    """
+
+    tokens: tuple[int, ...]
+    positions: tuple[int, ...]
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokensInPlace:
+    """Tokens and their natural-log probabilities, each [positions, count], ordered as those of `LikelyTokens`."""
+
+    tokens: npt.NDArray[np.int32]
+    logprobs: Floats32
     error: str | None = None

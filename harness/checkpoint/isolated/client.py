@@ -139,6 +139,15 @@ def start(model_type: str = "", *, now: bool = False) -> None:
                 atexit.register(_server.stop)
 
 
+def stop() -> None:
+    """End the server, if there is one; the next question starts another."""
+    global _server
+    with _lock:
+        if _server is not None:
+            _server.stop()
+        _server = None
+
+
 def ask(task: Task, staged: Staged, *, size: int, model_type: str = "", dtype: str = "fp32") -> Isolation:
     """Have a confined child do `task`; how it was confined.
 

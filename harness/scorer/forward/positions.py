@@ -88,9 +88,13 @@ class NeededPositions:
         """Run the model for the cache in its inputs alone."""
         self._states(inputs, np.zeros(1, dtype=np.int64))
 
+    def chunks(self, inputs: dict[str, Any], places: Ints) -> Iterator[torch.Tensor]:
+        """float32 logits at flat `places` of the batch, [chunk, vocabulary] at a time, in the order of the places."""
+        return self._logits(self._states(inputs, places))
+
     def at(self, inputs: dict[str, Any], places: Ints) -> torch.Tensor:
         """float32 logits at flat `places` of the batch, [places, vocabulary]: few of them, for all are held."""
-        return torch.cat(list(self._logits(self._states(inputs, places))))
+        return torch.cat(list(self.chunks(inputs, places)))
 
     def next(self, inputs: dict[str, Any]) -> torch.Tensor:
         """float32 logits after the last token of each row, [rows, vocabulary]."""

@@ -56,12 +56,17 @@ class WeightAverage:
         """What a saved state keeps of it, besides `seen`; `whole` makes whole weights of the parts that are held."""
         return {f"{_PREFIX}{name}": value for name, value in whole(self._mean).items()} if self.seen else {}
 
+    @staticmethod
+    def taken(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """What `tensors` gave, by name of the weight; it leaves the state's `tensors`."""
+        kept = [name for name in tensors if name.startswith(_PREFIX)]
+        return {name.removeprefix(_PREFIX): tensors.pop(name) for name in kept}
+
     def restore(
-        self, tensors: dict[str, torch.Tensor], seen: int, trained: Mapping[str, torch.Tensor], part: Part = _all_of
+        self, mean: Mapping[str, torch.Tensor], seen: int, trained: Mapping[str, torch.Tensor], part: Part = _all_of
     ) -> None:
-        """Take up what `tensors` gave; they leave `tensors`. `part` makes of a whole weight what is held of it."""
+        """Take up a `mean` of whole weights; `part` makes of a whole weight what is held of it."""
         self.seen = seen
-        kept = {name: tensors.pop(name) for name in list(tensors) if name.startswith(_PREFIX)}
         for name, value in trained.items():
-            if f"{_PREFIX}{name}" in kept:
-                self._mean[name] = part(name, kept[f"{_PREFIX}{name}"]).to(value.device)
+            if name in mean:
+                self._mean[name] = part(name, mean[name]).to(value.device)

@@ -24,9 +24,14 @@ def check_claimable(spec: TrainSpec, guarantee: Guarantee, composed: tuple[Compo
             f"privacy: noise_multiplier {noise:g} times max_grad_norm {privacy.max_grad_norm:g} is more noise than "
             "32-bit numbers hold; lower either"
         )
-    if privacy.clipping == "adaptive":
-        from privacy.clipping import Adaptive  # it imports torch
+    from privacy.clipping.rules import LEAST_NORM, Adaptive  # it imports torch
 
+    if noise and min(1.0, noise) * privacy.max_grad_norm < LEAST_NORM:
+        raise UsageError(
+            f"privacy: max_grad_norm {privacy.max_grad_norm:g} with noise_multiplier {noise:g} makes sums or noise too "
+            "small for 32-bit numbers; raise max_grad_norm"
+        )
+    if privacy.clipping == "adaptive":
         Adaptive(privacy.max_grad_norm).gradient_noise(noise)
     own = guarantee.sampling.mechanism(noise, group=guarantee.unit.group)
     before = [mechanism_of_header(each.run.header, each.run.spent, each.group) for each in composed]

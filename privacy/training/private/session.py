@@ -15,7 +15,7 @@ import torch
 from harness.base.files import make_folder
 from harness.errors import AssayError, UsageError
 from harness.provenance.keys import KEYS_NAME
-from privacy.clipping import ClippingEngine
+from privacy.clipping import Adaptive, ClippingEngine
 from privacy.ledger import Chain, Ledger, LedgerHeader, load_state, read_chain, save_state
 from privacy.ledger.errors import LedgerError
 from privacy.ledger.lock import check_free, lock_of
@@ -23,6 +23,7 @@ from privacy.ledger.state import STATE_NAME
 from privacy.ledger.witness import Witness, check_witness, counted
 from privacy.lineage.names import LEDGER_NAME as LEDGER_NAME
 from privacy.training.models.averaging import WeightAverage
+from privacy.training.private.fits import check_fits
 from privacy.training.private.guarantee import Guarantee
 from privacy.training.private.ranks import Ranks
 from privacy.training.private.shared_step import SharedOptimizer
@@ -69,8 +70,12 @@ class Session:
         state = load_state(self.folder, self.chain)
         if state is None:
             return RunProgress()
-        norms = state.tensors.pop(_NORMS)
-        average.restore(state.tensors, int(str(state.extra.get("averaged", 0))), optimizer.own(), optimizer.part)
+        norms = state.tensors.pop(_NORMS, torch.zeros(0))
+        averaged = average.taken(state.tensors)
+        groups, made = optimizer.groups(), optimizer.whole_state()
+        norm = None if isinstance(engine.rule, Adaptive) else engine.rule.max_grad_norm
+        check_fits(self.folder, state, averaged, engine.trained, groups, made, norm)
+        average.restore(averaged, int(str(state.extra.get("averaged", 0))), optimizer.own(), optimizer.part)
         with torch.no_grad():
             for name, value in engine.trained.items():
                 value.copy_(state.tensors[name])

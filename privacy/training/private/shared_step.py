@@ -37,6 +37,11 @@ class SharedOptimizer(ClippedSumOptimizer):
         """Tensors as large as those of `own` -> as large as the weights; for the first process, called in all."""
         return dict(parts)
 
+    def groups(self) -> list[list[str]]:
+        """Names of the weights in each group of the wrapped optimizer, whole or of pieces."""
+        names = {id(value): name for name, value in self._engine.trained.items()}
+        return [[names[id(value)] for value in group["params"]] for group in self.original_optimizer.param_groups]
+
     def whole_state(self) -> dict[str, Any]:
         """State of the wrapped optimizer, as if it held all weights; for the first process, called in all."""
         state: dict[str, Any] = self.original_optimizer.state_dict()

@@ -39,7 +39,7 @@ class SearchColumns(ProbeRow):
     changed_share: Series[float] = column("changed_words over words", "rate", ge=0, nullable=True)
     edit_distance: Series[pd.Int64Dtype] = column("edits from original to last", "characters", ge=0, nullable=True)
     seconds: Series[float] = column("time the text took, its share of the models' included", "seconds", ge=0)
-    seconds_search: Series[float] = column("of these, the search itself", "seconds", ge=0)
+    seconds_search: Series[float] = column("of these, the search with its masked language model", "seconds", ge=0)
     seconds_victim: Series[float] = column("of these, the attacked model", "seconds", ge=0)
     seconds_encoder: Series[float] = column("of these, the sentence encoder", "seconds", ge=0)
     stop_words: Series[str] = column("list of words left alone; none: all may be changed")

@@ -1,8 +1,7 @@
 """The helper models of attacks as roles of an audit: what has a role by default, and how rows name what had it.
 
 In an audit they are planned, checked, loaded once and counted by it. Outside one (benchmarks, `run` called by itself)
-each is found and loaded here, as a resource. Masked language models are no role: TextAttack's transformations call the
-model and tokenizer themselves, with a padding of their own that a scorer's requests do not have.
+each is found and loaded here, as a resource.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from harness.api.models import ModelRole
 from harness.api.needs import Need, any_of
 from harness.api.scorer import Scorer
 from harness.errors import UsageError
-from suites.adversarial.recipes.parts import encoder_of, sentence_encoder
+from suites.adversarial.recipes.parts import encoder_of, masked_lm_scorer, sentence_encoder
 from suites.adversarial.recipes.recipe import Recipe
 from suites.adversarial.resources.finding import Found, ResourceMissing, find
 from suites.adversarial.semantics.measures import READERS, RESOURCE, Instrument, load_instrument
@@ -26,10 +25,16 @@ if TYPE_CHECKING:
     from suites.adversarial.pooled.asking import LoadEncoder
     from suites.adversarial.semantics.measures import Load
 
-ENCODER = "sentence_encoder"
-_ENCODER_RESOURCE = "sentence-encoder"
+ENCODER, MASKED_LM = "sentence_encoder", "masked_lm"
+ROLE_OF: Mapping[str, str] = {
+    "sentence-encoder": ENCODER,
+    "masked-lm": MASKED_LM,
+    "masked-lm-clare": MASKED_LM,
+}
+"""The role of each resource of a recipe that is a model."""
 ROLES: Mapping[str, ModelRole] = {
     ENCODER: ModelRole((any_of(Need.EMBEDDINGS),), "sentence vectors that constrain the search", dtype="fp32"),
+    MASKED_LM: ModelRole((any_of(Need.MASKED_LM),), "words that fit their place, for the search", dtype="fp32"),
     "similarity": ModelRole(
         (any_of(Need.EMBEDDINGS),), "similarity of original and perturbed text", required=False, dtype="fp32"
     ),
@@ -43,21 +48,20 @@ _MEASURES: Mapping[str, Measure] = {"similarity": "similarity", "perplexity": "p
 
 def roles_of(recipe: Recipe, semantics: SemanticsParams | None) -> dict[str, ModelRole]:
     """The roles of a recipe's attack under these settings."""
-    wanted = set(semantics.measures if semantics is not None else ())
-    if _ENCODER_RESOURCE in recipe.resources:
-        wanted.add(ENCODER)  # type: ignore[arg-type]
+    wanted = {*(semantics.measures if semantics is not None else ()), *_resources_of(recipe)}
     return {role: asked for role, asked in ROLES.items() if role in wanted}
 
 
-def default_models(roles: Mapping[str, ModelRole], semantics: SemanticsParams | None) -> dict[str, CheckpointSource]:
+def default_models(recipe: Recipe, semantics: SemanticsParams | None) -> dict[str, CheckpointSource]:
     """The resource of each role, from the user's path or wherever it lies; none where it is missing.
 
     Raises UsageError where the user's own path is wrong.
     """
     sources: dict[str, CheckpointSource] = {}
-    for role in roles:
+    own = _resources_of(recipe)
+    for role in roles_of(recipe, semantics):
         try:
-            found = find(*_resource(role, semantics))
+            found = find(own[role]) if role in own else find(*_of_measure(role, semantics))
         except ResourceMissing:
             continue
         sources[role] = CheckpointSource(source=str(found.path))
@@ -65,8 +69,8 @@ def default_models(roles: Mapping[str, ModelRole], semantics: SemanticsParams | 
 
 
 def costs_of(roles: Mapping[str, ModelRole], search: int, texts: int) -> dict[str, int]:
-    """Tokens each role reads: the search's encoder at most what is tried, a measure the texts before and after."""
-    return {role: search if role == ENCODER else 2 * texts for role in roles}
+    """Tokens each role reads: a model of the search at most what is tried, a measure the texts before and after."""
+    return {role: search if role in ROLE_OF.values() else 2 * texts for role in roles}
 
 
 def load_encoder(others: Mapping[str, Scorer], device: str) -> LoadEncoder:
@@ -74,6 +78,14 @@ def load_encoder(others: Mapping[str, Scorer], device: str) -> LoadEncoder:
     if ENCODER not in others:
         return partial(sentence_encoder, device=device)
     return lambda: encoder_of(others[ENCODER])
+
+
+def masked_lm(recipe: Recipe, others: Mapping[str, Scorer], device: str) -> Scorer | None:
+    """What gives the search its words; None where it needs none. Raises ResourceMissing, UsageError."""
+    name = _resources_of(recipe).get(MASKED_LM)
+    if name is None:
+        return None
+    return others[MASKED_LM] if MASKED_LM in others else masked_lm_scorer(name, device=device)
 
 
 def instruments(others: Mapping[str, Scorer], semantics: SemanticsParams) -> Load:
@@ -89,9 +101,7 @@ def instruments(others: Mapping[str, Scorer], semantics: SemanticsParams) -> Loa
 def built_from(resources: Sequence[str], others: Mapping[str, Scorer]) -> str:
     """What an attack is built from, for its rows. Raises ResourceMissing."""
     return "; ".join(
-        described(name, None, others[ENCODER].info)
-        if name == _ENCODER_RESOURCE and ENCODER in others
-        else find(name).described
+        described(name, None, others[ROLE_OF[name]].info) if ROLE_OF.get(name) in others else find(name).described
         for name in resources
     )
 
@@ -111,8 +121,12 @@ def _found(resource: str, path: str | None) -> Found | None:
         return None
 
 
-def _resource(role: str, semantics: SemanticsParams | None) -> tuple[str, str | None]:
-    """Name of the role's resource, and the user's own path of it."""
-    if role == ENCODER or semantics is None:
-        return _ENCODER_RESOURCE, None
-    return RESOURCE[_MEASURES[role]], semantics.path(_MEASURES[role])
+def _resources_of(recipe: Recipe) -> dict[str, str]:
+    """Role -> the recipe's resource that takes it."""
+    return {ROLE_OF[name]: name for name in recipe.resources if name in ROLE_OF}
+
+
+def _of_measure(role: str, semantics: SemanticsParams | None) -> tuple[str, str | None]:
+    """Name of the resource that takes a measure, and the user's own path of it."""
+    measure = _MEASURES[role]
+    return RESOURCE[measure], None if semantics is None else semantics.path(measure)

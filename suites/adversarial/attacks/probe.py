@@ -18,7 +18,7 @@ from harness.data.schemas import LabelledTexts
 from harness.errors import DataError, UsageError
 from suites.adversarial.attacks.columns import AttackRow
 from suites.adversarial.attacks.metrics import attack_metrics, first_error, reduction_metrics
-from suites.adversarial.attacks.models import costs_of, default_models, roles_of
+from suites.adversarial.attacks.models import ROLE_OF, costs_of, default_models, roles_of
 from suites.adversarial.attacks.params import AttackParams
 from suites.adversarial.attacks.run import run_attacks
 from suites.adversarial.cases import cut_cases
@@ -56,8 +56,8 @@ class AttackProbe(Probe[AttackParams]):
 
     @classmethod
     def why_not(cls, offers: frozenset[Need]) -> str | None:
-        """Also when TextAttack, or something the recipe needs, cannot be had."""
-        return super().why_not(offers) or cls.recipe.why_not()
+        """Also when TextAttack, or something the recipe needs that is no model of a role, cannot be had."""
+        return super().why_not(offers) or cls.recipe.why_not(besides=ROLE_OF)
 
     def cases(self, plan: Plan) -> list[Case]:
         """One case per text or pair, cut to `max_words`."""
@@ -73,28 +73,19 @@ class AttackProbe(Probe[AttackParams]):
 
     def run(self, scorer: Scorer, cases: Sequence[Case]) -> Iterator[RowDict]:
         """One row per text. Raises UsageError without TextAttack, ResourceMissing without a resource."""
-        recipe = self.recipe
-        return run_attacks(
-            recipe.build,
-            self.goal(scorer.info.labels),
-            self.params.model_copy(update={"query_budget": self.query_budget}),
-            scorer,
-            cases,
-            resources=recipe.resources,
-            black_box=recipe.black_box,
-            others=self.others,
-        )
+        params = self.params.model_copy(update={"query_budget": self.query_budget})
+        return run_attacks(self.recipe, self.goal(scorer.info.labels), params, scorer, cases, self.others)
 
     def roles(self) -> Mapping[str, ModelRole]:
-        """The search's sentence encoder where it has one, and a model for each measure of semantics that is taken."""
+        """The search's sentence encoder and masked LM where it has them, and a model for each measure of semantics."""
         return roles_of(self.recipe, self.params.semantics)
 
     def default_models(self) -> Mapping[str, CheckpointSource]:
         """The resources, where they lie. Raises UsageError for the user's own path that is wrong."""
-        return default_models(self.roles(), self.params.semantics)
+        return default_models(self.recipe, self.params.semantics)
 
     def model_costs(self, cases: Sequence[Case]) -> Mapping[str, int]:
-        """The search's encoder reads what is tried, the others each text twice."""
+        """The search's models read what is tried at most, the others each text twice."""
         return costs_of(self.roles(), self.cost(cases), super().cost(cases))
 
     def declared(self) -> tuple[Declared, ...]:

@@ -12,11 +12,12 @@ from harness.api.case import Case
 from harness.api.probe import RowDict, error_row, excluded_row, ok_row
 from harness.api.scorer import Scorer
 from harness.errors import AssayError, UsageError
-from suites.adversarial.attacks.models import built_from, instruments, load_encoder
+from suites.adversarial.attacks.models import built_from, instruments, load_encoder, masked_lm
 from suites.adversarial.attacks.params import AttackParams, SearchParams
 from suites.adversarial.attacks.result import NothingToAttackError, attacked
 from suites.adversarial.cases import case_seed, joined
 from suites.adversarial.recipes.parts import Goal, Parts
+from suites.adversarial.recipes.recipe import Recipe
 from suites.adversarial.resources.finding import ResourceMissing
 from suites.adversarial.resources.textattack_env import missing
 from suites.adversarial.semantics.diff_spans import diff_spans, spans_to_json
@@ -39,38 +40,43 @@ MEASURED_TOGETHER = 16
 
 
 def run_attacks(
-    build: Build,
+    recipe: Recipe,
     goal: Goal,
     params: AttackParams,
     scorer: Scorer,
     cases: Sequence[Case],
-    *,
-    resources: Sequence[str] = (),
-    black_box: bool = True,
     others: Mapping[str, Scorer] = MappingProxyType({}),
 ) -> Iterator[RowDict]:
     """One row per case, the same whatever the other cases, as they end.
 
-    A model in `others` stands in for its resource. Without one of `resources`, or without gradients where the attack is
-    not `black_box`, every row is an error that says so: the audit's other probes carry on. An attack that is not
-    `black_box` searches in this process, which has the model. Raises UsageError without TextAttack.
+    A model in `others` stands in for its resource. Without one of the recipe's resources, or without gradients where it
+    needs them, every row is an error that says so: the audit's other probes carry on. An attack that needs gradients
+    searches in this process, which has the model. Raises UsageError without TextAttack.
     """
     why = missing()
     if why is not None:
         raise UsageError(why)
     try:
-        common = {"resources": built_from(resources, others)}
+        common = {"resources": built_from(recipe.resources, others)}
+        proposes = masked_lm(recipe, others, scorer.device)
     except ResourceMissing as error:
         yield from (error_row(case, str(error)) for case in cases)
         return
-    if not black_box and scorer.why_no_gradients is not None:
+    if not recipe.black_box and scorer.why_no_gradients is not None:
         why = f"the attack needs gradients: {scorer.why_no_gradients}"
         yield from (error_row(case, why) for case in cases)
         return
     from suites.adversarial.pooled.asking import handlers  # needs greenlet, which comes with TextAttack's extra
     from suites.adversarial.pooled.make import Setup
 
-    setup = Setup(build, goal, scorer.info, params.query_budget, None if black_box else scorer)
+    setup = Setup(
+        recipe.build,
+        goal,
+        scorer.info,
+        params.query_budget,
+        None if recipe.black_box else scorer,
+        None if proposes is None else proposes.info,
+    )
 
     def more(row: RowDict) -> RowDict:
         return {"truncated": max(0, len(scorer.encode(row["text"])) - scorer.max_tokens), **common}
@@ -83,11 +89,11 @@ def run_attacks(
         attacked,
         params,
         [case for case, read in zip(cases, reads, strict=True) if read],
-        handlers(scorer, load_encoder(others, scorer.device)),
+        handlers(scorer, load_encoder(others, scorer.device), proposes),
         more,
         _texts,
-        workers=params.workers if black_box and may_search_apart(resources) else 0,
-        ahead=black_box and scorer.device != "cpu",
+        workers=params.workers if recipe.black_box and may_search_apart(recipe.resources) else 0,
+        ahead=recipe.black_box and scorer.device != "cpu",
         others=others,
     )
 
@@ -104,7 +110,7 @@ def is_readable(scorer: Scorer) -> Callable[[str], bool]:
 
 
 def may_search_apart(resources: Sequence[str]) -> bool:
-    """Whether worker processes may search: not where each would hold a masked language model of its own."""
+    """Whether worker processes may search: not where each would vet a masked language model again for its tokenizer."""
     return not any(name.startswith("masked-lm") for name in resources)
 
 
@@ -173,8 +179,8 @@ def _row(ended: Finished[Case, RowDict], more: Columns, texts: TextsOf) -> RowDi
         **result,
         diff_spans=None if last is None else spans_to_json(diff_spans(first, last)),
         seconds=ended.clock.total,
-        seconds_search=ended.clock.own,
-        seconds_victim=sum(seconds for name, seconds in waited.items() if name != "encoder"),
+        seconds_search=ended.clock.own + waited.get("masked lm", 0.0),
+        seconds_victim=sum(seconds for name, seconds in waited.items() if name not in ("encoder", "masked lm")),
         seconds_encoder=waited.get("encoder", 0.0),
         **more(result),
     )

@@ -1,8 +1,10 @@
-"""TextAttack's transformations by a masked language model, with less padding and fewer calls.
+"""TextAttack's transformations by a masked language model that is asked instead of called: see `AskedModel`.
 
 Stock 0.3.11 pads each text to 512 tokens. Padding is masked out and, on the right, moves no position, so the model's
 answers without it are the same up to float noise: a token at the edge of `max_candidates` or `min_confidence` may
-change places with one whose probability agrees to about 1e-6. Where positions hang on the padding, it stays.
+change places with one whose probability agrees to about 1e-6. Not the same are, and better so: a tokenizer that pads on
+the left, which moves every position of stock's texts; and a word whose sub-words, counted alone, reach past the end of
+the text, for which stock joins what the model says of padding.
 
 BERT-Attack's stock code goes through all combinations of a word's sub-words, scores each, and then takes the first ones
 in the order of enumeration all the same (the sorted list is dropped); `first_words` goes no further.
@@ -11,18 +13,53 @@ in the order of enumeration all the same (the sorted list is dropped); `first_wo
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+
+from harness.api.requests.likeliest import TokensInPlace, TokensInPlaceRequest
 from suites.adversarial.faster.combinations import first_words
 from suites.adversarial.faster.memo import Memo, Same, twin_of
 
-_RIGHT_PADDED = ("bert", "electra", "roberta")
-"""Model types with absolute positions and a mask over the padding."""
+_DEEPER = 4, 64
+"""Times `max_candidates`: tokens asked for at first, since some are no words, and then; at last all there are."""
+Asked = Callable[[Sequence[TokensInPlaceRequest]], Sequence[TokensInPlace]]
+"""One answer per request, in order."""
+
+
+class AskedModel:
+    """Stands where TextAttack takes a masked language model in memory; what is to be known of one is asked of `asked`.
+
+    TextAttack's own code cannot call it: an attack with one must be given to `speed_up`.
+    """
+
+    def __init__(self, kind: str, asked: Asked) -> None:
+        self.config = SimpleNamespace(model_type=kind)
+        self._asked = asked
+
+    def to(self, _: Any) -> AskedModel:
+        """It computes where it is."""
+        return self
+
+    def eval(self) -> AskedModel:
+        """It never trains."""
+        return self
+
+    def likeliest(self, requests: Sequence[TokensInPlaceRequest]) -> list[TokensInPlace]:
+        """One answer per request, in order. Raises ValueError where one cannot be had."""
+        answers = list(self._asked(requests)) if requests else []
+        for answer in answers:
+            if answer.error is not None:
+                raise ValueError(f"the masked language model gives no words: {answer.error}")
+        return answers
 
 
 def masked_swap(stock: Any, memo: Memo) -> Any:
-    """A WordSwapMaskedLM of either method that proposes what this one does."""
+    """A WordSwapMaskedLM of either method that proposes what this one does; this one unless its model is asked."""
+    if not isinstance(stock._language_model, AskedModel):
+        return stock
     twin = twin_of(stock)
     if stock.method == "bert-attack":
         twin._get_transformations = _BertAttack(stock, memo)
@@ -38,7 +75,9 @@ def masked_swap(stock: Any, memo: Memo) -> Any:
 
 
 def masked_insertion(stock: Any, memo: Memo) -> Any:
-    """A WordInsertionMaskedLM that proposes what this one does."""
+    """A WordInsertionMaskedLM that proposes what this one does; this one unless its model is asked."""
+    if not isinstance(stock._language_model, AskedModel):
+        return stock
     predictions = _Predictions(stock, memo)
 
     def new_words(current_text: Any, indices_to_modify: Sequence[int]) -> list[list[str]]:
@@ -52,7 +91,9 @@ def masked_insertion(stock: Any, memo: Memo) -> Any:
 
 
 def masked_merge(stock: Any, memo: Memo) -> Any:
-    """A WordMergeMaskedLM that proposes what this one does."""
+    """A WordMergeMaskedLM that proposes what this one does; this one unless its model is asked."""
+    if not isinstance(stock._language_model, AskedModel):
+        return stock
     predictions = _Predictions(stock, memo)
 
     def merged_words(current_text: Any, indices_to_modify: Sequence[int]) -> list[list[str]]:
@@ -72,27 +113,15 @@ class _Model:
 
     def __init__(self, stock: Any) -> None:
         self.tokenizer = stock._lm_tokenizer
-        self._model = stock._language_model
+        self._model: AskedModel = stock._language_model
         self.kind = str(self._model.config.model_type)
+        self.likeliest = self._model.likeliest
         self._longest = int(stock.max_length)
-        self._trims = self.kind in _RIGHT_PADDED and self.tokenizer.padding_side == "right"
 
-    def tokens(self, texts: Sequence[str]) -> list[list[int]]:
-        """Each text's token ids without padding, cut where stock cuts them."""
+    def tokens(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        """Each text's token ids, cut where stock cuts them."""
         encoded = self.tokenizer(list(texts), max_length=self._longest, truncation=True)
-        return [list(ids) for ids in encoded["input_ids"]]
-
-    def logits(self, texts: Sequence[str], length: int) -> Any:
-        """Logits (texts, tokens, vocabulary), padded to `length` tokens or, where that is needed, as far as stock."""
-        import torch
-
-        shared = importlib.import_module("textattack.shared.utils")
-        length = min(length, self._longest) if self._trims else self._longest
-        encoded = self.tokenizer(
-            list(texts), max_length=length, truncation=True, padding="max_length", return_tensors="pt"
-        )
-        with torch.no_grad():
-            return self._model(**{key: value.to(shared.device) for key, value in encoded.items()})[0]
+        return [tuple(ids) for ids in encoded["input_ids"]]
 
 
 class _Predictions:
@@ -118,35 +147,31 @@ class _Predictions:
     def _predicted(self, texts: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
         if not texts:
             return
-        by_length = sorted(zip(self._model.tokens(texts), texts, strict=True), key=lambda pair: len(pair[0]))
         mask = self._model.tokenizer.mask_token_id
-        for start in range(0, len(by_length), self._stock.batch_size):
-            batch = by_length[start : start + self._stock.batch_size]
-            logits = self._model.logits([text for _, text in batch], len(batch[-1][0]))
-            for row, (ids, text) in enumerate(batch):
-                at = self._place(ids, logits.shape[1]).index(mask) if mask in ids else None
-                yield text, () if at is None else self._ranked(logits[row, at], starting=at == 1)
+        read = dict(zip(texts, self._model.tokens(texts), strict=True))
+        yield from ((text, ()) for text, ids in read.items() if mask not in ids)
+        left = {text: (ids, ids.index(mask)) for text, ids in read.items() if mask in ids}
+        size = len(self._model.tokenizer)
+        for count in (*(min(size, times * self._stock.max_candidates) for times in _DEEPER), size):
+            requests = [TokensInPlaceRequest(ids, (at,), count) for ids, at in left.values()]
+            for (text, (_, at)), answer in zip(list(left.items()), self._model.likeliest(requests), strict=True):
+                words, is_all = self._ranked(answer, starting=at == 1)
+                if is_all or count == size:
+                    del left[text]
+                    yield text, words
 
-    def _place(self, ids: list[int], length: int) -> list[int]:
-        """The ids as they lie in a batch of so many tokens."""
-        left = self._model.tokenizer.padding_side == "left"
-        return [self._model.tokenizer.pad_token_id] * (length - len(ids)) + ids if left else ids
-
-    def _ranked(self, logits: Any, *, starting: bool) -> tuple[str, ...]:
-        """The first `max_candidates` words of at least `min_confidence`."""
-        import torch
-
-        probabilities = torch.softmax(logits, dim=0)
-        ranked = torch.argsort(probabilities, descending=True)
+    def _ranked(self, answer: TokensInPlace, *, starting: bool) -> tuple[tuple[str, ...], bool]:
+        """The first `max_candidates` words of at least `min_confidence`, and whether no further token could be one."""
+        probabilities = np.exp(answer.logprobs[0])
         sure = int((probabilities >= self._stock.min_confidence).sum())
         words: list[str] = []
-        for token in ranked[:sure].tolist():
+        for token in answer.tokens[0][:sure].tolist():
             word = self._word(token, starting)
             if word is not None:
                 words.append(word)
             if len(words) >= self._stock.max_candidates:
-                break
-        return tuple(words)
+                return tuple(words), True
+        return tuple(words), sure < len(probabilities)
 
     def _word(self, token: int, starting: bool) -> str | None:
         """A token as a word; None for punctuation and what is no word."""
@@ -179,7 +204,7 @@ class _BertAttack:
         if not indices:
             return []
         spans = self._spans(current_text, indices)
-        best = self._best_tokens(current_text.text, max(span.stop for span in spans))
+        best = self._best_tokens(current_text.text)
         transformed = []
         for i, span in zip(indices, spans, strict=True):
             old = current_text.words[i]
@@ -199,8 +224,6 @@ class _BertAttack:
                 spans.append(range(0))
                 continue
             start = ids.index(tokenizer.mask_token_id)
-            if tokenizer.padding_side == "left":
-                start += longest - len(ids)
             spans.append(range(start, min(start + self._count(current_text.words[i]), longest)))
         return spans
 
@@ -212,21 +235,20 @@ class _BertAttack:
             self._sub_words.keep(word, found)
         return int(found)
 
-    def _best_tokens(self, text: str, least: int) -> list[list[str]]:
-        """The `max_candidates` most probable tokens at each position, for at least so many positions."""
-        import torch
-
+    def _best_tokens(self, text: str) -> list[list[str]]:
+        """The `max_candidates` most probable tokens at each position of the text."""
         found: list[list[str]] | None = self._best.get(text)
-        if found is None or len(found) < least:
+        if found is None:
             (ids,) = self._model.tokens([text])
-            logits = self._model.logits([text], max(len(ids), least))[0]
-            _, places = torch.topk(logits, self._stock.max_candidates)
+            asked = TokensInPlaceRequest(ids, tuple(range(len(ids))), self._stock.max_candidates)
+            (answer,) = self._model.likeliest([asked])
             name = self._stock._lm_tokenizer.convert_ids_to_tokens
-            found = [list(name(row)) for row in places.tolist()]
+            found = [list(name(row)) for row in answer.tokens.tolist()]
             self._best.keep(text, found)
         return found
 
     def _replacements(self, best: Sequence[Sequence[str]], span: range, index: int) -> list[str]:
+        span = span[: max(0, len(best) - span.start)]
         if len(span) == 0:
             return []
         if len(span) == 1:

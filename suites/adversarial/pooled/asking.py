@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.api.requests.likeliest import TokensInPlace, TokensInPlaceRequest
 from harness.api.scorer import A, Floats, Request, Scorer
 from suites.adversarial.pooled.broker import Handler
 from suites.adversarial.pooled.fibres import ask
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 VICTIM = "victim"
 """The channel of the scorer, whatever is asked of it."""
 ENCODER = "encoder"
+MASKED_LM = "masked lm"
+"""The channel of the scorer that proposes words."""
 
 LoadEncoder = Callable[[], Callable[[list[str]], Any]]
 """Loads the sentence encoder: texts to vectors [texts, width]."""
@@ -51,7 +54,13 @@ def asked_vectors(texts: Sequence[str]) -> Floats:
     return np.stack(ask(ENCODER, texts))
 
 
-def handlers(scorer: Scorer, encoder: LoadEncoder) -> Mapping[str, Handler]:
+def asked_words(requests: Sequence[TokensInPlaceRequest]) -> Sequence[TokensInPlace]:
+    """What the masked language model proposes, through the broker."""
+    return ask(MASKED_LM, requests)
+
+
+def handlers(scorer: Scorer, encoder: LoadEncoder, masked_lm: Scorer | None = None) -> Mapping[str, Handler]:
     """Who answers in the process that holds the models; the encoder is loaded when it is first asked."""
     load = cache(encoder)
-    return {VICTIM: scorer.ask, ENCODER: lambda texts: list(load()(texts))}
+    answering: dict[str, Handler] = {VICTIM: scorer.ask, ENCODER: lambda texts: list(load()(texts))}
+    return answering if masked_lm is None else {**answering, MASKED_LM: masked_lm.ask}

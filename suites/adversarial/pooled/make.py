@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from suites.adversarial.faster import Memo, speed_up
-from suites.adversarial.pooled.asking import AskingScorer, asked_vectors
+from suites.adversarial.faster.masked_lm import AskedModel
+from suites.adversarial.pooled.asking import AskingScorer, asked_vectors, asked_words
 from suites.adversarial.pooled.lean_goal import lean_goal
 from suites.adversarial.pooled.time_limit import keep_to_time
-from suites.adversarial.recipes.parts import Goal, Parts
+from suites.adversarial.recipes.parts import Goal, MaskedLM, Parts, most_tokens
 from suites.adversarial.resources.textattack_env import StopWords, load_textattack, nltk_stop_words, stop_words
 from suites.adversarial.victims.classifier import Victim
 
@@ -26,7 +28,8 @@ EVERY_QUERY = 1 << 20
 class Setup:
     """What an attack is built from; picklable, so that a worker can build it, unless it holds a `scorer`.
 
-    `query_budget` None: as the recipe says. `scorer`: the real one, for attacks that ask for gradients.
+    `query_budget` None: as the recipe says. `scorer`: the real one, for attacks that ask for gradients. `masked_lm`:
+    that of the scorer which the broker asks for words.
     """
 
     build: Callable[[Parts, Goal], Any]
@@ -34,6 +37,7 @@ class Setup:
     checkpoint: CheckpointInfo
     query_budget: int | None = None
     scorer: Scorer | None = None
+    masked_lm: CheckpointInfo | None = None
 
 
 def make_attacks(setup: Setup, count: int) -> list[Any]:
@@ -44,6 +48,7 @@ def make_attacks(setup: Setup, count: int) -> list[Any]:
         victim=_victim(setup),
         stop_words=chosen,
         encode=asked_vectors,
+        masked_lm=None if setup.masked_lm is None else partial(_masked_lm, setup.masked_lm),
     )
     memo = Memo()
     attacks = []
@@ -69,6 +74,12 @@ def _left_alone(attack: Any, chosen: StopWords) -> str:
         return "none"
     same = held[0] == set(chosen.words)
     return chosen.name if same else StopWords("the recipe's own list", sorted(held[0])).name
+
+
+def _masked_lm(info: CheckpointInfo) -> MaskedLM:
+    from harness.checkpoint import load_tokenizer
+
+    return MaskedLM(AskedModel(info.model_type, asked_words), load_tokenizer(info), most_tokens(info))
 
 
 def _victim(setup: Setup) -> Victim:

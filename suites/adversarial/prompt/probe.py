@@ -27,7 +27,16 @@ from harness.data.datasets import DataSource
 from harness.data.schemas import EMPTY, has_text
 from harness.errors import DataError, UsageError
 from suites.adversarial.attacks.columns import SearchColumns
-from suites.adversarial.attacks.models import ROLES, built_from, costs_of, default_models, load_encoder, roles_of
+from suites.adversarial.attacks.models import (
+    ROLE_OF,
+    ROLES,
+    built_from,
+    costs_of,
+    default_models,
+    load_encoder,
+    masked_lm,
+    roles_of,
+)
 from suites.adversarial.attacks.params import SearchParams
 from suites.adversarial.attacks.run import may_search_apart, pooled_rows
 from suites.adversarial.prompt.answers import CHANNEL, AnswerScorer
@@ -153,7 +162,7 @@ class Prompt(Probe[PromptParams]):
 
     def cases(self, plan: Plan) -> list[Case]:
         """One case per prompt. Raises UsageError for what the recipe lacks, DataError for an unfit template."""
-        why = self.recipe.why_not()
+        why = self.recipe.why_not(besides=ROLE_OF)
         if why is not None:
             raise UsageError(f"{self.name}, recipe {self.recipe.name}: {why}")
         data = plan.data["prompts"]
@@ -181,13 +190,15 @@ class Prompt(Probe[PromptParams]):
         params, recipe = self.params, self.recipe
         build = PromptBuild(recipe.build, params.goal, params.drop)
         common = {"resources": built_from(recipe.resources, self.others), "recipe": f"{recipe.name} {recipe.version}"}
+        proposes = masked_lm(recipe, self.others, scorer.device)
+        info = None if proposes is None else proposes.info
         yield from pooled_rows(
-            Setup(build, UNTARGETED, scorer.info, params.query_budget),
+            Setup(build, UNTARGETED, scorer.info, params.query_budget, masked_lm=info),
             attacked_prompt,
             params,
             cases,
             {
-                **handlers(scorer, load_encoder(self.others, scorer.device)),
+                **handlers(scorer, load_encoder(self.others, scorer.device), proposes),
                 CHANNEL: AnswerScorer(scorer, params.separator),
             },
             lambda _: common,
@@ -203,10 +214,10 @@ class Prompt(Probe[PromptParams]):
 
     def default_models(self) -> Mapping[str, CheckpointSource]:
         """The resources, where they lie. Raises UsageError for the user's own path that is wrong."""
-        return default_models(self.roles(), self.params.semantics)
+        return default_models(self.recipe, self.params.semantics)
 
     def model_costs(self, cases: Sequence[Case]) -> Mapping[str, int]:
-        """The search's encoder reads what is tried, the others each text twice."""
+        """The search's models read what is tried at most, the others each text twice."""
         return costs_of(self.roles(), self.cost(cases), super().cost(cases))
 
     def declared(self) -> tuple[Declared, ...]:

@@ -22,7 +22,7 @@ from suites.adversarial.resources.textattack_env import load_textattack
 from suites.adversarial.resources.vectors import WordVectors, read_vectors
 
 if TYPE_CHECKING:
-    from harness.checkpoint import LoadedCheckpoint
+    from harness.checkpoint import CheckpointInfo, LoadedCheckpoint
     from suites.adversarial.resources.textattack_env import StopWords
 
 Encode = Callable[[list[str]], NDArray[np.float32]]
@@ -59,7 +59,10 @@ def targeted(target_class: int) -> Goal:
 
 @dataclass(frozen=True, slots=True)
 class MaskedLM:
-    """A masked language model in memory, and the most tokens to give it."""
+    """A masked language model, and the most tokens to give it.
+
+    `model` is one in memory, which TextAttack can call, or a `suites.adversarial.faster.masked_lm.AskedModel`.
+    """
 
     model: Any
     tokenizer: Any
@@ -74,6 +77,7 @@ class Parts:
         victim: what TextAttack's goal functions call (`Victim`; a `GradientVictim` for recipes that are not black-box).
         stop_words: words that recipes leave alone, unless they bring their own list.
         encode: stands in for the sentence-encoder resource, which is then not loaded.
+        masked_lm: stands in for the resource of the masked language model likewise.
         paths: the user's own path of a resource, by its name.
 
     What is loaded is shared by all recipes built from the same parts. Raises ResourceMissing where a resource is
@@ -87,12 +91,14 @@ class Parts:
         victim: Any,
         stop_words: StopWords,
         encode: Callable[[Sequence[str]], Any] | None = None,
+        masked_lm: Callable[[], MaskedLM] | None = None,
         paths: Mapping[str, str | Path] | None = None,
     ) -> None:
         self.textattack = textattack
         self.victim = victim
         self.stop_words = stop_words
         self._given_encode = encode
+        self._given_masked_lm = masked_lm
         self._paths = dict(paths or {})
         self._made: dict[str, Any] = {}
         self._used: dict[str, str] = {}
@@ -126,7 +132,10 @@ class Parts:
 
     def masked_lm(self, name: str = "masked-lm") -> MaskedLM:
         """The masked language model of this resource."""
-        return self.once(name, lambda: _load_masked_lm(self._find(name)))  # type: ignore[no-any-return]
+        if self._given_masked_lm is not None:
+            self._used[name] = f"{name} given by the caller"
+            return self.once(name, self._given_masked_lm)  # type: ignore[no-any-return]
+        return self.once(name, lambda: _in_memory(_load_masked_lm(self._find(name))))  # type: ignore[no-any-return]
 
     def tagger(self) -> Tagger:
         """The POS tagger."""
@@ -181,11 +190,27 @@ def encoder_of(scorer: Scorer) -> Encode:
     return encode
 
 
-def _load_masked_lm(found: Found) -> MaskedLM:
-    loaded = _loaded(found)
+def masked_lm_scorer(name: str, *, device: str = "auto") -> Scorer:
+    """The masked language model of this resource, outside an audit. Raises ResourceMissing, UsageError."""
+    from harness.scorer.hf import HFScorer
+
+    return HFScorer(_load_masked_lm(find(name), device))
+
+
+def _load_masked_lm(found: Found, device: str = "auto") -> LoadedCheckpoint:
+    loaded = _loaded(found, device)
     if Need.MASKED_LM not in loaded.info.offers:
         raise UsageError(f"{found.path}: is no masked language model but {loaded.info.architecture}; give one")
-    return MaskedLM(loaded.model, loaded.tokenizer, min(_LONGEST, loaded.info.max_tokens))
+    return loaded
+
+
+def _in_memory(loaded: LoadedCheckpoint) -> MaskedLM:
+    return MaskedLM(loaded.model, loaded.tokenizer, most_tokens(loaded.info))
+
+
+def most_tokens(info: CheckpointInfo) -> int:
+    """Of a text that a masked language model is given."""
+    return min(_LONGEST, info.max_tokens)
 
 
 def _loaded(found: Found, device: str = "auto") -> LoadedCheckpoint:

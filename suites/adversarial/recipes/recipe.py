@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,15 +46,18 @@ class Recipe:
     deterministic: bool = True
     reduces: bool = False
 
-    def why_not(self, *, fetch: bool = True) -> str | None:
+    def why_not(self, *, fetch: bool = True, besides: Collection[str] = ()) -> str | None:
         """Why it cannot be built, found out without loading or downloading anything; None where nothing is in the way.
 
-        With `fetch` what can only be downloaded, from the hub or a registry, is taken to be there.
+        With `fetch` what can only be downloaded, from the hub or a registry, is taken to be there. `besides`: resources
+        that are not looked for, as something else may take their place.
         """
         why = missing()
         if why is not None:
             return why
         for name in self.resources:
+            if name in besides:
+                continue
             try:
                 find(name, fetch=False)
             except ResourceMissing as error:

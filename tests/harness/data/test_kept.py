@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 
 from harness.data import datasets, kept
-from harness.data.datasets import Dataset, DataSource, frame_digest, load_dataset
+from harness.data.datasets import Dataset, DataSource, forget, frame_digest, load_dataset
 from harness.data.kept import Kept, file_key
 from harness.data.schemas import LabelledTexts, Texts
 from harness.data.tables import Table, read_table
+from harness.errors import DataError
 
 READ = "harness.data.datasets.read_table"
 
@@ -30,6 +31,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     monkeypatch.setattr(READ, read)
     monkeypatch.setattr(kept, "SETTLED", -1.0)
     monkeypatch.setattr(datasets, "_KEPT", Kept(datasets._Whole.bytes))
+    monkeypatch.setattr(datasets, "_READ", Kept(datasets._Columns.bytes))
     return seen
 
 
@@ -56,20 +58,52 @@ def test_slices_of_one_file_are_cut_of_one_reading(tmp_path: Path, reads: list[P
     first = [load_dataset(each, LabelledTexts) for each in sources]
     assert len(reads) == 1
     for each, found in zip(sources, first, strict=True):
-        datasets._KEPT.clear()
+        forget()
         alone = load_dataset(each, LabelledTexts)
         pd.testing.assert_frame_equal(found.frame, alone.frame)
         assert (found.digest, found.seen, found.source) == (alone.digest, alone.seen, each)
     assert len(reads) == 1 + len(sources)
 
 
-def test_what_reads_it_otherwise_reads_it_again(tmp_path: Path, reads: list[Path]) -> None:
+def test_what_reads_it_otherwise_makes_it_of_the_same_reading(tmp_path: Path, reads: list[Path]) -> None:
     source = written(tmp_path / "a.csv", ["c", "a", "a"])
     assert len(load_dataset(source, LabelledTexts)) == 3
     assert len(load_dataset(source.model_copy(update={"distinct": "text"}), LabelledTexts)) == 2
     assert list(load_dataset(source, Texts).frame.columns) == ["text"]
     assert texts(load_dataset(source.model_copy(update={"columns": {"text": "label"}}), Texts)) == ["pos"] * 3
-    assert len(reads) == 4
+    assert len(reads) == 1
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl"])
+def test_columns_that_nobody_read_are_read_when_they_are_wanted(tmp_path: Path, reads: list[Path], kind: str) -> None:
+    frame, path = pd.DataFrame({"text": ["c", "a"], "label": ["pos", "neg"]}), tmp_path / f"a.{kind}"
+    if kind == "jsonl":
+        frame.to_json(path, orient="records", lines=True)
+    else:
+        frame.to_csv(path, index=False, sep="\t" if kind == "tsv" else ",")
+    source = DataSource(source=str(path))
+    assert texts(load_dataset(source, Texts)) == ["c", "a"]
+    both = load_dataset(source, LabelledTexts)
+    assert both.frame["label"].tolist() == ["pos", "neg"]
+    assert len(reads) == 2
+    forget()
+    alone = load_dataset(source, LabelledTexts)
+    pd.testing.assert_frame_equal(both.frame, alone.frame)
+    assert (both.digest, both.seen) == (alone.digest, alone.seen)
+    assert texts(load_dataset(source, Texts)) == ["c", "a"]
+    assert len(reads) == 3
+
+
+def test_a_column_that_a_source_maps_for_others_is_read_with_a_csv_alone(tmp_path: Path, reads: list[Path]) -> None:
+    mapped = {"columns": {"text": "t", "label": "y"}}
+    (tmp_path / "a.csv").write_text("t,y\nc,pos\n")
+    for schema in (Texts, LabelledTexts):
+        load_dataset(DataSource(source=str(tmp_path / "a.csv"), **mapped), schema)
+    assert len(reads) == 1
+    (tmp_path / "a.jsonl").write_text('{"t": "c", "y": ["no text"]}\n')
+    assert texts(load_dataset(DataSource(source=str(tmp_path / "a.jsonl"), **mapped), Texts)) == ["c"]
+    with pytest.raises(DataError, match="column 'y'"):
+        load_dataset(DataSource(source=str(tmp_path / "a.jsonl"), **mapped), LabelledTexts)
 
 
 def test_labels_of_repeats_are_seen(tmp_path: Path, reads: list[Path]) -> None:

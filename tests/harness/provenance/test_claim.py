@@ -144,10 +144,16 @@ def test_the_sentence_says_what_the_claim_rests_on() -> None:
         "epsilon <= 7.926 (PRV; PLD 7.926, RDP 8.500) at delta 1e-05, for each record; "
         "neighbours: one record more or less",
         "Poisson sampling at rate 0.25, 8 noisy releases, noise multiplier 0.75, flat clipping to 1",
-        "1 of 8 steps were lost in crashes; their budget counts as spent",
+        "1 of 8 steps was lost in crashes; its budget counts as spent",
         "not covered: the vocabulary",
         "note: PLD failed",
     ]
+
+
+def test_without_noise_the_sentence_names_nobody_that_is_protected() -> None:
+    first, second = claim_sentence(claim(epsilon=math.inf, noise_multiplier=0.0, outside=(), note=None)).split("\n")[:2]
+    assert first == "no privacy guarantee: the noise is zero"
+    assert "noisy" not in second
 
 
 def test_the_second_opinion_on_users_goes_by_its_own_name() -> None:

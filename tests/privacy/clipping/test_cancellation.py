@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from privacy.clipping import BookKeepingEngine, Clipping, ClippingEngine, OneSampleEngine
-from privacy.clipping.factors import Factors, GramCache, inner, instantiate
+from privacy.clipping.factors import Factors, GramCache, inner, instantiate, squares_of_one_position
 from privacy.clipping.parameter import ParameterGradient
 from privacy.clipping.precision import is_lost, squared_norms
 
@@ -70,6 +70,20 @@ def test_a_norm_that_gram_matrices_lose_is_found(positions: int) -> None:
     norm, summed = _weigh(factors, 0.1, torch.Size((600, 600)))
     assert float(norm) == pytest.approx(float(exact), rel=1e-2)
     assert float(summed.norm()) == pytest.approx(0.1, rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("ids", [False, True])
+def test_one_position_has_the_norm_of_its_outer_product(kind: torch.dtype, ids: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    right = torch.randn(5, 1, 300, generator=generator).to(kind)
+    left = torch.arange(5)[:, None] if ids else torch.randn(5, 1, 400, generator=generator).to(kind)
+    factors = Factors(left, right)
+    squares = squares_of_one_position(factors)
+    wider = Factors(left if ids else left.double(), right.double())
+    torch.testing.assert_close(squares.double(), squared_norms(instantiate(wider, 400)), rtol=1e-6, atol=0)
+    torch.testing.assert_close(squares, inner(factors, factors).value, rtol=1e-6, atol=0)
+    assert squares.dtype == torch.promote_types(kind, torch.float32)
 
 
 @pytest.mark.parametrize("equal", [False, True])

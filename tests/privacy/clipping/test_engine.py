@@ -14,7 +14,7 @@ from privacy.clipping import Adaptive, BookKeepingEngine, ClippingEngine, Clippi
 from privacy.clipping.cross_entropy import cross_entropy
 from privacy.clipping.losses import IGNORED, per_sample_loss, token_losses
 from privacy.clipping.opacus_modes import OpacusGhostEngine, OpacusHooksEngine
-from privacy.clipping.rules import rule_of
+from privacy.clipping.rules import LEAST_NORM, rule_of
 from privacy.noise import GeneratorNoise
 from tests.privacy.clipping_cases import (
     clear,
@@ -82,6 +82,19 @@ def test_adaptive_norm_follows_the_quantile() -> None:
         rule.weights(norms.square().unsqueeze(0))
         rule.move(noise.number(rule.take_count(), rule.count_noise), 200)
     assert float((norms <= rule.max_grad_norm).double().mean()) == pytest.approx(0.3, abs=0.05)
+
+
+def test_an_adaptive_norm_stays_one_that_float32_holds() -> None:
+    """Records whose gradient is zero are all within the norm, which then falls with each step."""
+    rule = Adaptive(1e-29)
+    for _ in range(50):
+        rule.move(1.0, 1.0)
+    assert rule.max_grad_norm == LEAST_NORM
+    rule.move(-1.0, 1.0)
+    assert rule.max_grad_norm > LEAST_NORM
+    for name in ("flat", "per-layer", "automatic", "adaptive"):
+        with pytest.raises(ClippingError, match="max_grad_norm is 1e-31, too small for 32-bit numbers"):
+            rule_of(name, 1e-31)
 
 
 def test_adaptive_gradient_noise_and_count_noise_make_up_the_accounted_noise() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import subprocess
@@ -13,6 +14,8 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from harness.errors import AuditError
 from privacy.ledger import Ledger, LedgerError, read_chain
@@ -224,8 +227,6 @@ def garble(path: Path) -> None:
 
 
 def weights_only(path: Path) -> None:
-    from safetensors.torch import save_file
-
     save_file({"a": torch.zeros(2)}, path)
 
 
@@ -235,6 +236,47 @@ def test_a_damaged_state_is_named(tmp_path: Path, harm: Callable[[Path], None]) 
     harm(tmp_path / STATE_NAME)
     with pytest.raises(LedgerError, match=r"state.safetensors: no saved state of a private run, or a damaged one"):
         load_state(tmp_path, read_chain(tmp_path / "ledger.jsonl"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"optimizer": {"tensor": "nowhere"}},
+        {"optimizer": {"tensor": 1, "items": []}},
+        {"optimizer": {"items": 3}},
+        {"step": "3"},
+        {"step": 2.5},
+        {"ledger_spent": True},
+        {"extra": [1]},
+        {"more": 1},
+    ],
+)
+def test_what_is_said_of_a_state_is_what_it_should_be(tmp_path: Path, change: dict[str, Any]) -> None:
+    saved_run(tmp_path)
+    with safe_open(tmp_path / STATE_NAME, framework="pt") as file:
+        said = json.loads(file.metadata()["state"])
+        tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118  # no mapping
+    save_file(tensors, tmp_path / STATE_NAME, {"state": json.dumps({**said, **change})})
+    with pytest.raises(LedgerError, match=r"state.safetensors: no saved state of a private run, or a damaged one"):
+        load_state(tmp_path, read_chain(tmp_path / "ledger.jsonl"))
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_one_bit_changed_since_is_found_and_older_states_have_no_digest(tmp_path: Path, kind: torch.dtype) -> None:
+    with Ledger.create(tmp_path / "ledger.jsonl", make_header()) as ledger:
+        values = {"w": torch.ones(2, 3, dtype=kind), "empty": torch.zeros(0, 3)}
+        save_state(tmp_path, 0, tensors=values, optimizer_state={}, extra={}, ledger_head=ledger.head, ledger_spent=0)
+    path = tmp_path / STATE_NAME
+    content = path.read_bytes()
+    for place in (len(content) - 1, content.index(b"extra") + 1):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        with pytest.raises(LedgerError, match=r"was changed since it was saved|a damaged one"):
+            load_state(tmp_path, ledger.chain)
+    path.write_bytes(content)
+    with safe_open(path, framework="pt") as file:
+        said = file.metadata()["state"]
+    save_file({"parameters/w": torch.zeros(2, 3)}, path, {"state": said})
+    assert loaded(tmp_path, ledger.chain).tensors["w"].sum() == 0
 
 
 class KilledError(BaseException):

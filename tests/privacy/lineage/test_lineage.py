@@ -342,6 +342,18 @@ def test_damaged_files_get_one_sentence(runs: Path, tmp_path: Path) -> None:
             reads()
 
 
+def test_a_key_that_was_edited_is_refused_before_a_training(runs: Path, tmp_path: Path) -> None:
+    """Under another key nothing that the base has read is found: the claim would be this training's alone."""
+    (tmp_path / "private").symlink_to(runs / "private")
+    shutil.copy(records_path(runs / "private"), tmp_path)
+    keys = json.loads((runs / KEYS_NAME).read_text())
+    keys["keys"] = {name: key[:-1] + ("0" if key[-1] != "0" else "1") for name, key in keys["keys"].items()}
+    (tmp_path / KEYS_NAME).write_text(json.dumps(keys))
+    with pytest.raises(UsageError, match=r"assay_keys\.json: no file of keys, or a damaged one"):
+        trained(tmp_path, tmp_path / "private", "next", privacy=EIGHT)
+    assert not (tmp_path / "next").exists()
+
+
 def test_digests_that_were_edited_are_refused_before_a_training(runs: Path, tmp_path: Path) -> None:
     """Well-formed, but with a record fewer: a claim would leave out what was spent on it."""
     (tmp_path / "private").symlink_to(runs / "private")

@@ -408,6 +408,20 @@ def test_work_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
         recompute_apart((Mechanism(1e4, 0.5, 100, 100_000),), 1e-5, "prv")
 
 
+def test_a_busy_machine_is_not_taken_for_a_costly_claim(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a load of 30 a genuine claim read `more than 20 s of processor time`, of which it had used four."""
+
+    def starved(*args: Any, timeout: float, **kwargs: Any) -> None:
+        raise subprocess.TimeoutExpired("python", timeout)
+
+    monkeypatch.setattr(subprocess, "run", starved)
+    with pytest.raises(
+        NotVerifiableError, match="within 600 s on a busy machine; audit again when it is idle"
+    ) as raised:
+        recompute_apart((Mechanism(1.0, 0.1, 10),), 1e-5, "rdp")
+    assert "processor time" not in str(raised.value)
+
+
 def test_memory_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     if sys.platform == "darwin":
         pytest.skip("macOS knows no limit on the memory of a process")

@@ -53,8 +53,7 @@ class StateShardedOptimizer(SharedOptimizer):
         for value in trained.values():
             value.data = value.data.contiguous()  # a piece is a view
         self._pieces = {name: piece.of(trained[name].detach()).requires_grad_() for name, piece in self._mine.items()}
-        names = {id(value): name for name, value in trained.items()}
-        self._groups = [[names[id(value)] for value in group["params"]] for group in optimizer.param_groups]
+        self._groups = super().groups()
         for group, held in zip(optimizer.param_groups, self._groups, strict=True):
             group["params"] = [self._pieces[name] for name in held if name in self._pieces]
 
@@ -99,6 +98,10 @@ class StateShardedOptimizer(SharedOptimizer):
                     found[name] = torch.empty_like(self._engine.trained[name], device="cpu", requires_grad=False)
                 self._owned[each.owner][name].of(found[name]).copy_(view)
         return found
+
+    def groups(self) -> list[list[str]]:
+        """See SharedOptimizer."""
+        return self._groups
 
     def whole_state(self) -> dict[str, Any]:
         """See SharedOptimizer; on the CPU."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from harness.api.requests.likeliest import MOST, MaskedTokensRequest, NextTokensRequest
+from harness.api.requests.likeliest import MOST, MaskedTokensRequest, NextTokensRequest, TokensInPlaceRequest
 from harness.api.requests.masked_spans import MaskedSpanRequest
 from harness.scorer.likelihood.likeliest import highest
 from tests.scoring import ATOL, BATCHES, all_logprobs, load, random_ids, scorer
@@ -35,6 +35,37 @@ def test_masked_tokens_are_those_of_the_model_alone(kind: str) -> None:
         assert len(answer.tokens) == MOST
         assert answer.logprobs == pytest.approx(np.sort(alone)[::-1][:MOST], abs=ATOL)
         assert alone[list(answer.tokens)] == pytest.approx(answer.logprobs, abs=ATOL)
+
+
+@pytest.mark.parametrize("budget", [8, 4096])
+@pytest.mark.parametrize("kind", ["bert", "roberta"])
+def test_tokens_in_place_are_those_of_the_model_alone_on_the_text_as_it_is(kind: str, budget: int) -> None:
+    loaded, asked = load(kind, "masked_lm"), scorer(kind, "masked_lm", token_budget=budget)
+    rows = [asked.encode("the good film was a joy to watch"), asked.encode("a bad story"), asked.encode("fun")]
+    size = loaded.model.config.vocab_size
+    counts = (7, size + 5, 7)
+    answers = asked.ask([TokensInPlaceRequest(row, (2, 0), count) for row, count in zip(rows, counts, strict=True)])
+    for row, count, answer in zip(rows, counts, answers, strict=True):
+        assert answer.error is None
+        assert answer.tokens.shape == answer.logprobs.shape == (2, min(count, size))
+        for place, tokens, logprobs in zip((2, 0), answer.tokens, answer.logprobs, strict=True):
+            alone = all_logprobs(loaded.model, row)[place]
+            assert logprobs == pytest.approx(np.sort(alone)[::-1][:count], abs=ATOL)
+            assert alone[tokens] == pytest.approx(logprobs, abs=ATOL)
+
+
+def test_what_cannot_be_asked_in_place_is_an_error_of_that_request() -> None:
+    outside, none, nowhere = scorer("bert", "masked_lm").ask(
+        [
+            TokensInPlaceRequest((10, 11), (0, 2), 3),
+            TokensInPlaceRequest((10,), (0,), 0),
+            TokensInPlaceRequest((10,), (), 3),
+        ]
+    )
+    assert outside.error == "a position lies outside the 2 tokens"
+    assert none.error == "0 tokens were asked for; ask for at least 1"
+    assert nowhere.error is None
+    assert not len(nowhere.tokens)
 
 
 @pytest.mark.parametrize("count", [0, MOST + 1])

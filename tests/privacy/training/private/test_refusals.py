@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import save_file
 
 from harness.base.files import write_atomic
@@ -53,6 +54,17 @@ def test_much_noise_trains_and_too_much_is_refused(root: Path, tmp_path: Path) -
     assert train(spec_of(tmp_path, root, {"noise_multiplier": 2000})).manifest.steps == 4
     bad = spec_of(tmp_path, root, {"noise_multiplier": 1e300}, output=tmp_path / "bad")
     refused(bad, "more noise than 32-bit numbers hold")
+
+
+@pytest.mark.parametrize(("norm", "noise"), [(1e-44, 1.0), (1e-38, 1.0), (1e-44, 1e20), (1e-20, 1e-20)])
+def test_sums_and_noise_below_what_is_rounded_are_refused(
+    norm: float, noise: float, root: Path, tmp_path: Path
+) -> None:
+    """Noise of deviation 1e-44 has seven values in float32."""
+    noisy = torch.randn(1000, generator=torch.Generator().manual_seed(0)) * 1e-44
+    assert len(set(noisy.tolist())) < 100
+    tiny = spec_of(tmp_path, root, {"noise_multiplier": noise, "max_grad_norm": norm, "accountant": "rdp"})
+    refused(tiny, "too small for 32-bit numbers; raise max_grad_norm")
 
 
 def test_what_no_accountant_can_claim_is_refused_before_it_is_spent(root: Path, tmp_path: Path) -> None:

@@ -249,7 +249,7 @@ def test_a_crashed_run_goes_on_and_counts_what_was_lost(base: Path, tmp_path: Pa
     found = genuine(spec.output)
     assert (found.steps, found.steps_lost) == (20, 1)
     assert found.epsilon <= 8
-    assert "1 of 20 steps were lost in crashes" in result.sentence
+    assert "1 of 20 steps was lost in crashes" in result.sentence
 
 
 def test_ctrl_c_between_two_steps_loses_none(base: Path, tmp_path: Path) -> None:

@@ -1,16 +1,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
-import torch
 
-from suites.adversarial.faster.masked_lm import masked_insertion, masked_merge, masked_swap
-from suites.adversarial.faster.memo import Memo
+from harness.api.requests.likeliest import TokensInPlace, TokensInPlaceRequest
+from suites.adversarial.faster.masked_lm import AskedModel, masked_insertion, masked_merge, masked_swap
+from suites.adversarial.faster.memo import Memo, twin_of
 from suites.adversarial.resources.textattack_env import load_textattack
-from tests.scoring import load
+from tests.scoring import load, scorer
 from tests.suites.adversarial.faster.stand_ins import attacked
 
 Make = Callable[[Any, Memo], Any]
@@ -23,6 +24,7 @@ TEXTS = (
     "a man and a woman and a boy and a girl and a child and a house and a life",
 )
 """Words the tiny tokenizer knows, a few it splits, and a text that is cut off."""
+NOTHING = TokensInPlace(np.empty((0, 0), np.int32), np.empty((0, 0), np.float32), "out of memory")
 
 
 def transformation(name: str, kind: str = "bert", *, padding_side: str = "right", **settings: Any) -> Any:
@@ -35,17 +37,17 @@ def transformation(name: str, kind: str = "bert", *, padding_side: str = "right"
     return make(masked_language_model=loaded.model.eval(), tokenizer=tokenizer, **settings)
 
 
-class Counting(torch.nn.Module):
-    """A model that keeps the shapes of what it reads."""
+def asked(stock: Any, told: list[TokensInPlaceRequest] | None = None) -> Any:
+    """The same with a model that is asked through a scorer; `told` gets what it is asked."""
+    kind, twin = stock._language_model.config.model_type, twin_of(stock)
 
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.model, self.config = model, model.config
-        self.shapes: list[tuple[int, ...]] = []
+    def answers(requests: Sequence[TokensInPlaceRequest]) -> list[TokensInPlace]:
+        if told is not None:
+            told.extend(requests)
+        return scorer(kind, "masked_lm").ask(requests)
 
-    def forward(self, **inputs: Any) -> Any:
-        self.shapes.append(tuple(inputs["input_ids"].shape))
-        return self.model(**inputs)
+    twin._language_model = AskedModel(kind, answers)
+    return twin
 
 
 def proposed(change: Any, text: Any) -> list[str]:
@@ -54,7 +56,7 @@ def proposed(change: Any, text: Any) -> list[str]:
 
 def same_proposals(stock: Any, make: Make, least: int) -> None:
     """Over all texts, twice: from the model and from the memo."""
-    faster, total = make(stock, Memo()), 0
+    faster, total = make(asked(stock), Memo()), 0
     for text in attacked(TEXTS):
         expected = proposed(stock, text)
         assert proposed(faster, text) == expected
@@ -64,12 +66,18 @@ def same_proposals(stock: Any, make: Make, least: int) -> None:
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta", "electra"])
-@pytest.mark.parametrize("padding_side", ["right", "left"])
-def test_bae_swaps_are_stocks(kind: str, padding_side: str) -> None:
-    same_proposals(transformation("WordSwapMaskedLM", kind, padding_side=padding_side, method="bae"), masked_swap, 60)
+def test_bae_swaps_are_stocks(kind: str) -> None:
+    same_proposals(transformation("WordSwapMaskedLM", kind, method="bae"), masked_swap, 60)
 
 
-@pytest.mark.parametrize(("most", "least_sure"), [(1, 0.0), (500, 1e-2), (3, 0.2), (8, 1.0)])
+@pytest.mark.parametrize("method", ["bae", "bert-attack"])
+def test_a_tokenizer_that_pads_on_the_left_moves_nothing(method: str) -> None:
+    right, left = (transformation("WordSwapMaskedLM", padding_side=side, method=method) for side in ("right", "left"))
+    for text in attacked(TEXTS):
+        assert proposed(masked_swap(asked(left), Memo()), text) == proposed(right, text)
+
+
+@pytest.mark.parametrize(("most", "least_sure"), [(1, 0.0), (500, 1e-2), (3, 0.2), (8, 1.0), (60, 0.0), (500, 0.0)])
 def test_limits_of_candidates(most: int, least_sure: float) -> None:
     stock = transformation("WordSwapMaskedLM", max_candidates=most, min_confidence=least_sure)
     same_proposals(stock, masked_swap, -1)
@@ -86,56 +94,61 @@ def test_insertions_and_merges_are_stocks(name: str, window: float, monkeypatch:
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta"])
-@pytest.mark.parametrize("padding_side", ["right", "left"])
-def test_bert_attack_swaps_are_stocks(kind: str, padding_side: str) -> None:
-    stock = transformation("WordSwapMaskedLM", kind, padding_side=padding_side, method="bert-attack", max_candidates=3)
+def test_bert_attack_swaps_are_stocks(kind: str) -> None:
+    stock = transformation("WordSwapMaskedLM", kind, method="bert-attack", max_candidates=3)
     same_proposals(stock, masked_swap, 15)
 
 
-def test_bert_attack_where_a_word_alone_has_more_sub_words_than_in_its_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    stock = transformation("WordSwapMaskedLM", method="bert-attack", max_candidates=2)
-    encode = stock._lm_tokenizer.encode
-    stock._lm_tokenizer.encode = lambda text, **settings: encode(text, **settings) + [5] * 5
-    (text,) = attacked(["one two three"])
-    faster, expected = masked_swap(stock, Memo()), proposed(stock, text)
+def test_bert_attack_where_a_word_alone_has_more_sub_words_than_its_text_has_left() -> None:
+    """They end with the text, where stock goes on to its padding."""
+    stock, left = transformation("WordSwapMaskedLM", method="bert-attack", max_candidates=2), {"one": 4, "two": 3}
+    stock._lm_tokenizer.encode = lambda word, **_: [5] * left.get(word, 2)
+    (text,) = attacked(["one two three"])  # five tokens, of which the first is [CLS]
+    expected = proposed(stock, text)
     assert len(expected) == 6
-    assert proposed(faster, text) == expected
+    stock._lm_tokenizer.encode = lambda word, **_: [5] * 7
+    assert proposed(masked_swap(asked(stock), Memo()), text) == expected
 
 
 def test_bert_attack_stops_at_the_first_combinations() -> None:
     stock = transformation("WordSwapMaskedLM", method="bert-attack", max_candidates=48)
     (text,) = attacked(["extraordinarily"])  # 15 sub-words, 48 ** 15 combinations
-    assert len(proposed(masked_swap(stock, Memo()), text)) <= 48
+    assert len(proposed(masked_swap(asked(stock), Memo()), text)) <= 48
 
 
 @pytest.mark.parametrize("method", ["bae", "bert-attack"])
 def test_nothing_to_modify(method: str) -> None:
     stock = transformation("WordSwapMaskedLM", method=method)
     (text,) = attacked(["one two"])
-    assert masked_swap(stock, Memo())(text, indices_to_modify=[]) == []
+    assert masked_swap(asked(stock), Memo())(text, indices_to_modify=[]) == []
 
 
-def test_texts_are_read_once_and_without_padding_to_the_end() -> None:
-    stock = transformation("WordSwapMaskedLM", method="bae")
-    stock._language_model = model = Counting(stock._language_model)
+def test_each_text_is_asked_about_once_at_the_places_that_are_needed() -> None:
+    told: list[TokensInPlaceRequest] = []
+    stock = asked(transformation("WordSwapMaskedLM", method="bae"), told)
     memo, (text,) = Memo(), attacked(["one two three"])
     for _ in range(2):
         proposed(masked_swap(stock, memo), text)
-    assert model.shapes == [(3, 5)]
+    assert [(len(each.tokens), each.positions) for each in told] == [(5, (1,)), (5, (2,)), (5, (3,))]
     stock.method = "bert-attack"
     for _ in range(2):
         proposed(masked_swap(stock, memo), text)
-    assert model.shapes == [(3, 5), (1, 5)]
+    assert [each.positions for each in told[3:]] == [(0, 1, 2, 3, 4)]
 
 
-def test_padding_stays_where_positions_hang_on_it() -> None:
-    stock = transformation("WordSwapMaskedLM", padding_side="left")
-    stock._language_model = model = Counting(stock._language_model)
-    proposed(masked_swap(stock, Memo()), attacked(["one two three"])[0])
-    assert model.shapes == [(3, 16)]
+def test_a_model_in_memory_is_left_to_stock() -> None:
+    stock = transformation("WordSwapMaskedLM")
+    assert masked_swap(stock, Memo()) is stock
+
+
+def test_what_cannot_be_answered_is_said() -> None:
+    stock = asked(transformation("WordSwapMaskedLM"))
+    stock._language_model = AskedModel("bert", lambda asked: [NOTHING] * len(asked))
+    with pytest.raises(ValueError, match="the masked language model gives no words: out of memory"):
+        proposed(masked_swap(stock, Memo()), attacked(["one two"])[0])
 
 
 def test_models_do_not_share_what_they_said() -> None:
     memo, (text,) = Memo(), attacked(TEXTS[:1])
     for stock in (transformation("WordSwapMaskedLM"), transformation("WordSwapMaskedLM", "electra")):
-        assert proposed(masked_swap(stock, memo), text) == proposed(stock, text)
+        assert proposed(masked_swap(asked(stock), memo), text) == proposed(stock, text)

@@ -16,6 +16,7 @@ import pytest
 
 from harness.api.case import Case, make_cases
 from harness.api.scorer import TextRequest
+from suites.adversarial.attacks.models import masked_lm
 from suites.adversarial.attacks.result import OUTCOMES, attacked
 from suites.adversarial.cases import case_seed
 from suites.adversarial.pooled.asking import handlers
@@ -77,9 +78,11 @@ def cases() -> tuple[Case, ...]:
 
 def pooled(name: str) -> dict[str, tuple[str, int, str | None]]:
     goal = INPUT_REDUCTION if RECIPES[name].reduces else UNTARGETED
-    setup = Setup(RECIPES[name].build, goal, scorer().info, BUDGET)
+    proposes = masked_lm(RECIPES[name], {}, "cpu")
+    info = None if proposes is None else proposes.info
+    setup = Setup(RECIPES[name].build, goal, scorer().info, BUDGET, masked_lm=info)
     jobs = [(case, case_seed(0, case.id)) for case in cases()]
-    broker = Broker(handlers(scorer(), sentence_encoder))
+    broker = Broker(handlers(scorer(), sentence_encoder, proposes))
     ended = list(run_pool(jobs, partial(make_attacks, setup), attacked, broker, concurrent=6))
     found = {}
     for one in ended:
