@@ -17,8 +17,10 @@ from harness.base.language import _
 STYLE = """
 [data-testid=stCaptionContainer] { opacity: 1; color: inherit; }
 [data-testid=stMainBlockContainer] { padding-top: 4.5rem; }
+[data-testid=stTopNavLink] { gap: .25rem; padding: 0 .3rem; }
 [data-variant=segmented_control][data-selected=true], [data-variant=segmented_control] p { color: inherit !important; }
-"""  # Streamlit's captions and chosen segments are too pale to read (WCAG 2.2, 1.4.3), half its first screen is empty
+"""  # Streamlit's captions and chosen segments are too pale to read (WCAG 2.2, 1.4.3), half its first screen is empty,
+# and its menu of all pages is wider than 1280 pixels
 st.set_page_config(page_title="Assay", page_icon="⚖️", layout="wide")
 st.set_option("client.disableDataExport", True)  # its own CSV holds cells that a spreadsheet would run; ours does not
 speak_chosen()

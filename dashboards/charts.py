@@ -12,7 +12,8 @@ import pandas as pd
 from dashboards.view_models.comparison import BETTER, UNCLEAR, WORSE
 from dashboards.view_models.views import BADGES, gates_of, name
 from dashboards.whiskers import Axis, Dot, Key, Line, axis_of, whiskers_html
-from harness.api.metrics import Metric
+from harness.api.metrics import PROVEN, Metric
+from harness.base import colours
 from harness.base.language import _, marked, told
 from harness.base.numbers import interval, number
 from harness.gate.decide import Outcome, Verdict
@@ -20,12 +21,11 @@ from harness.reports.content.recorded import retold
 
 UNGATED = marked("no gate")
 COLOURS = {
-    BADGES[Outcome.PASS]: "#009E73",
-    BADGES[Outcome.BLOCK]: "#D55E00",
-    BADGES[Outcome.INCONCLUSIVE]: "#E69F00",
-    UNGATED: "#7F7F7F",
+    BADGES[Outcome.PASS]: colours.GREEN,
+    BADGES[Outcome.BLOCK]: colours.VERMILION,
+    BADGES[Outcome.INCONCLUSIVE]: colours.ORANGE,
+    UNGATED: colours.GREY,
 }
-"""Told apart with any colour vision (Okabe and Ito 2008); shapes repeat what they say."""
 FOUND = {
     WORSE: COLOURS[BADGES[Outcome.BLOCK]],
     BETTER: COLOURS[BADGES[Outcome.PASS]],
@@ -34,7 +34,7 @@ FOUND = {
 SHAPES = dict(zip(COLOURS, ("circle", "cross", "diamond", "circle"), strict=True))
 _FOUND_SHAPES = {WORSE: "cross", BETTER: "circle", UNCLEAR: "diamond"}
 SHARES = marked("between 0 and 1")
-BASELINE = "#CC79A7"
+BASELINE = colours.PURPLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +130,16 @@ def difference_chart(data: pd.DataFrame, *, label: str) -> str:
 
 def _axis(metric: Metric) -> str:
     numbers_ = [value for value in (metric.value, metric.low, metric.high) if value is not None]
-    if metric.unit in ("", "rate") and all(0 <= value <= 1 for value in numbers_):
+    if metric.unit in ("", "rate") and not _counted(metric) and all(0 <= value <= 1 for value in numbers_):
         return SHARES
     return told(metric.unit) or name(metric)
+
+
+def _counted(metric: Metric) -> bool:
+    """Whether it has no unit and is a number of things: no share, even where it is 0 or 1."""
+    if metric.unit:
+        return False
+    return metric.interval == PROVEN if metric.bounds is None else metric.bounds[1] > 1
 
 
 def _point(metric: Metric, verdict: Verdict | None) -> dict[str, Any]:

@@ -99,12 +99,13 @@ class Key:
 
 
 def axis_of(title: str, lines: Iterable[Line], *, zero: bool = False) -> Axis:
-    """An axis a little longer than everything on the lines; from 0 to 1 where they hold nothing."""
+    """An axis a little longer than everything on the lines, across 0 only where they are; from 0 to 1 for nothing."""
     drawn = [value for line in lines for value in (*line.limits, *_values(line.dots))] + [0.0] * zero
     if not drawn:
         return Axis(title, 0.0, 1.0, zero)
-    room = _ROOM * (max(drawn) - min(drawn)) or 0.5 * abs(drawn[0]) or 1.0
-    return Axis(title, min(drawn) - room, max(drawn) + room, zero)
+    if not any(drawn):
+        return Axis(title, -1.0, 1.0, zero) if zero else Axis(title, 0.0, 1.0)
+    return Axis(title, *numbers.padded(min(drawn), max(drawn), _ROOM), zero)
 
 
 def whiskers_html(lines: Sequence[Line], axis: Axis, *, label: str, keys: Sequence[Key] = (), title: str = "") -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboards.access.roles import Role, load_roles, role_of, vouched_email
+from dashboards.access.roles import Role, Roles, load_roles, role_of, vouched_email
 from dashboards.settings import ACCESS_KEY, Settings
 from harness.base.language import _
 from harness.errors import AssayError, UsageError
@@ -72,9 +72,14 @@ def claims() -> dict[str, Any]:
 def _signed_in(roles: Path, claims: Mapping[str, Any]) -> Actor:
     if claims.get("is_logged_in") is not True:
         return Actor("", Role.NONE)
-    subject = claims.get("sub")  # an address that nobody vouches for would put another one's name to what is done
-    name = vouched_email(claims) or (subject if isinstance(subject, str) and subject else "?")
     try:
-        return Actor(name, role_of(claims, load_roles(roles)))
+        known = load_roles(roles)
     except AssayError as error:
-        return Actor(name, Role.NONE, str(error))
+        return Actor(_name(claims, Roles()), Role.NONE, str(error))
+    return Actor(_name(claims, known), role_of(claims, known))
+
+
+def _name(claims: Mapping[str, Any], roles: Roles) -> str:
+    """An address that nobody vouches for would put another one's name to what is done."""
+    subject = claims.get("sub")
+    return vouched_email(claims, roles) or (subject if isinstance(subject, str) and subject else "?")

@@ -43,6 +43,10 @@ class Roles(Frozen):
     default: Literal["none", "viewer"] = Field(default="none", description="of whoever is not in this file")
     emails: dict[str, Granted] = Field(default_factory=dict, description="role by e-mail address, case ignored")
     claims: tuple[ClaimRule, ...] = ()
+    email_verified: Literal["required", "not sent"] = Field(
+        default="required",
+        description="not sent: the provider never says email_verified and lets nobody type an address of their own",
+    )
 
     @field_validator("emails")
     @classmethod
@@ -63,18 +67,21 @@ def load_roles(path: Path) -> Roles:
 def role_of(claims: Mapping[str, Any], roles: Roles) -> Role:
     """The role of somebody with these claims.
 
-    An e-mail address that the provider calls unverified counts for nothing: anybody can type one.
+    An e-mail address that nobody vouches for counts for nothing: anybody can type one.
     """
-    email = vouched_email(claims)
+    email = vouched_email(claims, roles)
     found = [Role(rule.role) for rule in roles.claims if _holds(claims.get(rule.claim), rule.value)]
     if granted := roles.emails.get(_plain_case(email)):
         found.append(Role(granted))
     return max([Role(roles.default), *found], key=_RANK.index)
 
 
-def vouched_email(claims: Mapping[str, Any]) -> str:
-    """The e-mail address of somebody; '' where there is none or the provider calls it unverified."""
-    email, verified = claims.get("email"), claims.get("email_verified", True)
+def vouched_email(claims: Mapping[str, Any], roles: Roles) -> str:
+    """The e-mail address of somebody; '' where there is none or the provider does not call it verified.
+
+    Of a provider that never says so the file of roles may vouch; a provider that does, and says no, is believed.
+    """
+    email, verified = claims.get("email"), claims.get("email_verified", roles.email_verified == "not sent")
     return email if isinstance(email, str) and (verified is True or verified == "true") else ""
 
 

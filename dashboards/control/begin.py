@@ -20,7 +20,7 @@ from dashboards.control.process import interrupt, local_audit, note
 from dashboards.settings import OWN, Settings
 from harness.base.confined import is_there, open_regular, read_bytes
 from harness.base.files import explain, make_folder, write_text
-from harness.base.language import _
+from harness.base.language import ENGLISH, _, language
 from harness.base.loglines import clean
 from harness.base.surroundings import python_environment
 from harness.errors import AssayError, UsageError
@@ -101,7 +101,7 @@ def start(actor: Actor, settings: Settings, spec: str, permissions: Sequence[str
     begun = Begun(name, make_folder(settings.output.absolute() / STARTS / name))
     write_text(begun.spec, spec)
     note(actor, settings, "start", name, permissions=list(permissions))
-    pid = _spawn(settings, ["run", str(begun.spec), *permissions], begun.folder / CONSOLE)
+    pid = _spawn(settings, ["run", str(begun.spec), *permissions, *_in_language()], begun.folder / CONSOLE)
     write_text(begun.folder / _PID, str(pid))
     return begun
 
@@ -114,7 +114,7 @@ def resume(actor: Actor, settings: Settings, audit: str, permissions: Sequence[s
     if (found := holder(path)) is not None:
         raise UsageError(_("Process {pid} works on it already.", pid=found.pid or "?"))
     note(actor, settings, "resume", audit, permissions=list(permissions))
-    _spawn(settings, ["resume", str(path), *permissions], path / CONSOLE)
+    _spawn(settings, ["resume", str(path), *permissions, *_in_language()], path / CONSOLE)
 
 
 def call_off(actor: Actor, settings: Settings, start: str) -> None:
@@ -161,6 +161,11 @@ def last_lines(log: Path, lines: int = 20) -> str:
     except AssayError as error:
         return str(error)
     return "\n".join(clean(line, 400) for line in text.splitlines()[-lines:])
+
+
+def _in_language() -> list[str]:
+    """The report speaks what the page spoke on which it was asked for; English need not be said."""
+    return [] if language() == ENGLISH else ["--language", language()]
 
 
 def _spawn(settings: Settings, arguments: Sequence[str], log: Path) -> int:

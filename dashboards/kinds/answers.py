@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboards.kinds.cells import HeatMap, draw_cases, draw_cells
+from dashboards.kinds.slices import FEWEST
 from dashboards.kinds.view import Declaration, Shown, View
 from dashboards.rows import CHOICES, RowFilter, Rows
 from dashboards.view_models.views import plain
@@ -17,9 +18,10 @@ RIGHT, GIVEN = "label", "predicted"
 
 
 def matrix(rows: Rows) -> pd.DataFrame:
-    """How often each answer was given where each is right: `down` (right), `across` (given), `n`, `value`.
+    """How often each answer was given where each is right: `down` (right), `across` (given), `n`, `value`, `of`.
 
-    `value` is the share of the rows of which `down` is right. An answer that was never given has n 0: it was counted.
+    `value` is the share of the rows, `of` in all, of which `down` is right. An answer that was never given has n 0: it
+    was counted.
     """
     found = rows.ask(
         f"SELECT {RIGHT} AS down, {GIVEN} AS across, count(*) AS n FROM {{rows}} "
@@ -28,7 +30,8 @@ def matrix(rows: Rows) -> pd.DataFrame:
     known = sorted({*found["down"], *found["across"]})
     every = pd.MultiIndex.from_product([sorted(set(found["down"])), known], names=["down", "across"])
     counted = found.set_index(["down", "across"]).reindex(every, fill_value=0).reset_index()
-    return counted.assign(value=counted["n"] / counted.groupby("down")["n"].transform("sum"))
+    lines = counted.groupby("down")["n"].transform("sum")
+    return counted.assign(value=counted["n"] / lines, of=lines)
 
 
 class AnswersGiven(View):
@@ -61,7 +64,7 @@ class AnswersGiven(View):
         n, right = int(cells["n"].sum()), int(cells.loc[cells["down"] == cells["across"], "n"].sum())
         st.caption(plain(_("n = {n}, of which {right} are right", n=f"{n:,}", right=f"{right:,}")))
         titles = (_("answer given"), _("right answer"))
-        drawn = HeatMap(self.name, GIVEN, RIGHT, titles, _("share of the line"))
+        drawn = HeatMap(self.name, GIVEN, RIGHT, titles, _("share of the line"), fewest=FEWEST, alike=True)
         chosen = draw_cells(shown, drawn, named)
         if chosen is None:
             st.caption(_("Click a cell, or choose one by name, to see the rows behind it."))

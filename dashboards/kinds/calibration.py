@@ -14,12 +14,12 @@ from dashboards.charts import TICKS
 from dashboards.kinds.view import Declaration, Shown, View
 from dashboards.rows import Rows
 from dashboards.view_models.views import plain
+from harness.base.colours import BLUE, GREEN, GREY
 from harness.base.language import _
 from harness.base.numbers import interval, percent
 from harness.stats.confidence import BoolArray, equal_mass, risk_coverage
 from harness.stats.intervals import FloatArray, clopper_pearson
 
-_BLUE, _GREEN, _GREY = "#0072B2", "#009E73", "#7F7F7F"
 _HEIGHT = 340
 _POINTS = 400
 """Levels of a curve that are drawn: more lie on one pixel."""
@@ -177,9 +177,9 @@ def _reliability_chart(bins: pd.DataFrame) -> Any:
     points = alt.Chart(bins)
     tooltip = [alt.Tooltip("confidence:Q", format=".4f"), alt.Tooltip("share:Q", format=".4f"), "interval:N", "n:Q"]
     return alt.layer(
-        believed.mark_line(color=_GREY, strokeDash=[5, 4]).encode(x=x, y=y),
-        points.mark_rule(color=_BLUE, strokeWidth=2).encode(x=x, y=alt.Y("low:Q", title=_("share right")), y2="high:Q"),
-        points.mark_point(color=_BLUE, filled=True, opacity=1, size=90).encode(x=x, y=y, tooltip=tooltip),
+        believed.mark_line(color=GREY, strokeDash=[5, 4]).encode(x=x, y=y),
+        points.mark_rule(color=BLUE, strokeWidth=2).encode(x=x, y=alt.Y("low:Q", title=_("share right")), y2="high:Q"),
+        points.mark_point(color=BLUE, filled=True, opacity=1, size=90).encode(x=x, y=y, tooltip=tooltip),
     ).properties(height=_HEIGHT)
 
 
@@ -188,7 +188,7 @@ def _risk_chart(curves: pd.DataFrame, wrong: float) -> Any:
     flat = pd.DataFrame({"coverage": [0.0, 1.0], "risk": [wrong, wrong], "order": "any"})
     drawn = pd.concat([curves, flat], ignore_index=True)
     drawn["order"] = drawn["order"].map(names)
-    colours = alt.Scale(domain=list(names.values()), range=[_BLUE, _GREEN, _GREY])
+    colours = alt.Scale(domain=list(names.values()), range=[BLUE, GREEN, GREY])
     dashes = alt.Scale(domain=list(names.values()), range=[[1, 0], [2, 3], [6, 4]])
     legend = alt.Legend(orient="top", title=None, labelLimit=0)
     return (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,13 +14,13 @@ from dashboards.address import link
 from dashboards.kinds.view import Shown
 from dashboards.rows import PAGE
 from dashboards.view_models.views import plain
+from harness.base.colours import BLUE, GREY, PALE_BLUE, VERMILION, WHITE
 from harness.base.language import _
 from harness.base.numbers import number
 
 _SIZE = 30
-_CHOSEN = "#D55E00"
-_BLUES = ["#EAF3FA", "#0072B2"]
-_ABOUT_MIDDLE = ["#0072B2", "#F7F7F7", "#D55E00"]
+_BLUES = [PALE_BLUE, BLUE]
+_ABOUT_MIDDLE = [BLUE, WHITE, VERMILION]
 """Light to dark, or through white where there is a middle; both told apart with any colour vision."""
 
 
@@ -35,6 +34,8 @@ class HeatMap:
         titles: what the axes are called, across first.
         value: what a cell's colour is.
         middle: the value in the middle of the colours; None: they go from the least to the most.
+        fewest: rows that a value should rest on; the outline of a cell with fewer is dashed.
+        alike: whether both axes hold the same kind of value, so that hidden ones are numbered alike on both.
     """
 
     view: str
@@ -43,12 +44,15 @@ class HeatMap:
     titles: tuple[str, str]
     value: str
     middle: float | None = None
+    fewest: int = 0
+    alike: bool = False
 
 
 def draw_cells(shown: Shown, drawn: HeatMap, cells: pd.DataFrame) -> tuple[Any, Any] | None:
     """Draw `cells` (columns `across`, `down`, `value`, `n`) and return the values of the one that is chosen.
 
-    A link restores the choice; the address names values by a digest, since they may be texts to hide.
+    `of`, a column too, is how many rows a value rests on where that is not n. A link restores the choice; the address
+    names values by a keyed digest, since they may be texts to hide.
     """
     told = labelled(shown, drawn, cells)
     keys = (f"{drawn.view}.across", f"{drawn.view}.down")
@@ -77,6 +81,8 @@ def draw_cells(shown: Shown, drawn: HeatMap, cells: pd.DataFrame) -> tuple[Any, 
         key=f"{scope}-map",
         alt=plain(_("{value} by {across} and {down}", value=drawn.value, across=drawn.titles[0], down=drawn.titles[1])),
     )
+    if told["few"].any():
+        st.caption(_("Dashed outline: fewer than {fewest} rows.", fewest=drawn.fewest))
     for place, side, select, title in zip(st.columns(2), ("across", "down"), selects, drawn.titles, strict=True):
         names = dict(zip(told[f"{side}_id"], told[side], strict=True))
         place.selectbox(
@@ -90,19 +96,24 @@ def draw_cells(shown: Shown, drawn: HeatMap, cells: pd.DataFrame) -> tuple[Any, 
 
 def labelled(shown: Shown, drawn: HeatMap, cells: pd.DataFrame) -> pd.DataFrame:
     """Cells with the names of their values as they may be shown now, and digests to find them by."""
+    names = {"across": shown.names(drawn.across, cells["across"]), "down": shown.names(drawn.down, cells["down"])}
+    if drawn.alike and {drawn.across, drawn.down} & set(shown.hidden):
+        names = _numbered_alike(cells, drawn)
     told = cells.assign(
-        across_id=[digest(value) for value in cells["across"]],
-        down_id=[digest(value) for value in cells["down"]],
-        across=shown.names(drawn.across, cells["across"]),
-        down=shown.names(drawn.down, cells["down"]),
+        across_id=[shown.digest(value) for value in cells["across"]],
+        down_id=[shown.digest(value) for value in cells["down"]],
+        **names,
         shown=[number(value) for value in cells["value"]],
+        few=cells["of" if "of" in cells else "n"] < drawn.fewest,
     )
     return pd.DataFrame(told)
 
 
-def digest(value: Any) -> str:
-    """Name of a value in an address: no text stands there."""
-    return hashlib.sha256(str(value).encode(errors="surrogatepass")).hexdigest()[:12]
+def _numbered_alike(cells: pd.DataFrame, drawn: HeatMap) -> dict[str, pd.Series[str]]:
+    """Numbers in place of the values of both axes, the same value by the same number."""
+    order = {value: place for place, value in enumerate(dict.fromkeys([*cells["down"], *cells["across"]]), start=1)}
+    columns = {"across": drawn.across, "down": drawn.down}
+    return {side: cells[side].map(lambda value, of=of: f"{of} {order[value]}") for side, of in columns.items()}
 
 
 def heat_map(told: pd.DataFrame, drawn: HeatMap) -> Any:
@@ -118,6 +129,7 @@ def heat_map(told: pd.DataFrame, drawn: HeatMap) -> Any:
         alt.Tooltip("shown:N", title=drawn.value),
         alt.Tooltip("n:Q"),
     ]
+    few = alt.when("datum.chosen").then(alt.value(3)).when("datum.few").then(alt.value(1.5))
     cell = alt.selection_point(name="cell", fields=["across_id", "down_id"])
     axis = alt.Axis(labelLimit=180, labelOverlap=False)
     return (
@@ -132,8 +144,9 @@ def heat_map(told: pd.DataFrame, drawn: HeatMap) -> Any:
             ),
             y=alt.Y("down:N", sort=None, title=drawn.titles[1], axis=axis),
             color=colour,
-            stroke=alt.condition("datum.chosen", alt.value(_CHOSEN), alt.value("#7F7F7F")),
-            strokeWidth=alt.condition("datum.chosen", alt.value(3), alt.value(0.5)),
+            stroke=alt.condition("datum.chosen", alt.value(VERMILION), alt.value(GREY)),
+            strokeWidth=few.otherwise(alt.value(0.5)),
+            strokeDash=alt.condition("datum.few", alt.value([3, 3]), alt.value([1, 0])),
             tooltip=tooltip,
         )
         .add_params(cell)

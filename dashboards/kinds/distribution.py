@@ -12,13 +12,13 @@ import streamlit as st
 from dashboards.kinds.view import Column, Declaration, Shown, View
 from dashboards.rows import Rows, quoted
 from dashboards.view_models.views import plain
+from harness.base.colours import BLUE
 from harness.base.language import _
 from harness.base.numbers import number
 
 BINS = 30
 NUMBERS = ("double", "float", "int64", "int32")
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-_COLOUR = "#0072B2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ def _chart(found: Spread, column: Column) -> Any:
     tooltip = [alt.Tooltip("low:Q", format=".4g"), alt.Tooltip("high:Q", format=".4g"), "rows:Q"]
     return (
         alt.Chart(found.bins)
-        .mark_bar(color=_COLOUR, stroke="white", strokeWidth=0.5)
+        .mark_bar(color=BLUE, stroke="white", strokeWidth=0.5)
         .encode(
             x=alt.X("low:Q", bin="binned", title=f"{column.name}{unit}"),
             x2="high:Q",

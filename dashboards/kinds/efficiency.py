@@ -11,11 +11,12 @@ import streamlit as st
 
 from dashboards.kinds.view import Declaration, Shown, View
 from dashboards.view_models.views import plain
+from harness.base.colours import BLUE, GREY
 from harness.base.language import _
 from harness.base.numbers import number
 from harness.record.folder import WorkRecord
 
-_MINE, _OTHERS = "#0072B2", "#7F7F7F"
+_MINE, _OTHERS = BLUE, GREY
 
 
 def work_table(work: Iterable[WorkRecord]) -> pd.DataFrame:

@@ -99,7 +99,8 @@ class Groups(View):
         """The effects with their controls, then the map, then the rows of the chosen cell."""
         crossing = _choose(shown)
         measure = crossing.measure
-        draw_slices(slice_table(shown.metrics, measure.key, ask_fewest(shown, st)), measure.key)
+        fewest = ask_fewest(shown, st)
+        draw_slices(slice_table(shown.metrics, measure.key, fewest), measure.key)
         if shown.rows.total > MOST_ROWS:
             st.info(_("More than {n} rows are not crossed here.", n=f"{MOST_ROWS:,}"))
             return
@@ -114,9 +115,8 @@ class Groups(View):
             )
             st.caption(plain(said))
         titles = (crossing.across, crossing.down)
-        chosen = draw_cells(
-            shown, HeatMap(self.name, crossing.across, crossing.down, titles, measure.key, measure.target), drawn
-        )
+        columns = (crossing.across, crossing.down)
+        chosen = draw_cells(shown, HeatMap(self.name, *columns, titles, measure.key, measure.target, fewest), drawn)
         if chosen is None:
             st.caption(_("Click a cell, or choose one by name, to see the rows behind it."))
             return

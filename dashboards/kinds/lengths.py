@@ -15,6 +15,7 @@ from dashboards.rows import RowFilter, Rows
 from dashboards.view_models.views import plain
 from harness.api.estimates import estimate
 from harness.api.metrics import Better, RowValues
+from harness.base.colours import BLUE
 from harness.base.language import _
 from harness.base.numbers import interval, number
 from harness.stats.confidence import equal_mass
@@ -23,7 +24,6 @@ NATS = "nll"
 SIZES = ("bytes", "words", "tokens")
 """Columns that say how long a text is, in the unit of their name; bytes compare checkpoints of any tokenizer."""
 BINS = 10
-_BLUE = "#0072B2"
 
 
 def sizes(declared: Declaration) -> list[str]:
@@ -106,9 +106,9 @@ def _chart(found: pd.DataFrame, unit: str, name: str) -> Any:
     tooltip = [alt.Tooltip("length:Q", format=".4g"), alt.Tooltip("bits:Q", format=".4g"), "interval:N", "n:Q"]
     ends = alt.Chart(found.dropna(subset=["low", "high"]))
     return alt.layer(
-        ends.mark_rule(color=_BLUE, strokeWidth=2).encode(x=x, y=alt.Y("low:Q", title=name, scale=scale), y2="high:Q"),
-        points.mark_line(color=_BLUE, strokeWidth=1, opacity=0.5).encode(x=x, y=alt.Y("bits:Q", scale=scale)),
-        points.mark_point(color=_BLUE, filled=True, opacity=1, size=90).encode(
+        ends.mark_rule(color=BLUE, strokeWidth=2).encode(x=x, y=alt.Y("low:Q", title=name, scale=scale), y2="high:Q"),
+        points.mark_line(color=BLUE, strokeWidth=1, opacity=0.5).encode(x=x, y=alt.Y("bits:Q", scale=scale)),
+        points.mark_point(color=BLUE, filled=True, opacity=1, size=90).encode(
             x=x, y=alt.Y("bits:Q", title=name, scale=scale), tooltip=tooltip
         ),
     ).properties(height=300)

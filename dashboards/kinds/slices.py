@@ -13,20 +13,23 @@ from dashboards.kinds.view import Declaration, Shown, View
 from dashboards.view_models.views import plain
 from dashboards.whiskers import Dot, Line, axis_of, whiskers_html
 from harness.api.metrics import Metric
-from harness.base.language import _, told
+from harness.base.colours import BLUE, ORANGE
+from harness.base.language import _
 from harness.base.numbers import interval, number
+from harness.reports.content.recorded import retold
 
 FEWEST = 30
 """Independent observations below which a slice is masked: a share's 95 % interval is then up to 37 points wide."""
-_COLUMNS = ["slice", "value", "low", "high", "n", "shown", "interval", "open", "control", "control_low", "control_high"]
-_MEASURED, _CONTROL = "#0072B2", "#E69F00"
+_CONTROLS = ("control", "control_low", "control_high", "control_shown")
+_COLUMNS = ["slice", "value", "low", "high", "n", "shown", "drawn", "masked", "interval", "open", *_CONTROLS]
+_MEASURED, _CONTROL = BLUE, ORANGE
 
 
 def slice_table(metrics: Iterable[Metric], key: str, fewest: int = FEWEST) -> pd.DataFrame:
     """One line per slice of the metric `key` (last part), all rows first where they have a value; columns _COLUMNS.
 
-    A slice of fewer than `fewest` independent observations keeps its n alone; `shown` says so. A control is measured
-    on rows of its own and stands beside the slice that has one.
+    A slice of fewer than `fewest` independent observations keeps its n alone; `shown` says so, `drawn` in the chart.
+    A control is measured on rows of its own, stands beside the slice that has one, and is masked as a slice is.
     """
     mine = [metric for metric in metrics if metric.key.rpartition("/")[2] == key]
     return pd.DataFrame([_line(metric, fewest) for metric in mine], columns=_COLUMNS)
@@ -74,31 +77,29 @@ def ask_fewest(shown: Shown, place: Any) -> int:
 
 def draw_slices(table: pd.DataFrame, title: str) -> None:
     """Dot and whisker per slice, beside it the control's as a ring; then the numbers."""
-    if table["value"].notna().any():
+    if (table["value"].notna() | table["masked"]).any():
         st.html(slice_chart(table, title))
         if table["control"].notna().any():
             st.caption(_("Dot: the slice. Ring: its control, where nothing should be found. Lines: 95 % intervals."))
     columns = ["slice", "shown", "interval", "n"]
-    controls = [_control(line) for line in table.to_dict("records")]
-    said = table[columns].assign(control=controls)
-    said = said if any(controls) else said.drop(columns="control")
+    said = table[columns].assign(control=table["control_shown"])
+    said = said if any(table["control_shown"]) else said.drop(columns="control")
     named = {"slice": _("slice"), "shown": _("value"), "interval": _("interval"), "control": _("control")}
     st.dataframe(said.rename(columns=named), hide_index=True, alt=plain(_("{metric} by slice", metric=title)))
 
 
 def slice_chart(table: pd.DataFrame, title: str) -> str:
-    """HTML: a line per slice; masked ones are left out, the table has them."""
-    drawn = table[table["value"].notna()]
-    lines = [
-        Line(
-            each["slice"],
-            f"{each['shown']} {each['interval']}".strip(),
-            (*_controls(each), Dot(each["value"], _MEASURED, "circle", each["low"], each["high"], each["open"])),
-            more=" ".join((_("n"), str(each["n"]))),
-        )
-        for each in drawn.to_dict("records")
-    ]
+    """HTML: a line per slice; one that is masked says so in words, in its own line."""
+    lines = [_drawn(each) for each in table[table["value"].notna() | table["masked"]].to_dict("records")]
     return whiskers_html(lines, axis_of(title, lines), label=_("{metric} by slice", metric=title))
+
+
+def _drawn(each: Mapping[Hashable, Any]) -> Line:
+    n = " ".join((_("n"), str(each["n"])))
+    if each["masked"]:
+        return Line(each["slice"], each["drawn"], (), more=n)
+    dot = Dot(each["value"], _MEASURED, "circle", each["low"], each["high"], each["open"])
+    return Line(each["slice"], f"{each['shown']} {each['interval']}".strip(), (*_controls(each), dot), more=n)
 
 
 def _controls(line: Mapping[Hashable, Any]) -> list[Dot]:
@@ -109,23 +110,23 @@ def _controls(line: Mapping[Hashable, Any]) -> list[Dot]:
 
 def _line(metric: Metric, fewest: int) -> dict[str, Any]:
     line: dict[str, Any] = dict.fromkeys(_COLUMNS) | {"slice": metric.slice or _("all rows"), "n": metric.n}
+    line |= {"masked": False, "control_shown": ""}
+    too_few = _("masked: n is under {fewest}", fewest=fewest)
     if metric.value is None:
-        return line | {"shown": _("missing: {why}", why=told(metric.note)), "interval": ""}
+        return line | {"shown": _("missing: {why}", why=retold(metric.note)), "interval": ""}
     if metric.n < fewest and metric.slice:
-        return line | {"shown": _("masked: n is under {fewest}", fewest=fewest), "interval": ""}
+        drawn = _("▨ masked: n = {n} is under {fewest}", n=metric.n, fewest=fewest)
+        return line | {"shown": too_few, "drawn": drawn, "interval": "", "masked": True}
     value = metric.value
     low, high = (value if end is None else end for end in (metric.low, metric.high))
     line |= {"value": value, "low": low, "high": high, "shown": number(value)}
     line["open"] = opening(metric.low, metric.high)
     line["interval"] = interval(metric.low, metric.high)
-    if metric.control is not None and metric.control.value is not None:
-        control = metric.control
+    control = metric.control
+    if control is not None and control.value is not None and control.n < fewest and metric.slice:
+        line["control_shown"] = too_few
+    elif control is not None and control.value is not None:
         ends = (control.value if end is None else end for end in (control.low, control.high))
-        line |= dict(zip(("control", "control_low", "control_high"), (control.value, *ends), strict=True))
+        line |= dict(zip(_CONTROLS[:3], (control.value, *ends), strict=True))
+        line["control_shown"] = f"{number(control.value)} {interval(line['control_low'], line['control_high'])}"
     return line
-
-
-def _control(line: Mapping[Hashable, Any]) -> str:
-    if pd.isna(line["control"]):
-        return ""
-    return f"{number(line['control'])} {interval(line['control_low'], line['control_high'])}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hmac
+import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, MutableMapping
 from dataclasses import dataclass, field
@@ -90,6 +92,7 @@ class Shown:
         address: the query of the page's address. What a view remembers there (a chosen cell) a link restores; keys
             begin with the view's name.
         key: changes when the rows do: what a view keeps between two runs of the page is kept under it.
+        secret: key of the digests that stand in addresses for values; of the folder of audits, so that links last.
     """
 
     audit: Audit
@@ -98,6 +101,7 @@ class Shown:
     readable: bool
     address: MutableMapping[str, str]
     key: Hashable
+    secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
 
     @property
     def probe(self) -> str:
@@ -123,12 +127,21 @@ class Shown:
         """Rows as they may be shown now: hidden texts are replaced by their length."""
         return mask(frame, [column for column in self.hidden if column in frame])
 
+    def digest(self, value: Any) -> str:
+        """Name of a value in an address: no text stands there."""
+        return digest(value, self.secret)
+
     def names(self, column: str, values: pd.Series[Any]) -> pd.Series[str]:
         """Values of a column as labels of a chart: where its texts are hidden, numbers stand for them."""
         if column not in self.hidden:
             return values.map(lambda value: _("none") if value is None or value == "" else str(value))
         order = {value: place for place, value in enumerate(dict.fromkeys(values), start=1)}
         return values.map(lambda value: f"{column} {order[value]}")
+
+
+def digest(value: Any, secret: bytes) -> str:
+    """HMAC-SHA256 of a value as text, its first 48 bits: without the key nobody can try which text it is."""
+    return hmac.new(secret, str(value).encode(errors="surrogatepass"), "sha256").hexdigest()[:12]
 
 
 class View(ABC):

@@ -10,13 +10,10 @@ import pandas as pd
 
 from dashboards.memorization.epsilon import CLAIMED, MOST, PROVEN, RECOMPUTED
 from dashboards.memorization.exposure import NOTHING
+from harness.base.colours import BLUE, GREEN, GREY, GREY_TEXT, ORANGE, SERIES
 from harness.base.language import _
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#7F7F7F")
-"""Told apart with any colour vision (Okabe and Ito 2008) on a light and a dark ground; dashes repeat what they say."""
 _DASHES: tuple[list[int], ...] = ([1, 0], [6, 3], [2, 2], [8, 2, 2, 2], [4, 1], [1, 3], [10, 4])
-_TEXT = "#767676"
-"""Grey that can be read on white and on black (WCAG 2.2, 1.4.3)."""
 _HEIGHT = 320
 _ROW = 30
 _LABEL = 180
@@ -29,11 +26,11 @@ def exposure_chart(points: pd.DataFrame, means: pd.DataFrame, most: float) -> An
     x = alt.X("copies:N", sort=order, title=_("times in the records"), axis=alt.Axis(labelAngle=0))
     scale = alt.Scale(domain=[0, most * 1.04], nice=False)
     y = alt.Y("exposure:Q", title=_("exposure, bits"), scale=scale)
-    dots = alt.Chart(points).mark_point(size=24, opacity=0.5, color=COLOURS[6], filled=True).encode(x=x, y=y)
+    dots = alt.Chart(points).mark_point(size=24, opacity=0.5, color=GREY, filled=True).encode(x=x, y=y)
     drawn = alt.Chart(means)
     tooltip = _tooltip(means)
-    whiskers = drawn.mark_rule(strokeWidth=3, color=COLOURS[0]).encode(x=x, y=alt.Y("low:Q", scale=scale), y2="high:Q")
-    middles = drawn.mark_point(size=140, filled=True, opacity=1, color=COLOURS[0]).encode(
+    whiskers = drawn.mark_rule(strokeWidth=3, color=BLUE).encode(x=x, y=alt.Y("low:Q", scale=scale), y2="high:Q")
+    middles = drawn.mark_point(size=140, filled=True, opacity=1, color=BLUE).encode(
         x=x, y=alt.Y("mean:Q", scale=scale), tooltip=tooltip
     )
     lines = pd.DataFrame({"at": [NOTHING, most], "line": [_("prefers nothing"), _("most there can be")]})
@@ -130,23 +127,23 @@ def _curves(shown: pd.DataFrame, x: Any, title: str, scale: Any, **more: Any) ->
 def _diagonal(low: float, x: Any, scale: Any) -> Any:
     """Where an attack lies that tells nothing."""
     ends = pd.DataFrame({"fpr": [low, 1.0], "value": [low, 1.0]})
-    return alt.Chart(ends).mark_line(strokeDash=[2, 4], color=COLOURS[6]).encode(x=x, y=alt.Y("value:Q", scale=scale))
+    return alt.Chart(ends).mark_line(strokeDash=[2, 4], color=GREY).encode(x=x, y=alt.Y("value:Q", scale=scale))
 
 
 def _ceiling(allowed: pd.DataFrame, x: Any, scale: Any) -> Any:
     drawn = alt.Chart(allowed.assign(what=_("the claim allows at most")))
     y = alt.Y("most:Q", scale=scale)
     tooltip = [alt.Tooltip("what:N"), alt.Tooltip("fpr:Q", format="~g"), alt.Tooltip("most:Q", format=".4f")]
-    line = drawn.mark_line(strokeDash=[6, 3], strokeWidth=2, color=COLOURS[2]).encode(x=x, y=y)
-    dots = drawn.mark_point(size=90, shape="triangle-down", color=COLOURS[2], filled=True)
+    line = drawn.mark_line(strokeDash=[6, 3], strokeWidth=2, color=GREEN).encode(x=x, y=y)
+    dots = drawn.mark_point(size=90, shape="triangle-down", color=GREEN, filled=True)
     return alt.layer(line, dots.encode(x=x, y=y, tooltip=tooltip))
 
 
 def _across(lines: pd.DataFrame) -> Any:
     """Named lines across the whole chart."""
     drawn = alt.Chart(lines)
-    rules = drawn.mark_rule(strokeDash=[4, 4], color=COLOURS[3], strokeWidth=2).encode(y="at:Q", tooltip=["line:N"])
-    names = drawn.mark_text(align="left", dy=-7, dx=2, color=_TEXT).encode(y="at:Q", x=alt.value(0), text="line:N")
+    rules = drawn.mark_rule(strokeDash=[4, 4], color=ORANGE, strokeWidth=2).encode(y="at:Q", tooltip=["line:N"])
+    names = drawn.mark_text(align="left", dy=-7, dx=2, color=GREY_TEXT).encode(y="at:Q", x=alt.value(0), text="line:N")
     return alt.layer(rules, names)
 
 
@@ -160,7 +157,7 @@ def _tooltip(frame: pd.DataFrame) -> list[Any]:
 
 
 def _colours(names: Sequence[str]) -> Any:
-    return alt.Scale(domain=list(names), range=[COLOURS[place % len(COLOURS)] for place in range(len(names))])
+    return alt.Scale(domain=list(names), range=[SERIES[place % len(SERIES)] for place in range(len(names))])
 
 
 def _legend() -> Any:
@@ -183,8 +180,8 @@ def frontier_chart(private: pd.DataFrame, plain: pd.DataFrame, title: str, floor
         across = alt.Chart(plain)
         band = alt.Y("low:Q", scale=scale, title=title)
         layers += [
-            across.mark_rect(opacity=0.15, color=COLOURS[6]).encode(y=band, y2="high:Q"),
-            across.mark_rule(strokeWidth=2, color=COLOURS[6], strokeDash=[6, 3]).encode(y=y, tooltip=_tooltip(plain)),
+            across.mark_rect(opacity=0.15, color=GREY).encode(y=band, y2="high:Q"),
+            across.mark_rule(strokeWidth=2, color=GREY, strokeDash=[6, 3]).encode(y=y, tooltip=_tooltip(plain)),
         ]
     if floor is not None:
         layers.append(_across(pd.DataFrame({"at": [floor], "line": [_("always the commonest class")]})))
@@ -208,7 +205,7 @@ def frontier_chart(private: pd.DataFrame, plain: pd.DataFrame, title: str, floor
 def spent_chart(steps: pd.DataFrame) -> Any:
     """Epsilon over the noisy steps of a training."""
     x, y = alt.X("step:Q", title=_("noisy steps")), alt.Y("epsilon:Q", title=_("epsilon spent"))
-    line = alt.Chart(steps).mark_line(strokeWidth=2.5, color=COLOURS[0], point=True)
+    line = alt.Chart(steps).mark_line(strokeWidth=2.5, color=BLUE, point=True)
     return line.encode(x=x, y=y, tooltip=_tooltip(steps)).properties(height=_HEIGHT)
 
 
@@ -219,7 +216,7 @@ def together_chart(trainings: pd.DataFrame, total: float | None) -> Any:
     x = alt.X("training:N", sort=order, title=_("training, the oldest first"), axis=axis)
     highest = max([float(trainings["epsilon"].max()), total or 0.0])
     y = alt.Y("epsilon:Q", title=_("epsilon together"), scale=alt.Scale(domain=[0.0, highest * 1.08], nice=False))
-    drawn = alt.Chart(trainings).mark_bar(color=COLOURS[0], size=18).encode(x=x, y=y, tooltip=_tooltip(trainings))
+    drawn = alt.Chart(trainings).mark_bar(color=BLUE, size=18).encode(x=x, y=y, tooltip=_tooltip(trainings))
     layers = [drawn]
     if total is not None:
         layers.append(_across(pd.DataFrame({"at": [total], "line": [_("total")]})))

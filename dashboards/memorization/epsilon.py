@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from harness.api.metrics import Metric
-from harness.base.language import _, told
+from harness.base.language import _
 from harness.provenance.claim import TrainingRecord, rounded_up
+from harness.reports.content.recorded import retold
 
 LOWER = "epsilon_lower"
 _CEILING = "epsilon_ceiling"
@@ -43,10 +44,10 @@ def bounds(training: TrainingRecord | None, metrics: Iterable[Metric], probe: st
             continue
         name = metric.key.rpartition("/")[2]
         if name == _CEILING:
-            lines.append((_("most it could prove"), metric.value, MOST, metric.n, told(metric.note)))
+            lines.append((_("most it could prove"), metric.value, MOST, metric.n, retold(metric.note)))
         elif name.startswith(LOWER):
             said = _bound_names().get(name, name)
-            lines.append((said, metric.value, PROVEN, metric.n, told(metric.note)))
+            lines.append((said, metric.value, PROVEN, metric.n, retold(metric.note)))
     return pd.DataFrame(lines, columns=BOUNDS)
 
 

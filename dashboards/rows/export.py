@@ -23,8 +23,8 @@ def csv_bytes(rows: Rows, wanted: RowFilter) -> bytes:
     out = io.BytesIO()
     for number, batch in enumerate(rows.batches(wanted, MOST)):
         _bound(out.tell() + batch.nbytes)
-        text = csv_text(frame(pa.Table.from_batches([batch])))
-        out.write((text if number == 0 else text.split("\n", 1)[1]).encode(errors="surrogatepass"))
+        text = csv_text(frame(pa.Table.from_batches([batch])), header=number == 0)
+        out.write(text.encode(errors="surrogatepass"))
     return out.getvalue() or csv_text(rows.page(wanted, 1)).encode(errors="surrogatepass")
 
 

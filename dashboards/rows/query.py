@@ -331,8 +331,16 @@ def _told() -> Iterator[None]:
     """What DuckDB or Arrow raises of damaged rows, or of those that do not fit in memory, as one sentence."""
     try:
         yield
+    except duckdb.OutOfMemoryException as error:
+        raise AuditError(
+            f"these rows cannot be read within {MEMORY} of memory: leave fewer by filters, or sort by a shorter column"
+        ) from error
     except (duckdb.Error, pa.ArrowException, OSError) as error:
-        raise AuditError(f"these rows cannot be read: {str(error).splitlines()[0]}") from error
+        why = next(iter(str(error).splitlines()), type(error).__name__)
+        raise AuditError(
+            "these rows cannot be read: a part of them is damaged, or went away meanwhile; put the audit's "
+            f"folder back from a copy, then reload the page ({why})"
+        ) from error
 
 
 @cache

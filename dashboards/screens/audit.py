@@ -12,6 +12,7 @@ from dashboards.settings import read_settings
 from dashboards.view_models import views
 from dashboards.widgets.assemble import page_of
 from dashboards.widgets.choose import choose_audit
+from dashboards.widgets.drawer import provenance_drawer
 from harness.base.language import _, told
 from harness.gate.decide import Outcome
 from harness.record.folder import Status
@@ -24,14 +25,16 @@ def show() -> None:
     audit = choose_audit("audit", read_settings())
     if audit is None:
         return
-    st.title(views.plain(audit.manifest.name))
+    title, drawer = st.columns([4, 1], vertical_alignment="bottom")
+    title.title(views.plain(audit.manifest.name))
+    with drawer:
+        provenance_drawer(audit)
     _verdict(audit)
     _gates(audit)
     _baseline(audit)
     _metrics(audit)
     _cautions(audit)
     _probes(audit)
-    _provenance(audit)
 
 
 def _verdict(audit: Audit) -> None:
@@ -42,7 +45,7 @@ def _verdict(audit: Audit) -> None:
                 _(
                     "{status}: {why}. If it has stopped, go on with:",
                     status=_(str(manifest.status)),
-                    why=manifest.why or _("no verdict yet"),
+                    why=retold(manifest.why) or _("no verdict yet"),
                 )
             )
         )
@@ -155,18 +158,6 @@ def _probes(audit: Audit) -> None:
                 version=probe.version,
             )
             st.caption(views.plain(said))
-
-
-def _provenance(audit: Audit) -> None:
-    drawer = st.expander(_("Provenance"), on_change="rerun", key="provenance")
-    if not drawer.open:  # what is drawn in a closed one loads two megabytes of scripts for code and JSON
-        return
-    with drawer:
-        st.table(views.markdown_table((_("what"), _("value")), views.provenance(audit)), border="horizontal")
-        st.text(_("To run it again:"))
-        st.code(audit.manifest.command or "assay run spec.yaml", language=None, wrap_lines=True)
-        st.text(_("Its spec:"))
-        st.json(audit.manifest.spec, expanded=1)
 
 
 show()

@@ -83,11 +83,11 @@ def _flips(audit: Audit, base: Audit, flipped: Sequence[Comparison], settings: S
     assert flips is not None
     probe = metric.rpartition("/")[0]
     readable = revealed(settings.output, audit.manifest.audit_id, probe, key=f"reveal-{base.manifest.audit_id}")
+    rows = cache.rows(audit.folder, probe)
     for title, ids, count in _directions(flips):
         said = _("{title}: {n}", title=title, n=count)
         st.markdown(f"**{said}**")
         if ids:
-            rows = cache.rows(audit.folder, probe)
             shown, private = rows.cases(ids[:_FLIPPED]), rows.private()
             st.dataframe(shown if readable else views.mask(shown, private), hide_index=True, alt=title)
 

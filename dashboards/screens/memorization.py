@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboards import cache
 from dashboards.audits import Audit
+from dashboards.folder_key import folder_key
 from dashboards.kinds import Declaration, Shown, View, declaration, draw
 from dashboards.memorization.drawn.canaries import Canaries
 from dashboards.memorization.drawn.epsilon import PLANT, epsilons
@@ -90,7 +91,7 @@ def _section(view: View, audit: Audit, opened: Sequence[tuple[Declaration, Rows]
             output, audit.manifest.audit_id, declared.probe, key=f"reveal-{declared.probe}"
         )
         key = cache.rows_key(audit.folder, declared.probe)
-        draw(view, Shown(audit, declared, rows, readable, st.query_params, key))
+        draw(view, Shown(audit, declared, rows, readable, st.query_params, key, folder_key(output)))
     return bool(fitted)
 
 

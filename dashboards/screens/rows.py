@@ -15,6 +15,7 @@ from dashboards.view_models.changes import changes_html
 from dashboards.widgets.choose import choose, choose_audit
 from dashboards.widgets.reveal import revealed, searched
 from dashboards.widgets.row_filter import ask_filter
+from dashboards.widgets.save import File, offer
 from dashboards.widgets.steps import step
 from harness.base.language import _, told
 from harness.errors import AssayError
@@ -109,23 +110,19 @@ def _columns(rows: Rows) -> list[str] | None:
 
 def _downloads(rows: Rows, wanted: RowFilter, count: int, name: str, readable: bool) -> None:
     csv, parquet, why = st.columns([1, 1, 3], vertical_alignment="center")
-    csv.download_button(
-        "CSV",
-        lambda: csv_bytes(rows, wanted),
-        file_name=f"{name}.csv",
-        mime="text/csv",
-        on_click="ignore",
-        help=_("The rows the filters leave, 100,000 at most. What a spreadsheet would run has an apostrophe first."),
-        disabled=count == 0 or not readable,
-    )
-    parquet.download_button(
-        "Parquet",
-        lambda: parquet_bytes(rows, wanted),
-        file_name=f"{name}.parquet",
-        on_click="ignore",
-        help=_("All rows the filters leave."),
-        disabled=count == 0 or not readable,
-    )
+    most = _("The rows the filters leave, 100,000 at most. What a spreadsheet would run has an apostrophe first.")
+    disabled = count == 0 or not readable
+    files = [
+        File("CSV", f"{name}.csv", lambda: csv_bytes(rows, wanted), most, disabled),
+        File(
+            "Parquet",
+            f"{name}.parquet",
+            lambda: parquet_bytes(rows, wanted),
+            _("All rows the filters leave."),
+            disabled,
+        ),
+    ]
+    offer([csv, parquet], files)
     if not readable:
         why.caption(_("Show texts to download rows: they hold them."))
 

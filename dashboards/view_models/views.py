@@ -199,9 +199,9 @@ def titled(table: pd.DataFrame) -> pd.DataFrame:
 def cautions(audit: Audit) -> list[Caution]:
     """What did not run, ran in part, or came out empty."""
     manifest = audit.manifest
-    found = [Caution(_("incomplete"), probe, why) for probe, why in manifest.incomplete.items()]
+    found = [Caution(_("incomplete"), probe, retold(why)) for probe, why in manifest.incomplete.items()]
     found += [
-        Caution(_("missing number"), name(metric), told(metric.note))
+        Caution(_("missing number"), name(metric), retold(metric.note))
         for metric in audit.metrics
         if metric.value is None
     ]
@@ -232,9 +232,9 @@ def cautions(audit: Audit) -> list[Caution]:
         for work in manifest.work
         if work.truncated_rows
     ]
-    found += [Caution(_("checkpoint"), manifest.checkpoint.source, told(note)) for note in manifest.checkpoint.notes]
-    found += [Caution(_("not applicable"), probe, why) for probe, why in manifest.not_applicable.items()]
-    found += [Caution(_("data or tools missing"), probe, why) for probe, why in manifest.no_data.items()]
+    found += [Caution(_("checkpoint"), manifest.checkpoint.source, retold(note)) for note in manifest.checkpoint.notes]
+    found += [Caution(_("not applicable"), probe, retold(why)) for probe, why in manifest.not_applicable.items()]
+    found += [Caution(_("data or tools missing"), probe, retold(why)) for probe, why in manifest.no_data.items()]
     found += [Caution(_("plug-in not loaded"), point, why) for point, why in manifest.plugin_errors.items()]
     return found
 
@@ -310,7 +310,7 @@ def _audit_line(entry: Entry) -> dict[str, str]:
             "started (UTC)": _minute(manifest.created),
             "status": _(str(manifest.status)),
             "gates": counts_text(gate_counts(verdict)) if verdict else "",
-            "why": retold(verdict.reason) if verdict else manifest.why,
+            "why": retold(verdict.reason) if verdict else retold(manifest.why),
             "where": _("folder"),
         }
     if entry.tracked is not None:
@@ -334,15 +334,15 @@ def _metric_line(metric: Metric, verdict: Verdict | None) -> dict[str, Any]:
     gates = gates_of(metric, verdict)
     return {
         "metric": name(metric),
-        "value": _("missing: {why}", why=told(metric.note)) if missing else numbers.number(metric.value) + unit,
+        "value": _("missing: {why}", why=retold(metric.note)) if missing else numbers.number(metric.value) + unit,
         "interval": numbers.interval(metric.low, metric.high),
         "control": "" if metric.control is None else _control(metric.control),
         "n": metric.n,
         "missing": metric.missing,
         "better": content.direction(metric),
         "gate": counted(gates[0]) if gates else "",
-        "method": f"{metric.interval}, {numbers.percent(metric.level)}" if metric.interval else "",
-        "note": "" if missing else told(metric.note),
+        "method": content.method(metric) if metric.interval else "",
+        "note": "" if missing else retold(metric.note),
     }
 
 
@@ -350,7 +350,7 @@ def _control(control: Control) -> str:
     """What is shown of a control beside the value: its numbers, n and what it is."""
     line = content.control_line(control)
     if control.value is None:
-        return _("{value}: {note} ({what})", value=line.value, note=control.note, what=told(control.what))
+        return _("{value}: {note} ({what})", value=line.value, note=retold(control.note), what=told(control.what))
     return _(
         "{value} {interval}, n {n} ({what})",
         value=line.value,

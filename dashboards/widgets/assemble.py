@@ -9,6 +9,7 @@ import streamlit as st
 from dashboards import cache
 from dashboards.audits import Audit
 from dashboards.charts import chart_data, metric_chart
+from dashboards.folder_key import folder_key
 from dashboards.kinds import Shown, View, declaration, draw, fitting
 from dashboards.settings import Settings, read_settings
 from dashboards.view_models import views
@@ -92,7 +93,8 @@ def _views(page: str, audit: Audit, probe: str, settings: Settings) -> None:
     with reveal:
         readable = revealed(settings.output, audit.manifest.audit_id, probe)
     if view is not None:
-        draw(view, Shown(audit, declared, rows, readable, st.query_params, cache.rows_key(audit.folder, probe)))
+        key = cache.rows_key(audit.folder, probe)
+        draw(view, Shown(audit, declared, rows, readable, st.query_params, key, folder_key(settings.output)))
     for why in [*(f"{point}: {reason}" for point, reason in found.errors.items()), *failed]:
         st.caption(views.plain(_("A view cannot be used: {why}", why=why)))
 

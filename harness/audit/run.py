@@ -27,6 +27,7 @@ from harness.audit.so_far import SoFar
 from harness.audit.spec import AuditSpec, cache_of
 from harness.audit.tracked_claim import against_store, store_to_ask
 from harness.base.files import make_folder, write_text
+from harness.base.language import ENGLISH
 from harness.base.plugins import PluginError
 from harness.base.strict_yaml import dump_yaml
 from harness.base.validation import validated
@@ -150,18 +151,20 @@ def _other_models(before: ProbeRecord, planned: PlannedProbe) -> list[str]:
     return sorted(role for role in {*then, *now} if then.get(role) != now.get(role))
 
 
-def run_audit(plan: AuditPlan, folder: AuditFolder, woken: Callable[[], object] = lambda: None) -> AuditResult:
+def run_audit(
+    plan: AuditPlan, folder: AuditFolder, woken: Callable[[], object] = lambda: None, language: str = ENGLISH
+) -> AuditResult:
     """Run what has no row yet, then measure and decide. On any failure the manifest says why, and rows stay.
 
-    `woken` is called after each event that is added to the folder's, see harness.record.events.progress_reader. Raises
-    UsageError where another process works on the audit.
+    `woken` is called after each event that is added to the folder's, see harness.record.events.progress_reader.
+    `language` is that of the HTML report. Raises UsageError where another process works on the audit.
     """
     log = EventLog(folder.path, woken)
     with writing(folder.path), _told(folder, log):
         _execute(plan, folder, log)
         for planned in plan.probes:
             compact(folder.path, planned.probe.name)
-        return conclude(plan, folder, log)
+        return conclude(plan, folder, log, language)
 
 
 @contextmanager
@@ -181,7 +184,7 @@ def _told(folder: AuditFolder, log: EventLog) -> Iterator[None]:
         raise AuditError(f"{folder.path.name}: {why}; what is finished is kept") from error
 
 
-def conclude(plan: AuditPlan, folder: AuditFolder, log: EventLog | None = None) -> AuditResult:
+def conclude(plan: AuditPlan, folder: AuditFolder, log: EventLog | None = None, language: str = ENGLISH) -> AuditResult:
     """Measure rows, decide, write the reports. Needs no model."""
     log = log or EventLog(folder.path)
     recorded = folder.manifest()
@@ -214,7 +217,7 @@ def conclude(plan: AuditPlan, folder: AuditFolder, log: EventLog | None = None) 
     )
     verdict = first_verdict(folder, manifest, metrics, plan.spec.policy)
     folder.write_verdict(verdict)
-    broken = write_reports(folder.path, manifest, metrics, verdict)
+    broken = write_reports(folder.path, manifest, metrics, verdict, language=language)
     manifest = manifest.model_copy(update={"plugin_errors": {**manifest.plugin_errors, **broken}})
     folder.write_manifest(manifest)  # last: 'finished' promises that all of the above is there
     log.finished(verdict.outcome)

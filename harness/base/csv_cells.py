@@ -19,14 +19,14 @@ def inert(text: str) -> str:
     return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
 
 
-def csv_text(frame: pd.DataFrame) -> str:
-    """`frame` as CSV without its index; every text in it, and every column's name, inert. Numbers stay numbers.
+def csv_text(frame: pd.DataFrame, *, header: bool = True) -> str:
+    """`frame` as CSV without its index, its columns' names first where `header`; every text and name in it inert.
 
-    Lines end in CR LF, so that a lone CR in a text is quoted too and ends no record.
+    Numbers stay numbers. Lines end in CR LF, so that a lone CR in a text is quoted too and ends no record.
     """
     safe = pd.DataFrame({index: _column(frame.iloc[:, index]) for index in range(frame.shape[1])}, index=frame.index)
     safe.columns = pd.Index([inert(str(name)) for name in frame.columns])
-    return safe.to_csv(index=False, lineterminator="\r\n")
+    return safe.to_csv(index=False, header=header, lineterminator="\r\n")
 
 
 def _column(column: Any) -> Any:

@@ -59,3 +59,15 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def padded(low: float, high: float, share: float) -> tuple[float, float]:
+    """Ends of an axis a `share` of its length beyond what is drawn, but across 0 only where that is.
+
+    Equal ends are half of their size apart from either; both 0 stay.
+    """
+    room = share * (high - low) or 0.5 * abs(high)
+    return (
+        max(0.0, low - room) if low >= 0 else low - room,
+        min(0.0, high + room) if high <= 0 else high + room,
+    )

@@ -28,6 +28,9 @@ Uri = Annotated[
 Seed = Annotated[int | None, typer.Option(help="Seed of sampling, and of probes that draw.", show_default=False)]
 Limit = Annotated[int | None, typer.Option(help="At most so many cases per probe.", show_default=False)]
 Repeat = Annotated[int, typer.Option(min=1, max=100, help="Seeds under which the probes that draw at random are run.")]
+Language = Annotated[
+    str, typer.Option(help="Language of HTML and PDF: en or zh.", callback=lambda code: _language(code))
+]
 Minutes = Annotated[float | None, typer.Option(help="Take no new case after so many minutes.", show_default=False)]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.", show_default=False)]
 Dtype = Annotated[str | None, typer.Option(help="auto, fp32, bf16 or fp16.", show_default=False)]
@@ -73,3 +76,11 @@ def audit_folder(run: str, output: Path) -> AuditFolder:
     if not is_folder(folder):
         raise UsageError(f"{run[:200]}: not an audit; `assay show` lists the audits of a folder")
     return AuditFolder(folder)
+
+
+def _language(code: str) -> str:
+    from harness.base.language import LANGUAGES
+
+    if code not in LANGUAGES:
+        raise UsageError(f"--language {code}: choose one of {', '.join(LANGUAGES)}")
+    return code

@@ -18,6 +18,7 @@ from harness.cli.arguments import (
     Device,
     Dtype,
     Home,
+    Language,
     Limit,
     Minutes,
     Output,
@@ -68,6 +69,7 @@ def run(
     allow_task_code: TaskCode = False,
     base: Base = None,
     repeat: Repeat = 1,
+    language: Language = "en",
 ) -> None:
     """Audit a checkpoint: run its probes, measure, decide, report and log."""
     from harness.audit.plan import check_rules, make_plan
@@ -91,9 +93,9 @@ def run(
     say(f"scan       {scan.headline}")
     folder = start_audit(plan, ["assay", *sys.argv[1:]], scan=scan, model_scans=scan_models(plan))
     say(f"audit {folder.path.name}; if it stops: assay resume {folder.path}")
-    verdict = _finish(plan, folder)
+    verdict = _finish(plan, folder, language)
     if more:
-        _repeat(plan, folder, more)
+        _repeat(plan, folder, more, language)
     raise typer.Exit(decided(verdict.exit_code))
 
 
@@ -141,6 +143,7 @@ def resume(
     allow_remote_code: Remote = False,
     trust_manifest: Trust = False,
     allow_task_code: TaskCode = False,
+    language: Language = "en",
 ) -> None:
     """Go on with an audit that was interrupted or killed. Repeats nothing that is finished.
 
@@ -156,7 +159,7 @@ def resume(
     allowed = Permissions(allow_pickle, allow_remote_code, trust_manifest, allow_task_code)
     plan = resume_plan(folder, permissions=allowed)
     folder.write_manifest(with_scan(folder, folder.manifest(), scan_first(plan.spec.checkpoint)))
-    raise typer.Exit(decided(_finish(plan, folder).exit_code))
+    raise typer.Exit(decided(_finish(plan, folder, language).exit_code))
 
 
 def scan_first(checkpoint: CheckpointSource) -> ScanReport:
@@ -181,31 +184,31 @@ def scan_models(plan: AuditPlan) -> dict[str, ScanReport]:
     return scans
 
 
-def _finish(plan: AuditPlan, folder: AuditFolder) -> Verdict:
+def _finish(plan: AuditPlan, folder: AuditFolder, language: str) -> Verdict:
     """Run, print, log; the verdict."""
     from harness.cli.console import show_outcome
 
-    result = _run(plan, folder)
+    result = _run(plan, folder, language)
     show_outcome(result.manifest, result.metrics, result.verdict)
     log_audit(folder, plan.spec.tracking.uri)
     say(f"report     {folder.path / 'report.html'}\ndashboard  assay dashboard --output {plan.spec.output}")
     return result.verdict
 
 
-def _run(plan: AuditPlan, folder: AuditFolder) -> AuditResult:
+def _run(plan: AuditPlan, folder: AuditFolder, language: str) -> AuditResult:
     from harness.audit.run import run_audit
     from harness.cli.console import audit_progress
     from harness.record.events import progress_reader
 
     try:
         with audit_progress() as on_progress:
-            return run_audit(plan, folder, progress_reader(folder.path, on_progress))
+            return run_audit(plan, folder, progress_reader(folder.path, on_progress), language)
     except KeyboardInterrupt:
         fail(f"interrupted; what is finished is kept, go on with: assay resume {folder.path}")
         raise typer.Exit(Exit.INTERRUPTED) from None
 
 
-def _repeat(plan: AuditPlan, first: AuditFolder, more: list[AuditPlan]) -> None:
+def _repeat(plan: AuditPlan, first: AuditFolder, more: list[AuditPlan], language: str) -> None:
     """The audits of the further seeds, then what all of them say; the verdict is the first one's."""
     from harness.audit.repeats import inside, write_repeats
     from harness.audit.run import start_audit
@@ -215,5 +218,5 @@ def _repeat(plan: AuditPlan, first: AuditFolder, more: list[AuditPlan]) -> None:
     for again in more:
         folders.append(start_audit(inside(again, first), ["assay", *sys.argv[1:]]))
         say(f"audit {folders[-1].path.name} ({again.spec.title})")
-        _run(again, folders[-1])
+        _run(again, folders[-1], language)
     show_repeats(write_repeats(folders, plan), first)

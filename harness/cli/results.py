@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.arguments import Home, Run, audit_folder
+from harness.cli.arguments import Home, Language, Run, audit_folder
 from harness.cli.console import say
 from harness.errors import UsageError
 
@@ -76,7 +76,7 @@ def report(
             show_default=False,
         ),
     ] = None,
-    language: Annotated[str, typer.Option(help="Language of HTML and PDF: en or zh.")] = "en",
+    language: Language = "en",
     list_formats: Annotated[bool, typer.Option("--list", help="List the formats and write nothing.")] = False,
 ) -> None:
     """Write the reports of a decided audit again, without a model: other formats, another level of disclosure."""
@@ -88,7 +88,7 @@ def report(
         return
     folder, shown = audit_folder(run, audits), _level(level)
     verdict = _gated(folder, policy, baseline, allow_other_data, output or card)
-    content = recorded_input(folder, shown, verdict, _undecided(undecided) if undecided else None, _language(language))
+    content = recorded_input(folder, shown, verdict, _undecided(undecided) if undecided else None, language)
     names = [name.strip() for name in (formats or "").split(",") if name.strip()]
     if card is not None:
         update_card(content, card)
@@ -132,14 +132,6 @@ def _undecided(name: str) -> Undecided:
         return Undecided(name)
     except ValueError as error:
         raise UsageError(f"--undecided {name}: choose one of {', '.join(Undecided)}") from error
-
-
-def _language(code: str) -> str:
-    from harness.base.language import LANGUAGES
-
-    if code not in LANGUAGES:
-        raise UsageError(f"--language {code}: choose one of {', '.join(LANGUAGES)}")
-    return code
 
 
 def _level(name: str) -> Level:

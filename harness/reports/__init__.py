@@ -68,13 +68,15 @@ def write_reports(
     metrics: Sequence[Metric],
     verdict: Verdict,
     points: Iterable[EntryPoint] | None = None,
+    language: str = ENGLISH,
 ) -> dict[str, str]:
     """Write the default formats into `folder`, as `findings`: `report<suffix>`, or `report-<name><suffix>` if taken.
 
-    Returns the formats that failed, each with its reason. Raises AuditError or UsageError when the disk refuses.
+    `language` is that of HTML. Returns the formats that failed, each with its reason. Raises AuditError or UsageError
+    when the disk refuses.
     """
     writers, errors = find_writers(points)
-    report = disclosed_input(folder, manifest, metrics, verdict, Level.FINDINGS)
+    report = replace(disclosed_input(folder, manifest, metrics, verdict, Level.FINDINGS), language=language)
     names = _file_names(writers)
     for writer in writers:
         if not writer.default:

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from harness.api.metrics import PROVEN, Better, Metric, missing_metric
 from harness.base.frozen import Frozen
+from harness.base.language import marked
 from harness.scan.finding import Level, Outcome, ScanReport
 from harness.scan.render.as_json import as_json
 
@@ -15,6 +16,7 @@ SCAN_FILE = "scan.json"
 SCAN_PROBE = "scan/checkpoint"
 """No probe of that name runs: the scan is made before any."""
 SCAN_METRIC = f"{SCAN_PROBE}/findings"
+_UNIT = marked("findings")
 
 
 class ScanRecord(Frozen):
@@ -56,7 +58,7 @@ def scan_metrics(record: ScanRecord | None) -> list[Metric]:
         return []
     if record.unscanned:
         why = f"not everything was scanned ({record.unscanned} entries not read to their end); {record.headline}"
-        return [missing_metric(SCAN_METRIC, why, better=Better.LOWER)]
+        return [missing_metric(SCAN_METRIC, why, better=Better.LOWER, unit=_UNIT)]
     found = float(record.errors + record.warnings)
     return [
         Metric(
@@ -66,6 +68,7 @@ def scan_metrics(record: ScanRecord | None) -> list[Metric]:
             high=found,
             n=record.files,
             better=Better.LOWER,
+            unit=_UNIT,
             interval=PROVEN,
             note="errors and warnings of a scan of every file, counted",
         )

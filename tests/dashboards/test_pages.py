@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Element
 
 from dashboards.settings import TRACKING_URI
 from dashboards.widgets.reveal import LOG
@@ -88,11 +89,6 @@ def test_an_audit_begins_with_its_verdict(output: Path) -> None:
     assert "needs a causal LM or masked LM" in shown
     assert "the limit of 5 minutes was reached" in shown
     assert "It cannot tell: Whether the same holds" in texts(app)
-    assert "assay run audit.yaml" not in texts(app)  # what is closed is not sent: its code is drawn by megabytes
-    app.session_state["provenance"] = True
-    app.run()
-    assert folder.manifest().checkpoint.weights in tables(app)
-    assert "assay run audit.yaml" in texts(app)
 
 
 def test_minor_metrics_are_shown_on_demand(output: Path) -> None:
@@ -405,3 +401,39 @@ def test_a_report_is_made_at_each_level(output: Path) -> None:
 def test_a_page_leaves_no_script_for_processes_of_later_tests(output: Path) -> None:
     visit()
     assert getattr(sys.modules["__main__"], "__file__", "") == str(APP)  # what the fixture `main_module` puts right
+
+
+def test_a_file_of_rows_is_made_when_asked_for_and_damage_met_then_is_one_sentence(
+    output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_audit(output)
+    app = visit("rows", audit=BLOCKED, probe="quality/classification")
+    app.toggle(key="reveal").set_value(True).run()
+    assert list(app.get("download_button")) == []
+    app.button(key="make-CSV").click().run()
+    (saved,) = app.get("download_button")
+    assert isinstance(saved, Element)
+    assert str(saved.label).replace("\\", "") == f"Save {BLOCKED}-quality-classification.csv"
+
+    def torn(*_: object) -> bytes:
+        raise AuditError("these rows cannot be read: a part of them is damaged")
+
+    monkeypatch.setattr("dashboards.rows.parquet_bytes", torn)
+    app.button(key="make-Parquet").click().run()
+    assert "No file was made: these rows cannot be read: a part of them is damaged" in texts(app)
+    assert list(app.get("download_button")) == []
+    assert not app.exception
+
+
+def test_the_drawer_of_provenance_opens_by_its_button_and_by_a_link(output: Path) -> None:
+    folder = make_audit(output)
+    shut = visit("audit", audit=BLOCKED)
+    assert "To run it again:" not in texts(shut)
+    opened = shut.button(key="open-provenance").click().run()
+    assert opened.query_params["panel"] == "provenance"
+    for app in (opened, visit("audit", audit=BLOCKED, panel="provenance")):
+        assert "To run it again:" in texts(app)
+        assert "assay run audit.yaml" in texts(app)
+        assert folder.manifest().checkpoint.fingerprint in tables(app)
+        assert folder.manifest().checkpoint.weights in tables(app)
+    assert "To run it again:" not in texts(visit("audit", audit=BLOCKED, panel="something"))

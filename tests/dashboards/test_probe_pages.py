@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from dashboards.folder_key import folder_key
 from dashboards.kinds import find_views
-from dashboards.kinds.cells import digest
+from dashboards.kinds.view import digest
 from dashboards.widgets.reveal import LOG
 from harness.api.registry import Found, find_probes
 from harness.gate.verdict import Comparison
@@ -102,7 +103,7 @@ def test_a_damaged_part_is_said_and_the_rest_is_shown(output: Path) -> None:
 @pytest.mark.usefixtures("installed")
 def test_a_cell_by_address_shows_its_rows_hidden_until_asked_for(output: Path) -> None:
     audit_with(output, "third/gap", ROWS, Gap)
-    cell = {"groups.across": digest("b"), "groups.down": digest("my secret")}
+    cell = {"groups.across": digest("b", folder_key(output)), "groups.down": digest("my secret", folder_key(output))}
     app = visit("probe", audit=BLOCKED, probe="third/gap", view="groups", **cell)
     assert "Rows behind this cell: 1" in texts(app)
     shown = app.dataframe[-1].value
@@ -120,10 +121,10 @@ def test_a_cell_can_be_chosen_by_name_and_an_unknown_one_is_none(output: Path) -
     app = visit("probe", audit=BLOCKED, probe="third/gap", view="groups", **{"groups.across": "nothing"})
     assert "Click a cell, or choose one by name" in texts(app)
     across, down = (box for box in app.selectbox if box.label in ("axis", "template"))
-    across.set_value(digest("a"))
-    down.set_value(digest("my secret")).run()
+    across.set_value(digest("a", folder_key(output)))
+    down.set_value(digest("my secret", folder_key(output))).run()
     assert app.dataframe[-1].value["gap"].tolist() == [0.1]
-    assert app.query_params["groups.down"] == digest("my secret")
+    assert app.query_params["groups.down"] == digest("my secret", folder_key(output))
 
 
 def test_the_metrics_of_a_probe_without_its_plugin_stand_by_slice(output: Path) -> None:

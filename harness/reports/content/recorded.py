@@ -1,4 +1,4 @@
-"""Sentences that a verdict recorded in English, said in the language spoken now.
+"""Sentences that an audit recorded in English, said in the language spoken now.
 
 A verdict is written once and read in any language, so its sentences are known again by the pattern the gate made them
 by, and their values are put into the translated pattern. What no pattern fits stays as it was recorded.
@@ -116,6 +116,16 @@ _PATTERNS = (
     marked("the baseline has no record of {metric}"),
     marked("the candidate has {n} rows of {metric} where its manifest records {all}"),
     marked("the baseline has {n} rows of {metric} where its manifest records {all}"),
+    # why a probe has no number, or not all of its cases
+    marked("the limit of {minutes} minutes was reached after {n} of {all} cases"),
+    marked("its rows could not be measured ({why})"),
+    marked("not applicable: {why}"),
+    marked("no case applies: {why}"),
+    marked("needs a {need}; the checkpoint offers {offers}"),
+    marked("not everything was scanned ({n} entries not read to their end); {why}"),
+    marked("{what}: all observations are the same"),
+    # how its interval was made
+    marked("{method}, largest of {n}"),
     # the whole verdict
     marked("no policy was given: nothing was decided"),
     marked("not decided yet"),
@@ -152,15 +162,16 @@ _FORMS = {
     "metric": r"\S+(?: \[.*?\])?",
 }
 """What a value looks like, by its name; any text otherwise."""
-_WITHIN = frozenset({"interval", "relation", "rule", "reason", "absence", "why"})
+_WITHIN = frozenset({"interval", "relation", "rule", "reason", "absence", "why", "method"})
 """Values that are sentences or words of the gate themselves."""
 
 
 def retold(text: str) -> str:
-    """A sentence of a verdict, of a gate's result or of a warning, in the language spoken now."""
+    """A sentence of a verdict, of a metric or of why a probe did not run, in the language spoken now."""
     if language() == ENGLISH or len(text) > LONGEST:
         return text
-    return _whole(text) or _retold(text, _DEPTH) or text
+    known = told(text)
+    return known if known != text else _whole(text) or _retold(text, _DEPTH) or text
 
 
 def _whole(text: str) -> str | None:

@@ -108,7 +108,7 @@ def probe_sections(report: ReportInput) -> list[ProbeSection]:
             name=plain(name),
             about=_about(report.abouts.get(name)),
             work=_work(records[name]) if name in records else _unplanned(name),
-            incomplete=plain(report.manifest.incomplete.get(name, "")),
+            incomplete=plain(retold(report.manifest.incomplete.get(name, ""))),
             lines=tuple(_line(metric, report.verdict.gates) for metric in metrics),
             plots=tuple(plot for plot in report.plots if plot.probe == name),
         )
@@ -287,11 +287,11 @@ def lost(metric: Metric) -> str:
 
 def metric_notes(metric: Metric) -> list[str]:
     """Cautions to print beside a metric."""
-    notes = [plain(told(metric.note))] if metric.note else []
+    notes = [plain(retold(metric.note))] if metric.note else []
     if metric.value is not None and metric.low is None and metric.high is None:
         notes.append(_("no interval: no gate can decide on it"))
     if metric.control is not None and metric.control.note:
-        notes.append(plain(_("control: {what}", what=told(metric.control.note))))
+        notes.append(plain(_("control: {what}", what=retold(metric.control.note))))
     return notes
 
 
@@ -372,7 +372,7 @@ def _line(metric: Metric, gates: tuple[GateResult, ...]) -> MetricLine:
         name=_with_slice(metric.key.rpartition("/")[2], metric.slice),
         value=numbers.number(metric.value),
         interval=numbers.interval(metric.low, metric.high),
-        method=_method(metric) if bounded else "",
+        method=method(metric) if bounded else "",
         unit=plain(told(metric.unit)),
         direction=direction(metric),
         gates=gates_on(metric, gates),
@@ -390,11 +390,12 @@ def control_line(control: Control) -> ControlLine:
     )
 
 
-def _method(metric: Metric) -> str:
-    method = plain(told(metric.interval)) or _("method not stated")
+def method(metric: Metric) -> str:
+    """How its interval was made, and its level."""
+    named = plain(retold(metric.interval)) or _("method not stated")
     if metric.interval == PROVEN:
-        return method
-    return _("{method}, {level}", method=method, level=numbers.percent(metric.level))
+        return named
+    return _("{method}, {level}", method=named, level=numbers.percent(metric.level))
 
 
 def _by_regression(comparison: Comparison) -> tuple[bool, float]:
@@ -445,7 +446,7 @@ def _settings(manifest: AuditManifest) -> list[tuple[str, str]]:
         (_("weights"), checkpoint.weights),
         (_("config"), checkpoint.config),
         (_("tokenizer"), checkpoint.tokenizer),
-        *((_("checkpoint note"), told(note)) for note in checkpoint.notes),
+        *((_("checkpoint note"), retold(note)) for note in checkpoint.notes),
         *_datasets(manifest),
         *_models(manifest),
         (_("seed"), str(manifest.seed)),

@@ -10,12 +10,11 @@ from html import escape
 
 from harness.api.curves import Curve, CurvePlot, Point
 from harness.base import numbers
+from harness.base.colours import SERIES
 from harness.base.language import _
 from harness.base.loglines import plain
 
 _SIZE, _LEFT, _TOP, _RIGHT = 420, 60, 20, 20
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f")
-"""Okabe & Ito 2008, told apart by colour-blind readers; yellow is left out, which paper does not show."""
 _DASHES = ("", "7 3", "2 3", "9 3 2 3", "12 4", "4 2", "1 4")
 _ROW = 18
 """Pixels of a row of the legend, two curves each: beneath the plot, so that a phone shows it larger."""
@@ -134,7 +133,7 @@ def _style(curve: Curve, at: int) -> _Style:
         return _Style("claimed", "#1c2330", "8 4", 2)
     if curve.n is None:
         return _Style("reference", "#9aa3b2", "2 4", 1.5)
-    return _Style("measured", _COLOURS[at % len(_COLOURS)], _DASHES[at % len(_DASHES)], 1.5)
+    return _Style("measured", SERIES[at % len(SERIES)], _DASHES[at % len(_DASHES)], 1.5)
 
 
 def _pixels(point: tuple[float, float], across: _Axis, up: _Axis) -> str:
@@ -163,7 +162,7 @@ def _band(curve: Curve, across: _Axis, up: _Axis) -> str:
     around = [(x, high) for x, _low, high in known] + [(x, low) for x, low, _high in reversed(known)]
     name = escape(_("interval of {curve}", curve=plain(curve.name)))
     return (
-        f'<polygon points="{_path(around, across, up)}" fill="{_COLOURS[0]}" fill-opacity="0.15" stroke="none">'
+        f'<polygon points="{_path(around, across, up)}" fill="{SERIES[0]}" fill-opacity="0.15" stroke="none">'
         f"<title>{name}</title></polygon>"
     )
 

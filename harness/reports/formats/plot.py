@@ -110,5 +110,4 @@ def _range(values: list[float], *, zoomed: bool) -> tuple[float, float]:
     low, high = min(values), max(values)
     if low >= 0 and high <= 1 and not zoomed:
         return 0.0, 1.0
-    pad = _MARGIN * (high - low) or abs(high) * _MARGIN
-    return low - pad, high + pad
+    return numbers.padded(low, high, _MARGIN)

@@ -30,11 +30,11 @@ def roles(tmp_path: Path) -> Roles:
     ("claims", "role"),
     [
         ({"email": "anna@example.org", "email_verified": True}, Role.AUDITOR),
-        ({"email": " ANNA@EXAMPLE.ORG"}, Role.AUDITOR),
+        ({"email": " ANNA@EXAMPLE.ORG", "email_verified": "true"}, Role.AUDITOR),
+        ({"email": "anna@example.org"}, Role.VIEWER),
         ({"email": "anna@example.org", "email_verified": False}, Role.VIEWER),
         ({"email": "anna@example.org", "email_verified": "false"}, Role.VIEWER),
         ({"email": "anna@example.org", "email_verified": None}, Role.VIEWER),
-        ({"email": "ben@example.org"}, Role.VIEWER),
         ({"email": "ben@example.org", "groups": ["x", "auditors"]}, Role.AUDITOR),
         ({"groups": ["auditors2"]}, Role.VIEWER),
         ({"groups": "auditors and others"}, Role.VIEWER),
@@ -59,10 +59,14 @@ def test_the_strongest_role_that_fits(claims: dict[str, Any], role: Role, roles:
 )
 def test_letters_that_unicode_takes_for_others_are_another_address(listed: str, given: str) -> None:
     roles = Roles(emails={listed: "auditor", "ärger@example.org": "viewer"})
-    assert role_of({"email": listed.upper()}, roles) is Role.AUDITOR
-    assert role_of({"email": given}, roles) is Role.NONE
-    assert role_of({"email": "ÄRGER@example.org"}, roles) is Role.NONE
-    assert role_of({"email": "äRGER@Example.org"}, roles) is Role.VIEWER
+
+    def role(email: str) -> Role:
+        return role_of({"email": email, "email_verified": True}, roles)
+
+    assert role(listed.upper()) is Role.AUDITOR
+    assert role(given) is Role.NONE
+    assert role("ÄRGER@example.org") is Role.NONE
+    assert role("äRGER@Example.org") is Role.VIEWER
 
 
 @pytest.mark.parametrize("verified", [False, "false", None, 1, "True", [True], {}])
@@ -75,8 +79,20 @@ def test_an_address_that_nobody_vouches_for_is_no_name(verified: Any, tmp_path: 
     assert _signed_in(tmp_path / "roles.yaml", {**claims, "sub": ["42"]}).name == "?"
 
 
+def test_the_file_may_vouch_for_a_provider_that_never_says_whether_an_address_is_verified(tmp_path: Path) -> None:
+    (tmp_path / "roles.yaml").write_text(f"email_verified: not sent\n{FILE}")
+    claims: dict[str, Any] = {"is_logged_in": True, "email": "anna@example.org", "sub": "7"}
+    trusting = _signed_in(tmp_path / "roles.yaml", claims)
+    assert (trusting.name, trusting.role) == ("anna@example.org", Role.AUDITOR)
+    refused = _signed_in(tmp_path / "roles.yaml", {**claims, "email_verified": False})
+    assert (refused.name, refused.role) == ("7", Role.VIEWER)
+    (tmp_path / "roles.yaml").write_text(FILE)
+    careful = _signed_in(tmp_path / "roles.yaml", claims)
+    assert (careful.name, careful.role) == ("7", Role.VIEWER)
+
+
 def test_nobody_is_let_in_unless_the_file_says_so() -> None:
-    assert role_of({"email": "anna@example.org"}, Roles()) is Role.NONE
+    assert role_of({"email": "anna@example.org", "email_verified": True}, Roles()) is Role.NONE
 
 
 @pytest.mark.parametrize(
@@ -86,6 +102,7 @@ def test_nobody_is_let_in_unless_the_file_says_so() -> None:
         ("emails: {anna: auditor}\n", "no e-mail address"),
         ("emails: {a@b.c: auditor, A@b.c: viewer}\n", "twice"),
         ("emails: {a@b.c: owner}\n", "emails.a@b.c"),
+        ("email_verified: false\n", "email_verified"),
         ("email: {a@b.c: viewer}\n", "did you mean 'emails'"),
         ("claims: [{claim: groups, value: '', role: viewer}]\n", "value"),
     ],

@@ -57,6 +57,16 @@ def test_the_first_screen_says_the_verdict_what_blocks_and_what_to_do(
     tab.close()
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_metric_takes_a_few_lines_of_a_phone(browser: Any, language: str) -> None:
+    tab = browser.new_page(viewport={"width": 390, "height": 844})
+    tab.set_content(render(replace(by_hand(), language=language)))
+    heights = tab.evaluate("[...document.querySelectorAll('.metrics tbody tr')].map(each => each.offsetHeight)")
+    assert len(heights) > 2
+    assert max(heights) < 844 / 5  # a screen shows five and more; as a list of cells a metric takes a third of one
+    tab.close()
+
+
 def test_paper_is_white_whatever_the_screen_is(browser: Any) -> None:
     tab = browser.new_page(color_scheme="dark")
     tab.set_content(render(by_hand()))

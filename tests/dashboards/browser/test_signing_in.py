@@ -67,15 +67,19 @@ def test_a_viewer_looks_and_starts_nothing(visit: Visit, issuer: Provider) -> No
 
 
 def test_a_claim_makes_an_auditor(visit: Visit, issuer: Provider) -> None:
-    enter(
-        visit, issuer, "Signed in as anna@example.org, auditor", sub="1", email="anna@example.org", groups=["auditors"]
-    )
+    claims = {"email": "anna@example.org", "email_verified": True, "groups": ["auditors"]}
+    enter(visit, issuer, "Signed in as anna@example.org, auditor", sub="1", **claims)
     tab = visit.go("start", "Labelled examples")
     assert tab.get_by_text("the file of roles makes you a viewer").count() == 0
 
 
 @pytest.mark.parametrize(
-    "claims", [{"email": "eve@example.org"}, {"email": "ben@example.org", "email_verified": False}]
+    "claims",
+    [
+        {"email": "eve@example.org", "email_verified": True},
+        {"email": "ben@example.org", "email_verified": False},
+        {"email": "ben@example.org"},
+    ],
 )
 def test_who_is_in_no_file_sees_nothing(visit: Visit, issuer: Provider, claims: dict[str, object]) -> None:
     tab = enter(visit, issuer, "who has no role here", sub="3", **claims)

@@ -19,6 +19,7 @@ from dashboards.control import begin
 from dashboards.control.begin import CONSOLE, call_off, find_start, last_lines, resume, start, start_of
 from dashboards.control.planning import plan
 from dashboards.settings import OWN, Access, Settings
+from harness.base.language import spoken
 from harness.errors import UsageError
 from harness.record.folder import Status
 from tests.audit_folder import make_audit
@@ -80,6 +81,16 @@ def test_a_start_is_a_file_and_a_list_of_words(settings: Settings, monkeypatch: 
         ("anna@example.org", "stop", begun.id),
     ]
     assert lines[0]["permissions"] == ["--trust-manifest"]
+
+
+@pytest.mark.usefixtures("told")
+def test_a_start_from_a_chinese_page_asks_for_a_chinese_report(settings: Settings) -> None:
+    with spoken("zh"):
+        begun = start(ANNA, settings, SPEC)
+    log = begun.folder / CONSOLE
+    _until(lambda: log.read_text())
+    assert json.loads(log.read_text())[0] == ["run", str(begun.spec), "--language", "zh"]
+    call_off(ANNA, settings, begun.id)
 
 
 @pytest.mark.usefixtures("told")

@@ -9,6 +9,7 @@ from sklearn.metrics import confusion_matrix
 
 from dashboards.kinds import Column, Declaration
 from dashboards.kinds.answers import AnswersGiven, _named, matrix
+from dashboards.kinds.cells import HeatMap, labelled
 from tests.dashboards.kinds.shown import audit_with, shown
 
 LABEL, PREDICTED = np.random.default_rng(2).integers(0, 4, size=(2, 200))
@@ -37,6 +38,19 @@ def test_classes_below_zero_and_far_above_have_their_number_for_a_name(tmp_path:
     named = _named(made, matrix(made.rows))
     assert set(named["down"]) == {"-1", "0", "1", str(2**61)}
     assert set(named["across"]) == {"-1", "0", "1", str(2**61)}
+
+
+def test_a_hidden_label_has_one_number_on_both_axes(tmp_path: Path) -> None:
+    names = [f"a name that is long enough to be a text, {letter}" for letter in "abc"]
+    rows: dict[str, list[Any]] = {"label": [names[0], names[1], names[2]], "predicted": [names[1], names[1], names[0]]}
+    made = shown(audit_with(tmp_path, "third/a", rows), "third/a")
+    assert {"label", "predicted"} <= set(made.hidden)
+    drawn = HeatMap("answers", "predicted", "label", ("answer given", "right answer"), "share", alike=True)
+    told = labelled(made, drawn, matrix(made.rows))
+    same = told[told["across_id"] == told["down_id"]]
+    assert len(same) == 3
+    assert [name.split()[-1] for name in same["across"]] == [name.split()[-1] for name in same["down"]]
+    assert "long enough" not in told.to_csv()
 
 
 @pytest.mark.parametrize(

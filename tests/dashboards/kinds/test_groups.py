@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dashboards.kinds.cells import HeatMap, digest, draw_cases, heat_map, labelled
+from dashboards.kinds.cells import HeatMap, draw_cases, heat_map, labelled
 from dashboards.kinds.groups import Groups, _kept_cells, cell_values, crossings, farthest
 from harness.api.metrics import RowValues
 from harness.api.registry import find_probes
@@ -58,6 +58,17 @@ def test_a_column_of_any_name_leads_to_its_rows(tmp_path: Path, monkeypatch: pyt
     assert "case=case-1" in frame["row in full"].iloc[0]
 
 
+def test_a_cell_of_few_rows_is_marked_by_its_outline_not_by_its_colour_alone(tmp_path: Path) -> None:
+    made = shown(audit_with(tmp_path, "third/gap", ROWS, Gap), "third/gap", Gap)
+    cells = pd.DataFrame({"across": ["a", "b"], "down": ["x", "x"], "value": [0.1, 0.2], "n": [30, 29]})
+    drawn = HeatMap("groups", "axis", "template", ("axis", "template"), "gap", fewest=30)
+    told = labelled(made, drawn, cells)
+    assert told["few"].tolist() == [False, True]
+    assert labelled(made, drawn, cells.assign(of=[29, 30]))["few"].tolist() == [True, False]
+    dash = heat_map(told.assign(chosen=False), drawn).to_dict()["encoding"]["strokeDash"]
+    assert dash["condition"] == {"test": "datum.few", "value": [3, 3]}
+
+
 def test_lines_far_from_the_mean_are_kept() -> None:
     cells = pd.DataFrame({"across": "a", "down": list("wxyz"), "value": [0.0, 0.5, 0.5, 1.2], "n": 1})
     kept, lines = farthest(cells, 2)
@@ -69,10 +80,12 @@ def test_hidden_texts_stand_neither_in_the_picture_nor_in_an_address(tmp_path: P
     folder = audit_with(tmp_path, "third/gap", ROWS, Gap)
     cells = pd.DataFrame({"across": ["a", "b"], "down": ["my secret", "x"], "value": [0.1, 0.2], "n": [1, 1]})
     drawn = HeatMap("groups", "axis", "template", ("axis", "template"), "gap", 0.0)
-    told = labelled(shown(folder, "third/gap", Gap), drawn, cells)
+    made = shown(folder, "third/gap", Gap)
+    told = labelled(made, drawn, cells)
     assert "secret" not in told.to_csv()
     assert "secret" not in str(heat_map(told.assign(chosen=False), drawn).to_dict())
-    assert told["down_id"].tolist() == [digest("my secret"), digest("x")]
+    assert told["down_id"].tolist() == [made.digest("my secret"), made.digest("x")]
+    assert made.digest("x") != shown(folder, "third/gap", Gap).digest("x")  # another key: nobody finds it by guessing
     assert "secret" in labelled(shown(folder, "third/gap", Gap, readable=True), drawn, cells).to_csv()
 
 

@@ -51,8 +51,25 @@ def test_the_control_stands_beside_its_slice() -> None:
     assert table[["control", "control_low", "control_high"]].iloc[0].tolist() == [0.1, 0.05, 0.2]
     assert table["control"].notna().sum() == 1
     drawn = slice_chart(table, "rate")
-    assert re.findall("<p><span>(.*?)<", drawn) == ["all rows", "a"]
+    assert re.findall("<p><span>(.*?)<", drawn) == ["all rows", "a", "b"]
     assert [drawn.count('class="below"'), drawn.count('class="dot circle"')] == [1, 2]
+
+
+def test_a_masked_slice_says_so_in_words_in_its_line_of_the_chart() -> None:
+    drawn = slice_chart(slice_table(METRICS, "rate"), "rate")
+    words = "▨ masked: n = 29 is under 30"
+    assert re.findall("<p><span>(.*?)</span><span>(.*?)<", drawn)[2] == ("b", words)
+    assert drawn.split(words)[1].count('class="dot') == 0
+
+
+def test_a_control_over_few_is_masked_as_a_slice_is() -> None:
+    few = CONTROL.model_copy(update={"n": FEWEST - 1})
+    metrics = [metric("", 0.5, 20, control=few), metric("a", 0.25, FEWEST, control=few)]
+    table = slice_table(metrics, "rate").set_index("slice")
+    assert table.loc["a", ["control", "control_low", "control_high"]].isna().all()
+    assert table.loc["a", "control_shown"] == "masked: n is under 30"
+    assert table.loc["all rows", "control"] == 0.1  # all rows are never masked
+    assert table.loc["all rows", "control_shown"] == "0.1000 [0.0500, 0.2000]"
 
 
 @pytest.mark.parametrize("sliced", [True, False])

@@ -5,12 +5,14 @@ import os
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from dashboards.rows import RowFilter, Rows, column_names, csv_bytes, open_rows, pages, parquet_bytes, parts_key, query
+from dashboards.rows.query import _told
 from dashboards.view_models import views
 from harness.base.language import spoken
 from harness.errors import AuditError
@@ -299,12 +301,45 @@ def test_what_breaks_while_rows_are_exported_is_one_sentence(tmp_path: Path, mon
             raise pa.ArrowInvalid("torn\nand more")
 
     monkeypatch.setattr(rows, "_asked", lambda _ask: Torn())
-    with pytest.raises(AuditError, match=r"^these rows cannot be read: torn$"):
+    with pytest.raises(AuditError, match=r"^these rows cannot be read: a part .* reload the page.* \(torn\)$"):
         list(rows.batches(RowFilter(), 1))
     monkeypatch.undo()
     monkeypatch.setattr("dashboards.rows.export.BYTES", 10)
     with pytest.raises(AuditError, match="filter them"):
         csv_bytes(rows, RowFilter())
+
+
+def test_a_part_that_goes_away_while_rows_are_exported_is_one_sentence(tmp_path: Path) -> None:
+    folder = make_audit(tmp_path)
+    rows = open_rows(folder.path, "quality/classification")
+    for part in row_parts(folder.path, "quality/classification"):
+        part.write_bytes(part.read_bytes()[:100])
+    for make in (csv_bytes, parquet_bytes):
+        with pytest.raises(AuditError, match=r"^these rows cannot be read: a part .* reload the page") as told:
+            make(rows, RowFilter())
+        assert "\n" not in str(told.value)
+
+
+def test_rows_that_do_not_fit_into_memory_are_told_apart_from_damaged_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = written(tmp_path, pa.table({"case_id": ["a"]}))
+
+    def full(_ask: object) -> None:
+        with _told():
+            raise duckdb.OutOfMemoryException("Out of Memory Error: failed to allocate")
+
+    monkeypatch.setattr(rows, "_asked", full)
+    with pytest.raises(AuditError, match=r"^these rows cannot be read within 400MB of memory: leave fewer by filters"):
+        csv_bytes(rows, RowFilter())
+
+
+def test_a_name_of_a_column_that_holds_a_line_break_stays_whole_in_every_csv(tmp_path: Path) -> None:
+    table = pa.table({"case_id": [f"c{index}" for index in range(12_000)], "said\nby whom": ["x"] * 12_000})
+    read = pd.read_csv(io.BytesIO(csv_bytes(written(tmp_path, table), RowFilter())))
+    assert list(read.columns) == ["case_id", "said\nby whom"]
+    assert len(read) == 12_000  # more than one batch: no header between them
+    assert set(read["said\nby whom"]) == {"x"}
 
 
 def test_rows_that_nobody_looks_at_leave_no_view_behind(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from dashboards.audits import Audit, Entry, merge, open_audit, read_entry
 from dashboards.charts import SHARES, by_suite, chart_data, metric_chart
 from dashboards.view_models import views
-from harness.api.metrics import Better, Control, Metric, missing_metric
+from harness.api.metrics import PROVEN, Better, Control, Metric, missing_metric
 from harness.errors import AssayError
 from harness.gate.decide import Policy, Verdict, decide
 from harness.gate.verdict import BaselineRecord, Comparison
@@ -271,13 +271,33 @@ def test_charts_draw_intervals_and_limits(audit: Audit) -> None:
     assert re.findall(r'class="axis">.*?>([\d.]+)<', shares) == ["0"]
 
 
-def test_a_chart_of_one_exact_number_has_room_around_it() -> None:
+def test_a_chart_of_one_exact_number_has_room_beside_it() -> None:
     exact = Metric(key="s/p/m", value=0.0, n=5, unit="nats", better=Better.LOWER)
     missing = missing_metric("s/p/gone", "no rows", better=Better.LOWER)
     (data,) = chart_data([exact, missing], None)
     drawn = metric_chart(data, label="")
-    assert 'class="dot circle" style="left:50.00%' in drawn
-    assert [">-1<" in drawn, ">1<" in drawn] == [True, True]
+    assert 'class="dot circle" style="left:0.00%' in drawn
+    assert [">0<" in drawn, ">1<" in drawn] == [True, True]
+
+
+def test_what_cannot_be_negative_has_no_axis_below_nothing() -> None:
+    one = Metric(key="q/p/perplexity", value=80.0, low=9.0, high=950.0, n=5, better=Better.LOWER)
+    (data,) = chart_data([one], None)
+    drawn = metric_chart(data, label="")
+    assert 'style="left:0.00%">0<' in drawn
+    assert re.findall(r'class="whisker of-circle" style="left:([\d.]+)%;width:([\d.]+)%', drawn)[0] < ("1", "99")
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 3.0])
+@pytest.mark.parametrize("unit", ["findings", ""])
+def test_a_count_shares_no_axis_with_shares(value: float, unit: str) -> None:
+    """An audit of before has no unit there."""
+    ends = {"low": value, "high": value, "interval": PROVEN, "better": Better.LOWER}
+    found = Metric(key="scan/checkpoint/findings", value=value, n=9, unit=unit, **ends)
+    bounded = Metric(key="s/p/words", value=value, n=9, better=Better.LOWER, bounds=(0.0, 100.0))
+    share = Metric(key="s/p/rate", value=0.5, n=9, better=Better.LOWER, bounds=(0.0, 1.0))
+    titles = [data.title for data in chart_data([found, bounded, share], None)]
+    assert titles == [SHARES, unit or found.key, bounded.key]
 
 
 @pytest.mark.parametrize(

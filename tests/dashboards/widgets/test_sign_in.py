@@ -18,7 +18,7 @@ from tests.dashboards.test_pages import texts, visit
 APP = Path(__file__).parents[3] / "dashboards" / "app.py"
 AUDIT = "20260102T030405Z-sentiment-ab12"
 ANNA = {"is_logged_in": True, "email": "anna@example.org", "email_verified": True, "sub": "1"}
-BEN = {"is_logged_in": True, "email": "ben@example.org", "sub": "2"}
+BEN = {"is_logged_in": True, "email": "ben@example.org", "email_verified": True, "sub": "2"}
 
 
 @pytest.fixture(autouse=True)

@@ -58,3 +58,21 @@ def test_intervals(low: float | None, high: float | None, text: str) -> None:
 def test_bounds_and_percentages_have_no_needless_digits() -> None:
     assert (numbers.bound(0.35), numbers.bound(10.0), numbers.bound(1 / 3)) == ("0.35", "10", "0.333333333333")
     assert (numbers.percent(0.95), numbers.percent(0.999)) == ("95 %", "99.9 %")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ends"),
+    [
+        (24.0, 1234.0, (0.0, 1355.0)),  # what cannot be negative has no axis that begins below 0
+        (1000.0, 1100.0, (990.0, 1110.0)),
+        (-3.0, -1.0, (-3.2, -0.8)),
+        (-30.0, -1.0, (-32.9, 0.0)),
+        (-1.0, 1.0, (-1.2, 1.2)),
+        (4.0, 4.0, (2.0, 6.0)),
+        (0.0, 0.0, (0.0, 0.0)),
+    ],
+)
+def test_an_axis_crosses_nothing_only_where_what_is_drawn_does(
+    low: float, high: float, ends: tuple[float, float]
+) -> None:
+    assert numbers.padded(low, high, 0.1) == pytest.approx(ends)

@@ -63,6 +63,19 @@ def test_run_exits_with_the_verdict(
     assert "assay dashboard" in out
 
 
+def test_the_report_of_a_run_is_in_the_language_asked_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call(monkeypatch, capsys, "run", folder / "audit.yaml", "--output", folder / "zh", "--language", "zh")
+    (report,) = (folder / "zh").glob("*/report.html")
+    assert '<html lang="zh">' in report.read_text()
+    call(monkeypatch, capsys, "resume", report.parent)
+    assert '<html lang="en">' in report.read_text()
+    code, _, err = call(monkeypatch, capsys, "run", folder / "audit.yaml", "--language", "fr")
+    assert code == 2
+    assert "choose one of en, zh" in err
+
+
 def test_gate_show_and_list(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     call(monkeypatch, capsys, "run", folder / "audit.yaml")
     audit = next(iter(audits_in(folder / "audits")))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -120,6 +121,15 @@ def test_plots_put_value_interval_and_rule_on_one_line() -> None:
     assert [(span.start, span.end) for span in plot.allowed] == [(0.0, 0.35)]
     assert interval_plot(lines[2]) is None
     assert render(by_hand()).count("<svg") == 4 + 3  # metrics, gates
+
+
+def test_a_plot_of_what_cannot_be_negative_does_not_begin_below_nothing() -> None:
+    line = next(line for section in probe_sections(by_hand()) for line in section.lines)
+    metric = line.metric.model_copy(update={"value": 80.0, "low": 9.0, "high": 950.0})
+    plot = interval_plot(replace(line, metric=metric, gates=()))
+    assert plot is not None
+    assert plot.left == "0"
+    assert float(plot.right) > 950
 
 
 @settings(max_examples=25)

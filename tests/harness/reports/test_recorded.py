@@ -112,6 +112,17 @@ def test_every_value_of_a_sentence_stands_in_its_translation() -> None:
             "2 of 5 gates blocked; 1 waived; first a: b: quality/x/y is missing: no rows",
             "5 项门禁中 2 项阻断；1 项已豁免；首先是 a: b：quality/x/y 缺失：no rows",
         ),
+        (
+            "the limit of 5 minutes was reached after 60 of 90 cases",
+            "已达到 5 分钟的时限，90 个用例完成 60 个",
+        ),
+        ("its rows could not be measured (it broke)", "其数据行无法度量（it broke）"),
+        ("not applicable: no case applies: too short", "不适用：没有适用的用例：too short"),
+        (
+            "needs a causal LM or masked LM; the checkpoint offers sequence classifier",
+            "需要 causal LM or masked LM；检查点提供 sequence classifier",
+        ),
+        ("accuracy: all observations are the same", "accuracy：所有观测值都相同"),
         ("something else; 1 waived", "something else; 1 waived"),
         ("{n} of {0} gates blocked", "{n} of {0} gates blocked"),
         ("x" * (LONGEST + 1), "x" * (LONGEST + 1)),
