@@ -101,11 +101,11 @@ class Key:
 def axis_of(title: str, lines: Iterable[Line], *, zero: bool = False) -> Axis:
     """An axis a little longer than everything on the lines, across 0 only where they are; from 0 to 1 for nothing."""
     drawn = [value for line in lines for value in (*line.limits, *_values(line.dots))] + [0.0] * zero
-    if not drawn:
-        return Axis(title, 0.0, 1.0, zero)
-    if not any(drawn):
-        return Axis(title, -1.0, 1.0, zero) if zero else Axis(title, 0.0, 1.0)
-    return Axis(title, *numbers.padded(min(drawn), max(drawn), _ROOM), zero)
+    low, high = min(drawn, default=0.0), max(drawn, default=0.0)
+    if zero:  # the line where nothing differs has room on either side
+        room = _ROOM * (high - low) or 1.0
+        return Axis(title, low - room, high + room, zero)
+    return Axis(title, *(numbers.padded(low, high, _ROOM) if low or high else (0.0, 1.0)))
 
 
 def whiskers_html(lines: Sequence[Line], axis: Axis, *, label: str, keys: Sequence[Key] = (), title: str = "") -> str:
