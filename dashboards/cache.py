@@ -47,9 +47,10 @@ def warm(settings: Settings) -> None:
 
 def open_newest(settings: Settings) -> None:
     """Open the rows that most visitors look at first: of a million, that takes longer than to draw their page."""
-    audit = next((entry.audit for entry in _INDEX.entries(settings.output) if entry.audit is not None), None)
-    for probe in audit.manifest.probes[:1] if audit is not None else ():
-        _rows(*rows_key(audit.folder, probe.name)).private()
+    audits = (entry.audit for entry in _INDEX.entries(settings.output))
+    audit = next((audit for audit in audits if audit is not None), None)
+    if audit is not None and audit.manifest.probes:
+        _rows(*rows_key(audit.folder, audit.manifest.probes[0].name)).private()
 
 
 def aliases(settings: Settings) -> dict[str, list[str]]:

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from dashboards.charts import TICKS
 from dashboards.kinds.view import Declaration, Shown, View
 from dashboards.rows import Rows
 from dashboards.view_models.views import plain
+from dashboards.whiskers import TICKS
 from harness.base.colours import BLUE, GREEN, GREY
 from harness.base.language import _
 from harness.base.numbers import interval, percent
