@@ -1,4 +1,4 @@
-"""Files to take away: made when asked for, saved by the browser, and one sentence where they cannot be made."""
+"""Files to take away: made when asked for, then saved by a press, and one sentence where they cannot be made."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ import streamlit as st
 from dashboards.view_models.views import plain
 from harness.base.language import _
 from harness.errors import AssayError
-
-_COUNTER = "saved"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,25 +49,11 @@ def offer(places: list[Any], files: list[File]) -> None:
         except AssayError as error:
             st.error(plain(_("No file was made: {why}", why=str(error))), icon=":material/broken_image:")
         else:
-            _save(file.name, content)
-
-
-def _save(name: str, content: bytes) -> None:
-    """A button that saves the file, pressed once by the page itself."""
-    number = st.session_state[_COUNTER] = st.session_state.get(_COUNTER, 0) + 1
-    key = f"save-{number}"
-    st.download_button(
-        plain(_("Save {name}", name=name)), content, name, on_click="ignore", icon=":material/download:", key=key
-    )
-    # the button comes with a script of its own, later than this one
-    script = f"""<script>
-    let left = 1200;
-    const press = setInterval(() => {{
-        const button = document.querySelector(".st-key-{key} button");
-        if (button) button.click();
-        if (button || --left === 0) clearInterval(press);
-    }}, 50);
-    </script>"""
-    if number % 2:
-        st.empty()  # a script runs where it is new: each stands at another place than the last one
-    st.html(script, unsafe_allow_javascript=True)
+            st.download_button(
+                plain(_("Save {name}", name=file.name)),
+                content,
+                file.name,
+                on_click="ignore",
+                icon=":material/download:",
+                type="primary",
+            )

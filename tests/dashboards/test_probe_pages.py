@@ -58,6 +58,9 @@ def test_a_probe_says_what_it_measures_and_what_it_cannot_tell(output: Path) -> 
     said = texts(app)
     assert "How often and how surely the classifier is right." in said
     assert "It cannot tell: Whether the same holds" in said
+    assert "quality/classification/accuracy" not in tables(app)  # what is closed is not sent
+    app.session_state["numbers-quality/classification"] = True
+    app.run()
     assert "quality/classification/accuracy" in tables(app)
     assert "adversarial/deepwordbug" not in tables(app)
 
