@@ -217,7 +217,7 @@ def test_its_own_model_that_cannot_be_had_is_something_missing(home: Path, tmp_p
         {**plan(home, tmp_path, ["toy/share"]).spec.canonical(), "probes": ["toy"], "output": str(tmp_path)}
     )
     planned = make_plan(spec, Found({"toy/beside": Own, "toy/share": Toy}, {}))
-    assert "toy/beside: its own model for 'reference' cannot be used: " in planned.no_data["toy/beside"]
+    assert "its own model for 'reference' cannot be used: " in planned.no_data["toy/beside"]
 
 
 def test_resume_refuses_another_reference_and_takes_the_same(home: Path, tmp_path: Path) -> None:

@@ -265,7 +265,7 @@ def test_nothing_given_is_a_kind_of_its_own(bert: Path, tmp_path: Path) -> None:
     gates = [{"id": "g", "metric": "toy/share/share", "max": 1.0}]
     made = plan(bert, tmp_path, plain, policy={"name": "p", "gates": gates})
     assert set(made.no_data) == {"toy/share", "toy/plain"}
-    assert made.no_data["toy/share"].startswith("toy/share: no data for 'texts' (texts to classify); give data:")
+    assert made.no_data["toy/share"].startswith("no data for 'texts' (texts to classify); give data:")
     assert set(made.not_applicable) == {"bias/crows_pairs"}
     (power,) = power_of(made)
     assert "no data for 'texts'" in power.what
@@ -346,7 +346,7 @@ def test_the_plan_shows_it(bert: Path, tmp_path: Path, capsys: pytest.CaptureFix
     found = Found({**with_plain("quality/classification", "bias/crows_pairs").probes, Toy.name: Toy}, {})
     show_plan(plan(bert, tmp_path, found, data=data), cost=False)
     shown = capsys.readouterr().out
-    assert "data or tools missing: toy/share: toy/share: no data for 'texts'" in shown
+    assert "data or tools missing: toy/share: no data for 'texts'" in shown
     assert "not applicable: bias/crows_pairs: needs a causal LM or masked LM" in shown
 
 
