@@ -23,6 +23,36 @@ from tests.dashboards.swapped import write_swapped
 
 BLOCKED = "20260102T030405Z-sentiment-ab12"
 PASSED = "20260103T000000Z-good-0001"
+PATIENCE = 120_000
+"""Milliseconds: a page comes when it does, on a machine that does other things too."""
+
+
+class Visit:
+    """A page in a tab of its own, with what its console said."""
+
+    def __init__(self, browser: Any, address: str, **settings: Any) -> None:
+        self._context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **settings})
+        self._context.set_default_timeout(PATIENCE)
+        self.tab = self._context.new_page()
+        self.errors: list[str] = []
+        self._address = address
+        self.tab.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.tab.on("console", lambda said: self.errors.append(said.text) if said.type == "error" else None)
+        self.tab.on("dialog", lambda dialog: self.errors.append(f"dialog: {dialog.message}"))
+
+    def go(self, path: str, said: str) -> Any:
+        """Open a page and wait for what it says; the tab."""
+        self.tab.goto(f"{self._address}/{path}")
+        self.tab.get_by_text(said).first.wait_for()
+        self.tab.locator("[data-testid=stSkeleton]").first.wait_for(state="detached")
+        return self.tab
+
+    def ours(self) -> list[str]:
+        """Errors but for those of Streamlit itself, which asks for its own health below a page's path."""
+        return [error for error in self.errors if "404" not in error]
+
+    def close(self) -> None:
+        self._context.close()
 
 
 @pytest.fixture(scope="session")
@@ -81,6 +111,21 @@ def browser(chromium: str) -> Iterator[Any]:
         opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])  # root has no sandbox
         yield opened
         opened.close()
+
+
+@pytest.fixture
+def visit(browser: Any, address: str) -> Iterator[Visit]:
+    made = Visit(browser, address)
+    yield made
+    made.close()
+
+
+def grave_faults(tab: Any) -> list[str]:
+    """Serious accessibility faults of a page, by axe-core."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    found = axe.run(tab).response["violations"]
+    grave = [each for each in found if each["impact"] in ("serious", "critical")]
+    return [f"{each['id']}: {each['nodes'][0]['html'][:200]}" for each in grave]
 
 
 def _wait(url: str, server: subprocess.Popen[bytes]) -> None:

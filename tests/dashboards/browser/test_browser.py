@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.dashboards.browser.conftest import BLOCKED, PASSED
+from tests.dashboards.browser.conftest import BLOCKED, PASSED, Visit, grave_faults
 
 pytestmark = pytest.mark.slow
 
@@ -25,43 +24,6 @@ PAGES = {
     "live": "No audit is running.",
     "start": "Here you may look at audits",
 }
-PATIENCE = 120_000
-"""Milliseconds: a page comes when it does, on a machine that does other things too."""
-
-
-class Visit:
-    """A page in a tab of its own, with what its console said."""
-
-    def __init__(self, browser: Any, address: str, **settings: Any) -> None:
-        self._context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **settings})
-        self._context.set_default_timeout(PATIENCE)
-        self.tab = self._context.new_page()
-        self.errors: list[str] = []
-        self._address = address
-        self.tab.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.tab.on("console", lambda said: self.errors.append(said.text) if said.type == "error" else None)
-        self.tab.on("dialog", lambda dialog: self.errors.append(f"dialog: {dialog.message}"))
-
-    def go(self, path: str, said: str) -> Any:
-        """Open a page and wait for what it says; the tab."""
-        self.tab.goto(f"{self._address}/{path}")
-        self.tab.get_by_text(said).first.wait_for()
-        self.tab.locator("[data-testid=stSkeleton]").first.wait_for(state="detached")
-        return self.tab
-
-    def ours(self) -> list[str]:
-        """Errors but for those of Streamlit itself, which asks for its own health below a page's path."""
-        return [error for error in self.errors if "404" not in error]
-
-    def close(self) -> None:
-        self._context.close()
-
-
-@pytest.fixture
-def visit(browser: Any, address: str) -> Iterator[Visit]:
-    made = Visit(browser, address)
-    yield made
-    made.close()
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -182,13 +144,6 @@ def test_the_menu_shows_every_page_at_1280_and_behind_its_button_on_a_phone(
 
 @pytest.mark.parametrize("path", PAGES)
 def test_no_serious_accessibility_fault(visit: Visit, path: str) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     tab = visit.go(path, PAGES[path])
     tab.wait_for_timeout(1500)  # charts are drawn after the page
-    found = axe.run(tab).response["violations"]
-    grave = [f"{each['id']}: {each['nodes'][0]['html'][:200]}" for each in found if each["impact"] in GRAVE]
-    assert [each for each in grave if not each.startswith(STREAMLITS)] == []
-
-
-GRAVE = ("serious", "critical")
-STREAMLITS = ("none yet",)
+    assert grave_faults(tab) == []

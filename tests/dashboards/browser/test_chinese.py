@@ -9,8 +9,7 @@ import pytest
 
 from harness.base.language import PAGES as CATALOGUE
 from tests.catalogues.collect import read
-from tests.dashboards.browser.conftest import BLOCKED, PASSED
-from tests.dashboards.browser.test_browser import Visit
+from tests.dashboards.browser.conftest import BLOCKED, PASSED, Visit
 
 pytestmark = pytest.mark.slow
 

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.dashboards.browser.conftest import BLOCKED
-from tests.dashboards.browser.test_browser import Visit
+from tests.dashboards.browser.conftest import BLOCKED, Visit
 
 pytestmark = pytest.mark.slow
 

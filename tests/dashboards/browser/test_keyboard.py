@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 import pytest
 
-from tests.dashboards.browser.conftest import BLOCKED
-from tests.dashboards.browser.test_browser import Visit
+from tests.dashboards.browser.conftest import BLOCKED, Visit
 
 pytestmark = pytest.mark.slow
 
@@ -43,13 +39,6 @@ FOCUSED = f"""() => {{ {LOOK} const at = document.activeElement;
   return {{wanted: at.dataset.wanted ?? null, body: at === document.body, seen: at.dataset.look !== look(at),
     what: at.outerHTML.slice(0, 160)}} }}"""
 MOST = 200
-
-
-@pytest.fixture
-def visit(browser: Any, address: str) -> Iterator[Visit]:
-    made = Visit(browser, address)
-    yield made
-    made.close()
 
 
 @pytest.mark.parametrize("path", PAGES)

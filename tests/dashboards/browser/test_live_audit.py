@@ -17,8 +17,7 @@ from dashboards.access.noted import ACTIONS
 from dashboards.settings import FOLDER, Access
 from harness.record.folder import AuditFolder, Status, audits_in
 from harness.record.lock import holder
-from tests.dashboards.browser.conftest import served
-from tests.dashboards.browser.test_browser import GRAVE, STREAMLITS, Visit
+from tests.dashboards.browser.conftest import Visit, grave_faults, served
 from tests.tiny import make_checkpoint
 
 pytestmark = pytest.mark.slow
@@ -65,14 +64,6 @@ def say(tab: Any, text: str) -> None:
     tab.get_by_text(text).first.wait_for(timeout=LONG)
 
 
-def graves(tab: Any) -> list[str]:
-    """Serious accessibility faults of ours."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    found = axe.run(tab).response["violations"]
-    grave = [f"{each['id']}: {each['nodes'][0]['html'][:200]}" for each in found if each["impact"] in GRAVE]
-    return [each for each in grave if not each.startswith(STREAMLITS)]
-
-
 def test_an_audit_is_started_seen_stopped_resumed_and_finished(visit: Visit, home: Path) -> None:
     tab = visit.go(f"start?key={KEY}", "Checkpoint")
     assert "key=" not in tab.url
@@ -90,13 +81,13 @@ def test_an_audit_is_started_seen_stopped_resumed_and_finished(visit: Visit, hom
     tab.get_by_role("button", name="Plan").click()
     say(tab, "What it will do")
     say(tab, f"{CASES:,} of {CASES:,}")
-    assert graves(tab) == []
+    assert grave_faults(tab) == []
     tab.get_by_role("button", name="Start", exact=True).click()
     say(tab, "Running: process")
     assert "/live?audit=" in tab.url
     assert "Live" in tab.title()
     say(tab, "began")
-    assert graves(tab) == []
+    assert grave_faults(tab) == []
 
     audit = audit_of(home)
     worker = holder(audit.path)
@@ -106,7 +97,7 @@ def test_an_audit_is_started_seen_stopped_resumed_and_finished(visit: Visit, hom
     say(tab, "Stopped: interrupted by the user")
     assert audit.manifest().status is Status.INTERRUPTED
     assert holder(audit.path) is None
-    assert graves(tab) == []
+    assert grave_faults(tab) == []
 
     tab.get_by_role("button", name="Resume").click()
     say(tab, "Running: process")
@@ -137,7 +128,7 @@ def test_dark_and_narrow(browser: Any, dashboard: str, path: str, said: str, set
     visit = Visit(browser, dashboard, **settings)
     tab = visit.go(path, said)
     assert tab.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    assert graves(tab) == []
+    assert grave_faults(tab) == []
     assert visit.ours() == []
     visit.close()
 

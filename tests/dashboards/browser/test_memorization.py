@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.dashboards.browser.conftest import served
-from tests.dashboards.browser.test_browser import GRAVE, Visit
+from tests.dashboards.browser.conftest import Visit, grave_faults, served
 from tests.dashboards.memorization.kept import AUDIT, make_kept
 
 pytestmark = pytest.mark.slow
@@ -59,12 +58,10 @@ def test_texts_are_shown_on_demand_as_text(browser: Any, kept: str) -> None:
 
 @pytest.mark.parametrize("settings", SETTINGS[:2])
 def test_no_serious_accessibility_fault(browser: Any, kept: str, settings: dict[str, Any]) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     visit = Visit(browser, kept, **settings)
     tab = visit.go(PAGE, LAST)
     tab.set_viewport_size({"width": 1280, "height": 9000})
     tab.locator(CHARTS).nth(8).wait_for(timeout=60_000)
     tab.wait_for_timeout(1500)
-    found = axe.run(tab).response["violations"]
-    assert [f"{each['id']}: {each['nodes'][0]['html'][:200]}" for each in found if each["impact"] in GRAVE] == []
+    assert grave_faults(tab) == []
     visit.close()

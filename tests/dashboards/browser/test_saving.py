@@ -10,8 +10,7 @@ import pytest
 
 from harness.record.rows import row_parts
 from tests.audit_folder import make_audit
-from tests.dashboards.browser.conftest import BLOCKED, served
-from tests.dashboards.browser.test_browser import Visit
+from tests.dashboards.browser.conftest import BLOCKED, Visit, served
 
 pytestmark = pytest.mark.slow
 

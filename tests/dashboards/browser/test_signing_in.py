@@ -9,9 +9,8 @@ import pytest
 
 from dashboards.settings import Access
 from tests.audit_folder import make_audit
-from tests.dashboards.browser.conftest import free_port, served
+from tests.dashboards.browser.conftest import Visit, free_port, served
 from tests.dashboards.browser.provider import CLIENT, Provider, provider
-from tests.dashboards.browser.test_browser import Visit
 
 pytestmark = pytest.mark.slow
 
