@@ -10,7 +10,8 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -120,15 +121,23 @@ class _Reader:
         batch = {
             name: value.to(self._device) for name, value in self._collator.micro_batch(records, self._length).items()
         }
+        if self._from is None:
+            with _moved(self._head):  # one that is zero scores all it may be given alike
+                given, logits = self._run(batch)
+                self._from = self._choose(given, batch["attention_mask"], logits)
+        else:
+            given, _ = self._run(batch)
+        return self._from(given, batch["attention_mask"]).float().cpu()
+
+    def _run(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the head is given, and the class scores."""
         seen: list[torch.Tensor] = []
         hook = self._head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach()))
         try:
             logits = self._model(**{name: value for name, value in batch.items() if name != "label"}).logits
         finally:
             hook.remove()
-        if self._from is None:
-            self._from = self._choose(seen[-1], batch["attention_mask"], logits)
-        return self._from(seen[-1], batch["attention_mask"]).float().cpu()
+        return seen[-1], logits
 
     def _choose(self, given: torch.Tensor, mask: torch.Tensor, logits: torch.Tensor) -> Any:
         """Which position's input makes the class scores; told by comparing them."""
@@ -138,6 +147,18 @@ class _Reader:
                 return way
         kind = self._model.config.model_type
         raise UsageError(f"mode head: a {kind} classifier does not score one vector of each text; choose lora")
+
+
+@contextmanager
+def _moved(head: nn.Linear) -> Iterator[None]:
+    """The head with other weights while it lasts."""
+    kept = head.weight.detach().clone()
+    other = torch.randn(kept.shape, generator=torch.Generator().manual_seed(0)) / math.sqrt(head.in_features)
+    try:
+        head.weight.copy_(other)
+        yield
+    finally:
+        head.weight.copy_(kept)
 
 
 def _whole(given: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

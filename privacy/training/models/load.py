@@ -29,7 +29,7 @@ from privacy.training.models.mean_pooling import (
     is_read,
     layers_read,
 )
-from privacy.training.models.modes import choose_trained
+from privacy.training.models.modes import begin_at_zero, choose_trained
 from privacy.training.models.next_sentence import has_sentence_head
 from privacy.training.models.quantization import base_layers, quantize, restored
 from privacy.training.settings.fresh_spec import FreshModel
@@ -47,7 +47,8 @@ def load_trainable(spec: TrainSpec, base: CheckpointInfo | None, data: TrainingD
 
     A classifier keeps its head when it has exactly the classes of `data`; any other base is given a new head, as is a
     bare encoder that becomes a masked LM. What is new (a head, adapters, a fresh model) is drawn from torch's global
-    random state. The tokenizer of a classifier is saved with `limit`, so that an audit cuts texts where training did.
+    random state, but for the class scores of a head that is trained alone with privacy, which begin at zero. The
+    tokenizer of a classifier is saved with `limit`, so that an audit cuts texts where training did.
 
     Raises CheckpointError when the base lacks the head of a language-model task, or its architecture that of the
     next-sentence objective; UsageError or DataError for a fresh model or adapters that cannot be made.
@@ -73,6 +74,8 @@ def trainable(whole: Whole, spec: TrainSpec) -> Any:
     how = spec.lora.quantization if spec.lora is not None else "none"
     layers = base_layers(whole.model, whole.new | whole.frozen) if how != "none" else []  # before adapters rename them
     model = choose_trained(whole.model, spec, whole.new, whole.frozen)
+    if spec.mode == "head" and spec.privacy is not None:
+        begin_at_zero(model, whole.new)
     if how != "none":
         quantize(model, layers, how)
     if spec.gradient_checkpointing:

@@ -37,6 +37,17 @@ def choose_trained(model: Any, spec: TrainSpec, new: Collection[str], frozen: Co
     return model
 
 
+def begin_at_zero(model: Any, new: Collection[str]) -> None:
+    """Zero the layer that gives the class scores where it is new, as Mehta et al. 2022 (arXiv 2205.02973) do.
+
+    A random start is noise that private steps have to undo, and on frozen features the optimum does not depend on it.
+    """
+    name, layer = last_linear(model)
+    for part, value in layer.named_parameters():
+        if f"{name}.{part}" in new:
+            value.detach().zero_()
+
+
 def _keep(model: Any, names: Collection[str]) -> None:
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in names)

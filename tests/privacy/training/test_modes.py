@@ -18,8 +18,11 @@ from harness.errors import AuditError, UsageError
 from privacy.frontier.grid import make_grid
 from privacy.training import TrainSpec, train
 from privacy.training import run as run_module
+from privacy.training.data.load import load_training_data
 from privacy.training.models import cached_features
 from privacy.training.models.averaging import WeightAverage
+from privacy.training.models.load import load_trainable
+from privacy.training.models.modes import last_linear
 from privacy.training.plain.loop import Schedule
 from privacy.training.settings.defaults import with_defaults
 from tests.privacy.toys import make_base, make_spec
@@ -166,6 +169,17 @@ def test_who_cannot_pool_by_the_mean_is_told(kind: str, head: str, tmp_path: Pat
         train(make_spec(tmp_path, base, pooling="mean", mode="head"))
 
 
+def with_and_without_cached_features(base: Path, folder: Path, patch: pytest.MonkeyPatch, **settings: Any) -> Any:
+    """Weights that a head comes to over kept features, and through the model."""
+    fields = {"mode": "head", "batch_size": 16, "accumulation": 2, "optimizer": "sgd", **settings}
+    spec = spec_in(folder / "a", base, **fields, learning_rate=0.5, averaging="none", warmup_ratio=0.0)
+    train(spec)
+    patch.setattr(run_module, "can_cache", lambda _: False)
+    whole = spec.model_copy(update={"output": folder / "a" / "whole"})
+    train(whole)
+    return (load_file(each.output / "model.safetensors") for each in (spec, whole))
+
+
 @pytest.mark.parametrize("kind", ["bert", "roberta", "gpt2", "llama"])
 @pytest.mark.parametrize("private", [False, True])
 def test_cached_features_give_the_weights_of_training_without(
@@ -173,13 +187,7 @@ def test_cached_features_give_the_weights_of_training_without(
 ) -> None:
     base = make_base(tmp_path / "base", kind, "classifier", dropout=False)
     privacy = EXACT if private else None
-    fields = {"mode": "head", "privacy": privacy, "batch_size": 16, "accumulation": 2, "optimizer": "sgd"}
-    spec = spec_in(tmp_path / "a", base, **fields, learning_rate=0.5, averaging="none", warmup_ratio=0.0)
-    train(spec)
-    monkeypatch.setattr(run_module, "can_cache", lambda _: False)
-    whole = spec.model_copy(update={"output": tmp_path / "a" / "whole"})
-    train(whole)
-    ours, theirs = (load_file(each.output / "model.safetensors") for each in (spec, whole))
+    ours, theirs = with_and_without_cached_features(base, tmp_path, monkeypatch, privacy=privacy)
     before = load_file(base / "model.safetensors")
     if private:  # shuffled alike, by the seed; the plain loop sorts by length, which features have none of
         for name in ours:
@@ -187,6 +195,32 @@ def test_cached_features_give_the_weights_of_training_without(
     assert {name for name in before if not torch.equal(before[name], ours[name])} == {
         name for name in before if not torch.equal(before[name], theirs[name])
     }
+
+
+@pytest.mark.parametrize("kind", ["bert", "gpt2"])
+def test_a_new_private_head_begins_at_zero_and_reads_its_own_token(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = make_base(tmp_path / "base", kind, "base", dropout=False)
+    classes = ("negative", "positive")
+    spec = spec_in(tmp_path / "a", base, mode="head", privacy=EXACT, label_names=classes)
+    model, _ = load_trainable(spec, inspect_checkpoint(spec.base), load_training_data(spec), 32)
+    _, head = last_linear(model)
+    assert all(not value.any() for value in head.parameters())
+    ours, theirs = with_and_without_cached_features(base, tmp_path, monkeypatch, privacy=EXACT, label_names=classes)
+    for name in ours:
+        assert torch.allclose(ours[name], theirs[name], atol=2e-5), name
+    plain, _ = load_trainable(
+        spec.model_copy(update={"privacy": None}), inspect_checkpoint(spec.base), load_training_data(spec), 32
+    )
+    assert last_linear(plain)[1].weight.any()
+
+
+def test_a_private_head_that_the_base_has_goes_on(tmp_path: Path) -> None:
+    base = make_base(tmp_path / "base", "bert", "classifier")
+    spec = spec_in(tmp_path / "a", base, mode="head", privacy=EXACT)
+    model, _ = load_trainable(spec, inspect_checkpoint(spec.base), load_training_data(spec), 32)
+    assert torch.equal(last_linear(model)[1].weight, load_file(base / "model.safetensors")["classifier.weight"])
 
 
 def test_features_are_kept_for_the_owner_and_used_again(cache: Path, tmp_path: Path) -> None:
