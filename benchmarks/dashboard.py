@@ -1,10 +1,12 @@
 """What somebody waits for in front of the dashboard, in a real browser: 200 audits, and one of a million rows.
 
 There is no peer that shows an audit's rows; ours is held against the bounds that were set. Beside each page stands what
-an empty page of Streamlit costs in the same run (`floor`), which no page made with it can beat. Cold: the first page
-that a server is asked for, by a browser that has cached nothing. Warm: the next ones. Seconds are medians of wall-clock
-by the page's own clock, on a machine whose load stands beside; `processor` counts those of browser and server together,
-which other work on the machine changes less than the clock.
+an empty page of Streamlit costs (`floor`), which no page made with it can beat; beside the rows page also what its
+controls cost over a constant table. Cold: the first page that a server is asked for, by a browser that has cached
+nothing. Warm: the next ones. Seconds are medians of wall-clock by the page's own clock, each page in turn with its
+floor, on a machine whose load stands beside; `processor` counts those of browser and server together, which other work
+on the machine changes less than the clock. First paint: the first words of the page itself are there; all of it: its
+last words are, and nothing more comes.
 """
 
 from __future__ import annotations
@@ -43,9 +45,24 @@ COLD, WARM = 2, 5
 PRELOADED = "dashboards.server.serve"
 """Module that the dashboard is served by; an empty page is served by Streamlit alone."""
 EMPTY = "import streamlit as st\nst.set_page_config(layout='wide')\nst.title('Empty')\n"
+CONTROLS = """
+import pandas as pd
+import streamlit as st
+st.set_page_config(layout="wide")
+st.title("Controls")
+for label in ("audit", "probe", "status", "by", "value", "Sort by"):
+    st.selectbox(label, ["one", "two"])
+st.checkbox("show")
+st.text_input("contains")
+st.pagination(100)
+st.multiselect("columns", ["one", "two"])
+st.dataframe(pd.DataFrame({f"column {n}": ["some words"] * 100 for n in range(8)}), on_select="rerun")
+st.button("CSV")
+st.text("All of it")
+"""
+"""What the rows page is drawn with, without rows, languages, links and ten other pages in its menu."""
 
-
-_OTHERS = 4
+_OTHERS = 5
 """Audits beside those: of a million rows, of many parts, and of what the pages that those have nothing for show."""
 
 
@@ -57,12 +74,12 @@ def run() -> list[Cell]:
         many_rows(output)
         many_parts(output)
         pages = _pages(ids, _found_out(output))
-        floor = Floor(Path(scratch), browser)
+        floor = Floor(Path(scratch))
         return [*_cold(output, pages, browser, floor), *_warm(output, pages, browser, floor)]
 
 
 def _found_out(output: Path) -> dict[str, str]:
-    """Write an audit of attacks and of swapped groups, and one of what a training kept; their ids."""
+    """Write an audit of attacks and of swapped groups, a better one, and one of what a training kept; their ids."""
     from tests.audit_folder import make_audit
     from tests.dashboards.attacked import write_attacked
     from tests.dashboards.memorization.kept import make_kept
@@ -71,7 +88,8 @@ def _found_out(output: Path) -> dict[str, str]:
     swapped = make_audit(output, rows=300)
     write_attacked(swapped)
     write_swapped(swapped)
-    made = {"swapped": swapped, "kept": make_kept(output)}
+    good = make_audit(output, "20260103T000000Z-good-0001", passes=True, rows=300)
+    made = {"swapped": swapped, "good": good, "kept": make_kept(output)}
     return {name: folder.path.name for name, folder in made.items()}
 
 
@@ -84,6 +102,10 @@ class Page:
     said: str
 
 
+FLOOR = Page("", "Empty", "Empty")
+FLOOR_CONTROLS = Page("", "All of it", "All of it")
+
+
 def _pages(ids: list[str], made: dict[str, str]) -> dict[str, Page]:
     filtered = _rows(status="ok", contains=RARE[-1], by="correct", sort="probability")
     counted, all_rows = f"{AUDITS + _OTHERS} of {AUDITS + _OTHERS} audits", f"{ROWS:,} of {ROWS:,} rows"
@@ -92,15 +114,16 @@ def _pages(ids: list[str], made: dict[str, str]) -> dict[str, Page]:
         f"board of {AUDITS} audits": Page("", "Releases", "blocked"),
         f"table of {AUDITS} audits": Page("audits", "Audits", counted),
         "audit by deep link": Page(f"audit?audit={ids[7]}", "A gate decides on the interval", "Provenance"),
-        # their rows lack what differences are made of, which the page says: its table and charts are not measured
-        "compare, without differences": Page(f"compare?audit={ids[7]}&against={ids[8]}", " against ", " against "),
+        "compare": Page(f"compare?audit={made['good']}&against={made['swapped']}", " against ", " against "),
         "attacks": Page(f"attacks?audit={made['swapped']}&probe=adversarial/deepwordbug", "of 3 texts", "case case-0"),
         "bias": Page(f"bias?audit={made['swapped']}&probe={gap}", "It cannot tell", "choose one by name"),
         "quality": Page(f"quality?audit={ids[7]}", "It cannot tell", "Show texts"),
         "memorization": Page(f"memorization?audit={made['kept']}", "Claimed and audited epsilon", "What was spent"),
-        f"rows page of {ROWS:,}": Page(_rows(), "Sort by", all_rows),
-        f"rows page of {ROWS:,} by deep link with filters": Page(filtered, "Sort by", f"100 of {ROWS:,} rows"),
-        f"rows page of {PARTS:,} parts": Page(parts, "Sort by", f"{PARTED_ROWS:,} of {PARTED_ROWS:,} rows"),
+        f"rows page of {ROWS:,}": Page(_rows(), all_rows, all_rows),
+        f"rows page of {ROWS:,} by deep link with filters": Page(
+            filtered, f"100 of {ROWS:,} rows", f"100 of {ROWS:,} rows"
+        ),
+        f"rows page of {PARTS:,} parts": Page(parts, f"{PARTED_ROWS:,} of", f"{PARTED_ROWS:,} of {PARTED_ROWS:,} rows"),
         "live": Page("live", "No audit is running", "No audit is running"),
         "start": Page("start", "Here you may look at audits", "Here you may look at audits"),
         "report": Page(f"report?audit={ids[7]}", "Download", "Download"),
@@ -120,42 +143,56 @@ class Taken:
 
 
 class Floor:
-    """An empty page with a title: what it takes until it is there, `cold` and `warm`."""
+    """Pages of Streamlit alone: an empty one with a title, and one of the rows page's controls over a constant table.
 
-    def __init__(self, folder: Path, browser: Any) -> None:
-        app = folder / "empty.py"
-        app.write_text(EMPTY, encoding="utf-8")
-        words = [str(app) if word == str(launch.APP) else word for word in launch.command(0)]
+    They are opened in turn with the pages that are measured, as a machine is faster in one minute than in the next.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        for name, text in {"empty": EMPTY, "controls": CONTROLS}.items():
+            (folder / f"{name}.py").write_text(text, encoding="utf-8")
+
+    @contextmanager
+    def served(self, name: str = "empty") -> Iterator[str]:
+        """Address of the page while it is served."""
+        app = str(self._folder / f"{name}.py")
+        words = [app if word == str(launch.APP) else word for word in launch.command(0)]
         words[words.index("--server.port") + 1] = "{port}"
         words[words.index(PRELOADED)] = "streamlit"
-        cold, page = [], Page("", "Empty", "Empty")
-        for _ in range(COLD):
-            with serving(folder, words=words) as server, _context(browser) as context:
-                cold.append(_opened(Tab(context), server.address, page))
-                self.warm = _each(context, server.address, page)
-        self.cold = _median(cold)
+        with serving(self._folder, words=words) as server:
+            yield server.address
 
 
 def _cold(output: Path, pages: dict[str, Page], browser: Any, floor: Floor) -> Iterator[Cell]:
     """First pages of servers that have just been started."""
     for name in (f"board of {AUDITS} audits", "audit by deep link", f"rows page of {ROWS:,}"):
-        taken, starts = [], []
+        taken, empty, starts = [], [], []
         for _ in range(COLD):
+            with floor.served() as address, _context(browser) as context:
+                empty.append(_opened(Tab(context), address, FLOOR))
             with serving(output) as server, _context(browser) as context:
                 taken.append(_opened(Tab(context), server.address, pages[name]))
                 starts.append(server.started)
-        yield from _cells(f"{name}, cold", _median(taken), floor.cold, start=median(starts))
+        yield from _cells(f"{name}, cold", _median(taken), _median(empty), start=median(starts))
 
 
 def _warm(output: Path, pages: dict[str, Page], browser: Any, floor: Floor) -> Iterator[Cell]:
     """Pages and answers of one server, which then has shown everything."""
-    with serving(output) as server, _context(browser) as context:
+    with serving(output) as server, floor.served() as empty, _context(browser) as context:
         for name, page in pages.items():
-            yield from _cells(name, _each(context, server.address, page), floor.warm)
+            taken, least = _in_turn(context, (server.address, page), (empty, FLOOR))
+            yield from _cells(name, taken, least)
+        rows = pages[f"rows page of {ROWS:,}"]
+        with floor.served("controls") as controls:
+            taken, least = _in_turn(context, (server.address, rows), (controls, FLOOR_CONTROLS))
+            yield from _cells(f"rows page of {ROWS:,}, beside its controls alone", taken, least)
         for name, answer in {"filter": _status, "text search": _search, "sort": _sort}.items():
             taken = _answers(context, server.address, answer)
             case = f"answer of a {name} over {ROWS:,} rows: seconds"
             yield _cell(case, taken.whole, processor=taken.processor)
+        menu = _menu(context, server.address, pages[f"table of {AUDITS} audits"])
+        yield _cell("from the board to all audits by the menu: seconds", menu.whole, processor=menu.processor)
         yield _cell("memory of the server, most over all of this: MB", server.peak / 1e6, MEMORY)
 
 
@@ -165,6 +202,18 @@ def _answers(context: Any, address: str, answer: Callable[[Tab, int], float]) ->
         tab = Tab(context)
         tab.opened(f"{address}/{_rows()}", "Sort by", f"{ROWS:,} of {ROWS:,} rows")
         taken.append(_counted(lambda tab=tab, number=number: (0.0, answer(tab, number))))  # type: ignore[misc]
+        tab.close()
+    return _median(taken)
+
+
+def _menu(context: Any, address: str, page: Page) -> Taken:
+    taken = []
+    for _ in range(WARM):
+        tab = Tab(context)
+        tab.opened(address, "Releases", "blocked")
+        tab.page.get_by_test_id("stTopNavLink").get_by_text("Audits", exact=True).locator("xpath=ancestor::a").focus()
+        tab.page.keyboard.press("Enter")
+        taken.append(_counted(lambda tab=tab: (0.0, tab.asked(page.said))))  # type: ignore[misc]
         tab.close()
     return _median(taken)
 
@@ -190,14 +239,15 @@ def _chosen(tab: Tab, label: str, choice: str, said: str) -> float:
     return tab.asked(said)
 
 
-def _each(context: Any, address: str, page: Page) -> Taken:
-    """Over new tabs, after one that warms what there is to warm."""
-    taken = []
+def _in_turn(context: Any, *asked: tuple[str, Page]) -> list[Taken]:
+    """Of each page at its server, over new tabs in turn, after one that warms what there is to warm."""
+    taken: list[list[Taken]] = [[] for _ in asked]
     for _ in range(WARM + 1):
-        tab = Tab(context)
-        taken.append(_opened(tab, address, page))
-        tab.close()
-    return _median(taken[1:])
+        for (address, page), found in zip(asked, taken, strict=True):
+            tab = Tab(context)
+            found.append(_opened(tab, address, page))
+            tab.close()
+    return [_median(found[1:]) for found in taken]
 
 
 def _opened(tab: Tab, address: str, page: Page) -> Taken:

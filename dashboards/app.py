@@ -7,7 +7,6 @@ import streamlit as st
 from dashboards import whiskers
 from dashboards.access.actor import current, take_key
 from dashboards.access.roles import Role
-from dashboards.server.chunks import early_script
 from dashboards.server.door import admits
 from dashboards.settings import read_settings
 from dashboards.widgets.languages import SWITCH_STYLE, speak_chosen, switch
@@ -57,7 +56,6 @@ page = st.navigation(
     position="top",
 )
 st.set_page_config(page_title=f"{page.title} · Assay")
-bar.html(f"<script>{early_script(page.url_path)}</script>", unsafe_allow_javascript=True)
 page.run()
 if settings.access.roles is not None:
     signed_in_line(actor)

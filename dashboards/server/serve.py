@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import logging
 import pkgutil
+import time
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +18,8 @@ import dashboards
 
 _RUN_BY_STREAMLIT = ("app", "screens", "serve")
 """Scripts, run for each visitor, and this module."""
+_FIRST_PAGE = 4.0
+"""Seconds after which the first page is there, which opening an audit of many parts made 0.8 seconds later."""
 _DRAWN_WITH = ("pandas.io.formats.style", "streamlit.elements.arrow", "streamlit.elements.vega_charts")
 """What is imported only by what uses it, which every page with a table or a chart does."""
 
@@ -51,6 +54,7 @@ def open_newest() -> None:
     from dashboards import cache
     from dashboards.settings import read_settings
 
+    time.sleep(_FIRST_PAGE)
     with suppress(Exception):
         cache.open_newest(read_settings())
 
