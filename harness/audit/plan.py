@@ -18,6 +18,7 @@ from harness.api.probe import Plan, Probe
 from harness.api.registry import Found, ProbeClass, find_probes, pick
 from harness.audit.models import Inspect, InspectAllowed, PlannedModel, check_roles, infos_of, inspector, plan_models
 from harness.audit.spec import AuditSpec, ProbeSpec, cache_of
+from harness.base.garbage import old_objects_left_alone
 from harness.base.hints import did_you_mean
 from harness.base.plugins import PluginError, guarded
 from harness.base.validation import validated
@@ -77,6 +78,7 @@ class AuditPlan:
         return {**self.not_applicable, **self.no_data}
 
 
+@old_objects_left_alone()
 def make_plan(
     spec: AuditSpec,
     found: Found | None = None,

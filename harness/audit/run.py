@@ -27,6 +27,7 @@ from harness.audit.so_far import SoFar
 from harness.audit.spec import AuditSpec, cache_of
 from harness.audit.tracked_claim import against_store, store_to_ask
 from harness.base.files import make_folder, write_text
+from harness.base.garbage import old_objects_left_alone
 from harness.base.language import ENGLISH
 from harness.base.plugins import PluginError
 from harness.base.strict_yaml import dump_yaml
@@ -151,6 +152,7 @@ def _other_models(before: ProbeRecord, planned: PlannedProbe) -> list[str]:
     return sorted(role for role in {*then, *now} if then.get(role) != now.get(role))
 
 
+@old_objects_left_alone()
 def run_audit(
     plan: AuditPlan, folder: AuditFolder, woken: Callable[[], object] = lambda: None, language: str = ENGLISH
 ) -> AuditResult:
