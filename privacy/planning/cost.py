@@ -26,6 +26,8 @@ from privacy.training.data.batches import plan_batches
 from privacy.training.job import Job
 from privacy.training.models.averaging import WeightAverage
 from privacy.training.models.cached_features import BATCH, can_cache, features_kept, rehearsed_head
+from privacy.training.models.frozen_below import BATCH as FROZEN_BATCH
+from privacy.training.models.frozen_below import Below, read_below, without_below
 from privacy.training.models.memory import device_name, peak_memory
 from privacy.training.plain.engine import PlainEngine
 from privacy.training.plain.loop import make_optimizer
@@ -36,7 +38,7 @@ from privacy.training.private.ranks import Ranks
 from privacy.training.private.session import Session
 from privacy.training.private.shared_step import SharedOptimizer
 from privacy.training.records.progress import RunProgress
-from privacy.training.run import make_work, plain_accelerator
+from privacy.training.run import layers_below, make_work, plain_accelerator
 from privacy.training.work import Work
 
 _PARTS = 3
@@ -111,6 +113,8 @@ def measure(job: Job, model: Any, tokenizer: Any, guarantee: Guarantee | None, s
         kept = features_kept(model, job, work.encoded, work.length)
         work, reading = _through_features(work)
         reading *= not kept
+    elif (below := layers_below(work)) is not None:
+        work, reading = _above_frozen(work, below)
     work.model.to(device)
     trial = _private_trial(work, guarantee) if guarantee else _plain_trial(work, plain)
     try:
@@ -172,6 +176,23 @@ def _through_features(work: Work) -> tuple[Work, float]:
     head, encoded = reading(parts[-1])
     work = replace(work, model=head, encoded=encoded, length=None)
     return work, seconds * math.ceil(len(lengths) / BATCH)
+
+
+def _above_frozen(work: Work, below: Below) -> tuple[Work, float]:
+    """The layers that are trained, over the states of a few records, and the seconds it takes to read those of all."""
+    lengths = work.encoded.lengths
+    order = sorted(range(len(lengths)), key=lambda row: lengths[row], reverse=True)
+
+    def reading(rows: list[int]) -> torch.Tensor:
+        return read_below(below, [work.encoded.records[row] for row in rows], work.collator, work.device)
+
+    reading(order[:FROZEN_BATCH])  # not timed, and what takes most memory
+    parts = _spread(micro_batches(order, lengths, FROZEN_BATCH))
+    seconds, _ = _mean_seconds([(len(part), partial(reading, part)) for part in parts], work.device)
+    some = reading(parts[-1])
+    stand_ins = some[torch.arange(sum(lengths)) % len(some)]
+    encoded = without_below(below, work.encoded, stand_ins)
+    return replace(work, encoded=encoded), seconds * math.ceil(len(lengths) / FROZEN_BATCH)
 
 
 def _spread(parts: Sequence[list[int]]) -> list[list[int]]:

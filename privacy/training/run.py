@@ -23,6 +23,7 @@ from privacy.training.data.load import TrainingData
 from privacy.training.data.tokens import Encoded, check_maskable, encode_documents, encode_records
 from privacy.training.job import Job
 from privacy.training.models.cached_features import BATCH, as_rows, cached_head, can_cache
+from privacy.training.models.frozen_below import Below, find_below, read_all_below, without_below
 from privacy.training.models.load import finished, load_trainable
 from privacy.training.models.memory import device_name
 from privacy.training.models.next_sentence import next_sentence, sentence_order, sentence_pairs
@@ -136,7 +137,19 @@ def _prepare(job: Job, device: torch.device) -> tuple[Work, Any, str | None]:
     if job.spec.mode == "head" and can_cache(model):
         head = cached_head(model, job, work.encoded, work.collator, device, work.length)
         work = replace(work, model=head, encoded=as_rows(work.encoded), length=None)
+    elif (below := layers_below(work)) is not None:
+        states = read_all_below(
+            below, work.encoded, work.collator, device, lambda done, of: job.on_step(done, of, math.nan)
+        )
+        work = replace(work, encoded=without_below(below, work.encoded, states))
     return work, tokenizer, note
+
+
+def layers_below(work: Work) -> Below | None:
+    """Frozen layers that are read once for all steps; None where each step reads them."""
+    if work.length is not None or Ranks.current().world > 1:
+        return None  # the model sees padding; or its parameters lie in several processes
+    return find_below(work.model, work.spec.task, work.encoded, work.collator, work.device)
 
 
 def make_work(job: Job, model: Any, tokenizer: Any, device: torch.device) -> Work:

@@ -63,7 +63,7 @@ def steps_on_cuda(spec: TrainSpec) -> list[Counts]:
     """What each step but the first two, which check and warm up, makes the host wait for."""
     seen: list[Counts] = []
     with on_cuda() as counts:
-        train(spec, progress=lambda step, *_: seen.append(counts.copy()) if step else None)
+        train(spec, progress=lambda step, _, loss: seen.append(counts.copy()) if step and loss == loss else None)
     return [later.since(earlier) for earlier, later in pairwise(seen[1:])]
 
 
@@ -97,6 +97,13 @@ def test_plain_training(base: Path, tmp_path: Path) -> None:
 def test_private_training(base: Path, tmp_path: Path, engine: str) -> None:
     steps = trained_alike(tmp_path, base, privacy={**EXACT, "engine": engine})
     check(steps, *PRIVATE[engine], parts=16 if engine == "one-sample" else PARTS)
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_layers_over_states_that_were_read_once(base: Path, tmp_path: Path, private: bool) -> None:
+    fields = {"privacy": EXACT} if private else {"max_grad_norm": 1.0}
+    once, each = PRIVATE["book-keeping"] if private else PLAIN
+    check(trained_alike(tmp_path, base, mode="last-layers", **fields), once, each)
 
 
 def test_noise_is_drawn_on_the_device(base: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 
+import psutil
 import torch
 
 
@@ -14,6 +15,11 @@ def peak_memory() -> int:
         return int(torch.cuda.max_memory_allocated())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that are free on the device now."""
+    return int(torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available)
 
 
 def device_name(device: torch.device) -> str:
