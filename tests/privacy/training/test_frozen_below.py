@@ -25,7 +25,7 @@ TARGETS = {"bert": "layer.1.output.dense", "gpt2": "h.1.mlp.c_fc", "llama": "lay
 def found_in(patch: pytest.MonkeyPatch) -> list[Any]:
     """What is found, run by run."""
     found: list[Any] = []
-    looked = run_module.find_below
+    looked = frozen_below.find_below
 
     def noted(*args: Any) -> Any:
         found.append(looked(*args))
@@ -37,7 +37,8 @@ def found_in(patch: pytest.MonkeyPatch) -> list[Any]:
 
 def trained(spec: TrainSpec) -> dict[str, torch.Tensor]:
     train(spec)
-    return load_file(spec.output / "model.safetensors")
+    found: dict[str, torch.Tensor] = load_file(spec.output / "model.safetensors")
+    return found
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta", "gpt2", "llama"])
