@@ -161,7 +161,7 @@ class Probe(ABC, Generic[P]):
         """One row per case, in any order, matching `Row`; batches across cases."""
 
     def of_case(self, case: Case) -> RowDict:
-        """Columns declared `of_case`, which rows without a result hold, too; by name from the case's data."""
+        """Columns declared `of_case`, which the machine puts into every row; by name from the case's data."""
         return {name: case.data[name] for name in case_columns(self.Row) if name in case.data}
 
     def roles(self) -> Mapping[str, ModelRole]:
