@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, cast
 import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
+from pydantic import ValidationError
 
 from harness.api.columns import case_columns, column
 from harness.api.declared import (
@@ -214,9 +215,19 @@ class Probe(ABC, Generic[P]):
         return dict.fromkeys(self.roles(), self.cost(cases))
 
     @classmethod
+    def usual(cls) -> tuple[Declared, ...]:
+        """`metrics`, else what is declared under default params; none where a param has no default."""
+        if cls.metrics or cls.declared is Probe.declared:
+            return cls.metrics
+        try:
+            return cls().declared()
+        except ValidationError:
+            return ()
+
+    @classmethod
     def bounds_of(cls, metric: str) -> Bounds | None:
         """The least and the most that a metric (last part of its key) can be; None where it has no such ends."""
-        named = named_metrics(cls.metrics).get(metric)
+        named = named_metrics(cls.usual()).get(metric)
         return None if named is None else named.ends
 
     @classmethod

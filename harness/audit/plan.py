@@ -201,7 +201,7 @@ def known_bounds(probes: Iterable[ProbeClass]) -> dict[str, Bounds]:
     return {
         f"{probe.name}/{key}": named.ends
         for probe in probes
-        for key, named in named_metrics(probe.metrics).items()
+        for key, named in named_metrics(probe.usual()).items()
         if named.ends is not None
     }
 

@@ -237,7 +237,7 @@ def show_probe(probe: ProbeClass) -> None:
         say(f"  model        {role}: {asked.what}; {needs}; default: {default}")
     for name, field in probe.Params.model_fields.items():
         say(f"  param        {name} = {field.get_default(call_default_factory=True)!r}: {field.description or ''}")
-    for key, named in named_metrics(probe.metrics).items():
+    for key, named in named_metrics(probe.usual()).items():
         say(f"  metric       {key}: {_said(named)}")
     for name, meaning in meanings(probe.Row).items():
         say(f"  column       {name}: {meaning}")
