@@ -76,6 +76,15 @@ class AuditPlan:
         """Probe -> why it is not planned, whatever the kind of reason."""
         return {**self.not_applicable, **self.no_data}
 
+    @property
+    def unused(self) -> list[str]:
+        """Datasets and models of the whole spec that no planned probe has use for, as keys of the spec."""
+        sources = [data.source for each in self.probes for data in each.data.values()]  # one file may have two names
+        read = {name for each in self.probes for name in each.data}
+        asked = {role for each in self.probes for role in each.models}
+        data = [f"data.{name}" for name, source in self.spec.data.items() if name not in read and source not in sources]
+        return data + [f"models.{role}" for role in self.spec.models if role not in asked]
+
 
 def make_plan(
     spec: AuditSpec,

@@ -138,6 +138,8 @@ def show_plan(plan: AuditPlan, *, cost: bool) -> None:
         say(f"not applicable: {name}: {why}")
     for name, why in plan.no_data.items():
         say(f"data or tools missing: {name}: {why}")
+    for key in plan.unused:
+        say(f"not used: {key}: no probe of this audit asks for it")
     for entry, why in plan.plugin_errors.items():
         fail(f"plug-in not loaded: {entry}: {why}")
 
