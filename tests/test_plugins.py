@@ -51,6 +51,32 @@ def test_an_installed_plugin_runs_and_a_broken_one_is_reported(environment: dict
     assert written == f"inconclusive {folder.path.name}\n"
 
 
+def test_an_installed_probe_has_params_and_reads_columns_of_its_own(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    make_checkpoint(tmp_path / "bert", "bert", "classifier")
+    texts = pd.DataFrame({"text": [f"text {i}" for i in range(40)], "genre": ["film", "book"] * 20})
+    texts.to_csv(tmp_path / "a.csv", index=False)
+    spec = tmp_path / "audit.yaml"
+    spec.write_text(
+        f"checkpoint: {tmp_path / 'bert'}\noutput: {tmp_path / 'audits'}\ntracking: {{uri: 'off'}}\n"
+        "probes:\n- name: example/by_topic\n  params: {label: 1}\n"
+        f"  data: {{topical: {{source: {tmp_path / 'a.csv'}, columns: {{topic: genre}}}}}}\n"
+    )
+    done = subprocess.run([*ASSAY, "run", str(spec)], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 3, done.stderr
+    folder = next(iter(audits_in(tmp_path / "audits")))
+    rows = folder.rows("example/by_topic")
+    assert sorted(rows["topic"]) == ["book"] * 20 + ["film"] * 20
+    found = {each.slice: each for each in folder.metrics() if each.key == "example/by_topic/share"}
+    assert {part: each.n for part, each in found.items()} == {"": 40, "book": 20, "film": 20}
+    assert found[""].value == pytest.approx((rows["predicted"] == 1).mean())
+    said = subprocess.run(
+        [*ASSAY, "probes", "example/by_topic"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert "metric       share: rate, no direction is better, from 0 to 1" in said.stdout
+
+
 def test_an_installed_probe_asks_a_second_model(environment: dict[str, str], tmp_path: Path) -> None:
     for seed, name in enumerate(("gpt", "reference", "other")):
         make_checkpoint(tmp_path / name, "gpt2", "causal_lm", seed=seed)
@@ -142,9 +168,9 @@ def test_the_guides_show_the_very_code_that_is_tested() -> None:
     package = HERE / "plugin_package" / "assay_plugin_example"
     assert (package / "label_balance.py").read_text(encoding="utf-8") in code
     files = [path.read_text(encoding="utf-8") for path in package.glob("*.py")]
-    assert len(code) == 6
+    assert len(code) == 9
     assert all(any(block in file for file in files) for block in code)
     toml = re.findall(r"```toml\n(.*?)```", guide, flags=re.DOTALL)
     declared = (HERE / "plugin_package" / "pyproject.toml").read_text(encoding="utf-8")
-    assert len(toml) == 3
+    assert len(toml) == 4
     assert all(line in declared for block in toml for line in block.splitlines())

@@ -212,6 +212,8 @@ def _summary(told: PlanSummary) -> None:
     st.table(_probes(told), border="horizontal")
     for note in told.notes:
         st.caption(views.plain(note))
+    for key in told.unused:
+        st.caption(views.plain(_("not used: {key}: no probe of this audit asks for it", key=key)))
     if told.gates:
         st.table(_gates(told), border="horizontal")
     unfit = {**told.not_applicable, **told.no_data, **told.plugin_errors}

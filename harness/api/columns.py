@@ -24,7 +24,8 @@ def column(what: str, unit: str = "", *, absent: Any = None, of_case: bool = Fal
 
     The line is the column's tooltip, and stands in the exported schema. `absent`: what a row that somebody else made
     holds where the column is missing (`assay measure`); without one the column must be there, unless it is nullable.
-    `of_case`: it follows from the case alone (`Probe.of_case`), so rows of failed and excluded cases hold it as well.
+    `of_case`: it follows from the case alone (`Probe.of_case`), so the machine puts it into every row, those of failed
+    and excluded cases too.
     """
     metadata = {"unit": unit, **_absent(absent), **({_OF_CASE: True} if of_case else {})}
     return pa.Field(description=what, metadata=metadata, **checks)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, cast
 import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
+from pydantic import ValidationError
 
 from harness.api.columns import case_columns, column
 from harness.api.declared import (
@@ -161,7 +162,7 @@ class Probe(ABC, Generic[P]):
         """One row per case, in any order, matching `Row`; batches across cases."""
 
     def of_case(self, case: Case) -> RowDict:
-        """Columns declared `of_case`, which rows without a result hold, too; by name from the case's data."""
+        """Columns declared `of_case`, which the machine puts into every row; by name from the case's data."""
         return {name: case.data[name] for name in case_columns(self.Row) if name in case.data}
 
     def roles(self) -> Mapping[str, ModelRole]:
@@ -214,9 +215,19 @@ class Probe(ABC, Generic[P]):
         return dict.fromkeys(self.roles(), self.cost(cases))
 
     @classmethod
+    def usual(cls) -> tuple[Declared, ...]:
+        """`metrics`, else what is declared under default params; none where a param has no default."""
+        if cls.metrics or cls.declared is Probe.declared:
+            return cls.metrics
+        try:
+            return cls().declared()
+        except ValidationError:
+            return ()
+
+    @classmethod
     def bounds_of(cls, metric: str) -> Bounds | None:
         """The least and the most that a metric (last part of its key) can be; None where it has no such ends."""
-        named = named_metrics(cls.metrics).get(metric)
+        named = named_metrics(cls.usual()).get(metric)
         return None if named is None else named.ends
 
     @classmethod

@@ -77,6 +77,15 @@ class AuditPlan:
         """Probe -> why it is not planned, whatever the kind of reason."""
         return {**self.not_applicable, **self.no_data}
 
+    @property
+    def unused(self) -> list[str]:
+        """Datasets and models of the whole spec that no planned probe has use for, as keys of the spec."""
+        sources = [data.source for each in self.probes for data in each.data.values()]  # one file may have two names
+        read = {name for each in self.probes for name in each.data}
+        asked = {role for each in self.probes for role in each.models}
+        data = [f"data.{name}" for name, source in self.spec.data.items() if name not in read and source not in sources]
+        return data + [f"models.{role}" for role in self.spec.models if role not in asked]
+
 
 @old_objects_left_alone()
 def make_plan(
@@ -203,7 +212,7 @@ def known_bounds(probes: Iterable[ProbeClass]) -> dict[str, Bounds]:
     return {
         f"{probe.name}/{key}": named.ends
         for probe in probes
-        for key, named in named_metrics(probe.metrics).items()
+        for key, named in named_metrics(probe.usual()).items()
         if named.ends is not None
     }
 

@@ -47,6 +47,7 @@ class PlanSummary(Frozen):
     weight_bytes: int = Field(description="most memory that the weights of all models take together")
     not_applicable: dict[str, str] = Field(description="probe -> why the checkpoint cannot serve it")
     no_data: dict[str, str] = Field(description="probe -> what it was not given")
+    unused: tuple[str, ...] = Field(description="keys of the spec that name data or models no planned probe asks for")
     plugin_errors: dict[str, str] = Field(description="entry point -> why it did not load")
     gates: tuple[GateSummary, ...] = ()
 
@@ -65,6 +66,7 @@ def summary_of(plan: AuditPlan, power: Sequence[GatePower] = (), flops: float | 
         weight_bytes=weight_bytes(plan),
         not_applicable=dict(plan.not_applicable),
         no_data=dict(plan.no_data),
+        unused=tuple(plan.unused),
         plugin_errors=dict(plan.plugin_errors),
         gates=tuple(
             GateSummary(

@@ -88,8 +88,8 @@ def _sentence(error: ValidationError, model: type[BaseModel]) -> str:
     path = [str(part) for part in first["loc"]]
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     if first["type"] == "extra_forbidden":
-        hint = did_you_mean(path[-1], _known_keys(model, first["loc"][:-1]))
-        return f"unknown key {'.'.join(path)!r}{hint}{more}"
+        known = _known_keys(model, first["loc"][:-1])
+        return f"unknown key {'.'.join(path)!r}{did_you_mean(path[-1], known) or _there(known)}{more}"
     if first["type"] == "missing":
         return f"missing key {'.'.join(path)!r}{more}"
     own = first["type"] == "value_error"  # a sentence of ours, about keys that it names
@@ -116,6 +116,11 @@ def _known_keys(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str
         field = current.model_fields.get(part)
         current = _model_in(field.annotation) if field else None
     return list(current.model_fields) if isinstance(current, type) and issubclass(current, BaseModel) else []
+
+
+def _there(names: list[str]) -> str:
+    """The keys that are there, for one that is like none of them; the first eight where there are more."""
+    return f"; there is {', '.join(names[:8])}{' …' if len(names) > 8 else ''}" if names else ""
 
 
 def _model_in(annotation: Any) -> Any:

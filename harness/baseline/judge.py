@@ -77,6 +77,7 @@ def judge(
         compared=compared,
         privacy_claim=claim is not None,
         claim_doubt=claim.doubt if claim else "",
+        used_up={record.name for record in manifest.probes if record.cases >= record.available},
         today=datetime.now(UTC).date(),
     )
 

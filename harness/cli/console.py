@@ -138,6 +138,8 @@ def show_plan(plan: AuditPlan, *, cost: bool) -> None:
         say(f"not applicable: {name}: {why}")
     for name, why in plan.no_data.items():
         say(f"data or tools missing: {name}: {why}")
+    for key in plan.unused:
+        say(f"not used: {key}: no probe of this audit asks for it")
     for entry, why in plan.plugin_errors.items():
         fail(f"plug-in not loaded: {entry}: {why}")
 
@@ -237,7 +239,7 @@ def show_probe(probe: ProbeClass) -> None:
         say(f"  model        {role}: {asked.what}; {needs}; default: {default}")
     for name, field in probe.Params.model_fields.items():
         say(f"  param        {name} = {field.get_default(call_default_factory=True)!r}: {field.description or ''}")
-    for key, named in named_metrics(probe.metrics).items():
+    for key, named in named_metrics(probe.usual()).items():
         say(f"  metric       {key}: {_said(named)}")
     for name, meaning in meanings(probe.Row).items():
         say(f"  column       {name}: {meaning}")

@@ -88,12 +88,13 @@ def _rows(probe: Probe[Any], scorer: Scorer, cases: Sequence[Case]) -> Iterator[
 
 
 def _checked(probe: Probe[Any], rows: Iterable[RowDict], left: dict[str, Case]) -> Iterator[RowDict]:
-    """The rows, each of which must belong to a case that has none yet; those without a result say of what case."""
+    """The rows, each of which must belong to a case that has none yet; each says of what case."""
     for row in rows:
         case = left.pop(row["case_id"], None)
         if case is None:
             raise _at_fault(probe, f"gave a row for {row['case_id']!r}, which is no case or has one already")
-        yield row if row.get("status") == "ok" else {**row, **probe.of_case(case)}
+        told = probe.of_case(case)
+        yield {**told, **row} if row.get("status") == "ok" else {**row, **told}  # an empty row says None of it
 
 
 def _at_fault(probe: Probe[Any], what: str) -> AuditError:

@@ -33,6 +33,7 @@ def decide(
     compared: Compared | None = None,
     privacy_claim: bool = False,
     claim_doubt: str = "",
+    used_up: Collection[str] = (),
     today: date | None = None,
 ) -> Verdict:
     """The verdict of `policy` on `metrics`.
@@ -54,6 +55,7 @@ def decide(
         compared: the candidate's rows beside the baseline's.
         privacy_claim: whether the checkpoint claims differential privacy.
         claim_doubt: why that claim is not verified; '' when it is. No gate that rests on it passes otherwise.
+        used_up: probes that took every case their data hold.
         today: the day waivers are judged by; None: no waiver holds.
     """
     alarms = [alarmed(metric) for metric in metrics if metric.alarm is not None]
@@ -69,6 +71,7 @@ def decide(
         compared or Compared(),
         privacy_claim,
         claim_doubt,
+        used_up,
     )
     return _by_gates(policy, facts, alarms, today, named)
 

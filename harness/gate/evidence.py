@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,6 +20,8 @@ from harness.gate.verdict import Absence, Compared, GateResult, Outcome
 
 _FAR = 1e7
 """Times as wide as its distance from the bound: no number of cases makes such an interval narrow enough."""
+_OF_ALL = re.compile(r"raise limits\.cases( by at least [\d,]+, or give more data)?")
+_MORE_DATA = "give more data: every case was used"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,8 @@ class Facts:
     privacy_claim: bool
     claim_doubt: str = ""
     """Why the checkpoint's privacy claim is not verified; '' when it is, or when it makes none."""
+    used_up: Collection[str] = ()
+    """Probes that took every case their data hold: no limit, raised, gives them more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,16 @@ class _Estimate:
 
 def drafts(gate: Gate, facts: Facts) -> list[Draft]:
     """One result for each metric and slice that the gate is about; one that says so when there is none."""
+    return [_way_out(draft, facts) for draft in _drafts(gate, facts)]
+
+
+def _way_out(draft: Draft, facts: Facts) -> Draft:
+    """The same, with advice that can be followed where all the data were used."""
+    fix, probe = draft.result.fix, draft.result.metric.rpartition("/")[0]
+    return draft.having(fix=_OF_ALL.sub(_MORE_DATA, fix)) if probe in facts.used_up else draft
+
+
+def _drafts(gate: Gate, facts: Facts) -> list[Draft]:
     if gate.when is When.PRIVACY_CLAIM and not facts.privacy_claim:
         why = "not asked for: the checkpoint makes no privacy claim"
         return [_draft(gate, Outcome.INCONCLUSIVE, why, absence=Absence.NOT_ASKED)]
@@ -289,7 +304,7 @@ def _sure(gate: Gate, estimate: _Estimate) -> str:
 def _more_cases(gate: Gate, estimate: _Estimate) -> str:
     """How many cases would decide if the estimate stayed; an interval shrinks with the root of their number."""
     if estimate.margin is not None:
-        return "raise limits.cases: more of them narrow the regression and the baseline's value"
+        return "raise limits.cases; more cases narrow the regression and the baseline's value"
     lowest, highest = gate.allowed
     needed = 0.0
     sides = ((estimate.low, lowest), (estimate.low, highest), (estimate.high, lowest), (estimate.high, highest))

@@ -31,6 +31,7 @@ PLAN = PlanSummary(
     weight_bytes=2**30,
     not_applicable={"bias/x": "needs a causal LM"},
     no_data={},
+    unused=("models.judge",),
     plugin_errors={},
 )
 
@@ -114,6 +115,7 @@ def test_the_plan_comes_before_the_button_and_belongs_to_one_spec(
     shown = {each.label: each.value for each in app.metric}
     assert (shown["CPU time, about"], shown["Tokens, about"]) == ("2 min", "2,500")
     assert "needs a causal LM" in tables(app)
+    assert any("no probe of this audit asks for it" in caption.value for caption in app.caption)
     assert labels(app) == ["Plan", "Start"]
     app.number_input(key="start-limits.cases").set_value(30).run()
     assert labels(app) == ["Plan"]  # that plan was of another spec

@@ -4,10 +4,15 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
+from harness.api.declared import Declared, ShareOf, equal
+from harness.api.metrics import Better
 from harness.api.needs import Need
-from harness.api.probe import Probe
+from harness.api.probe import Probe, ProbeParams
 from harness.api.registry import PROBES, Found, find_probes, pick
+from harness.audit.plan import known_bounds
+from harness.cli.console import show_probe
 from harness.errors import UsageError
+from tests.harness.api.toy import Toy
 
 
 def point(name: str, value: str) -> EntryPoint:
@@ -52,6 +57,25 @@ def test_a_probe_that_measures_nothing_is_reported() -> None:
     found = find_probes([point("a", f"{__name__}:Idle")])
     assert not found.probes
     assert "Idle does not set metrics" in found.errors[f"a = {__name__}:Idle"]
+
+
+def test_what_is_declared_under_params_alone_is_known_before_there_are_any(capsys: pytest.CaptureFixture[str]) -> None:
+    class Chosen(Toy):
+        metrics = ()
+        measure = Probe.measure
+
+        def declared(self) -> tuple[Declared, ...]:
+            return (ShareOf("share", Better.NEITHER, equal("predicted", 0)),)
+
+    class Needy(Chosen):
+        class Params(ProbeParams):
+            label: int
+
+    show_probe(Chosen)
+    assert "metric       share: rate, no direction is better, from 0 to 1" in capsys.readouterr().out
+    assert Chosen.bounds_of("share") == (0.0, 1.0)
+    assert known_bounds([Chosen]) == {"toy/share/share": (0.0, 1.0)}
+    assert Needy.usual() == ()
 
 
 def test_pick_by_name_suite_or_suggestion() -> None:

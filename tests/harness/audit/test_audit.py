@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,8 @@ from harness.api.case import Case, make_cases
 from harness.api.columns import column
 from harness.api.declared import ControlRows, ShareOf, equal, of
 from harness.api.metrics import Better, Metric
-from harness.api.probe import Plan, Probe, RowDict
+from harness.api.probe import Plan, Probe
 from harness.api.registry import Found
-from harness.api.scorer import Scorer
 from harness.audit import so_far
 from harness.audit.measure import measure
 from harness.audit.plan import AuditPlan, make_plan
@@ -308,10 +306,6 @@ class Controlled(Toy):
     def cases(self, plan: Plan) -> list[Case]:
         texts = list(plan.data["texts"].frame["text"])
         return make_cases({"text": text, "role": role} for role in ("scored", "control") for text in texts)
-
-    def run(self, scorer: Scorer, cases: Sequence[Case]) -> Iterator[RowDict]:
-        for case, row in zip(cases, super().run(scorer, cases), strict=True):
-            yield {**row, "role": case.data["role"]}
 
 
 @pytest.mark.parametrize(

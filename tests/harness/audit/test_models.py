@@ -25,10 +25,12 @@ from harness.api.scorer import EmbedRequest, Scorer, TextRequest
 from harness.audit import models as module
 from harness.audit.cost import other_tokens, seconds_on_cpu, weight_bytes
 from harness.audit.plan import AuditPlan, make_plan
+from harness.audit.plan_summary import summary_of
 from harness.audit.run import job_of, resume_plan, run_audit, start_audit
 from harness.audit.spec import AuditSpec
 from harness.baseline.compare import Baseline, compare
 from harness.checkpoint import inspect_checkpoint, load_checkpoint
+from harness.cli.console import show_plan
 from harness.errors import AuditError, NoDataError, UsageError
 from harness.executors import FromSources
 from harness.executors.local import LocalExecutor
@@ -171,6 +173,22 @@ def test_a_probe_without_other_models_has_none_of_the_specs(home: Path, tmp_path
     with_none = AuditSpec.model_validate({"checkpoint": "a", "probes": ["toy/share"]})
     assert "models" not in with_none.canonical()
     assert "models" not in with_none.canonical()["probes"][0]
+
+
+def test_what_no_planned_probe_asks_for_is_told(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    extra = {"source": str(home / "texts.csv")}
+    models = {"reference": str(home / "reference"), "encoder": str(home / "encoder")}
+    alone = plan(home, tmp_path, ["toy/share"], models=models)
+    assert alone.unused == ["models.reference", "models.encoder"]
+    show_plan(alone, cost=False)
+    assert "not used: models.encoder: no probe of this audit asks for it" in capsys.readouterr().out
+    assert summary_of(alone).unused == ("models.reference", "models.encoder")
+    assert plan(home, tmp_path, models=models).unused == []
+    data = alone.spec.data["texts"]
+    twice = replace(alone, spec=alone.spec.model_copy(update={"data": {"texts": data, "examples": data}, "models": {}}))
+    assert twice.unused == []  # --data FILE is for both
+    other = data.model_copy(update=extra)
+    assert replace(twice, spec=twice.spec.model_copy(update={"data": {"examples": other}})).unused == ["data.examples"]
 
 
 def test_a_missing_or_unfit_model_is_one_sentence_while_planning(home: Path, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ def test_the_short_form_fills_in_every_default(tmp_path: Path) -> None:
     [
         ("checkpiont: x\n", "unknown key 'checkpiont'; did you mean 'checkpoint'"),
         ("checkpoint: x\nlimits: {case: 3}\n", "unknown key 'limits.case'; did you mean 'cases'"),
+        ("checkpoint: x\nreports: {formats: [json]}\n", "unknown key 'reports.formats'; there is undecided"),
         ("checkpoint: x\nprobes: [{name: a, parms: {}}]\n", "unknown key 'probes.0.parms'; did you mean 'params'"),
         ("probes: [a]\n", "missing key 'checkpoint'"),
         ("checkpoint: x\nseed: -1\n", "seed: .*greater than or equal to 0.*got '-1'"),

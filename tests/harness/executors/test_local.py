@@ -7,14 +7,16 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from pandera.typing import Series
 
 from harness.api.case import Case
-from harness.api.probe import RowDict
+from harness.api.columns import column
+from harness.api.probe import RowDict, error_row, excluded_row
 from harness.api.scorer import Scorer
 from harness.errors import AssayError, AuditError
 from harness.executors.local import in_parts
 from harness.executors.pace import SECONDS, Pace
-from tests.harness.api.toy import Toy
+from tests.harness.api.toy import Toy, ToyRow
 
 CASES = [Case(f"c{number}", {"text": f"text {number}"}) for number in range(10)]
 
@@ -41,6 +43,29 @@ class Streaming(Toy):
                 raise self.acts[case.id]
             self.given += 1
             yield row(case)
+
+
+class KindRow(ToyRow):
+    """Rows that say what kind of case they are of."""
+
+    kind: Series[str] = column("kind of the case", of_case=True)
+
+
+class Kinds(Toy):
+    """Says nothing of the kind itself; of every third case it fails, of every third there is nothing to measure."""
+
+    Row = KindRow
+
+    def run(self, scorer: Scorer, cases: Sequence[Case]) -> Iterator[RowDict]:
+        for number, case in enumerate(cases):
+            yield (row(case), error_row(case, "broke", ["kind"]), excluded_row(case, "none"))[number % 3]
+
+
+def test_every_row_holds_what_follows_from_its_case() -> None:
+    cases = [Case(f"c{number}", {"kind": f"kind {number}"}) for number in range(6)]
+    found = [each for part in in_parts(Kinds(), None, cases) for each in part]  # type: ignore[arg-type]
+    assert [each["kind"] for each in found] == [case.data["kind"] for case in cases]
+    assert [each["status"] for each in found] == ["ok", "error", "excluded"] * 2
 
 
 class Clock:

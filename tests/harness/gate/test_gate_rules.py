@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from harness.api.metrics import Better, Metric, missing_metric
+from harness.base.language import spoken
 from harness.errors import UsageError
 from harness.gate.decide import Policy, Verdict, decide, load_policy
 from harness.gate.policy import Gate, matches
 from harness.gate.verdict import Compared, Comparison, WaiverState
+from harness.reports.content.recorded import retold
 from harness.stats.intervals import clopper_pearson
 
 KEY = "s/p/m"
@@ -221,6 +223,19 @@ def test_a_family_is_the_gates_of_one_severity() -> None:
         {"metric": f"s/p/{at}", "max": 0.3, "severity": "warn"} for at in range(1, 9)
     ]
     assert decide(policy(*gates, correction="holm"), just).gates[0].outcome == "block"
+
+
+def test_no_limit_is_to_be_raised_where_all_cases_were_used() -> None:
+    given = "give more data: every case was used"
+    wide, few = [metric(0.2, 0.4, value=0.3)], policy({"max": 1, "min_examples": 500})
+    result = decide(policy({"max": 0.35}), wide, used_up={"s/p"}).gates[0]
+    assert result.fix == f"if the estimate stays, about 400 cases decide; {given}"
+    open_end = decide(policy({"max": 0.35}), [metric(0.2, None)], used_up={"s/p"}).gates[0]
+    assert open_end.fix == f"{given}, or measure a metric with an interval on both sides"
+    assert decide(few, [metric()], used_up={"s/p"}).gates[0].fix == given
+    assert decide(few, [metric()], used_up={"s/other"}).gates[0].fix.startswith("raise limits.cases by at least 400")
+    with spoken("zh"):
+        assert all("请提供更多数据" in retold(each.fix) for each in (result, open_end))
 
 
 def test_the_way_out_says_how_many_cases_decide() -> None:
