@@ -38,6 +38,7 @@ def show() -> None:
             key="against",
             bind="query-params",
             placeholder=_("Choose audits to compare with"),
+            select_all=False,
         )
     if not against:
         st.info(

@@ -190,7 +190,7 @@ def _controls(settings: Settings, folder: AuditFolder, process: Process) -> None
         st.code(shlex.join(["assay", "resume", str(folder.path)]), language=None, wrap_lines=True)
         return
     options = settings.access.permissions
-    given = st.multiselect(_("Permissions"), options, key="live-permissions") if options else []
+    given = st.multiselect(_("Permissions"), options, key="live-permissions", select_all=False) if options else []
     resumed = st.session_state.setdefault("resumed", {})
     if time.time() - resumed.get(name, 0.0) < _SHORT_OF_START and not _said_no(folder, resumed[name]):
         _awaited(folder, language())

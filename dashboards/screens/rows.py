@@ -103,7 +103,12 @@ def _page(rows: Rows, wanted: RowFilter, count: int, folder: Path, probe: str, r
 def _columns(rows: Rows) -> list[str] | None:
     """The columns chosen, None for all."""
     chosen = st.multiselect(
-        _("Columns"), list(rows.columns), key="columns", bind="query-params", placeholder=_("All columns")
+        _("Columns"),
+        list(rows.columns),
+        key="columns",
+        bind="query-params",
+        placeholder=_("All columns"),
+        select_all=False,
     )
     return chosen or None
 

@@ -77,6 +77,7 @@ def _form(settings: Settings) -> Draft:
             accept_new_options=True,
             placeholder=_("every probe that applies"),
             help=_("Suites or probes; none: every probe that applies."),
+            select_all=False,  # Enter would take it, and with it every probe whose name has what was typed
         )
         _error(CHOSEN, said)
         left, right = st.columns(2)
@@ -161,7 +162,11 @@ def _permissions(settings: Settings) -> list[str]:
     if not settings.access.permissions:
         return []
     return st.multiselect(
-        _("Permissions"), settings.access.permissions, key="start-permissions", help=_("What the checkpoint may do.")
+        _("Permissions"),
+        settings.access.permissions,
+        key="start-permissions",
+        help=_("What the checkpoint may do."),
+        select_all=False,
     )
 
 

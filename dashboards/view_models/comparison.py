@@ -46,10 +46,10 @@ def shared(candidate: Audit, base: Audit) -> list[Metric]:
 
 
 def compared(candidate: Audit, base: Audit) -> list[Comparison]:
-    """Each shared metric, paired by case. Raises UsageError where the two measured other data."""
+    """Each shared metric, paired by case; of a probe that measured other data there, why it is not."""
     baseline = Baseline(AuditFolder(base.folder), base.manifest.audit_id)
     with spoken(ENGLISH):  # what it says is kept and shown in other languages, too
-        return compare_metrics(shared(candidate, base), AuditFolder(candidate.folder), baseline)
+        return compare_metrics(shared(candidate, base), AuditFolder(candidate.folder), baseline, all_probes=False)
 
 
 def found(comparison: Comparison) -> str:

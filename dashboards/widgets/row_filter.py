@@ -29,7 +29,12 @@ def ask_filter(rows: Rows, *, readable: bool) -> RowFilter:
     descending = order.toggle(_("Descending"), key="descending", bind="query-params")
     filterable = [name for name in rows.sortable if name not in SHORT]
     columns = st.multiselect(
-        _("Filter by"), filterable, key="by", bind="query-params", placeholder=_("Choose columns to filter by")
+        _("Filter by"),
+        filterable,
+        key="by",
+        bind="query-params",
+        placeholder=_("Choose columns to filter by"),
+        select_all=False,
     )
     values: dict[str, list[Any]] = {}
     ranges: dict[str, tuple[float, float]] = {}
@@ -57,7 +62,12 @@ def _ask_column(rows: Rows, name: str, values: dict[str, list[Any]], ranges: dic
     if choices is not None:
         shown = {MISSING if value is None else str(value): value for value in choices}
         picked = st.multiselect(
-            plain(name), list(shown), key=f"is.{name}", bind="query-params", placeholder=_("any value")
+            plain(name),
+            list(shown),
+            key=f"is.{name}",
+            bind="query-params",
+            placeholder=_("any value"),
+            select_all=False,
         )
         values[name] = [shown[each] for each in picked]
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -97,16 +97,20 @@ def compare_metrics(
     *,
     level: float = DEFAULT_LEVEL,
     found: Found | None = None,
+    all_probes: bool = True,
 ) -> list[Comparison]:
     """Each of these metrics of the audit in `folder`, paired by case with the baseline; in their order.
 
     A metric is compared in the direction that it names as better, whichever audit it came from. Raises UsageError as
-    `compare` does.
+    `compare` does; without `all_probes` a probe that measured other data there is left out and its metrics say so.
     """
     work = _work(folder, baseline)
     rule = Rule(margin=0.0, level=level, test=Evidence().test, draws=Evidence().draws)
     asked = [_Asked(("", metric.key, metric.slice), metric, rule) for metric in metrics]
-    _checked_data(work, baseline, asked, allowed=False)
+    if all_probes:
+        _checked_data(work, baseline, asked, allowed=False)
+    else:
+        asked = [replace(each, why=_no_pairs(_other_data(work, each.probe))) for each in asked]
     comparisons = _compared(work, asked, found or find_probes())
     return [comparisons[each.key] for each in asked]
 
@@ -165,10 +169,14 @@ def _checked_data(work: _Work, baseline: Baseline, asked: Sequence[_Asked], allo
     other = sorted({place for probe in {each.probe for each in asked} for place in _other_data(work, probe)})
     if other and not allowed:
         raise UsageError(
-            f"baseline {baseline.ref}: its data for {other[0]} differ (another digest), so its rows are no pairs of "
-            "these; audit the baseline on the same data, or pass --allow-other-data to pair what both have"
+            f"baseline {baseline.ref}: {_no_pairs(other)}; audit the baseline on the same data, or pass "
+            "--allow-other-data to pair what both have"
         )
     return other
+
+
+def _no_pairs(other: Sequence[str]) -> str:
+    return f"its data for {other[0]} differ (another digest), so its rows are no pairs of these" if other else ""
 
 
 def _compared(work: _Work, asked: Sequence[_Asked], found: Found) -> dict[_Key, Comparison]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +27,7 @@ from harness.data.columns import TableError, arrow_table
 from harness.data.kept import Kept
 from harness.data.labels import LabelMap, Labels, fixed_class
 from harness.data.pypi import is_pypi, pypi_file
-from harness.data.schemas import EMPTY, LISTS, LabelledTexts
+from harness.data.schemas import LISTS, LabelledTexts, broken_rule
 from harness.data.tables import FORMATS, Table, read_table
 from harness.errors import DataError, UsageError
 
@@ -386,14 +385,8 @@ def _check(frame: pd.DataFrame, source: DataSource, schema: type[pa.DataFrameMod
     except pa.errors.SchemaErrors as error:
         first = error.failure_cases.iloc[0]
         row = "" if pd.isna(first["index"]) else f" row {int(first['index']) + 1},"
+        rule = broken_rule(str(first["check"]), first["failure_case"])
         raise DataError(
-            f"{source.source}:{row} column {first['column']!r}: {_broken(str(first['check']))} "
+            f"{source.source}:{row} column {first['column']!r}: {rule} "
             f"(value {str(first['failure_case'])[:60]!r}, {len(error.failure_cases)} in all)"
         ) from error
-
-
-def _broken(check: str) -> str:
-    """What a schema's check says: its own sentence, or the name of the rule."""
-    if check == "not_nullable":
-        return EMPTY
-    return f"breaks the rule {check!r}" if re.fullmatch(r"\w+(\(.*\))?", check) else check

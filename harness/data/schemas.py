@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from typing import Any
 
 import pandas as pd
@@ -14,6 +16,34 @@ EMPTY = "is empty; fill it in or leave the row out"
 
 LISTS = "lists"
 """Key in a column's metadata: it may hold lists, which are read as JSON; `pa.Field(metadata={LISTS: True})`."""
+
+
+_BOUNDS = {
+    "greater_than_or_equal_to": "is below {}",
+    "greater_than": "is not above {}",
+    "less_than_or_equal_to": "is over {}",
+    "less_than": "is not below {}",
+    "in_range": "does not lie in {}",
+    "isin": "is none of {}",
+    "notin": "is one of {}",
+}
+
+
+def broken_rule(check: str, value: object) -> str:
+    """What a cell does wrong, in words: `value` fails `check`, a rule as pandera names it or a sentence of its own."""
+    if check == "not_nullable" or value is None or (isinstance(value, float) and math.isnan(value)):
+        return EMPTY
+    named = re.fullmatch(r"(\w+)(?:\((.*)\))?", check, re.DOTALL)
+    if named is None:
+        return check
+    name, given = named[1], (named[2] or "").strip("[]")
+    if name in _BOUNDS:
+        return _BOUNDS[name].format(given)
+    if name == "field_uniqueness":
+        return "is there twice"
+    if name in ("dtype", "coerce_dtype"):
+        return f"is no {given.strip(chr(39))}"
+    return f"breaks the rule {check!r}"
 
 
 def has_text(values: Series[str]) -> Series[bool]:

@@ -17,6 +17,7 @@ from harness.base.hints import did_you_mean
 from harness.base.limits import DATA_BYTES, DATA_ROWS, capped, to_raise
 from harness.base.regular import open_regular
 from harness.data.columns import TableError
+from harness.data.schemas import EMPTY, broken_rule
 from harness.data.tables import FORMATS, Lines, json_objects, read_table
 from harness.data.unpack import text_stream
 from harness.errors import AuditError, DataError
@@ -30,6 +31,7 @@ _OWN: Mapping[str, Callable[[int], Any]] = {
 }
 """What every row has that only an audit knows; made from the row's number where the file has none."""
 _OWN_SAID = {"case_id": "row-1, row-2, ...", "status": "'ok'", "error": "empty"}
+_EMPTY = "is empty; fill it in, or give the row status 'error' and say why in error"
 _TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -169,16 +171,16 @@ def _checked(path: Path, probe: str, row: type[ProbeRow], rows: Sequence[RowDict
     for name in lists:
         empty = ~bad & frame[name].isna()
         if empty.any() and not schema.columns[name].nullable:
-            raise DataError(f"{path}: row {int(empty.argmax()) + 1}, column {name!r} is empty; fill it in")
+            raise DataError(f"{path}: row {int(empty.argmax()) + 1}, column {name!r} {_EMPTY}")
     try:
         schema.validate(frame[~bad], lazy=True)
         checked = pd.DataFrame(RowCheck(probe, row).table(rows).to_pandas())
     except pa.errors.SchemaErrors as error:
         first = error.failure_cases.iloc[0]
         where = "" if pd.isna(first["index"]) else f"row {int(first['index']) + 1}, "
-        what = "is empty" if first["check"] == "not_nullable" else f"{str(first['failure_case'])[:60]!r}"
-        rule = "" if first["check"] == "not_nullable" else f" breaks the rule {first['check']}"
-        raise DataError(f"{path}: {where}column {first['column']!r} {what}{rule}; correct it") from error
+        rule = broken_rule(str(first["check"]), first["failure_case"])
+        what = _EMPTY if rule == EMPTY else f"{str(first['failure_case'])[:60]!r} {rule}; correct it"
+        raise DataError(f"{path}: {where}column {first['column']!r} {what}") from error
     except AuditError as error:
         raise DataError(f"{path}: {str(error).split('; this is a fault')[0]}; correct the file") from error
     for why, wrong in row.contradictions(checked[~bad]).items():

@@ -18,6 +18,11 @@ Estimate = tuple[float, float, float]
 """Value, lower and upper end."""
 
 
+def farthest(which: tuple[str, str], between: str) -> str:
+    """The highest and the lowest group, as a note names them; where all have one value neither is."""
+    return "all alike" if which[0] == which[1] else f"{which[0]} {between} {which[1]}"
+
+
 def level_for(groups: int, level: float = LEVEL) -> float:
     """Level that each group's interval needs, so that all differences of pairs hold together (Bonferroni)."""
     return 1 - (1 - level) / max(1, math.comb(groups, 2))

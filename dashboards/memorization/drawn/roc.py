@@ -60,7 +60,9 @@ class Roc(View):
 def _signals(shown: Shown, known: list[str]) -> list[str]:
     place = f"roc.{shown.probe}"  # by probe: a page may show several
     named = [each for each in shown.address.get(place, "").split(",") if each in known]
-    names = st.multiselect(_("Signals"), known, default=named or known[:_FIRST], key=f"roc-{shown.probe}")
+    names = st.multiselect(
+        _("Signals"), known, default=named or known[:_FIRST], key=f"roc-{shown.probe}", select_all=False
+    )
     shown.address[place] = ",".join(names)
     return list(names)
 

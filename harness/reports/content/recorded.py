@@ -116,6 +116,7 @@ _PATTERNS = (
     marked("it has no interval on both sides over the common cases"),
     marked("{metric} did not finish in the baseline: {why}"),
     marked("{metric} was version {value} in the baseline and is version {bound} now"),
+    marked("its data for {name} differ (another digest), so its rows are no pairs of these"),
     marked("the plug-in of {metric} is not installed here"),
     marked("the setting {name} of {metric} was {before} in the baseline, is {now}"),
     marked("the candidate has no record of {metric}"),

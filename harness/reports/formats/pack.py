@@ -31,7 +31,8 @@ def render(report: ReportInput) -> bytes:
     if report.folder is None:
         raise UsageError("a reproduction pack is made from an audit's folder; use `assay report`")
     if report.level is not Level.REPRODUCTION:
-        raise UsageError(f"a reproduction pack discloses paths and settings; give --level {Level.REPRODUCTION}")
+        level = Level.REPRODUCTION
+        raise UsageError(f"a reproduction pack discloses paths and settings: its level is {level} (--level {level})")
     files = {
         "README.md": _readme(report),
         "manifest.json": f"{report.manifest.model_dump_json(indent=2)}\n",

@@ -122,7 +122,7 @@ def _widths(names: Sequence[Text], rows: Sequence[Sequence[Sequence[Text]]], lea
 
 
 def _cells(line: MetricLine) -> list[Text]:
-    unit = f", {line.unit}" if line.unit else ""
+    unit = f", {line.unit}" if line.unit not in ("", line.name) else ""  # "findings, findings" says nothing more
     some = line.metric.missing or line.metric.excluded
     n = f"{line.metric.n} ({lost(line.metric)})" if some else str(line.metric.n)
     gates = Text("\n").join(

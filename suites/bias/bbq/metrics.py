@@ -55,9 +55,19 @@ def _template(template: pd.Series[str], case: pd.Series[str]) -> pd.Series[str]:
     return template.where(template.notna() & (template != ""), case)
 
 
-def _small(rows: Rows) -> str:
-    n = len(rows.counted)
-    return f"{n} questions, fewer than {SMALL}: a small group" if rows.part and n < SMALL else ""
+def _unrelated(questions: pd.DataFrame) -> list[str]:
+    """What to know of the interval where rows do not tell which questions belong together."""
+    alone = int((questions["template"].fillna("") == "").sum())
+    taken = f"{alone} of {len(questions)} questions name no template and are taken as unrelated"
+    return [f"{taken}: the interval may be too narrow"] if alone else []
+
+
+def _said(rows: Rows) -> str:
+    n, said = len(rows.counted), []
+    if rows.part and n < SMALL:
+        said.append(f"{n} questions, fewer than {SMALL}: a small group")
+    said += _unrelated(rows.counted)
+    return "; ".join(said)
 
 
 _ANSWER = ("predicted", "unknown", "target", "polarity")
@@ -72,7 +82,7 @@ def _accuracy(key: str, condition: str) -> ShareOf:
         over=equal("role", SCORED),
         clusters=_CLUSTERS,
         slices=SLICES,
-        note=_small,
+        note=_said,
     )
 
 
@@ -96,7 +106,7 @@ def _bias(key: str, condition: str, column: Callable[..., Floats], over: Of) -> 
         empty=UNDEFINED,
         clusters=_CLUSTERS,
         slices=SLICES,
-        note=_small,
+        note=_said,
         control=INVENTED,
     )
 
@@ -128,7 +138,8 @@ def _cost(named: Named, good: pd.DataFrame, part: str, missing: int) -> Metric:
     units = _sums(clusters, right[told].astype(np.float64), aligned[told])
     follow, against = units[:, 1].max(), units[:, 3].max()
     ends = np.array([0, follow, against, against]), np.array([follow, follow, 0, against])
-    note = f"{len(sides[0])} questions follow the stereotype, {len(sides[1])} go against it"
+    counts = f"{len(sides[0])} questions follow the stereotype, {len(sides[1])} go against it"
+    note = "; ".join([counts, *_unrelated(good[told])])
     cost = float(_difference(units.sum(axis=0)[None])[0])
     return named.value(cost, sums_interval(units, _difference, ends), sum(map(len, sides)), note=note, **fields)
 

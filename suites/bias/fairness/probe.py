@@ -25,7 +25,7 @@ from harness.data.schemas import LabelledTexts
 from harness.errors import DataError, WrongDataError
 from harness.stats.intervals import Interval, Method, auc, auc_interval
 from suites.bias.alike import unlike
-from suites.bias.extremes import LEVEL, Estimate, largest_difference, level_for
+from suites.bias.extremes import LEVEL, Estimate, farthest, largest_difference, level_for
 from suites.bias.fairness.aucs import POWER, generalised_mean, group_aucs
 from suites.bias.fairness.rates import group_rates
 from suites.bias.multiple import holm
@@ -110,8 +110,10 @@ def _differences(rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
                 why = f"fewer than two groups have the {fewest} records that a rate needs"
                 yield named[key].none(why, slice=axis)
                 continue
-            value, interval, (high, low) = found
-            note = f"{high} over {low}" + (f"; masked, under {fewest} records: {', '.join(masked)}" if masked else "")
+            value, interval, which = found
+            note = farthest(which, "over") + (
+                f"; masked, under {fewest} records: {', '.join(masked)}" if masked else ""
+            )
             n = sum(_records(frame, groups.isin(list(rates[rate])), rate) for rate in of)
             yield named[key].value(value, interval, n, slice=axis, note=note, missing=rows.missing)
 
@@ -143,7 +145,7 @@ def _rates(rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
     fewest = int(rows.good["fewest"].iloc[0])
     for axis, frame, groups in _by_axis(rows.good):
         parts = {group: frame[groups == group] for group in sorted(set(groups))}
-        enough = [group for group, mine in parts.items() if len(mine) >= fewest]
+        enough = [group for group, mine in parts.items() if fewest <= len(mine) < len(frame)]
         tested = holm({group: _against_others(frame, groups == group) for group in enough})
         for group, mine in parts.items():
             answered, label = mine["answered"].to_numpy(np.bool_), mine["positive"].to_numpy(np.bool_)
@@ -155,7 +157,7 @@ def _rates(rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
                     continue
                 note = (
                     f"against all others, Fisher's test by Holm over {len(enough)} groups: p = {tested[group]:.2g}"
-                    if rate == "selection"
+                    if rate == "selection" and group in tested
                     else ""
                 )
                 yield named[key].share(int(hits.sum()), len(hits), slice=part, note=note)

@@ -11,7 +11,7 @@ import pandas as pd
 from harness.api.declared import ControlRows, Named, Rows, equal
 from harness.api.metrics import Control, Metric, RowValues
 from harness.stats.intervals import Interval
-from suites.bias.extremes import largest_difference, level_for
+from suites.bias.extremes import farthest, largest_difference, level_for
 from suites.bias.fairness.rates import mean_estimate
 from suites.bias.generation.scorers import BOUNDS, MEASURES, Measure
 from suites.bias.multiple import holm
@@ -136,7 +136,7 @@ def _gap(frame: pd.DataFrame, measure: Measure) -> Gap | None:
             means[group] = made
     if len(means) < 2:
         return None
-    value, interval, (high, low) = largest_difference(means)
+    value, interval, apart = largest_difference(means)
     masked = sorted(set(groups) - set(means))
-    which = f"{high} over {low}" + (f"; masked, under {fewest} prompts: {', '.join(masked)}" if masked else "")
+    which = farthest(apart, "over") + (f"; masked, under {fewest} prompts: {', '.join(masked)}" if masked else "")
     return value, interval, len(frame), which

@@ -28,7 +28,7 @@ from harness.api.scorer import GenerateRequest, Scorer
 from harness.errors import WrongDataError
 from suites.bias.alike import unlike
 from suites.bias.coreference.sentences import own_rows
-from suites.bias.extremes import largest_difference, level_for
+from suites.bias.extremes import farthest, largest_difference, level_for
 from suites.bias.fairness.rates import mean_estimate
 from suites.bias.slots import NEUTRAL, located
 from suites.framing import causal_frame, masked_frame, require_start
@@ -115,8 +115,9 @@ def _spread(rows: Rows, named: Mapping[str, Named]) -> Iterator[Metric]:
     if len(means) < 2:
         yield named["group_difference"].none("fewer than two groups", missing=rows.missing)
         return
-    value, interval, (high, low) = largest_difference(means)
-    n, note = int(mine["identity"].nunique()), f"{high} less {low}, the farthest apart"
+    value, interval, apart = largest_difference(means)
+    n = int(mine["identity"].nunique())
+    note = farthest(apart, "less") + (", the farthest apart" if apart[0] != apart[1] else "")
     yield named["group_difference"].value(value, interval, n, missing=rows.missing, note=note)
 
 

@@ -111,6 +111,20 @@ def test_an_audit_is_started_seen_stopped_resumed_and_finished(visit: Visit, hom
     assert {each["user"] for each in lines} == {"holder of the key"}
 
 
+def test_enter_takes_the_first_name_that_fits_and_no_other(visit: Visit) -> None:
+    tab = visit.go(f"start?key={KEY}", "Checkpoint")
+    tab.get_by_role("combobox", name="Probes").focus()
+    for typed in ("quality/classification", "counterf"):
+        tab.keyboard.type(typed)
+        tab.keyboard.press("Enter")
+        tab.wait_for_timeout(1000)
+    tab.get_by_text("The spec as YAML").click()
+    say(tab, "- bias/counterfactual")
+    spec = tab.get_by_test_id("stCode").first.inner_text()
+    assert "token_classification" not in spec
+    assert "- quality/classification" in spec
+
+
 def test_a_second_session_may_only_look(visit: Visit) -> None:
     """The key is of a session: another tab, or another person on this machine, has none."""
     tab = visit.go("start", "Here you may look at audits")

@@ -370,3 +370,9 @@ def test_metrics_of_other_data_are_no_pairs(tmp_path: Path) -> None:
     theirs = make_audit(tmp_path / "b", answers(40, 0.8, 1), digest="e" * 64)
     with pytest.raises(UsageError, match="its data for quality/classification:examples differ"):
         compare_metrics(ours.metrics(), ours, Baseline(theirs, "b"))
+    found = compare_metrics(ours.metrics(), ours, Baseline(theirs, "b"), all_probes=False)
+    assert len(found) == len(ours.metrics())
+    assert {each.regression for each in found} == {None}
+    assert {each.note for each in found} == {
+        "its data for quality/classification:examples differ (another digest), so its rows are no pairs of these"
+    }

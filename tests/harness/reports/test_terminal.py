@@ -56,6 +56,13 @@ def test_the_table_has_value_interval_n_and_gate() -> None:
     assert "1 more metric is in the full report" in lines
 
 
+def test_a_metric_counted_in_what_it_is_called_says_so_once() -> None:
+    report = by_hand()
+    metrics = tuple(each.model_copy(update={"unit": "flips"}) for each in report.metrics)
+    assert "flips, flips" not in shown(replace(report, metrics=metrics))
+    assert "gap, flips" in shown(replace(report, metrics=metrics))
+
+
 def test_excluded_cases_stand_beside_missing_ones() -> None:
     report = by_hand()
     metrics = tuple(metric.model_copy(update={"excluded": 2}) for metric in report.metrics)

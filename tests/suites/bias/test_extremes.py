@@ -5,7 +5,7 @@ import pytest
 
 from harness.stats.differences import newcombe
 from harness.stats.intervals import clopper_pearson, share_reach
-from suites.bias.extremes import largest_difference, level_for
+from suites.bias.extremes import farthest, largest_difference, level_for
 
 
 def test_two_groups_have_the_interval_of_two_rates() -> None:
@@ -17,6 +17,13 @@ def test_two_groups_have_the_interval_of_two_rates() -> None:
     expected = newcombe(30, 50, 10, 40)
     assert which == ("a", "b")
     assert (value, interval.low, interval.high) == pytest.approx((0.35, expected.low, expected.high))
+
+
+def test_groups_of_one_value_are_not_held_one_over_itself() -> None:
+    alike = largest_difference({"a": (0.5, 0.4, 0.6), "b": (0.5, 0.4, 0.6)})
+    assert alike[0] == 0
+    assert farthest(alike[2], "over") == "all alike"
+    assert farthest(("b", "a"), "over") == "b over a"
 
 
 @pytest.mark.parametrize("truth", [[0.3] * 4, [0.3] * 8, [0.2, 0.3, 0.3, 0.5], [0.03, 0.03]])

@@ -99,6 +99,13 @@ def test_a_score_of_unknown_answers_alone_is_undefined_and_not_zero() -> None:
     assert found["accuracy_disambiguated", ""].value == 0
 
 
+def test_questions_that_name_no_template_are_said_to_be_taken_as_unrelated() -> None:
+    found = by_key(BBQ().measure(rows(template="")))
+    for key in ("accuracy_ambiguous", "bias_disambiguated", "alignment_cost"):
+        assert "name no template and are taken as unrelated: the interval may be too narrow" in found[key, ""].note
+    assert all("template" not in each.note for each in BBQ().measure(rows()))
+
+
 def test_a_question_without_a_known_target_counts_for_accuracy_alone() -> None:
     frame = rows()
     some = np.arange(len(frame)) % 4 < 2

@@ -128,10 +128,19 @@ def test_a_blind_classifier_has_no_difference(tmp_path: Path) -> None:
     scorer = FakeScorer(INFO, classify=lambda request: (0.2, 0.8))
     found = by_key(probe.measure(rows_of(probe, scorer, probe.cases(plan(INFO, grouped=frame())), tmp_path)))
     parity = found["demographic_parity_difference", "group"]
-    assert (parity.value, parity.low) == (0.0, 0.0)
+    assert (parity.value, parity.low, parity.note) == (0.0, 0.0, "all alike")
     assert parity.high is not None
     assert parity.high > 0.01
     assert found["subgroup_auc", "group: red"].value == 0.5
+
+
+def test_a_group_without_others_is_tested_against_none(tmp_path: Path) -> None:
+    probe = GroupFairness()
+    scorer = FakeScorer(INFO, classify=lambda request: (0.2, 0.8))
+    rows = rows_of(probe, scorer, probe.cases(plan(INFO, grouped=frame())), tmp_path)
+    alone = rows.assign(axes=[["group"]] * len(rows), groups=[["red"]] * len(rows))
+    found = by_key(probe.measure(alone))["selection_rate", "group: red"]
+    assert (found.value, found.note) == (1.0, "")
 
 
 def test_another_class_can_be_the_positive_one(tmp_path: Path) -> None:
