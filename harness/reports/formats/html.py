@@ -58,10 +58,18 @@ def render(report: ReportInput) -> str:
         )
 
 
+_LONG = 24
+"""Characters that have room in a column of a phone."""
+
+
 def _pieces(text: str) -> list[str]:
-    """A name or a sentence cut behind each `_` and `/`, where a line may break; a sign stays with its number."""
+    """A name or a sentence cut where a line may break: behind each `/`, and in long words behind `_`.
+
+    A sign stays with its number.
+    """
     joined = re.sub(r"(?<=[<>]=) (?=[\d.-])|(?<=\d) (?=%)", "\N{NO-BREAK SPACE}", text)
-    return re.findall(r"[^_/]*[_/]|[^_/]+", joined)
+    long = re.sub(rf"[^/\s]{{{_LONG},}}", lambda word: word[0].replace("_", "_\0"), joined.replace("\0", ""))
+    return [piece for piece in long.replace("/", "/\0").split("\0") if piece]
 
 
 def _drawing(plot: CurvePlot) -> Markup:

@@ -132,17 +132,22 @@ def _cells(line: MetricLine) -> list[Text]:
 
 
 def _at_joints(name: str, width: int) -> str:
-    """`name` in lines of at most `width` cells, broken behind `_`, `/`, a comma or a blank, never within a word of it.
+    """`name` in lines of at most `width` cells, broken behind `/`, a comma or a blank, never within a word of it.
 
-    A word that is longer than a line is left to the table to fold.
+    A word that is longer than a line is broken behind `_`, and what is still longer left to the table to fold.
     """
     lines = [""]
-    for piece in re.findall(r"\s*[^_/,\s]*[_/,]?", name):
+    for piece in _joints(name, width - 4):
         if lines[-1].strip() and cell_len(lines[-1] + piece.rstrip()) > width:
             lines.append("    ")
             piece = piece.lstrip()
         lines[-1] += piece
     return "\n".join(lines)
+
+
+def _joints(name: str, most: int) -> Iterator[str]:
+    for word in re.findall(r"\s*[^/,\s]*[/,]?", name):
+        yield from re.findall(r"\s*[^_]*_?", word) if cell_len(word.strip()) > most else [word]
 
 
 def _control(line: MetricLine) -> list[list[Text]]:

@@ -169,6 +169,12 @@ def test_who_cannot_pool_by_the_mean_is_told(kind: str, head: str, tmp_path: Pat
         train(make_spec(tmp_path, base, pooling="mean", mode="head"))
 
 
+def load_for(spec: TrainSpec) -> Any:
+    """Model and tokenizer that the spec trains."""
+    assert spec.base is not None
+    return load_trainable(spec, inspect_checkpoint(spec.base), load_training_data(spec), 32)
+
+
 def with_and_without_cached_features(base: Path, folder: Path, patch: pytest.MonkeyPatch, **settings: Any) -> Any:
     """Weights that a head comes to over kept features, and through the model."""
     fields = {"mode": "head", "batch_size": 16, "accumulation": 2, "optimizer": "sgd", **settings}
@@ -204,22 +210,20 @@ def test_a_new_private_head_begins_at_zero_and_reads_its_own_token(
     base = make_base(tmp_path / "base", kind, "base", dropout=False)
     classes = ("negative", "positive")
     spec = spec_in(tmp_path / "a", base, mode="head", privacy=EXACT, label_names=classes)
-    model, _ = load_trainable(spec, inspect_checkpoint(spec.base), load_training_data(spec), 32)
+    model, _ = load_for(spec)
     _, head = last_linear(model)
     assert all(not value.any() for value in head.parameters())
     ours, theirs = with_and_without_cached_features(base, tmp_path, monkeypatch, privacy=EXACT, label_names=classes)
     for name in ours:
         assert torch.allclose(ours[name], theirs[name], atol=2e-5), name
-    plain, _ = load_trainable(
-        spec.model_copy(update={"privacy": None}), inspect_checkpoint(spec.base), load_training_data(spec), 32
-    )
+    plain, _ = load_for(spec.model_copy(update={"privacy": None}))
     assert last_linear(plain)[1].weight.any()
 
 
 def test_a_private_head_that_the_base_has_goes_on(tmp_path: Path) -> None:
     base = make_base(tmp_path / "base", "bert", "classifier")
     spec = spec_in(tmp_path / "a", base, mode="head", privacy=EXACT)
-    model, _ = load_trainable(spec, inspect_checkpoint(spec.base), load_training_data(spec), 32)
+    model, _ = load_for(spec)
     assert torch.equal(last_linear(model)[1].weight, load_file(base / "model.safetensors")["classifier.weight"])
 
 
