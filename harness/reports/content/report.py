@@ -170,6 +170,13 @@ def outcome_label(result: GateResult) -> str:
     return word
 
 
+def block_advice(report: ReportInput) -> str:
+    """What can be done about gates that block and do not say so themselves; "" where there is none."""
+    if not any(item.effective is Outcome.BLOCK and not item.fix for item in attention(report)):
+        return ""
+    return _("A gate that blocks: mend the model and audit it again, or have its owner waive the gate until a date.")
+
+
 def attention(report: ReportInput) -> list[GateResult]:
     """Gates that did not pass: what blocks the release first, then what keeps it undecided, then what only warns."""
     found = [item for item in report.verdict.gates if item.outcome is not Outcome.PASS and item.asked]

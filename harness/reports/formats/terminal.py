@@ -22,6 +22,7 @@ from harness.reports.content.report import (
     ProbeSection,
     attention,
     baseline_line,
+    block_advice,
     comparison_name,
     comparisons,
     gate_title,
@@ -187,6 +188,8 @@ def _failed_gates(report: ReportInput) -> Iterator[tuple[str, str]]:
     for item in attention(report):
         todo = f"; to do: {item.fix}" if item.fix else ""
         yield f"{gate_title(item)}: {outcome_label(item)}", f"{item.reason}{todo}"
+    if advice := block_advice(report):
+        yield "", advice
 
 
 def _compared(report: ReportInput) -> Iterator[tuple[str, str]]:

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 
 from harness.base.loglines import plain
+from harness.gate.verdict import Outcome
 from harness.reports.content.api import ReportInput
-from harness.reports.content.report import OUTCOME_WORDS, MetricLine, probe_sections
-from harness.reports.formats.html import render
+from harness.reports.content.report import OUTCOME_WORDS, MetricLine, attention, probe_sections
+from harness.reports.formats.html import _pieces, render
 from harness.reports.formats.plot import gate_plot, interval_plot, pair_plot
 from tests.harness.reports.inputs import by_hand, compared, lines_shown, reports
 from tests.harness.reports.page import Decision, Page
@@ -51,6 +52,23 @@ def test_it_shows_the_verdict_it_was_given(report: ReportInput) -> None:
         assert (outcome, reason) == (wanted.outcome, wanted.reason)
         assert wanted.metric in gate
         assert measured.startswith(wanted.value)
+
+
+@settings(max_examples=25)
+@given(reports())
+def test_what_can_be_done_about_a_block_is_said_once(report: ReportInput) -> None:
+    blocks = [item for item in attention(report) if item.effective is Outcome.BLOCK and not item.fix]
+    assert render(report).count("A gate that blocks: mend the model and audit it again") == bool(blocks)
+
+
+def test_a_name_breaks_behind_a_slash_and_a_long_word_behind_underscores() -> None:
+    assert _pieces("bias/group_fairness/subgroup_auc_mean <= 1") == [
+        "bias/",
+        "group_fairness/",
+        "subgroup_auc_mean <=\N{NO-BREAK SPACE}1",
+    ]
+    long = "a_word_that_has_no_room_in_a_column"
+    assert _pieces(long) == [f"{word}_" for word in long.split("_")[:-1]] + ["column"]
 
 
 @settings(max_examples=25)
