@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -77,10 +78,22 @@ class SeatRow(ProbeRow):
         """Each test counts once, and effects under another pooling or layer do not compare."""
         return {
             "the same test as a row before it, so that it would count twice": rows["test"].duplicated(),
+            "an effect_size that its associations do not give": pd.Series(
+                [not _agrees(row) for _, row in rows.iterrows()], index=rows.index, dtype=bool
+            ),
             **unlike(rows, "pooling", "layer"),
         }
 
 
+def _agrees(row: pd.Series[Any]) -> bool:
+    first, second = (np.asarray(as_list(row[f"associations_{side}"]), dtype=np.float64) for side in (1, 2))
+    if not len(first) or not len(second):
+        return False
+    return abs(effect_size(first, second) - float(row["effect_size"])) < _PUBLISHED
+
+
+_PUBLISHED = 0.01
+"""Difference of an effect from that of its associations which rounding to two decimals leaves at most."""
 UNRELATED = ControlRows(equal("kind", "control"), "tests of unrelated words")
 _NO_INTERVAL = f"no interval: fewer than {FEWEST_WORDS} words on a side, or all of a side alike"
 _ATTRIBUTES_GIVEN = "interval over other target words, these attributes"

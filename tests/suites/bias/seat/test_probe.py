@@ -75,6 +75,16 @@ def test_a_row_is_what_brute_force_makes_of_the_vectors(tmp_path: Path) -> None:
     assert found["significant_share", ""].value == 1.0
 
 
+def test_an_effect_that_its_associations_do_not_give_is_refused(tmp_path: Path) -> None:
+    _, rows = measured(frame(), tmp_path)
+    rounded = rows.assign(effect_size=rows["effect_size"].round(2))
+    wrong = "an effect_size that its associations do not give"
+    assert not Seat.Row.contradictions(rounded)[wrong].any()
+    assert Seat.Row.contradictions(rows.assign(effect_size=rows["effect_size"] - 0.03))[wrong].all()
+    assert Seat.Row.contradictions(rows.assign(associations_1=[[]]))[wrong].all()
+    assert not len(Seat.Row.contradictions(rows.iloc[:0])[wrong])
+
+
 def test_an_effect_of_too_few_words_says_that_it_has_no_interval(tmp_path: Path) -> None:
     found, _ = measured(frame().groupby("set").head(2), tmp_path)
     effect = found["effect_size", "t"]
