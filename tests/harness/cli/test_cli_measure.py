@@ -131,8 +131,15 @@ CROWS = {"kind": "masked", "first_more": -3.0, "first_less": -2.0}
 WINO = {"kind": "causal", "group": "type 1", "control": False, "unit": "u", "stereotype": "female", "female": "she"}
 WINO |= {"male": "he", "right": "a", "other": "b", "pronoun_female": -1.0, "pronoun_male": -2.0}
 SEAT = {"test": "t", "kind": "bias", "pooling": "mean", "layer": -1, "words_1": ["a"], "words_2": ["b"]}
-SEAT |= {"associations_1": [0.1], "associations_2": [0.2], "effect_size": 0.5, "p": 0.5, "partitions": 2, "exact": True}
-SEAT |= {"null_abs_effect": 0.5}
+SEAT |= {
+    "associations_1": [0.1],
+    "associations_2": [0.2],
+    "effect_size": -1.414,
+    "p": 0.5,
+    "partitions": 2,
+    "exact": True,
+}
+SEAT |= {"null_abs_effect": 1.414}
 STEREO = {"kind": "masked", "task": "intrasentence", "target": "nurse", "score_stereotype": 0.5}
 STEREO |= {"score_anti_stereotype": 0.4, "score_unrelated": 0.1}
 FAIR = {"text": "a", "axes": ["g"], "groups": ["x"], "label": 1, "predicted": 1, "positive": True, "answered": True}
