@@ -129,9 +129,9 @@ def _downloads(rows: Rows, wanted: RowFilter, count: int, name: str, readable: b
 
 
 def _detail(rows: Rows, case: str, wanted: RowFilter, readable: bool) -> None:
-    title, close = st.columns([4, 1], vertical_alignment="center")
-    title.subheader(_("One row in full"))
-    if close.button(_("Close"), icon=":material/close:"):
+    top = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
+    top.subheader(_("One row in full"), width="content")
+    if top.button(_("Close"), icon=":material/close:"):
         del st.query_params["case"]
         st.rerun()
     row = rows.find(case)

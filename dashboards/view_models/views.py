@@ -368,16 +368,22 @@ def _control(control: Control) -> str:
 def _field(column: str, value: Any, why: str) -> Field:
     if value is None or value is pd.NA or (isinstance(value, float) and value != value):
         return Field(column, "missing", _("missing: {why}", why=_("no error") if column == "error" else why))
-    if isinstance(value, (dict, list)):
-        return Field(column, "json", json.dumps(value, ensure_ascii=False, indent=2, default=str))
-    if isinstance(value, str) and value[:1] in ("{", "["):
-        with contextlib.suppress(ValueError):
-            return Field(column, "json", json.dumps(json.loads(value), ensure_ascii=False, indent=2))
-    text = str(value)
-    if len(text) > _LONG_TEXT:
-        text = _("{start}… ({n} characters in all)", start=text[:_LONG_TEXT], n=f"{len(text):,}")
+    nested = _nested(value)
+    text = str(value) if nested is None else json.dumps(nested, ensure_ascii=False, indent=2, default=str)
     short = len(text) <= _SHORT_TEXT and loglines.plain(text) == text and not _REDRAWN.search(text)
-    return Field(column, "short" if short else "text", text)
+    kind = "json" if nested is not None else "short" if short else "text"
+    if len(text) > _LONG_TEXT:
+        start = text[:_LONG_TEXT]
+        return Field(column, "text", _("{start}… ({n} characters in all)", start=start, n=f"{len(text):,}"))
+    return Field(column, kind, text)
+
+
+def _nested(value: Any) -> Any:
+    """A value with parts, from the text of its JSON too; None for any other."""
+    if isinstance(value, str) and value[:1] in ("{", "["):
+        with contextlib.suppress(ValueError, RecursionError):
+            return json.loads(value)
+    return value if isinstance(value, (dict, list)) else None
 
 
 def _masked(value: Any) -> Any:

@@ -215,6 +215,7 @@ def test_rows_are_filtered_and_sorted(output: Path) -> None:
     app.text_input(key="contains").set_value("WAS DULL").run()
     app.multiselect(key="by").set_value(["correct", "probability"]).run()
     app.multiselect(key="is.correct").set_value(["False"]).run()
+    assert app.number_input(key="from.probability").proto.format == "%g"  # whose 0.0004 is not shown as 0.00
     app.number_input(key="from.probability").set_value(0.6).run()
     app.selectbox(key="sort").set_value("probability").run()
     app.toggle(key="descending").set_value(True).run()
