@@ -215,7 +215,11 @@ def _awaited(folder: AuditFolder, spoken: str) -> None:
     """A resumed audit plans first, which takes a while: the page is drawn anew once it works."""
     speak(spoken)
     st.caption(_("It is about to go on."))
-    if process_of(folder, folder.manifest().status).standing is Standing.WORKING:
+    try:
+        works = process_of(folder, folder.manifest().status).standing is Standing.WORKING
+    except (AssayError, OSError):  # gone or damaged meanwhile, which the whole page says
+        works = True
+    if works:
         st.rerun()
 
 

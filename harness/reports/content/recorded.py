@@ -139,6 +139,8 @@ _PATTERNS = (
     marked("no upper end: {n} independent observations are too few, {all} could have shown a rare outlier"),
     marked("no lower end: {n} independent observations are too few, {all} could have shown a rare outlier"),
     marked("no interval: {n} independent observations are too few, {all} could have shown a rare outlier"),
+    # why an audit stopped
+    marked("interrupted by the user"),
     # how its interval was made
     marked("{method}, largest of {n}"),
     # the whole verdict
