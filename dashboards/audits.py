@@ -67,7 +67,7 @@ def _each_once(local: Iterable[Entry]) -> Iterator[Entry]:
         for entry in same[1:]:
             assert entry.audit is not None  # a damaged one goes by its folder's name, of which there is one
             name = entry.audit.folder.name
-            yield Entry(name, damage=f"{name}: says that it is {audit_id}, which another folder holds; move one away")
+            yield Entry(name, damage=f"says that it is {audit_id}, which another folder holds; move one away")
 
 
 def open_audit(entry: Entry, uri: str | None) -> Audit:

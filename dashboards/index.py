@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from dashboards.audits import Entry, read_entry
-from harness.record.folder import audits_in
+from harness.base.confined import is_there
+from harness.base.reading import is_folder
+from harness.record.folder import MANIFEST, audits_in
 
 _FILES = ("manifest.json", "metrics.json", "verdict.json", "tracking.json", "events.jsonl")
 Stamp = tuple[tuple[int, ...], ...]
@@ -30,7 +33,16 @@ class Index:
             known = before.get(path)
             now[path] = known if known is not None and known[0] == stamp else (stamp, read_entry(folder))
         self._known = now  # what was removed is forgotten
-        return [entry for _, entry in now.values()]
+        return [*(entry for _, entry in now.values()), *_without_manifest(output)]
+
+
+def _without_manifest(output: Path) -> Iterator[Entry]:
+    """Folders with rows of which nothing says what they are of: an audit that is not shown would seem never made."""
+    if is_folder(output):
+        for path in output.iterdir():
+            if not is_there(path / MANIFEST) and is_folder(path / "rows"):
+                why = f"its {MANIFEST} is gone; put it back from a copy, or move the folder away"
+                yield Entry(path.name, damage=why)
 
 
 def stamp_of(folder: Path) -> Stamp:

@@ -70,7 +70,12 @@ class Lengths(View):
         known = sizes(shown.declared)
         asked = shown.address.get("lengths.unit")
         index = known.index(asked) if asked in known else 0
-        unit = str(st.selectbox(_("Length in"), known, index=index, key=f"lengths-{shown.probe}"))
+        words = {"bytes": _("bytes"), "words": _("words"), "tokens": _("tokens")}
+        unit = str(
+            st.selectbox(
+                _("Length in"), known, index=index, key=f"lengths-{shown.probe}", format_func=words.__getitem__
+            )
+        )
         shown.address["lengths.unit"] = unit
         found = _kept(shown.key, unit, shown.rows)
         if found.empty:
@@ -82,7 +87,9 @@ class Lengths(View):
         )
         st.caption(plain(said))
         name = {"bytes": _("bits per byte"), "words": _("bits per word"), "tokens": _("bits per token")}[unit]
-        st.altair_chart(_chart(found, unit, name), width="stretch", alt=plain(_("{value} by length", value=name)))
+        st.altair_chart(
+            _chart(found, words[unit], name), width="stretch", alt=plain(_("{value} by length", value=name))
+        )
         told = {"length": map(number, found["length"]), "shown": map(number, found["bits"])}
         table = found.assign(**{name: list(values) for name, values in told.items()})
         table = table[["length", "shown", "interval", "n"]]

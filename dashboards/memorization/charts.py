@@ -161,7 +161,7 @@ def _colours(names: Sequence[str]) -> Any:
 
 
 def _legend() -> Any:
-    return alt.Legend(orient="top", direction="horizontal", columns=3, labelLimit=_LABEL)
+    return alt.Legend(orient="top", direction="horizontal", columns=3, labelLimit=_LABEL, symbolOpacity=1)
 
 
 def _up_to(highs: pd.Series[float]) -> list[float]:

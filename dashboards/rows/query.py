@@ -86,10 +86,13 @@ class Rows:
         (written,) = self._one(f"SELECT count(*) FROM {written_as}")
         self.total = written if self._each_once(written_as, written) else self._cases(written_as)
         if written != self.total:  # a killed audit wrote some cases twice: the first row of each counts
+            place = "place"
+            while place in {column.lower() for column in self.columns}:  # which a probe may have called so
+                place += "_"
             self._ask(
-                f"CREATE VIEW {first} AS SELECT * EXCLUDE (place) "
-                f"FROM (SELECT *, row_number() OVER () AS place FROM {written_as}) "
-                "QUALIFY row_number() OVER (PARTITION BY case_id ORDER BY place) = 1 ORDER BY place"
+                f"CREATE VIEW {first} AS SELECT * EXCLUDE ({place}) "
+                f"FROM (SELECT *, row_number() OVER () AS {place} FROM {written_as}) "
+                f"QUALIFY row_number() OVER (PARTITION BY case_id ORDER BY {place}) = 1 ORDER BY {place}"
             )
         self._from = written_as if written == self.total else first
         self._private: tuple[str, ...] | None = None
@@ -132,7 +135,7 @@ class Rows:
 
     def choices(self, column: str, most: int = CHOICES) -> list[Any] | None:
         """Its distinct values, missing (None) last; None where there are more than `most`."""
-        found = self._ask(f"SELECT DISTINCT {quoted(column)} FROM {self._from} LIMIT {most + 1}").fetchall()
+        found = self._ask(f"SELECT DISTINCT {quoted(column)} FROM {self._from} LIMIT {most + 1}")
         values = [None if value != value else value for (value,) in found]
         known = sorted({value for value in values if value is not None}, key=str)
         return None if len(found) > most else known + [None] * (None in values)
@@ -201,7 +204,9 @@ class Rows:
 
     def find(self, case: str) -> dict[str, Any] | None:
         """The row of a case, or None."""
-        found = self._table(f"SELECT * FROM {self._from} WHERE case_id = ? LIMIT 1", [case]).to_pylist()
+        table = self._table(f"SELECT * FROM {self._from} WHERE case_id = ? LIMIT 1", [case])
+        with _told():
+            found = table.to_pylist()
         return dict(found[0]) if found else None
 
     def cases(self, ids: Sequence[str]) -> pd.DataFrame:
@@ -310,15 +315,15 @@ class Rows:
         return (f" WHERE {conditions}" if parts else ""), [value for _, values in parts for value in values]
 
     def _one(self, sql: str, values: Sequence[Any] = ()) -> tuple[Any, ...]:
-        found = self._ask(sql, values).fetchone()
-        return tuple(found) if found is not None else ()
+        found = self._ask(sql, values)
+        return tuple(found[0]) if found else ()
 
     def _table(self, sql: str, values: Sequence[Any] = ()) -> Any:
         """pyarrow.Table"""
         return self._asked(lambda cursor: cursor.sql(sql, params=list(values)).to_arrow_table())
 
-    def _ask(self, sql: str, values: Sequence[Any] = ()) -> Any:
-        return self._asked(lambda cursor: cursor.execute(sql, list(values)))
+    def _ask(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        return list(self._asked(lambda cursor: cursor.execute(sql, list(values)).fetchall()))
 
     def _asked(self, ask: Callable[[Any], T]) -> T:
         """A cursor for each question: two sessions may look at the same rows. Raises AuditError."""
@@ -335,7 +340,7 @@ def _told() -> Iterator[None]:
         raise AuditError(
             f"these rows cannot be read within {MEMORY} of memory: leave fewer by filters, or sort by a shorter column"
         ) from error
-    except (duckdb.Error, pa.ArrowException, OSError) as error:
+    except (duckdb.Error, pa.ArrowException, OSError, OverflowError) as error:
         why = next(iter(str(error).splitlines()), type(error).__name__)
         raise AuditError(
             "these rows cannot be read: a part of them is damaged, or went away meanwhile; put the audit's "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
 from dashboards import cache
@@ -46,16 +48,15 @@ def _attacks(audit: Audit, probe: str, settings: Settings) -> None:
     rows = cache.rows(audit.folder, probe)
     _success(audit, probe)
     outcome, label, text, reveal = st.columns([1, 1, 2, 1], vertical_alignment="bottom")
+    labels, outcomes = (_choices(rows, name) for name in (attacks.LABEL, attacks.OUTCOME))
     chosen = outcome.selectbox(
         _("Outcome"),
-        [each for each in rows.choices(attacks.OUTCOME) or [] if each is not None],
+        list(outcomes),
         index=None,
         placeholder=_("any"),
         key="outcome",
         bind="query-params",
     )
-    shown = attacks.LABEL in rows.sortable and attacks.LABEL not in rows.private()
-    labels = {str(each): each for each in (rows.choices(attacks.LABEL) or [])} if shown else {}
     of = label.selectbox(
         _("True class"), list(labels), index=None, placeholder=_("any"), key="label", bind="query-params"
     )
@@ -63,13 +64,20 @@ def _attacks(audit: Audit, probe: str, settings: Settings) -> None:
     with reveal:
         readable = revealed(settings.output, audit.manifest.audit_id, probe)
     hits = searched(settings.output, audit.manifest.audit_id, probe, contains or "", readable=readable)
-    wanted = attacks.wanted(chosen, labels.get(of) if of else None, hits)
+    wanted = attacks.wanted(outcomes.get(chosen), labels.get(of), hits)
     count = cache.row_count(audit.folder, probe, wanted)
     if count == 0:
         st.info(_("No attacked text is left by these filters."))
         return
     st.caption(_("{n:,} of {all:,} texts", n=count, all=rows.total))
     _one(rows, wanted, readable)
+
+
+def _choices(rows: Rows, column: str) -> dict[str | None, Any]:
+    """What to choose among in a column, by how it reads; nothing where its texts are hidden."""
+    if column not in rows.sortable or column in attacks.hidden(rows):
+        return {}
+    return {str(each): each for each in rows.choices(column) or [] if each is not None}
 
 
 def _success(audit: Audit, probe: str) -> None:
@@ -102,7 +110,7 @@ def _one(rows: Rows, wanted: RowFilter, readable: bool) -> None:
     with bars:
         for name, value in attacks.scores(row):
             st.progress(min(max(value, 0.0), 1.0), text=f"{name}: {value:.3f}")
-    facts = attacks.facts(row if readable else views.mask_row(row, {*row} - {*rows.private()} | {attacks.OUTCOME}))
+    facts = attacks.facts(row if readable else views.mask_row(row, {*row} - attacks.hidden(rows)))
     told.table(views.markdown_table((_("what"), _("value")), facts), border="horizontal", width="content")
     st.caption(views.plain(_("case {case}", case=row["case_id"])))
 

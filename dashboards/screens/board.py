@@ -93,7 +93,7 @@ def _said(line: Release) -> Iterator[str]:
     if len(reasons) > _REASONS:
         yield _small(_("and {n} more gates that do not pass", n=len(reasons) - _REASONS))
     for waiver in line.waivers(datetime.now(UTC).date()):
-        said = _("waived — {waiver}", waiver=waiver)
+        said = _("waiver — {waiver}", waiver=waiver)
         yield f":material/pan_tool: {plain(said)}"
     if changes := line.changes():
         since = day(date.fromisoformat(line.earlier[0].manifest.created[:10]))

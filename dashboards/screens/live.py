@@ -24,6 +24,7 @@ from harness.base.language import _, language, speak
 from harness.errors import AssayError
 from harness.record.events import Tail
 from harness.record.folder import AuditFolder, Status
+from harness.reports.content.recorded import retold
 
 _EVERY = 2.0  # seconds between two looks: events come once a second at most
 _SHORT_OF_START = 60  # seconds that a process may take from its first line to its audit before the page says so
@@ -100,7 +101,7 @@ def _stopped(open_: list[Entry]) -> None:
     for entry in open_[:10]:
         assert entry.audit is not None
         title, link = st.columns([4, 1], vertical_alignment="center")
-        why = entry.audit.manifest.why or _("its process is gone")
+        why = retold(entry.audit.manifest.why) or _("its process is gone")
         title.markdown(f"{views.plain(entry.audit_id)}: {views.plain(why)}")
         query = {"audit": entry.audit_id}
         link.page_link("screens/live.py", label=_("Look"), icon=":material/visibility:", query_params=query)
@@ -168,7 +169,7 @@ def _standing(process: Process, why: str) -> None:
         st.success(_("Finished."), icon=":material/check_circle:")
     else:
         gone = _("its process is gone, though nobody stopped it; its rows are kept")
-        said = gone if process.standing is Standing.GONE else why
+        said = gone if process.standing is Standing.GONE else retold(why)
         st.warning(views.plain(_("Stopped: {why}", why=said)), icon=":material/pause_circle:")
 
 
@@ -214,7 +215,11 @@ def _awaited(folder: AuditFolder, spoken: str) -> None:
     """A resumed audit plans first, which takes a while: the page is drawn anew once it works."""
     speak(spoken)
     st.caption(_("It is about to go on."))
-    if process_of(folder, folder.manifest().status).standing is Standing.WORKING:
+    try:
+        works = process_of(folder, folder.manifest().status).standing is Standing.WORKING
+    except (AssayError, OSError):  # gone or damaged meanwhile, which the whole page says
+        works = True
+    if works:
         st.rerun()
 
 

@@ -13,7 +13,7 @@ from dashboards.settings import read_settings
 from dashboards.view_models import views
 from dashboards.view_models.changes import changes_html
 from dashboards.widgets.choose import choose, choose_audit
-from dashboards.widgets.reveal import revealed, searched
+from dashboards.widgets.reveal import ordered, revealed, searched
 from dashboards.widgets.row_filter import ask_filter
 from dashboards.widgets.save import File, offer
 from dashboards.widgets.steps import step
@@ -58,7 +58,8 @@ def _rows(rows: Rows, folder: Path, probe: str, output: Path) -> None:
         readable = revealed(output, folder.name, probe)
     asked_for = ask_filter(rows, readable=readable)
     contains = searched(output, folder.name, probe, asked_for.contains, readable=readable)
-    wanted = replace(asked_for, contains=contains)
+    hidden = () if readable else rows.private()
+    wanted = ordered(output, folder.name, probe, replace(asked_for, contains=contains), hidden)
     count = cache.row_count(folder, probe, wanted)
     asked = st.query_params.get("case")
     table, detail = st.columns([3, 2]) if asked else (st.container(), st.container())
@@ -133,9 +134,9 @@ def _downloads(rows: Rows, wanted: RowFilter, count: int, name: str, readable: b
 
 
 def _detail(rows: Rows, case: str, wanted: RowFilter, readable: bool) -> None:
-    title, close = st.columns([4, 1], vertical_alignment="center")
-    title.subheader(_("One row in full"))
-    if close.button(_("Close"), icon=":material/close:"):
+    top = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
+    top.subheader(_("One row in full"), width="content")
+    if top.button(_("Close"), icon=":material/close:"):
         del st.query_params["case"]
         st.rerun()
     row = rows.find(case)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from dashboards.rows import RowFilter
+from dashboards.rows import RowFilter, Rows
 from dashboards.view_models.changes import COLUMNS
 from harness.base import numbers
 from harness.base.language import _
@@ -13,14 +13,26 @@ from harness.base.language import _
 OUTCOME, LABEL = "outcome", "label"
 
 
+_OUTCOMES = frozenset(("succeeded", "failed", "skipped", "maximised", None))
+"""Of every attack here: no text of a row, however few rows there are."""
+
+
+def hidden(rows: Rows) -> frozenset[str]:
+    """Columns whose texts somebody has to ask for; outcomes only where they are other words than those of attacks."""
+    private = frozenset(rows.private())
+    if OUTCOME in private and OUTCOME in rows.sortable and _OUTCOMES.issuperset(rows.choices(OUTCOME) or [""]):
+        return private - {OUTCOME}
+    return private
+
+
 def attacked(columns: Collection[str]) -> bool:
     """Whether rows with these columns hold texts before and after an attack."""
     return OUTCOME in columns and any(column in columns for column in COLUMNS)
 
 
-def wanted(outcome: str | None, label: Any, contains: str) -> RowFilter:
+def wanted(outcome: Any, label: Any, contains: str) -> RowFilter:
     """Rows of an attack with this outcome and label (None: any)."""
-    values = {OUTCOME: [outcome]} if outcome else {}
+    values = {OUTCOME: [outcome]} if outcome is not None else {}
     return RowFilter(contains=contains, values=values | ({LABEL: [label]} if label is not None else {}))
 
 

@@ -148,9 +148,12 @@ def grid(lines: Sequence[Release]) -> pd.DataFrame:
     for line in lines:
         cells = {_named(result): badge(result.effective) for result in _worst_last(line.verdict.gates)}
         columns[line.audit.manifest.name] = cells
-    table = pd.DataFrame(columns).fillna("")
-    table.insert(0, _("gate"), table.index)
-    return table.reset_index(drop=True)
+    gates = pd.DataFrame(columns).fillna("")
+    title = _("gate")
+    while title in columns:  # a checkpoint may be called so, and a table has no two columns of one name
+        title += " "
+    gates.insert(0, title, gates.index)
+    return gates.reset_index(drop=True)
 
 
 def _outcomes(verdict: Verdict) -> dict[str, Outcome]:

@@ -15,7 +15,7 @@ from dashboards.address import link
 from dashboards.audits import Audit, Entry
 from dashboards.rows import CELL, CUT
 from harness.api.metrics import Control, Metric
-from harness.base import numbers
+from harness.base import loglines, numbers
 from harness.base.language import _, marked, told
 from harness.base.stores import shown_uri
 from harness.gate.decide import GateResult, Outcome, Verdict
@@ -66,6 +66,8 @@ METRIC_COLUMNS = (
 )
 """Columns of a table of metrics; a page shows `titled` ones."""
 _SHORT_TEXT = 60
+_REDRAWN = re.compile("<-|->|--|[<>~]=")
+"""What Streamlit turns into arrows, dashes and signs wherever it reads Markdown, escaped or not."""
 _LONG_TEXT = 100_000
 """Letters of one value on a page: a browser takes seconds to lay out more."""
 
@@ -274,8 +276,11 @@ def mask_row(row: Mapping[str, Any], keep: Iterable[str]) -> dict[str, Any]:
 
 
 def plain(text: str) -> str:
-    """Markdown that shows `text` as it is, on one line: nothing in it becomes a link, image or style."""
-    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", " ".join(text.split()))
+    """Markdown that shows `text` as it is, on one line: nothing in it becomes a link, image or style.
+
+    Without what reorders the words around it, controls and line ends, as in the reports.
+    """
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", loglines.plain(text))
 
 
 def name(metric: Metric) -> str:
@@ -363,15 +368,22 @@ def _control(control: Control) -> str:
 def _field(column: str, value: Any, why: str) -> Field:
     if value is None or value is pd.NA or (isinstance(value, float) and value != value):
         return Field(column, "missing", _("missing: {why}", why=_("no error") if column == "error" else why))
-    if isinstance(value, (dict, list)):
-        return Field(column, "json", json.dumps(value, ensure_ascii=False, indent=2, default=str))
-    if isinstance(value, str) and value[:1] in ("{", "["):
-        with contextlib.suppress(ValueError):
-            return Field(column, "json", json.dumps(json.loads(value), ensure_ascii=False, indent=2))
-    text = str(value)
+    nested = _nested(value)
+    text = str(value) if nested is None else json.dumps(nested, ensure_ascii=False, indent=2, default=str)
+    short = len(text) <= _SHORT_TEXT and loglines.plain(text) == text and not _REDRAWN.search(text)
+    kind = "json" if nested is not None else "short" if short else "text"
     if len(text) > _LONG_TEXT:
-        text = _("{start}… ({n} characters in all)", start=text[:_LONG_TEXT], n=f"{len(text):,}")
-    return Field(column, "text" if len(text) > _SHORT_TEXT or "\n" in text else "short", text)
+        start = text[:_LONG_TEXT]
+        return Field(column, "text", _("{start}… ({n} characters in all)", start=start, n=f"{len(text):,}"))
+    return Field(column, kind, text)
+
+
+def _nested(value: Any) -> Any:
+    """A value with parts, from the text of its JSON too; None for any other."""
+    if isinstance(value, str) and value[:1] in ("{", "["):
+        with contextlib.suppress(ValueError, RecursionError):
+            return json.loads(value)
+    return value if isinstance(value, (dict, list)) else None
 
 
 def _masked(value: Any) -> Any:

@@ -11,6 +11,7 @@ from dashboards import cache
 from dashboards.audits import Audit, Entry
 from dashboards.settings import Settings
 from dashboards.view_models.views import badge, plain
+from harness.base import loglines
 from harness.base.language import _, marked
 from harness.errors import AssayError
 
@@ -42,7 +43,7 @@ def choose(
 def choose_audit(page: str, settings: Settings, fits: Callable[[Audit], bool] | None = None) -> Audit | None:
     """The audit chosen on `page`; None, with the reason on the page, when there is none to show.
 
-    Where nobody has named one it is the newest that `fits`, if any does.
+    Where nobody has named one it is the newest that `fits`, if any does, else the newest that can be read.
     """
     entries, problem = cache.entries(settings)
     if problem:
@@ -50,7 +51,8 @@ def choose_audit(page: str, settings: Settings, fits: Callable[[Audit], bool] | 
     if not entries:
         no_audits(settings)
         return None
-    by_id = {entry.audit_id: entry for entry in entries}
+    # what can be read first: a copy under a name of its own would otherwise stand before every audit, as the newest
+    by_id = {entry.audit_id: entry for entry in sorted(entries, key=_damaged)}
     asked = st.query_params.get("audit")
     if asked is not None and asked not in by_id:
         st.warning(plain(_("No audit is called {name}; showing the newest one.", name=repr(asked[:80]))))
@@ -61,6 +63,10 @@ def choose_audit(page: str, settings: Settings, fits: Callable[[Audit], bool] | 
     except AssayError as error:
         st.error(plain(str(error)), icon=":material/broken_image:")
         return None
+
+
+def _damaged(entry: Entry) -> bool:
+    return entry.audit is None and entry.tracked is None
 
 
 def _default(entries: Mapping[str, Entry], fits: Callable[[Audit], bool]) -> str | None:
@@ -77,6 +83,7 @@ def no_audits(settings: Settings) -> None:
 
 
 def _label(entry: Entry) -> str:
+    name = loglines.plain(entry.audit_id)  # which must not turn the verdict around
     if entry.audit is not None:
-        return f"{entry.audit_id} · {badge(entry.audit.verdict.outcome if entry.audit.verdict else '')}"
-    return " · ".join((entry.audit_id, badge(entry.tracked.verdict) if entry.tracked else _("! damaged")))
+        return f"{name} · {badge(entry.audit.verdict.outcome if entry.audit.verdict else '')}"
+    return " · ".join((name, badge(entry.tracked.verdict) if entry.tracked else _("! damaged")))

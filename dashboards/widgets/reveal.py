@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 import streamlit as st
 
 from dashboards.access.actor import current
 from dashboards.access.noted import append
+from dashboards.rows import RowFilter
 from dashboards.settings import read_settings
 from harness.base.language import _
 
 LOG = "reveals.jsonl"
-"""In the folder of audits: one line per session, audit and probe whose texts were shown, or searched while hidden."""
+"""In the folder of audits: one line per session, audit and probe whose texts were shown, or asked about unseen."""
 
 
 def revealed(output: Path, audit: str, probe: str, key: str = "reveal") -> bool:
@@ -28,6 +31,15 @@ def revealed(output: Path, audit: str, probe: str, key: str = "reveal") -> bool:
     if not asked:
         return False
     return _noted(output, audit, probe)
+
+
+def ordered(output: Path, audit: str, probe: str, wanted: RowFilter, hidden: Collection[str]) -> RowFilter:
+    """The filter, its order by hidden texts logged: where a row stands among known ones tells of its text, too.
+
+    Without that order where the log cannot be written.
+    """
+    asks = wanted.sort in hidden
+    return replace(wanted, sort="") if asks and not _noted(output, audit, probe, how="sort") else wanted
 
 
 def searched(output: Path, audit: str, probe: str, contains: str, *, readable: bool) -> str:

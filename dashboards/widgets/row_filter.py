@@ -77,10 +77,12 @@ def _ask_column(rows: Rows, name: str, values: dict[str, list[Any]], ranges: dic
             plain(_("{column}: too many values to choose among; search them with “Text contains”.", column=name))
         )
         return
-    low, high = st.columns(2)
-    ranges[name] = (
-        low.number_input(
-            plain(_("{column} from", column=name)), value=bounds[0], key=f"from.{name}", bind="query-params"
-        ),
-        high.number_input(plain(_("{column} to", column=name)), value=bounds[1], key=f"to.{name}", bind="query-params"),
+    ends = (
+        (_("{column} from", column=name), bounds[0], f"from.{name}"),
+        (_("{column} to", column=name), bounds[1], f"to.{name}"),
     )
+    low, high = (
+        place.number_input(plain(label), value=value, key=key, bind="query-params", format="%g")  # 0.00 of a p of 0.001
+        for place, (label, value, key) in zip(st.columns(2), ends, strict=True)
+    )
+    ranges[name] = (low, high)

@@ -9,8 +9,8 @@ from harness.base.language import _
 
 def step(before: str | None, after: str | None) -> None:
     """Buttons to the cases before and after; the address names the one that is shown."""
-    left, right, _rest = st.columns([1, 1, 4])
-    for place, label, case, key in ((left, _("Previous"), before, "left"), (right, _("Next"), after, "right")):
+    place = st.container(horizontal=True)  # as wide as their words: columns cut them beside a table
+    for label, case, key in ((_("Previous"), before, "left"), (_("Next"), after, "right")):
         if place.button(label, disabled=case is None, shortcut=key) and case is not None:
             st.query_params["case"] = case
             st.rerun()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.base.files import make_folder
-from harness.base.stores import shown_uri
+from harness.base.stores import SQLITE, shown_uri, sqlite_path
 from harness.data.pypi import cache_home
 from harness.errors import UsageError
 from harness.gate.decide import Outcome
@@ -73,6 +73,7 @@ class TrackedAudit:
 
 def tracked_audits(uri: str, limit: int = 500) -> list[TrackedAudit]:
     """The newest `limit` audits logged at `uri`, in any experiment, newest first. Raises TrackingError."""
+    _must_be_there(uri)
     with mlflow_session(uri) as client:
         experiments = [experiment.experiment_id for experiment in client.search_experiments()]
         if not experiments:
@@ -81,6 +82,13 @@ def tracked_audits(uri: str, limit: int = 500) -> list[TrackedAudit]:
             experiments, f"tags.`{AUDIT_ID}` LIKE '%'", max_results=limit, order_by=["attributes.start_time DESC"]
         )
         return [_tracked(run) for run in runs]
+
+
+def _must_be_there(uri: str) -> None:
+    """A sqlite store that is not there is no empty one, and who only looks makes none. Raises TrackingError."""
+    path = sqlite_path(uri)
+    if path is not None and "?" not in uri and uri != SQLITE and not path.exists():
+        raise TrackingError(f"{shown_uri(uri)}: no store is there; it is made when an audit is logged to it")
 
 
 def fetch_audit(uri: str, audit: TrackedAudit) -> AuditFolder:
@@ -217,6 +225,7 @@ def aliased_runs(uri: str) -> dict[str, list[str]]:
     An alias whose version names no audit is left out: no release of Assay's stands behind it.
     """
     found: dict[str, list[str]] = {}
+    _must_be_there(uri)
     with mlflow_session(uri) as client:
         for model in registered_models(client):
             for alias in sorted(model.aliases):

@@ -52,7 +52,16 @@ def test_of_two_folders_of_one_audit_the_one_of_its_name_counts_and_the_other_is
     assert entries["b"].audit is not None
     assert entries["b"].audit.folder == folder.path
     assert entries["a"].audit is None
-    assert "says that it is b" in entries["a"].damage
+    assert entries["a"].damage.startswith("says that it is b")
+
+
+def test_rows_without_a_manifest_are_a_damaged_audit_and_other_folders_none(tmp_path: Path) -> None:
+    folder = make_audit(tmp_path, "a")
+    folder.manifest_path.unlink()
+    (tmp_path / "mlartifacts").mkdir()
+    (entry,) = Index().entries(tmp_path)
+    assert entry.audit_id == "a"
+    assert entry.damage.startswith("its manifest.json is gone")
 
 
 def test_a_file_that_comes_or_goes_changes_the_stamp(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,7 @@ def test_stopped_audits_are_listed_with_why(output: Path) -> None:
     said = texts(visit("live"))
     assert "No audit is running." in said
     assert f"{AUDIT}: interrupted by the user" in said
+    assert f"{AUDIT}: 被用户中断" in texts(visit("live", lang="zh"))
 
 
 def test_a_running_audit_shows_how_far_it_is(output: Path) -> None:
@@ -140,6 +142,10 @@ def test_an_auditor_resumes_it_under_what_the_dashboard_was_started_with(
     assert spawned == [["resume", str(audit.path), "--trust-manifest", str(audit.path / "console.log")]]
     assert labels(app) == []  # it is on its way
     assert "about to go on" in texts(app)
+    shutil.rmtree(audit.path)
+    app.run()
+    assert not app.exception
+    assert "No audit here is called" in texts(app)
 
 
 def test_the_key_leaves_the_address(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Element
@@ -14,6 +17,7 @@ from harness.base.stores import default_uri
 from harness.errors import AuditError
 from harness.gate.verdict import Comparison, Flips
 from harness.record.folder import Status
+from harness.record.rows import row_parts
 from harness.tracking.log import log_audit
 from tests.audit_folder import HOSTILE, make_audit
 from tests.dashboards.attacked import write_attacked
@@ -65,6 +69,26 @@ def test_the_list_shows_every_audit_and_names_damage(output: Path) -> None:
     assert list(table.value["gates"]) == ["2 passed", "1 passed, 1 blocked, 3 undecided", "", ""]
     assert "manifest.json: damaged at the top" in table.value["why"].iloc[3]
     assert table.value["why"].iloc[2] == "interrupted by the user"
+
+
+def test_without_a_choice_the_newest_that_can_be_read_is_shown(output: Path) -> None:
+    folder = make_audit(output)
+    shutil.copytree(folder.path, output / "copy of it")
+    make_audit(output, "20260103T000000Z-bad-0001").manifest_path.write_text("{", encoding="utf-8")
+    for page in ("audit", "rows", "report"):
+        assert visit(page).query_params["audit"] == BLOCKED
+        assert visit(page, audit="gone").query_params["audit"] == BLOCKED
+    assert "copy of it: says that it is" in texts(visit("audit", audit="copy of it"))
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_checkpoint_may_be_called_as_a_column_of_the_board_is(output: Path, language: str) -> None:
+    make_audit(output, "20260103T000000Z-a-0001", spec={"name": "gate"})
+    make_audit(output, "20260103T000000Z-b-0001", spec={"name": "门禁"})
+    app = visit(lang=language)
+    (grid,) = app.dataframe
+    assert {"gate", "门禁"} < set(grid.value.columns)
+    assert len(grid.value.columns) == 3
 
 
 def test_the_list_can_be_searched(output: Path) -> None:
@@ -163,6 +187,22 @@ def test_a_search_in_hidden_texts_is_noted_or_not_made(output: Path, page: str, 
     assert "is left by these filters" not in texts(app)
 
 
+def test_an_order_by_hidden_texts_is_noted_or_not_made(output: Path) -> None:
+    make_audit(output)
+    app = visit("rows", audit=BLOCKED, probe="quality/classification", sort="probability")
+    assert not (output / LOG).exists()
+    written = list(visit("rows", audit=BLOCKED, probe="quality/classification").dataframe[0].value["case_id"])
+    app.selectbox(key="sort").set_value("text").run()
+    (noted,) = map(json.loads, (output / LOG).read_text().splitlines())
+    assert (noted["audit"], noted["how"]) == (BLOCKED, "sort")
+    assert list(app.dataframe[0].value["case_id"]) != written
+    (output / LOG).unlink()
+    (output / LOG).mkdir()
+    app = visit("rows", audit=BLOCKED, probe="quality/classification", sort="text")
+    assert "Texts stay hidden" in texts(app)
+    assert list(app.dataframe[0].value["case_id"]) == written
+
+
 def test_rows_are_filtered_and_sorted(output: Path) -> None:
     make_audit(output, rows=200)
     app = visit("rows", audit=BLOCKED, probe="quality/classification")
@@ -175,6 +215,7 @@ def test_rows_are_filtered_and_sorted(output: Path) -> None:
     app.text_input(key="contains").set_value("WAS DULL").run()
     app.multiselect(key="by").set_value(["correct", "probability"]).run()
     app.multiselect(key="is.correct").set_value(["False"]).run()
+    assert app.number_input(key="from.probability").proto.format == "%g"  # whose 0.0004 is not shown as 0.00
     app.number_input(key="from.probability").set_value(0.6).run()
     app.selectbox(key="sort").set_value("probability").run()
     app.toggle(key="descending").set_value(True).run()
@@ -338,6 +379,21 @@ def test_attacked_texts_are_read_one_after_the_other(output: Path) -> None:
     assert "1 of 3 texts" in texts(app)
     gone = visit("attacks", audit=BLOCKED, probe="adversarial/deepwordbug", case="gone")
     assert "No row of this probe has the case 'gone'" in texts(gone)
+
+
+def test_outcomes_that_are_texts_are_hidden_as_others_are(output: Path) -> None:
+    folder = make_audit(output)
+    write_attacked(folder)
+    (part,) = row_parts(folder.path, "adversarial/deepwordbug")
+    table = pq.read_table(part)
+    place = table.schema.get_field_index("outcome")
+    pq.write_table(table.set_column(place, "outcome", pa.array(["her number is 1", "failed", "skipped"])), part)
+    app = visit("attacks", audit=BLOCKED, probe="adversarial/deepwordbug")
+    assert "3 of 3 texts" in texts(app)
+    assert "her number" not in texts(app) + tables(app)
+    assert app.selectbox(key="outcome").options == []
+    app.toggle(key="reveal").set_value(True).run()
+    assert "her number is 1" in tables(app)
 
 
 def test_two_audits_are_compared_by_the_cases_of_both(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,6 +131,23 @@ _PATTERNS = (
     marked("needs a {need}; the checkpoint offers {offers}"),
     marked("not everything was scanned ({n} entries not read to their end); {why}"),
     marked("{what}: all observations are the same"),
+    # what a number rests on, or why there is none
+    marked(
+        "a false-positive rate of {p} % needs {n} non-members to fix the threshold on and {all} others to measure it "
+        "with, here are {some} and {absent}; give more, or ask for a rate of at least {least} %"
+    ),
+    marked(
+        "a false-positive rate of {p} % needs {n} non-members to fix the threshold on and {all} others to measure it "
+        "with, here are {some} and {absent}; give more, or no rate can be shown"
+    ),
+    marked("threshold fixed on {n} held-out records; on the other {all} its FPR is {value} ({least} to {most})"),
+    marked("accuracy {value} on members, {most} on held-out records"),
+    marked("of the surest {n} of {all} texts; those as sure as the last are answered, too"),
+    marked("no upper end: {n} independent observations are too few, {all} could have shown a rare outlier"),
+    marked("no lower end: {n} independent observations are too few, {all} could have shown a rare outlier"),
+    marked("no interval: {n} independent observations are too few, {all} could have shown a rare outlier"),
+    # why an audit stopped
+    marked("interrupted by the user"),
     # how its interval was made
     marked("{method}, largest of {n}"),
     # the whole verdict

@@ -102,10 +102,11 @@ def _metrics_table(
     names = [Text(section.name, "bold") for section in sections]
     for at, (header, cells) in enumerate(zip(_HEADERS, _widths(names, rows, least, width), strict=True)):
         table.add_column(header, overflow="fold", width=cells, justify="right" if at in (1, 3) else "left")
+    first_width = table.columns[0].width or width
     for name, shown in zip(names, rows, strict=True):
-        table.add_row(name)
+        table.add_row(Text(_at_joints(name.plain, first_width), "bold"))
         for first, *others in shown:
-            table.add_row(Text(_at_joints(first.plain, table.columns[0].width or width)), *others)
+            table.add_row(Text(_at_joints(first.plain, first_width)), *others)
         if not shown:
             table.add_row(Text("  no metric"))
     return table

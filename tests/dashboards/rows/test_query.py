@@ -158,6 +158,20 @@ def test_the_key_changes_with_the_parts_and_repeats_are_shown_once(tmp_path: Pat
     assert list(rows.page(RowFilter(), 1)["queries"]) == list(range(10, 50))
 
 
+@pytest.mark.parametrize("name", ["place", "Place", "place_"])
+def test_repeats_are_shown_once_whatever_the_columns_are_called(tmp_path: Path, name: str) -> None:
+    rows = written(tmp_path, pa.table({"case_id": ["a", "a", "b"], name: [1, 2, 3], "place__": [4, 5, 6]}))
+    assert list(rows.page(RowFilter(), 1)[name]) == [1, 3]
+    assert rows.neighbours(RowFilter(sort=name), "a") == (None, "b")
+
+
+def test_a_moment_beyond_what_can_be_told_is_one_sentence(tmp_path: Path) -> None:
+    rows = written(tmp_path, pa.table({"case_id": ["a"], "at": pa.array([10**12], pa.timestamp("s"))}))
+    assert len(rows.page(RowFilter(), 1)) == 1
+    with pytest.raises(AuditError, match="cannot be read"):
+        rows.find("a")
+
+
 def test_more_rows_than_are_digested_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(query, "_DIGESTED", 1)
     assert written(tmp_path, pa.table({"case_id": ["a", "b", "a"], "n": [1, 2, 3]})).total == 2

@@ -253,6 +253,24 @@ def test_plain_leaves_no_markdown() -> None:
         assert escaped.count(sign) == escaped.count("\\" + sign)
 
 
+def test_plain_leaves_nothing_that_turns_the_words_around_it() -> None:
+    assert views.plain("a\u202eb\u2066c\x07d") == "abc d"
+    assert views.plain("שלום ✖") == "שלום ✖"
+
+
+@pytest.mark.parametrize("value", ["a -> b", "--", "n <= 3", "a  b", "a\u202eb", "\x07", "x\n"])
+def test_a_value_of_a_row_that_a_line_would_show_otherwise_stands_as_it_is(value: str) -> None:
+    (field,) = views.row_fields({"text": value})
+    assert (field.kind, field.text) == ("text", value)
+
+
+def test_a_list_that_a_browser_would_choke_on_is_cut_too() -> None:
+    fields = views.row_fields({"list": [{"n": n} for n in range(10_000)], "deep": "[" * 100_000})
+    assert [field.kind for field in fields] == ["text", "text"]
+    assert all("characters in all" in field.text for field in fields[:1])
+    assert all(len(field.text) < 101_000 for field in fields)
+
+
 def test_shares_get_one_axis_and_other_units_their_own(audit: Audit) -> None:
     data = chart_data(audit.metrics, audit.verdict)
     assert [group.title for group in data] == [SHARES, "nats", "queries"]

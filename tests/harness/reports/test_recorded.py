@@ -122,6 +122,16 @@ def test_every_value_of_a_sentence_stands_in_its_translation() -> None:
             "needs a causal LM or masked LM; the checkpoint offers sequence classifier",
             "需要 causal LM or masked LM；检查点提供 sequence classifier",
         ),
+        (
+            "a false-positive rate of 0.1 % needs 10,000 non-members to fix the threshold on and 10,000 others to "
+            "measure it with, here are 150 and 148; give more, or ask for a rate of at least 6.7 %",
+            "假阳性率 0.1 % 需要 10,000 个非成员来确定阈值、另外 10,000 个来度量，这里有 150 与 148 个；请提供更多，"
+            "或要求至少 6.7 % 的假阳性率",
+        ),
+        (
+            "no upper end: 41 independent observations are too few, 183 could have shown a rare outlier",
+            "没有上端：41 个独立观测太少，183 个才可能出现罕见的离群值",
+        ),
         ("accuracy: all observations are the same", "accuracy：所有观测值都相同"),
         ("something else; 1 waived", "something else; 1 waived"),
         ("{n} of {0} gates blocked", "{n} of {0} gates blocked"),

@@ -156,3 +156,11 @@ def test_names_break_at_their_joints_and_a_note_is_said_once() -> None:
     words = {word for line in text.splitlines() for word in re.split(r"[_/,\s]+", line)}
     assert {word for name in names for word in name.split("_")} <= words
     assert " ".join(text.split()).count("windows of one text are related") == 1
+
+
+def test_the_name_of_a_probe_breaks_at_its_joints() -> None:
+    measured = [metric("memorization/shadow_attack/auc")]
+    probe = report_input(manifest(["memorization/shadow_attack"]), measured, decide(None, measured))
+    lines = [line.strip() for line in shown(probe, 62).split("more metric")[0].splitlines()]
+    assert "ck" not in lines
+    assert {"memorization/shadow_attack", "memorization/"} & set(lines)

@@ -13,7 +13,7 @@ import pytest
 
 from harness.base.stores import default_uri
 from harness.record.folder import AuditFolder, Status
-from harness.tracking.fetch import fetch_audit, tracked_audits
+from harness.tracking.fetch import aliased_runs, fetch_audit, tracked_audits
 from harness.tracking.log import TrackingError, audit_params, log_audit, metric_values, pending
 from harness.tracking.session import SETTINGS, mlflow_session
 from tests.audit_folder import make_audit
@@ -252,3 +252,11 @@ def test_nothing_is_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -
 
 def test_no_audits_are_tracked_in_an_empty_store(output: Path) -> None:
     assert tracked_audits(default_uri(output)) == []
+
+
+def test_a_store_that_is_not_there_is_said_and_not_made(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "misspelt"):
+        for ask in (tracked_audits, aliased_runs):
+            with pytest.raises(TrackingError, match="no store is there"):
+                ask(default_uri(folder))
+    assert list(tmp_path.iterdir()) == []
