@@ -135,6 +135,10 @@ def resume_plan(folder: AuditFolder, found: Found | None = None, *, permissions:
         before = recorded.get(planned.probe.name)
         if before is None or (before.cases_digest, before.version) != (planned.cases_digest, planned.probe.version):
             raise UsageError(f"{folder.path}: the cases of {planned.probe.name} have changed since; start a new audit")
+        if other := _other_data(before, planned):
+            raise UsageError(
+                f"{folder.path}: the {other[0]} of {planned.probe.name} have changed since; start a new audit"
+            )
         if other := _other_models(before, planned):
             which = f"the model for {other[0]!r} of {planned.probe.name}"
             raise UsageError(f"{folder.path}: {which} has changed since; start a new audit")
@@ -142,6 +146,13 @@ def resume_plan(folder: AuditFolder, found: Found | None = None, *, permissions:
     if lost:
         raise UsageError(f"{folder.path}: the probe {lost[0]} no longer applies or loads; start a new audit")
     return plan
+
+
+def _other_data(before: ProbeRecord, planned: PlannedProbe) -> list[str]:
+    """Inputs that hold other rows now: one that is no part of a case (a corpus, examples) may decide its row, too."""
+    then = {name: record.digest for name, record in before.data.items()}
+    now = {name: data.digest for name, data in planned.data.items()}
+    return sorted(name for name in {*then, *now} if then.get(name) != now.get(name))
 
 
 def _other_models(before: ProbeRecord, planned: PlannedProbe) -> list[str]:

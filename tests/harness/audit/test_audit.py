@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -15,7 +16,7 @@ from harness.api.case import Case, make_cases
 from harness.api.columns import column
 from harness.api.declared import ControlRows, ShareOf, equal, of
 from harness.api.metrics import Better, Metric
-from harness.api.probe import Plan, Probe, RowDict
+from harness.api.probe import Input, Plan, Probe, RowDict
 from harness.api.registry import Found
 from harness.api.scorer import Scorer
 from harness.audit import so_far
@@ -23,6 +24,7 @@ from harness.audit.measure import measure
 from harness.audit.plan import AuditPlan, make_plan
 from harness.audit.run import AuditResult, regate, resume_plan, run_audit, start_audit
 from harness.audit.spec import AuditSpec
+from harness.data.schemas import Texts
 from harness.errors import AssayError, AuditError, UsageError
 from harness.executors import pace
 from harness.gate.decide import Policy
@@ -231,6 +233,34 @@ def test_plan_errors_are_sentences(checkpoint: Path, tmp_path: Path) -> None:
         make_plan(spec, FOUND)
     with pytest.raises(UsageError, match="no probe applies"):
         make_plan(AuditSpec.model_validate({"checkpoint": str(checkpoint)}), FOUND)
+
+
+class WithExamples(Toy):
+    """Reads data that no case holds."""
+
+    inputs: ClassVar[Mapping[str, Input]] = {**Toy.inputs, "examples": Input(Texts, "examples before each text")}
+
+
+@pytest.mark.parametrize("interrupted", [True, False])
+def test_other_data_are_another_audit_also_where_no_case_holds_them(
+    checkpoint: Path, tmp_path: Path, interrupted: bool
+) -> None:
+    examples, found = tmp_path / "examples.jsonl", Found({"toy/share": WithExamples}, {})
+    texts = tmp_path / "texts.jsonl"
+    pd.DataFrame({"text": [*words(9), "interrupt"] if interrupted else words(9)}).to_json(
+        texts, orient="records", lines=True
+    )
+    pd.DataFrame({"text": ["one", "two"]}).to_json(examples, orient="records", lines=True)
+    data = {"texts": str(texts), "examples": str(examples)}
+    spec = {"checkpoint": str(checkpoint), "data": data, "output": str(tmp_path / "audits")}
+    planned = make_plan(AuditSpec.model_validate(spec), found)
+    folder = start_audit(planned)
+    with pytest.raises(KeyboardInterrupt) if interrupted else nullcontext():
+        run_audit(planned, folder)
+    assert resume_plan(folder, found).probes[0].cases_digest == planned.probes[0].cases_digest
+    pd.DataFrame({"text": ["one", "three"]}).to_json(examples, orient="records", lines=True)
+    with pytest.raises(UsageError, match=r"the examples of toy/share have changed since; start a new audit"):
+        resume_plan(folder, found)
 
 
 def test_a_folder_that_is_no_audit(tmp_path: Path) -> None:
