@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -76,7 +77,7 @@ def start_audit(
     scan: ScanReport | None = None,
     model_scans: Mapping[str, ScanReport] = MappingProxyType({}),
 ) -> AuditFolder:
-    """Create the audit's folder with its manifest and spec. Raises UsageError when it cannot be written.
+    """Create the audit's folder with its manifest and spec. Raises UsageError when it cannot be written, AuditError.
 
     Args:
         plan: what will be run.
@@ -106,10 +107,17 @@ def start_audit(
         git_commit=git_commit(),
         command=shlex.join(command),
     )
-    if scan is not None:
-        manifest = with_scan(folder, manifest, scan)
-    write_text(folder.path / "spec.yaml", dump_yaml(plan.spec.canonical()))
-    folder.write_manifest(manifest)
+    try:
+        if scan is not None:
+            manifest = with_scan(folder, manifest, scan)
+        write_text(folder.path / "spec.yaml", dump_yaml(plan.spec.canonical()))
+        folder.write_manifest(manifest)
+    except AuditError as error:  # a full disk: without a manifest nothing could go on, whatever the error says of that
+        shutil.rmtree(folder.path, ignore_errors=True)
+        why = getattr(error.__cause__, "strerror", None) or error
+        raise AuditError(
+            f"{plan.spec.output}: no audit could be begun there ({why}); free some space, then start it again"
+        ) from error
     EventLog(folder.path).planned({planned.probe.name: len(planned.cases) for planned in plan.probes})
     return folder
 

@@ -235,6 +235,23 @@ def test_plan_errors_are_sentences(checkpoint: Path, tmp_path: Path) -> None:
         make_plan(AuditSpec.model_validate({"checkpoint": str(checkpoint)}), FOUND)
 
 
+def test_an_audit_that_cannot_be_begun_leaves_no_folder_and_promises_no_resume(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = plan(checkpoint, tmp_path, words(2))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("harness.base.files._flush", full)
+    with pytest.raises(
+        AuditError, match=r"audits: no audit could be begun there \(No space left on device\)"
+    ) as caught:
+        start_audit(planned)
+    assert "resume" not in str(caught.value)
+    assert list((tmp_path / "audits").iterdir()) == []
+
+
 class WithExamples(Toy):
     """Reads data that no case holds."""
 
