@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from types import MappingProxyType
 
 from harness.api.case import Case
@@ -27,6 +28,7 @@ from harness.audit.prepare import PreparationError, prepare, prepared_store
 from harness.audit.so_far import SoFar
 from harness.audit.spec import AuditSpec, cache_of
 from harness.audit.tracked_claim import against_store, store_to_ask
+from harness.base.confined import is_there
 from harness.base.files import make_folder, write_text
 from harness.base.language import ENGLISH
 from harness.base.plugins import PluginError
@@ -87,8 +89,8 @@ def start_audit(
         model_scans: of the other models' files, by their source.
     """
     now = datetime.now(UTC)
-    audit_id = f"{now:%Y%m%dT%H%M%SZ}-{_slug(plan.spec.title)}-{os.urandom(2).hex()}"
-    folder = AuditFolder(make_folder(plan.spec.output / audit_id))
+    folder = _new_folder(plan.spec.output, f"{now:%Y%m%dT%H%M%SZ}-{_slug(plan.spec.title)}")
+    audit_id = folder.path.name
     manifest = AuditManifest(
         audit_id=audit_id,
         created=now.isoformat(timespec="seconds"),
@@ -120,6 +122,17 @@ def start_audit(
         ) from error
     EventLog(folder.path).planned({planned.probe.name: len(planned.cases) for planned in plan.probes})
     return folder
+
+
+def _new_folder(output: Path, begin: str) -> AuditFolder:
+    """One that nobody has: of 100 audits that start in one second two draw the same end one time in 14."""
+    make_folder(output)
+    while True:
+        path = output / f"{begin}-{os.urandom(2).hex()}"
+        if not is_there(path):
+            with suppress(FileExistsError):
+                path.mkdir(mode=0o700)
+                return AuditFolder(path)
 
 
 def with_scan(folder: AuditFolder, manifest: AuditManifest, scan: ScanReport) -> AuditManifest:

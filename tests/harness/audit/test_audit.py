@@ -4,6 +4,7 @@ import errno
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -250,6 +251,26 @@ def test_an_audit_that_cannot_be_begun_leaves_no_folder_and_promises_no_resume(
         start_audit(planned)
     assert "resume" not in str(caught.value)
     assert list((tmp_path / "audits").iterdir()) == []
+
+
+def test_two_audits_begun_at_once_never_share_a_folder(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = plan(checkpoint, tmp_path, words(2))
+    ends = iter([b"ab", b"ab", b"ab", b"cd"])
+    monkeypatch.setattr("harness.audit.run.os.urandom", lambda _: next(ends))
+    monkeypatch.setattr("harness.audit.run.datetime", Noon)
+    folders = [start_audit(planned), start_audit(planned)]
+    assert [folder.path.name[-4:] for folder in folders] == [b"ab".hex(), b"cd".hex()]
+    assert [folder.manifest().audit_id for folder in folders] == [folder.path.name for folder in folders]
+
+
+class Noon(datetime):
+    """A clock that stands still."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Noon:
+        return cls(2026, 1, 1, 12, tzinfo=tz)
 
 
 class WithExamples(Toy):
