@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from datetime import datetime, tzinfo
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -276,7 +276,7 @@ class Noon(datetime):
 class WithExamples(Toy):
     """Reads data that no case holds."""
 
-    inputs: ClassVar[Mapping[str, Input]] = {**Toy.inputs, "examples": Input(Texts, "examples before each text")}
+    inputs = {**Toy.inputs, "examples": Input(Texts, "examples before each text")}  # noqa: RUF012
 
 
 @pytest.mark.parametrize("interrupted", [True, False])
