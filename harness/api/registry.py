@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from typing import Any
 
-from harness.api.probe import Probe
+from harness.api.declared import Declared
+from harness.api.models import ModelRole
+from harness.api.needs import Need
+from harness.api.probe import About, Input, Probe, ProbeParams, ProbeRow
 from harness.base.hints import did_you_mean
 from harness.base.plugins import installed
 from harness.errors import UsageError
@@ -52,6 +55,51 @@ def _checked(_: EntryPoint, probe: Any) -> tuple[str, ProbeClass]:
         lacking.append("metrics")
     if lacking:
         raise TypeError(f"{probe.__name__} does not set {', '.join(lacking)}")
+    for name, (is_right, what) in _SET.items():
+        if not is_right(getattr(probe, name)):
+            raise TypeError(f"{probe.__name__}.{name} is {repr(getattr(probe, name))[:60]}, not {what}")
     if probe.name.count("/") != 1:
         raise TypeError(f"{probe.name!r} is not of the form suite/probe")
     return probe.name, probe
+
+
+def _named(kind: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, Mapping) and all(isinstance(each, kind) for each in value.values())
+
+
+def _several(is_right: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, tuple | list) and all(map(is_right, value))
+
+
+def _is_need(value: Any) -> bool:
+    return isinstance(value, frozenset | set) and all(isinstance(each, Need) for each in value)
+
+
+def _is_pool(value: Any) -> bool:
+    return value is None or (isinstance(value, int) and not isinstance(value, bool) and value > 0)
+
+
+def _below(kind: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, type) and issubclass(value, kind)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+_SET: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "name": (_is_text, "a text"),
+    "version": (_is_text, "a text"),
+    "about": (lambda value: isinstance(value, About), "an About"),
+    "needs": (_several(_is_need), "a tuple of sets of Need, as any_of gives them"),
+    "inputs": (_named(Input), "a mapping from names to Input"),
+    "models": (_named(ModelRole), "a mapping from roles to ModelRole"),
+    "pool": (_is_pool, "a whole number above 0, or None"),
+    "compared_over": (_several(_is_text), "a tuple of names of params"),
+    "metrics": (_several(lambda value: isinstance(value, Declared)), "a tuple of declared metrics"),
+    "nothing": (_is_text, "a text"),
+    "Params": (_below(ProbeParams), "a class of ProbeParams"),
+    "Row": (_below(ProbeRow), "a class of ProbeRow"),
+}
+"""What a probe sets, whether it is of the right kind, and the words for that: said here, or it would come up as a
+fault of Assay's own in the midst of a plan, which it would end for all other probes."""

@@ -39,7 +39,7 @@ def seconds_on_cpu(planned: PlannedProbe, parameters: int, flops: float) -> floa
 
 def other_tokens(planned: PlannedProbe) -> dict[str, int]:
     """Tokens that each other model of a probe will read, roughly, by role."""
-    tokens = planned.probe.model_costs(planned.cases)
+    tokens = planned.probe.model_costs(planned.cases) if planned.models else {}
     return {role: tokens.get(role, 0) for role in planned.models}
 
 

@@ -38,7 +38,10 @@ from harness.record.prepared import KeptOnDisk
 FOLDER = "inspections"
 _MOST = 1_000
 """Inspections kept, of 2 KB each; the one written first goes first."""
-_PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "gguf", "peft")
+_PACKAGES = (
+    *("torch", "transformers", "tokenizers", "safetensors", "gguf", "peft"),
+    *("sentencepiece", "protobuf", "tiktoken"),  # without which some tokenizers cannot be read
+)
 _FINDINGS = TypeAdapter(Findings)
 
 

@@ -33,8 +33,9 @@ def measure(planned: PlannedProbe, folder: AuditFolder) -> list[Metric]:
 
 def measured_rows(probe: Probe[Any], rows: pd.DataFrame) -> list[Metric]:
     """Metrics of rows, whoever made them. Raises PluginError where the probe cannot measure them."""
-    measured = guarded(lambda: probe.measure(rows), limit=None)  # a million rows may take minutes
-    return [bounded(metric, probe).with_prefix(probe.name) for metric in measured]
+    return guarded(  # all of it is the probe's word; a million rows may take minutes
+        lambda: [bounded(metric, probe).with_prefix(probe.name) for metric in probe.measure(rows)], limit=None
+    )
 
 
 def plots(planned: PlannedProbe, folder: AuditFolder) -> list[CurvePlot]:
@@ -43,7 +44,7 @@ def plots(planned: PlannedProbe, folder: AuditFolder) -> list[CurvePlot]:
     if type(probe).plots is Probe.plots:
         return []
     rows = _in_order(RowStore(folder.path, probe.name, probe.Row).read(), planned)
-    return [plot.with_prefix(probe.name) for plot in guarded(lambda: probe.plots(rows), limit=None)]
+    return guarded(lambda: [plot.with_prefix(probe.name) for plot in probe.plots(rows)], limit=None)
 
 
 def backed(found: Sequence[CurvePlot], training: TrainingRecord | None) -> list[CurvePlot]:
@@ -54,9 +55,11 @@ def backed(found: Sequence[CurvePlot], training: TrainingRecord | None) -> list[
 
 
 def bounded(metric: Metric, probe: Probe[Any]) -> Metric:
-    """With the ends that its probe declares, unless it has its own."""
+    """With the ends that its probe declares, unless it has its own. Raises TypeError for what are no two numbers."""
     if metric.bounds is not None or (ends := probe.bounds_of(metric.key)) is None:
         return metric
+    if not (isinstance(ends, tuple) and len(ends) == 2 and all(isinstance(end, int | float) for end in ends)):
+        raise TypeError(f"bounds_of gave {repr(ends)[:60]}, not the least and the most")
     return metric.model_copy(update={"bounds": ends})
 
 

@@ -14,6 +14,7 @@ from harness.api.probe import Probe
 from harness.api.registry import Found
 from harness.api.scorer import Counts, Scorer
 from harness.audit.spec import AuditSpec, ModelSource, ProbeSpec
+from harness.audit.told import by_name, told
 from harness.base.hints import did_you_mean
 from harness.checkpoint import NOTHING, Permissions, inspect_checkpoint, load_checkpoint
 from harness.errors import CheckpointError, NoDataError, UsageError
@@ -92,7 +93,7 @@ def plan_models(spec: AuditSpec, probe: Probe[Any], wanted: ProbeSpec, inspect: 
     Raises NoDataError: a role without a model, or with one that cannot take it. UsageError: an unknown role, or a model
     that the spec names and that cannot be read.
     """
-    roles = probe.roles()
+    roles = told("roles", probe.roles, by_name(ModelRole))
     unknown = sorted(set(wanted.models) - set(type(probe).models))
     if unknown:
         raise UsageError(
@@ -102,7 +103,7 @@ def plan_models(spec: AuditSpec, probe: Probe[Any], wanted: ProbeSpec, inspect: 
         return {}
     given = {role: source for role, source in {**spec.models, **wanted.models}.items() if role in roles}
     left = {role for role in roles if role not in given}
-    own = probe.default_models() if left else {}
+    own = told("default_models", probe.default_models, by_name(CheckpointSource)) if left else {}
     planned: dict[str, PlannedModel] = {}
     for role, asked in roles.items():
         if role in given:

@@ -12,12 +12,13 @@ import pandas as pd
 import pandera.pandas as pa
 
 from harness.api.case import Case, sample_cases
-from harness.api.declared import named_metrics
+from harness.api.declared import Named, named_metrics
 from harness.api.metrics import Bounds, Metric
 from harness.api.probe import Plan, Probe
 from harness.api.registry import Found, ProbeClass, find_probes, pick
 from harness.audit.models import Inspect, InspectAllowed, PlannedModel, check_roles, infos_of, inspector, plan_models
 from harness.audit.spec import AuditSpec, ProbeSpec, cache_of
+from harness.audit.told import are_counts, by_name, is_count, told
 from harness.base.garbage import old_objects_left_alone
 from harness.base.hints import did_you_mean
 from harness.base.plugins import PluginError, guarded
@@ -125,7 +126,7 @@ def make_plan(
             else:
                 not_applicable[name] = why
         except PluginError as error:
-            broken[name] = f"it could not say whether it applies ({error})"
+            broken[name] = str(error)
         except NotApplicableError as error:
             not_applicable[name] = _unnamed(error, name)
         except NoDataError as error:
@@ -149,7 +150,12 @@ def _unnamed(error: Exception, name: str) -> str:
 
 def _why_not(probe_class: ProbeClass, info: CheckpointInfo) -> str | None:
     """Why the checkpoint cannot serve a probe, with what its tokenizer lacks. Raises PluginError as the probe fails."""
-    why = guarded(lambda: probe_class.why_not(info.offers))
+    try:
+        why = guarded(lambda: probe_class.why_not(info.offers))
+    except PluginError as error:
+        raise PluginError(f"it could not say whether it applies ({error})") from error
+    if not isinstance(why, str | None):
+        raise PluginError(f"it could not say whether it applies (why_not gave {repr(why)[:60]}, no text)")
     if why is None:
         return None
     needed = {need for group in probe_class.needs for need in group}
@@ -223,7 +229,7 @@ def metric_names(probe: Probe[Any]) -> frozenset[str]:
         return frozenset(declared)
     empty = pd.DataFrame(columns=list(probe.Row.to_schema().columns))
     try:
-        return frozenset(metric.key for metric in guarded(lambda: probe.measure(empty)))
+        return guarded(lambda: frozenset(metric.key for metric in probe.measure(empty)))
     except PluginError:
         return frozenset()
 
@@ -254,7 +260,8 @@ def _plan_probe(
 ) -> PlannedProbe:
     own = {"seed": spec.seed} if "seed" in probe_class.Params.model_fields else {}
     params = validated(probe_class.Params, {**own, **wanted.params}, f"params of {probe_class.name}")
-    probe = probe_class(params)
+    probe = told("constructor", lambda: probe_class(params), lambda made: isinstance(made, probe_class))
+    told("declared", probe.named, by_name(Named))
     unknown = sorted(set(wanted.data) - set(probe.inputs))
     if unknown:
         raise UsageError(
@@ -271,6 +278,8 @@ def _plan_probe(
         raise _come_to(error, by_name=wanted.name == probe.name, given=given.keys(), read=data.keys()) from error
     limit = wanted.limit or spec.limits.cases
     models = plan_models(spec, probe, wanted, inspect)
+    told("cost", lambda: probe.cost(cases), is_count)
+    told("model_costs", lambda: probe.model_costs(cases) if models else {}, are_counts)
     return PlannedProbe(probe, sample_cases(cases, limit, spec.seed), len(cases), data, _notes(info, data), models)
 
 
@@ -301,20 +310,18 @@ def _notes(info: CheckpointInfo, data: Mapping[str, Dataset]) -> dict[str, str]:
 def _cases(probe: Probe[Any], plan: Plan) -> list[Case]:
     """The probe's cases. Raises AssayError as the probe does; AuditError for anything else: its fault, named."""
     try:
-        return probe.cases(plan)
-    except (AssayError, KeyboardInterrupt):
-        raise
-    except BaseException as error:  # a plug-in may raise anything, sys.exit included
-        why = f"{type(error).__name__}: {error}"
-        raise AuditError(f"{probe.name}: gave no cases ({why}); this is a fault of the probe") from error
+        return told("cases", lambda: list(probe.cases(plan)), lambda made: all(isinstance(c, Case) for c in made))
+    except PluginError as error:
+        raise AuditError(f"{probe.name}: gave no cases ({error}); this is a fault of the probe") from error
 
 
 def _datasets(probe: Probe[Any], info: CheckpointInfo, given: Mapping[str, DataSource]) -> dict[str, Dataset]:
     """What the probe reads. Raises DataError where what was given cannot be read, NoDataError for the rest."""
     try:
-        sources = {**probe.default_data(info), **given}
+        own = told("default_data", lambda: probe.default_data(info), by_name(DataSource))
     except DataError as error:
         raise NoDataError(str(error)) from error
+    sources = {**own, **given}
     data: dict[str, Dataset] = {}
     for name, need in probe.inputs.items():
         if name in given:

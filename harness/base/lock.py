@@ -44,9 +44,11 @@ class Lock:
         except OSError as error:  # a network drive without locks
             os.close(self._handle)
             raise explain(error, path) from error
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        os.ftruncate(self._handle, 0)
-        os.pwrite(self._handle, f"{os.getpid()} on {socket.gethostname()} since {now}\n".encode(), 0)
+        try:
+            _name_holder(self._handle)
+        except OSError as error:  # a full disk, which names no file
+            os.close(self._handle)
+            raise explain(error, path) from error
         _HELD.add(self)
 
     def release(self) -> None:
@@ -97,6 +99,12 @@ def _take(handle: int) -> None:
             if not left:
                 raise
             time.sleep(_PAUSE)
+
+
+def _name_holder(handle: int) -> None:
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, f"{os.getpid()} on {socket.gethostname()} since {now}\n".encode(), 0)
 
 
 def _holder(handle: int) -> str:

@@ -12,7 +12,7 @@ from typing import BinaryIO
 from harness.api.checkpoint import CheckpointSource
 from harness.api.permissions import Permissions
 from harness.base.confined import is_there, open_regular
-from harness.checkpoint.files import ADAPTER_CONFIG, allowed_in, read_json
+from harness.checkpoint.files import ADAPTER_CONFIG, allowed_in, lay_out, read_json
 from harness.checkpoint.resolve import CODE_FILES, PICKLE_FILES, SAFE_FILES
 from harness.checkpoint.stage import base_of
 from harness.checkpoint.tensors import MAX_FILE_BYTES
@@ -43,7 +43,7 @@ class Contents:
 
     def digest(self) -> str:
         """sha256 over places and bytes. Raises CheckpointError for a link to elsewhere, or no regular file."""
-        total = hashlib.sha256(json.dumps(self.places).encode())
+        total = hashlib.sha256(json.dumps([self.places, [str(file) for file in self.read]]).encode())
         for file in self.read:
             with open_regular(file, MAX_FILE_BYTES, allowed_in(file.parent)) as handle:
                 total.update(_sha256(handle))
@@ -51,14 +51,19 @@ class Contents:
 
 
 def contents_of(path: Path, source: CheckpointSource, permissions: Permissions) -> Contents:
-    """Of the checkpoint at `path`. Raises CheckpointError where the base of an adapter cannot be told, OSError."""
+    """Of the checkpoint at `path`. Raises OSError; CheckpointError where base or weights cannot be told."""
     folders = [path]
     if path.is_dir() and is_there(path / ADAPTER_CONFIG):
         named = read_json(path / ADAPTER_CONFIG, within=allowed_in(path)).get("base_model_name_or_path")
         folders.append(base_of(path, named if isinstance(named, str) and named else None, source))
     files = [file for folder in folders for file in (sorted(folder.iterdir()) if folder.is_dir() else [folder])]
     patterns = (*_READ, *(PICKLE_FILES if permissions.pickle else ()))
-    read = [file for file in files if any(fnmatch(file.name, each) for each in patterns) and not file.is_dir()]
+    weights = set(lay_out(folders[-1], permissions).files)  # an index may give shards any name
+    read = [
+        file
+        for file in files
+        if file in weights or (any(fnmatch(file.name, each) for each in patterns) and not file.is_dir())
+    ]
     return Contents(tuple(map(str, files)), tuple(read))
 
 

@@ -75,7 +75,7 @@ def _rows(probe: Probe[Any], scorer: Scorer, cases: Sequence[Case]) -> Iterator[
         raise
     except BaseException as error:  # whatever a probe raises, sys.exit too, is a finding about its case
         if len(cases) == 1:
-            yield {**error_row(cases[0], f"{type(error).__name__}: {error}"), **probe.of_case(cases[0])}
+            yield {**error_row(cases[0], f"{type(error).__name__}: {error}"), **_of_case(probe, cases[0])}
             return
         rest = list(left.values())
         middle = (len(rest) + 1) // 2
@@ -93,8 +93,18 @@ def _checked(probe: Probe[Any], rows: Iterable[RowDict], left: dict[str, Case]) 
         case = left.pop(row["case_id"], None)
         if case is None:
             raise _at_fault(probe, f"gave a row for {row['case_id']!r}, which is no case or has one already")
-        told = probe.of_case(case)
+        told = _of_case(probe, case)
         yield {**told, **row} if row.get("status") == "ok" else {**row, **told}  # an empty row says None of it
+
+
+def _of_case(probe: Probe[Any], case: Case) -> RowDict:
+    """Raises AuditError where the probe cannot say it: without it a row of an error cannot be written either."""
+    try:
+        return dict(probe.of_case(case))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise _at_fault(probe, f"of_case gave nothing for {case.id} ({type(error).__name__}: {error})") from error
 
 
 def _at_fault(probe: Probe[Any], what: str) -> AuditError:

@@ -58,14 +58,17 @@ _OWN_TYPES = {asked: handler for handler in OWN for asked in handler.asked}
 
 
 def handler_of(asked: type[Any]) -> AnyHandler:
-    """Who answers requests of the type. Raises UsageError where nobody does."""
+    """Who answers requests of the type. Raises UsageError where nobody does, or two of other packages would."""
     own = _OWN_TYPES.get(asked)
     if own is not None:
         return own
     found = _of_others()
-    for handler in found.plugins.values():
-        if asked in handler.asked:
-            return handler
+    able = [handler for handler in found.plugins.values() if asked in handler.asked]
+    if len(able) > 1:  # numbers must not hang on the order of names
+        named = " and ".join(f"{handler.__module__}.{handler.__qualname__}" for handler in able)
+        raise UsageError(f"{asked.__name__} is answered by {named}; uninstall all but one")
+    if able:
+        return able[0]
     raise UsageError(
         f"no handler answers a {asked.__name__}; register one under the entry point group {GROUP}{found.broken}"
     )

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from harness.api.scorer import A, Counts, Floats32, InputRequest, Request, TextRequest
-from harness.errors import NotApplicableError, UsageError
+from harness.errors import AuditError, NotApplicableError, UsageError
 from harness.scorer.abilities import AnyHandler, handler_of
 from harness.scorer.cache.kept import KeptAnswers
 from harness.scorer.cache.store import AnswerStore
@@ -143,10 +143,10 @@ class HFScorer:
     def _computed(self, handler: Handler[Any, Any], requests: Sequence[Request[A]]) -> list[A]:
         """What the store has, and the handler's answers to the rest, which the store gets."""
         if self._store is None or not handler.stored or not requests:
-            return handler.run(requests)
+            return _run(handler, requests)
         stored = self._store.find(requests)
         asked = [request for request in requests if request not in stored]
-        answered = handler.run(asked) if asked else []
+        answered = _run(handler, asked) if asked else []
         self._store.keep(asked, answered)
         counts = self._engine.count(handler.kind)
         counts.cached += len(requests) - len(asked)
@@ -185,3 +185,14 @@ class HFScorer:
             self._handlers[kind] = kind(self._parts)
         why = self._handlers[kind].why_not
         return None if why is None else f"{self._parts.source}: {why}"
+
+
+def _run(handler: Handler[Any, Any], requests: Sequence[Request[A]]) -> list[A]:
+    """Raises AuditError where it gives more or fewer answers than asked for: nobody knows then whose they are."""
+    answers = list(handler.run(requests))
+    if len(answers) != len(requests):
+        raise AuditError(
+            f"{handler.kind}: {len(answers)} answers to {len(requests)} requests; this is a fault of its handler, "
+            f"{type(handler).__module__}.{type(handler).__qualname__}"
+        )
+    return answers

@@ -78,6 +78,31 @@ def test_what_is_declared_under_params_alone_is_known_before_there_are_any(capsy
     assert Needy.usual() == ()
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "what"),
+    [
+        ("pool", -1, "a whole number above 0, or None"),
+        ("pool", "8", "a whole number above 0, or None"),
+        ("version", 2, "a text"),
+        ("about", "what it measures", "an About"),
+        ("needs", (Need.CAUSAL_LM,), "a tuple of sets of Need, as any_of gives them"),
+        ("inputs", {"texts": "texts.csv"}, "a mapping from names to Input"),
+        ("models", ["judge"], "a mapping from roles to ModelRole"),
+        ("metrics", ("accuracy",), "a tuple of declared metrics"),
+        ("Params", dict, "a class of ProbeParams"),
+        ("Row", dict, "a class of ProbeRow"),
+    ],
+)
+def test_what_a_probe_sets_of_another_kind_is_reported_when_it_loads(name: str, value: object, what: str) -> None:
+    import sys
+
+    own = find_probes().probes["quality/perplexity"]
+    sys.modules[__name__].Odd = type("Odd", (own,), {name: value})  # type: ignore[attr-defined]
+    found = find_probes([point("a", f"{__name__}:Odd")])
+    assert not found.probes
+    assert found.errors[f"a = {__name__}:Odd"] == f"Odd.{name} is {value!r}, not {what}"
+
+
 def test_pick_by_name_suite_or_suggestion() -> None:
     found = find_probes()
     assert [probe.name for probe in pick(found, "bias/crows_pairs")] == ["bias/crows_pairs"]

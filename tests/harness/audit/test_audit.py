@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import errno
 import json
+from contextlib import nullcontext
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +16,14 @@ from harness.api.case import Case, make_cases
 from harness.api.columns import column
 from harness.api.declared import ControlRows, ShareOf, equal, of
 from harness.api.metrics import Better, Metric
-from harness.api.probe import Plan, Probe
+from harness.api.probe import Input, Plan, Probe
 from harness.api.registry import Found
 from harness.audit import so_far
 from harness.audit.measure import measure
 from harness.audit.plan import AuditPlan, make_plan
 from harness.audit.run import AuditResult, regate, resume_plan, run_audit, start_audit
 from harness.audit.spec import AuditSpec
+from harness.data.schemas import Texts
 from harness.errors import AssayError, AuditError, UsageError
 from harness.executors import pace
 from harness.gate.decide import Policy
@@ -229,6 +232,71 @@ def test_plan_errors_are_sentences(checkpoint: Path, tmp_path: Path) -> None:
         make_plan(spec, FOUND)
     with pytest.raises(UsageError, match="no probe applies"):
         make_plan(AuditSpec.model_validate({"checkpoint": str(checkpoint)}), FOUND)
+
+
+def test_an_audit_that_cannot_be_begun_leaves_no_folder_and_promises_no_resume(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = plan(checkpoint, tmp_path, words(2))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("harness.base.files._flush", full)
+    with pytest.raises(
+        AuditError, match=r"audits: no audit could be begun there \(No space left on device\)"
+    ) as caught:
+        start_audit(planned)
+    assert "resume" not in str(caught.value)
+    assert list((tmp_path / "audits").iterdir()) == []
+
+
+def test_two_audits_begun_at_once_never_share_a_folder(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = plan(checkpoint, tmp_path, words(2))
+    ends = iter([b"ab", b"ab", b"ab", b"cd"])
+    monkeypatch.setattr("harness.audit.run.os.urandom", lambda _: next(ends))
+    monkeypatch.setattr("harness.audit.run.datetime", Noon)
+    folders = [start_audit(planned), start_audit(planned)]
+    assert [folder.path.name[-4:] for folder in folders] == [b"ab".hex(), b"cd".hex()]
+    assert [folder.manifest().audit_id for folder in folders] == [folder.path.name for folder in folders]
+
+
+class Noon(datetime):
+    """A clock that stands still."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Noon:
+        return cls(2026, 1, 1, 12, tzinfo=tz)
+
+
+class WithExamples(Toy):
+    """Reads data that no case holds."""
+
+    inputs = {**Toy.inputs, "examples": Input(Texts, "examples before each text")}  # noqa: RUF012
+
+
+@pytest.mark.parametrize("interrupted", [True, False])
+def test_other_data_are_another_audit_also_where_no_case_holds_them(
+    checkpoint: Path, tmp_path: Path, interrupted: bool
+) -> None:
+    examples, found = tmp_path / "examples.jsonl", Found({"toy/share": WithExamples}, {})
+    texts = tmp_path / "texts.jsonl"
+    pd.DataFrame({"text": [*words(9), "interrupt"] if interrupted else words(9)}).to_json(
+        texts, orient="records", lines=True
+    )
+    pd.DataFrame({"text": ["one", "two"]}).to_json(examples, orient="records", lines=True)
+    data = {"texts": str(texts), "examples": str(examples)}
+    spec = {"checkpoint": str(checkpoint), "data": data, "output": str(tmp_path / "audits")}
+    planned = make_plan(AuditSpec.model_validate(spec), found)
+    folder = start_audit(planned)
+    with pytest.raises(KeyboardInterrupt) if interrupted else nullcontext():
+        run_audit(planned, folder)
+    assert resume_plan(folder, found).probes[0].cases_digest == planned.probes[0].cases_digest
+    pd.DataFrame({"text": ["one", "three"]}).to_json(examples, orient="records", lines=True)
+    with pytest.raises(UsageError, match=r"the examples of toy/share have changed since; start a new audit"):
+        resume_plan(folder, found)
 
 
 def test_a_folder_that_is_no_audit(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from harness.api.checkpoint import CheckpointInfo, CheckpointSource
 from harness.api.permissions import NOTHING, Permissions
@@ -90,6 +91,32 @@ def test_a_file_more_may_change_which_are_read_and_so_means_anew(bert: Path, exa
     one_more(bert)
     kept(bert)
     assert len(examined) == 2
+
+
+@pytest.mark.parametrize("name", ["weights.dat", "weights"])
+def test_a_shard_of_any_name_is_one_of_the_files(bert: Path, examined: list[Path], name: str) -> None:
+    tensors = load_file(bert / "model.safetensors")
+    (bert / "model.safetensors").unlink()
+    save_file(tensors, bert / name, metadata={"format": "pt"})
+    (bert / "model.safetensors.index.json").write_text(json.dumps({"weight_map": dict.fromkeys(tensors, name)}))
+    before = kept(bert)
+    other = {key: value + 1 for key, value in tensors.items()}
+    save_file(other, bert / name, metadata={"format": "pt"})
+    assert kept(bert).fingerprint.weights != before.fingerprint.weights
+    (bert / name).write_bytes(b"no weights")
+    with pytest.raises(CheckpointError):
+        kept(bert)
+    assert len(examined) == 3
+
+
+def test_the_same_bytes_under_another_name_are_other_files(bert: Path) -> None:
+    (bert / "config.yaml.json").mkdir()
+    kept(bert)
+    (bert / "config.yaml.json").rmdir()
+    (bert / "config.json").rename(bert / "config.yaml.json")
+    (bert / "config.json").mkdir()  # the same names, and the same bytes in the same order
+    with pytest.raises(CheckpointError, match="a folder"):
+        kept(bert)
 
 
 def test_other_permissions_and_versions_are_inspected_anew(

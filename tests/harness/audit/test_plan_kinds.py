@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,13 +20,14 @@ from harness.api.probe import Input, Plan, RowDict
 from harness.api.registry import Found, find_probes
 from harness.api.scorer import Scorer
 from harness.audit.plan import AuditPlan, make_plan, power_of
+from harness.audit.plan_summary import summary_of
 from harness.audit.run import resume_plan, run_audit, start_audit
 from harness.audit.spec import AuditSpec
 from harness.checkpoint import CheckpointSource, inspect_checkpoint, load_checkpoint
 from harness.cli.console import show_plan
 from harness.data.datasets import DataSource
 from harness.data.schemas import LabelledTexts, Texts
-from harness.errors import DataError, NoDataError, NotApplicableError, UsageError, WrongDataError
+from harness.errors import AuditError, DataError, NoDataError, NotApplicableError, UsageError, WrongDataError
 from harness.record.folder import AuditManifest
 from harness.reports.formats import comment, html, markdown
 from harness.reports.formats.terminal import print_report
@@ -295,6 +297,29 @@ class Two(Toy):
         "texts": Input(Texts, "texts"),
         "examples": Input(LabelledTexts, "labelled texts"),
     }
+
+
+def boom(*_: Any) -> Any:
+    raise KeyError("boom")
+
+
+@pytest.mark.parametrize("hook", ["roles", "default_data", "declared", "cost"])
+@pytest.mark.parametrize("answer", [boom, lambda *_: sys.exit(0), lambda *_: 3.5, lambda *_: ["x"]])
+def test_what_a_plug_in_says_amiss_costs_no_other(bert: Path, tmp_path: Path, hook: str, answer: Any) -> None:
+    bad = type("Bad", (Toy,), {"name": "broken/probe", hook: answer})
+    data = {"texts": table(tmp_path, text=["a", "b"])}
+    made = plan(bert, tmp_path, Found({Toy.name: Toy, "broken/probe": bad}, {}), data=data)
+    assert [planned.probe.name for planned in made.probes] == [Toy.name]
+    assert f"its {hook} " in made.plugin_errors["broken/probe"]
+    assert summary_of(made).plugin_errors == made.plugin_errors
+
+
+@pytest.mark.parametrize("answer", [None, 3, ["x"], [None]])
+def test_cases_that_are_none_are_a_fault_of_the_probe(bert: Path, tmp_path: Path, answer: Any) -> None:
+    bad = type("Bad", (Toy,), {"name": "broken/probe", "cases": lambda *_: answer})
+    data = {"texts": table(tmp_path, text=["a", "b"])}
+    with pytest.raises(AuditError, match=r"broken/probe: gave no cases.*fault of the probe"):
+        plan(bert, tmp_path, Found({"broken/probe": bad}, {}), data=data)
 
 
 def test_one_set_of_two_is_no_data(bert: Path, tmp_path: Path) -> None:

@@ -201,3 +201,18 @@ class Faulty(Toy):
 def test_a_row_that_is_missing_or_foreign_is_a_fault_of_the_probe(ids: list[str], why: str) -> None:
     with pytest.raises(AuditError, match=why):
         parts(Faulty(ids))
+
+
+class Speechless(Toy):
+    """Crashes in a case of which it cannot say either what every row holds."""
+
+    def run(self, scorer: Scorer, cases: Sequence[Case]) -> Iterator[RowDict]:
+        raise ZeroDivisionError("told to")
+
+    def of_case(self, case: Case) -> RowDict:
+        raise KeyError("role")
+
+
+def test_a_case_whose_columns_the_probe_cannot_say_is_its_fault() -> None:
+    with pytest.raises(AuditError, match=r"of_case gave nothing for c0 \(KeyError: 'role'\); this is a fault"):
+        parts(Speechless())

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from harness.errors import AuditError
 from harness.record.lock import LOCK, holder, writing
 
 HOLD = """
@@ -71,3 +75,18 @@ def test_a_holder_that_has_not_named_itself_is_still_one(tmp_path: Path) -> None
         found = holder(tmp_path)
     assert found is not None
     assert (found.pid, found.host) == (0, "")
+
+
+def test_a_full_disk_is_said_with_its_file_and_leaves_the_lock_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", full)
+        with pytest.raises(AuditError, match=r"audit\.lock: the disk is full"), writing(tmp_path):
+            pass
+    assert holder(tmp_path) is None
+    with writing(tmp_path):
+        pass

@@ -14,6 +14,7 @@ import pytest
 from harness.api.needs import Need
 from harness.api.scorer import ClassScores, EmbedRequest, GradientRequest, Request, TextRequest, TokenRequest
 from harness.base.plugins import Installed
+from harness.errors import AuditError, UsageError
 from harness.scorer import abilities
 from harness.scorer.cache.kept import KeptAnswers
 from harness.scorer.handler import Handler
@@ -140,6 +141,28 @@ def test_what_is_drawn_anew_is_asked_anew(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(abilities, "_of_others", lambda: Installed({"dice": Dice}, {}))
     one = keeping()
     assert [one.ask([DiceRequest()]), one.ask([DiceRequest()])] == [[1], [2]]
+
+
+def test_of_two_packages_that_answer_the_same_none_is_taken_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Loaded(Dice):
+        pass
+
+    monkeypatch.setattr(abilities, "_of_others", lambda: Installed({"dice": Dice, "loaded": Loaded}, {}))
+    with pytest.raises(UsageError, match=r"DiceRequest is answered by .*Dice and .*Loaded; uninstall all but one"):
+        keeping().ask([DiceRequest()])
+
+
+@pytest.mark.parametrize("answers", [[], [1, 2]])
+def test_a_handler_that_gives_more_or_fewer_answers_is_at_fault(
+    monkeypatch: pytest.MonkeyPatch, answers: list[int]
+) -> None:
+    class Miscounting(Dice):
+        def run(self, requests: Sequence[DiceRequest]) -> list[int]:
+            return answers
+
+    monkeypatch.setattr(abilities, "_of_others", lambda: Installed({"dice": Miscounting}, {}))
+    with pytest.raises(AuditError, match=rf"{len(answers)} answers to 1 requests; this is a fault of its handler"):
+        keeping().ask([DiceRequest()])
 
 
 def test_neither_gradients_nor_errors_are_kept() -> None:

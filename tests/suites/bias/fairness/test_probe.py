@@ -138,7 +138,7 @@ def test_a_group_without_others_is_tested_against_none(tmp_path: Path) -> None:
     probe = GroupFairness()
     scorer = FakeScorer(INFO, classify=lambda request: (0.2, 0.8))
     rows = rows_of(probe, scorer, probe.cases(plan(INFO, grouped=frame())), tmp_path)
-    alone = rows.assign(axes=[["group"]] * len(rows), groups=[["red"]] * len(rows))
+    alone = rows.assign(axes=pd.Series([["group"]] * len(rows)), groups=pd.Series([["red"]] * len(rows)))
     found = by_key(probe.measure(alone))["selection_rate", "group: red"]
     assert (found.value, found.note) == (1.0, "")
 
