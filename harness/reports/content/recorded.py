@@ -12,7 +12,10 @@ from functools import cache
 from string import Formatter
 
 from harness.base.language import ENGLISH, _, language, marked, told
+from harness.reports.content.note_patterns import NOTES
 
+_TOGETHER = 3
+"""Parts of a text that one pattern may hold."""
 LONGEST = 2000
 """Characters; a longer text is no sentence of the gate, and no pattern is tried on it."""
 _DEPTH = 4
@@ -184,6 +187,7 @@ _FORMS = {
     "until": r"\d{4}-\d\d-\d\d",
     **dict.fromkeys(("value", "p", "alpha", "least", "most"), r"[^\s()]+"),
     "metric": r"\S+(?: \[.*?\])?",
+    **dict.fromkeys(("name", "other", "label", "group"), r"[^;]+?"),
 }
 """What a value looks like, by its name; any text otherwise."""
 _WITHIN = frozenset({"interval", "relation", "rule", "reason", "absence", "why", "method"})
@@ -194,8 +198,26 @@ def retold(text: str) -> str:
     """A sentence of a verdict, of a metric or of why a probe did not run, in the language spoken now."""
     if language() == ENGLISH or len(text) > LONGEST:
         return text
+    return _known(text) or _by_parts(text) or text
+
+
+def _known(text: str) -> str | None:
     known = told(text)
-    return known if known != text else _whole(text) or _retold(text, _DEPTH) or text
+    return known if known != text else _whole(text) or _retold(text, _DEPTH) or _fitted(text, NOTES, 1)
+
+
+def _by_parts(text: str) -> str | None:
+    """Sentences with "; " between them, some of which may be two that belong together; what is not known stays."""
+    parts, said, found = text.split("; "), [], False
+    while parts:
+        for taken in range(min(_TOGETHER, len(parts)), 0, -1):
+            known = _known("; ".join(parts[:taken]))
+            if known or taken == 1:
+                said.append(known or parts[0])
+                found |= known is not None
+                parts = parts[taken:]
+                break
+    return _("; ").join(said) if found else None
 
 
 def _whole(text: str) -> str | None:

@@ -12,6 +12,7 @@ from harness.api.metrics import Better, Metric, missing_metric
 from harness.base.language import spoken
 from harness.gate.decide import Policy, decide
 from harness.gate.verdict import Absence, BaselineRecord, Compared, Comparison, Verdict
+from harness.reports.content.note_patterns import NOTES
 from harness.reports.content.recorded import LONGEST, retold
 
 
@@ -133,6 +134,18 @@ def test_every_value_of_a_sentence_stands_in_its_translation() -> None:
             "没有上端：41 个独立观测太少，183 个才可能出现罕见的离群值",
         ),
         ("accuracy: all observations are the same", "accuracy：所有观测值都相同"),
+        (
+            "5 pairs, fewer than 30: a small group; p of one half 0.5 after Holm over 9 groups",
+            "5 对，少于 30：群体过小；对二分之一的 p 值为 0.5（对 9 个群体作 Holm 校正后）",
+        ),
+        (
+            "0.5: nothing is told; 1: every member; of the scores of share; somebody's own words",
+            "0.5：毫无透露；1：认出每个成员；基于 share 的分数；somebody's own words",
+        ),
+        (
+            "no scorer of regard was given; name one in models: {regard: ...}",
+            "未给出 regard 打分器；请在 models: {regard: ...} 中指定",
+        ),
         ("something else; 1 waived", "something else; 1 waived"),
         ("{n} of {0} gates blocked", "{n} of {0} gates blocked"),
         ("x" * (LONGEST + 1), "x" * (LONGEST + 1)),
@@ -141,6 +154,16 @@ def test_every_value_of_a_sentence_stands_in_its_translation() -> None:
 )
 def test_a_sentence_in_chinese(text: str, wanted: str) -> None:
     assert said(text) == wanted
+
+
+@pytest.mark.parametrize("pattern", NOTES)
+def test_a_note_of_a_probe_is_known_again_with_its_values(pattern: str) -> None:
+    values = {"n": "1,234", "all": "56", "some": "7", "family": "8", "absent": "9", "p": "0.05", "alpha": "1e-05"}
+    values |= {"value": "-0.25", "name": "some thing 2", "other": "others", "group": "a", "label": "'b'"}
+    text = pattern.format_map(values)
+    assert said(text) != text
+    for name in re.findall(r"{(\w+)}", pattern):
+        assert values[name] in said(text)
 
 
 def test_in_english_everything_stays_as_it_was_recorded() -> None:
