@@ -7,6 +7,7 @@ shares of cases, their ends and the docs come from the same declaration, so that
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -46,19 +47,39 @@ def equal(column: str, value: Any) -> Of:
 
 @dataclass(frozen=True, slots=True)
 class By:
-    """Slices of a metric: one per value of each column, in order; '' is no slice."""
+    """Slices of a metric: one per value of each column, in order; '' is no slice.
+
+    A slice is called by its value, and where two columns have the value by `column: value`.
+    """
 
     columns: tuple[str, ...]
 
     def parts(self, rows: pd.DataFrame) -> list[str]:
         """Names of the slices that occur."""
-        found = (name for column in self.columns for name in sorted(set(rows[column].dropna()) - {""}))
-        return list(dict.fromkeys(found))
+        values = {name: sorted(set(_texts(rows[name]).dropna()) - {""}) for name in self.columns if name in rows}
+        times = Counter(value for found in values.values() for value in found)
+        return [f"{name}: {value}" if times[value] > 1 else value for name, found in values.items() for value in found]
 
     def mask(self, rows: pd.DataFrame, part: str) -> Mask:
-        """Which rows are of a slice, [n]."""
-        hits = [(rows[column] == part).to_numpy(dtype=np.bool_, na_value=False) for column in self.columns]
-        return np.asarray(np.logical_or.reduce(hits), dtype=np.bool_)
+        """Which rows are of a slice, [n]; a row that does not hold the column is of none."""
+        hits = np.zeros(len(rows), dtype=np.bool_)
+        named = [name for name in self.columns if part.startswith(f"{name}: ")]
+        for name in self.columns:
+            if name in rows:
+                texts = _texts(rows[name])
+                hits |= (texts == part).to_numpy(dtype=np.bool_, na_value=False)
+                if name in named:
+                    hits |= (texts == part.removeprefix(f"{name}: ")).to_numpy(dtype=np.bool_, na_value=False)
+        return hits
+
+
+def _texts(values: pd.Series[Any]) -> pd.Series[Any]:
+    """The values as text: whole numbers without a point, though a missing one beside them has made them floats."""
+    return values if isinstance(values.dtype, pd.StringDtype) else values.map(_text, na_action="ignore").astype("str")
+
+
+def _text(value: object) -> str:
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,10 +285,25 @@ class _Sum(Named):
         if mine.empty:
             return
         if not self.sliced_only:
-            yield self._measured(rows, mine, self.slice, self._missing(rows))
-        for part in [] if self.slices is None else self.slices.parts(mine):
-            assert self.slices is not None
-            yield self._measured(rows, mine[self.slices.mask(mine, part)], part, 0)
+            yield self._measured(rows, mine, self.slice, int(self._failed(rows).sum()))
+        if self.slices is not None:
+            yield from self._sliced(rows, mine, self.slices)
+
+    def _sliced(self, rows: Rows, mine: pd.DataFrame, by: By) -> Iterator[Metric]:
+        """Each slice with its own missing and excluded cases, as far as these say what they are of."""
+        failed, gone = rows.of_status("error"), rows.of_status("excluded")
+        failed = failed[self._failed(rows)]
+        if self.control is not None:
+            gone = gone[~_surely(gone, self.control.rows)]
+        told = [name for name in by.columns if name in failed and failed[name].notna().any()]
+        for part in by.parts(pd.concat([mine[list(by.columns)], failed[told]]) if told else mine):
+            inside, missing = by.mask(mine, part), int(by.mask(failed, part).sum())
+            if inside.any():
+                found = self._measured(rows, mine[inside], part, missing)
+            else:
+                found = self.none("no case of it has a result", missing=missing, slice=part)
+            excluded = int(by.mask(gone, part).sum())
+            yield found.model_copy(update={"excluded": excluded}) if excluded else found
 
     def _measured(self, rows: Rows, mine: pd.DataFrame, part: str, missing: int) -> Metric:
         """The metric of a slice, with its control where it has one that has rows, or had before all failed."""
@@ -287,14 +323,14 @@ class _Sum(Named):
             control = rows.with_failed(control, self.control)
         return found.model_copy(update={"control": control})
 
-    def _missing(self, rows: Rows) -> int:
-        """Failed rows, but those that are known not to count: a control's, another side's, of another kind of model."""
+    def _failed(self, rows: Rows) -> Mask:
+        """Which failed rows are missing: not those known not to count, of a control, a side or a kind of model."""
         failed = rows.of_status("error")
         others = np.zeros(len(failed), dtype=np.bool_) if self.control is None else _surely(failed, self.control.rows)
         for column in (self.about, self.over):
             if column is not None:
                 others |= _known(failed, column) & ~_surely(failed, column)
-        return int((~others).sum())
+        return np.asarray(~others, dtype=np.bool_)
 
     def _counts(self, rows: pd.DataFrame) -> Mask:
         """Which of the rows it is about count, those of its control never; [n]."""

@@ -262,6 +262,7 @@ def _plan_probe(
     params = validated(probe_class.Params, {**own, **wanted.params}, f"params of {probe_class.name}")
     probe = told("constructor", lambda: probe_class(params), lambda made: isinstance(made, probe_class))
     told("declared", probe.named, by_name(Named))
+    _check_columns(probe)
     unknown = sorted(set(wanted.data) - set(probe.inputs))
     if unknown:
         raise UsageError(
@@ -281,6 +282,18 @@ def _plan_probe(
     told("cost", lambda: probe.cost(cases), is_count)
     told("model_costs", lambda: probe.model_costs(cases) if models else {}, are_counts)
     return PlannedProbe(probe, sample_cases(cases, limit, spec.seed), len(cases), data, _notes(info, data), models)
+
+
+def _check_columns(probe: Probe[Any]) -> None:
+    """Raises PluginError for a metric of a column that no row will have: said now, not once all cases are asked."""
+    there = [*probe.Row.to_schema().columns]
+    for each in probe.declared():
+        lacking = [name for name in each.columns if name not in (*there, "case_id", "status", "error")]
+        if lacking:
+            raise PluginError(
+                f"its metric {each.named[0].key!r} reads the column {lacking[0]!r}, which its rows lack"
+                + did_you_mean(lacking[0], there)
+            )
 
 
 def _come_to(error: DataError, *, by_name: bool, given: Collection[str], read: Collection[str]) -> AssayError:

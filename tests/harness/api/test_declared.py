@@ -114,6 +114,45 @@ def test_slices_are_of_each_value_but_none_and_have_no_errors() -> None:
         assert (found[name].headline, found[name].excluded) == (False, 0)
 
 
+def sliced(**columns: list[Any]) -> dict[str, Any]:
+    """A share by two columns: 5 good rows, then an error of each of two, an excluded one, and an error that says
+    nothing."""
+    status = ["ok"] * 5 + ["error", "error", "excluded", "error"]
+    rows = pd.DataFrame({"case_id": list("abcdefghi"), "status": status, "error": [""] * 9, **columns})
+    rows["hit"] = [True, False, True, True, False, None, None, None, None]
+    return measured(ShareOf("s", Better.HIGHER, "hit", slices=By(tuple(columns))), rows)
+
+
+def test_a_slice_has_its_own_missing_and_excluded_cases() -> None:
+    found = sliced(way=["mail", "mail", "app", "app", "app", "mail", "phone", "app", None])
+    assert list(found) == ["", "app", "mail", "phone"]
+    assert (found[""].n, found[""].missing, found[""].excluded) == (5, 3, 1)
+    assert (found["mail"].value, found["mail"].n, found["mail"].missing, found["mail"].excluded) == (0.5, 2, 1, 0)
+    assert (found["app"].n, found["app"].missing, found["app"].excluded) == (3, 0, 1)
+    assert (found["phone"].value, found["phone"].missing) == (None, 1)
+    assert found["phone"].note == "no case of it has a result"
+
+
+def test_a_value_of_two_columns_is_a_slice_of_each() -> None:
+    found = sliced(way=["x", "x", "app", "app", "app"] + [None] * 4, by=["x", "y", "y", "x", "x"] + [None] * 4)
+    assert {name: (each.n, each.value) for name, each in found.items() if name} == {
+        "app": (3, 2 / 3),
+        "way: x": (2, 0.5),
+        "by: x": (3, 2 / 3),
+        "y": (2, 0.5),
+    }
+
+
+@pytest.mark.parametrize(
+    ("values", "names"), [([1, 2, 1, 10, 2], ["1", "10", "2"]), ([True, False] * 2 + [True], ["False", "True"])]
+)
+def test_slices_of_values_that_are_no_texts(values: list[Any], names: list[str]) -> None:
+    for rest in ([values[0]] * 4, [None] * 4):  # a missing value makes floats of whole numbers
+        found = sliced(stars=values + rest)
+        assert [name for name in found if name] == names
+        assert sum(each.n for name, each in found.items() if name) == 5
+
+
 def test_what_it_is_not_about_is_left_out_and_what_does_not_count_is_missing() -> None:
     rows = frame()
     assert measured(MeanOf("m", Better.LOWER, "x", about=equal("kind", "c")), rows) == {}

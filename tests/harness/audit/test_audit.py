@@ -14,7 +14,7 @@ from pandera.typing import Series
 
 from harness.api.case import Case, make_cases
 from harness.api.columns import column
-from harness.api.declared import ControlRows, ShareOf, equal, of
+from harness.api.declared import By, ControlRows, ShareOf, equal, of
 from harness.api.metrics import Better, Metric
 from harness.api.probe import Input, Plan, Probe
 from harness.api.registry import Found
@@ -133,6 +133,22 @@ def test_resume_refuses_other_weights_and_other_data(checkpoint: Path, tmp_path:
     make_checkpoint(tmp_path / "own", "bert", "classifier", seed=2)
     with pytest.raises(UsageError, match="checkpoint has changed"):
         resume_plan(folder, FOUND)
+
+
+class Misspelt(Toy):
+    name = "toy/misspelt"
+    metrics = (ShareOf("share", Better.HIGHER, equal("status", "ok"), slices=By(("chanel",))),)
+    measure = Probe.measure
+
+
+def test_a_metric_of_a_column_that_no_row_has_is_named_by_the_plan(checkpoint: Path, tmp_path: Path) -> None:
+    found = Found({"toy/share": Toy, "toy/misspelt": Misspelt}, {})
+    data = tmp_path / "texts.jsonl"
+    pd.DataFrame({"text": words(5)}).to_json(data, orient="records", lines=True)
+    given = {"checkpoint": str(checkpoint), "data": {"texts": str(data)}, "output": str(tmp_path / "audits")}
+    made = make_plan(AuditSpec.model_validate({**given, "probes": ["toy"]}), found)
+    assert [each.probe.name for each in made.probes] == ["toy/share"]
+    assert "its metric 'share' reads the column 'chanel', which its rows lack" in " ".join(made.plugin_errors.values())
 
 
 class Again(Toy):
