@@ -11,10 +11,12 @@ from harness.api.metrics import Metric
 from harness.base import numbers
 from harness.base.language import ENGLISH, _, marked, spoken
 from harness.baseline.compare import Baseline, compare_metrics
+from harness.gate.claim_metric import CLAIM_METRIC
 from harness.gate.verdict import Comparison
 from harness.record.folder import AuditFolder
 from harness.reports.content import report as content
 from harness.reports.content.recorded import retold
+from harness.scan.record import SCAN_METRIC
 
 COLUMNS = (
     marked("metric"),
@@ -36,12 +38,13 @@ WORSE, BETTER, UNCLEAR, NOT_COMPARED = (
 
 
 def shared(candidate: Audit, base: Audit) -> list[Metric]:
-    """Headline metrics without slice that both have a value of."""
+    """Headline metrics without slice that both have a value of, made of rows."""
     known = {metric.key for metric in base.metrics if metric.value is not None and not metric.slice}
     return [
         metric
         for metric in candidate.metrics
         if metric.headline and metric.value is not None and not metric.slice and metric.key in known
+        if metric.key not in (SCAN_METRIC, CLAIM_METRIC)
     ]
 
 
