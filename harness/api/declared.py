@@ -63,13 +63,9 @@ class By:
     def mask(self, rows: pd.DataFrame, part: str) -> Mask:
         """Which rows are of a slice, [n]; a row that does not hold the column is of none."""
         hits = np.zeros(len(rows), dtype=np.bool_)
-        named = [name for name in self.columns if part.startswith(f"{name}: ")]
         for name in self.columns:
             if name in rows:
-                texts = _texts(rows[name])
-                hits |= (texts == part).to_numpy(dtype=np.bool_, na_value=False)
-                if name in named:
-                    hits |= (texts == part.removeprefix(f"{name}: ")).to_numpy(dtype=np.bool_, na_value=False)
+                hits |= _texts(rows[name]).isin({part, part.removeprefix(f"{name}: ")}).to_numpy()
         return hits
 
 

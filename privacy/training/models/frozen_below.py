@@ -168,8 +168,8 @@ def _tried(below: Below, records: list[Features], collator: Collator, device: to
     try:
         seen = _through(below, records, collator, device)
         parts = len(seen.gave) if isinstance(seen.gave, tuple) else 0
-        others = seen.gave[1:] if parts else ()
-        if seen.states.requires_grad or seen.states.shape != (*seen.mask.shape, below.width) or any(others):
+        more = parts > 0 and any(each is not None for each in seen.gave[1:])
+        if more or seen.states.requires_grad or seen.states.shape != (*seen.mask.shape, below.width):
             return None
         found = replace(below, parts=parts)
         again = _without(found, seen.states.detach() * seen.mask.unsqueeze(-1), records, collator, device)
