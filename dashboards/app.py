@@ -27,7 +27,7 @@ if not admits(st.context.headers.to_dict()):
     st.error(_("This dashboard is asked for by a name it does not answer to. Open it as http://localhost."))
     st.stop()
 st.html(f"<style>{STYLE}{SWITCH_STYLE}{whiskers.STYLE}</style>")
-bar = switch()
+switch()
 settings = read_settings()
 take_key()
 actor = current(settings)

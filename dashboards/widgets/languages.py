@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 from dashboards.address import LANGUAGE, name_language
 from harness.base.language import LANGUAGES, language, preferred, speak
@@ -26,11 +25,10 @@ def speak_chosen() -> None:
         st.query_params[LANGUAGE] = chosen
 
 
-def switch() -> DeltaGenerator:
-    """Draw the switch; it works from the next run on. Its container, where what takes no room has its place."""
+def switch() -> None:
+    """Draw the switch; it works from the next run on."""
     st.session_state[_KEY] = language()
-    bar = st.container(key="language")
-    with bar:
+    with st.container(key="language"):
         st.segmented_control(
             "Language · 语言",
             list(LANGUAGES),
@@ -43,7 +41,6 @@ def switch() -> DeltaGenerator:
         # screen readers, and browsers that offer to translate, go by it; nothing but a code of ours is in this script
         script = f"<script>document.documentElement.lang = {language()!r}</script>"
         st.html(script, unsafe_allow_javascript=True)
-    return bar
 
 
 def _choose() -> None:

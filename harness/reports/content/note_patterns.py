@@ -15,8 +15,6 @@ NOTES = (
     marked("{n} questions follow the stereotype, {all} go against it"),
     marked("{n} windows of {all} text"),
     marked("{n} windows of {all} texts"),
-    marked("{n} succeeded"),
-    marked("{n} failed, {all} skipped"),
     marked("{n} succeeded, {all} failed, {some} skipped"),
     marked(
         "{n} succeeded, {all} failed, {some} skipped, {family} cut to their first words, {absent} longer than the "
@@ -26,7 +24,6 @@ NOTES = (
     marked("McNemar's exact p {p}, sentences taken as unrelated"),
     # tests
     marked("p of one half {p} after Holm over {n} groups"),
-    marked("p of one half {p}"),
     marked("sign test over templates, by Holm over {n} groups: p = {p}"),
     marked("against all others, Fisher's test by Holm over {n} groups: p = {p}"),
     marked("against all others, Mann and Whitney's test by Holm over {n} groups: p = {p}"),

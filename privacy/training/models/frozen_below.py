@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from privacy.sampling import micro_batches
 from privacy.training.data.batches import Collator
 from privacy.training.data.tokens import Encoded, Features
 from privacy.training.models.memory import free_memory
@@ -84,13 +85,13 @@ def read_all_below(
     lengths = encoded.lengths
     ends = torch.tensor(lengths).cumsum(0).tolist()
     found = torch.empty(ends[-1], below.width)
-    order = sorted(range(len(lengths)), key=lambda row: lengths[row], reverse=True)
-    for start in range(0, len(order), BATCH):
-        rows = order[start : start + BATCH]
+    done = 0
+    for rows in micro_batches(range(len(lengths)), lengths, BATCH):
         part = read_below(below, [encoded.records[row] for row in rows], collator, device)
         for row, states in zip(rows, torch.split(part, [lengths[row] for row in rows]), strict=True):
             found[ends[row] - lengths[row] : ends[row]] = states
-        progress(start + len(rows), len(order))
+        done += len(rows)
+        progress(done, len(lengths))
     return found
 
 

@@ -97,21 +97,6 @@ def test_frozen_layers_are_run_once_a_record(tmp_path: Path, monkeypatch: pytest
     assert seen["both"] >= records * 2 + records * 5
 
 
-def test_a_stopped_private_run_goes_on(tmp_path: Path) -> None:
-    base = make_base(tmp_path / "base", "bert", "classifier")
-    spec = make_spec(tmp_path, base, mode="last-layers", privacy={"epsilon": 8.0}, batch_size=16, epochs=4)
-
-    def stop(step: int, steps: int, loss: float) -> None:
-        if step == 9 and loss == loss:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train(spec, progress=stop)
-    claim = train(spec).manifest.privacy
-    assert claim is not None
-    assert (claim.steps, claim.steps_lost) == (16, 0)
-
-
 @pytest.mark.parametrize("settings", [{}, {"mode": "bitfit"}, {"mode": "last-layers", "last_layers": 2}])
 def test_a_model_whose_first_layer_is_trained_has_nothing_to_keep(
     settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

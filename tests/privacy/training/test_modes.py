@@ -328,9 +328,10 @@ def test_dropout_of_a_private_run_follows_from_no_seed(monkeypatch: pytest.Monke
     assert not torch.equal(*drawn)
 
 
-def test_a_private_head_claims_and_goes_on_after_a_stop(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", ["head", "last-layers"])
+def test_what_is_read_once_claims_and_goes_on_after_a_stop(mode: str, tmp_path: Path) -> None:
     base = make_base(tmp_path / "base", "bert", "classifier")
-    spec = make_spec(tmp_path, base, mode="head", privacy={"epsilon": 8.0}, batch_size=16, epochs=4)
+    spec = make_spec(tmp_path, base, mode=mode, privacy={"epsilon": 8.0}, batch_size=16, epochs=4)
 
     def stop(step: int, steps: int, loss: float) -> None:
         if step == 9 and loss == loss:
